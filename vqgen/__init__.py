@@ -1,0 +1,1 @@
+"""vqgen: autoencoders and discrete-latent image models on PyTorch Lightning and Hydra."""

@@ -1,0 +1,1 @@
+"""LightningDataModules: one file per source of images, and the code store."""

@@ -1,0 +1,1 @@
+"""Plain PyTorch networks: the mathematics, without trainer, configuration or data."""

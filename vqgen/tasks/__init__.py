@@ -1,0 +1,1 @@
+"""What sample.py can do with a run: one file per task."""
