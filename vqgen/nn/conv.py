@@ -1,0 +1,81 @@
+"""Plain stacks of strided convolutions, and the check that a size can be divided by their stride."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def check_divisible(x: Float[Tensor, "b c h w"], stride: int) -> None:
+    """Raise ValueError where a side of `x` is no multiple of the stride, naming sizes that are."""
+    height, width = x.shape[2:]
+    if height % stride or width % stride:
+        lower, upper = ([max(1, side // stride + up) * stride for side in (height, width)] for up in (0, 1))
+        raise ValueError(
+            f"a size of {height}x{width} cannot be downsampled by {stride}: height and width must be"
+            f" multiples of {stride}, such as {lower[0]}x{lower[1]} or {upper[0]}x{upper[1]}"
+        )
+
+
+class ConvEncoder(nn.Module):
+    """3x3 convolutions of stride 2 with ReLU, then a 1x1 convolution to the latent channels.
+
+    With `hidden_channels` (32, 64) and 16 output channels, the encoder of the small VQ-VAE on 28x28 images.
+
+    Args:
+        in_channels: image channels.
+        hidden_channels: channels after each convolution; each halves the sides.
+        out_channels: channels of the result.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
+        super().__init__()
+        self.downsampling = 2 ** len(hidden_channels)
+        self.trunk = conv_trunk(in_channels, hidden_channels)
+        self.head = nn.Conv2d(hidden_channels[-1], out_channels, kernel_size=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h_l w_l"]:
+        """Features, with the sides divided by `downsampling`."""
+        check_divisible(x, self.downsampling)
+        return self.head(self.trunk(x))
+
+
+class ConvDecoder(nn.Module):
+    """3x3 transposed convolutions of stride 2 with ReLU, then one of stride 1 to the outputs.
+
+    Args:
+        in_channels: latent channels.
+        hidden_channels: channels after each strided convolution, deepest first; each doubles the sides.
+        out_channels: channels of the result.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
+        super().__init__()
+        self.upsampling = 2 ** len(hidden_channels)
+        self.trunk = conv_transpose_trunk(in_channels, hidden_channels)
+        self.head = nn.ConvTranspose2d(hidden_channels[-1], out_channels, kernel_size=3, padding=1)
+
+    def forward(self, z: Float[Tensor, "b d h_l w_l"]) -> Float[Tensor, "b c h w"]:
+        """The outputs, with the sides multiplied by `upsampling`."""
+        return self.head(self.trunk(z))
+
+
+def conv_trunk(in_channels: int, hidden_channels: Sequence[int]) -> nn.Sequential:
+    """3x3 convolutions of stride 2, each with ReLU."""
+    layers: list[nn.Module] = []
+    for width in hidden_channels:
+        layers += [nn.Conv2d(in_channels, width, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+        in_channels = width
+    return nn.Sequential(*layers)
+
+
+def conv_transpose_trunk(in_channels: int, hidden_channels: Sequence[int]) -> nn.Sequential:
+    """3x3 transposed convolutions of stride 2, each with ReLU."""
+    layers: list[nn.Module] = []
+    for width in hidden_channels:
+        layers += [
+            nn.ConvTranspose2d(in_channels, width, kernel_size=3, stride=2, padding=1, output_padding=1),
+            nn.ReLU(),
+        ]
+        in_channels = width
+    return nn.Sequential(*layers)

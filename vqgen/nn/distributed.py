@@ -1,0 +1,63 @@
+"""Sums and rows of a batch that is spread over the processes of a job (one process: the batch itself)."""
+
+from itertools import accumulate
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Number of processes that share the batch; 1 outside of a distributed job."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
+    """Each tensor summed over all ranks, in one all-reduce for all of them. They share type and device."""
+    if world_size() == 1:
+        return list(tensors)
+    fused = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(fused)
+    parts = fused.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def take_from_rank_zero(tensor: Tensor) -> None:
+    """Overwrite the tensor with that of rank 0, in place."""
+    if world_size() > 1:
+        dist.broadcast(tensor, src=0)
+
+
+def draw_rows(
+    x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator
+) -> Float[Tensor, "{num_rows} d"]:
+    """Rows drawn from the batch joined over all ranks, in rank order: the same rows on every rank.
+
+    The draw is without replacement while there are rows left, and depends on `generator` (a CPU generator in
+    the same state on every rank) and the joined batch alone, not on how the batch is split over ranks.
+    """
+    sizes = _sizes(x)
+    total = sum(sizes)
+    index = torch.randperm(total, generator=generator)[torch.arange(num_rows) % total].to(x.device)
+    if len(sizes) == 1:
+        return x[index]
+    local = index - [0, *accumulate(sizes)][dist.get_rank()]
+    mine = (local >= 0) & (local < len(x))
+    rows = x.new_zeros(num_rows, x.shape[1])
+    rows[mine] = x[local[mine]]
+    return sum_over_ranks(rows)[0]
+
+
+def joined_size(x: Float[Tensor, "n d"]) -> int:
+    """Number of rows of the batch joined over all ranks."""
+    return sum(_sizes(x))
+
+
+def _sizes(x: Tensor) -> list[int]:
+    if world_size() == 1:
+        return [len(x)]
+    sizes = torch.zeros(world_size(), dtype=torch.long, device=x.device)
+    sizes[dist.get_rank()] = len(x)
+    dist.all_reduce(sizes)
+    return sizes.tolist()

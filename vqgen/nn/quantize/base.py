@@ -1,0 +1,156 @@
+"""What every quantizer offers, and the search for the nearest code vector."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Distances held at a time: about 8 MB on a CPU (they stay in cache), 256 MB on a GPU (few launches).
+CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+
+
+class Quantized(NamedTuple):
+    """Quantized maps: `z_q` carries the gradient back to `z_e`; `loss` is a weighted scalar, ready to add."""
+
+    z_q: Float[Tensor, "b d h w"]
+    codes: Int[Tensor, "b h w"]
+    loss: Float[Tensor, ""]
+
+
+class QuantizedRows(NamedTuple):
+    """As `Quantized`, for a plain list of vectors."""
+
+    z_q: Float[Tensor, "n d"]
+    codes: Int[Tensor, " n"]
+    loss: Float[Tensor, ""]
+
+
+class Quantizer(nn.Module):
+    """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers.
+
+    A subclass gives `quantize`, `nearest_rows` and `embed_rows`, over vectors in rows and in float32.
+    """
+
+    num_embeddings: int
+    embedding_dim: int
+
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+        """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""
+        b, _, h, w = z_e.shape
+        with torch.autocast(z_e.device.type, enabled=False):
+            z_q, codes, loss = self.quantize(self._rows(z_e))
+        return Quantized(_map(z_q, b, h, w).to(z_e.dtype), codes.view(b, h, w), loss)
+
+    @torch.no_grad()
+    def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
+        """Index of the code vector closest to each position, in squared Euclidean distance."""
+        b, _, h, w = z_e.shape
+        with torch.autocast(z_e.device.type, enabled=False):
+            return self.nearest_rows(self._rows(z_e)).view(b, h, w)
+
+    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
+        """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
+        return _map(self.embed_rows(codes.flatten()), *codes.shape)
+
+    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
+        """`forward` for vectors in rows."""
+        raise NotImplementedError
+
+    def nearest_rows(self, z_e: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+        """`nearest` for vectors in rows."""
+        raise NotImplementedError
+
+    def embed_rows(self, codes: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """`embed` for a list of codes."""
+        raise NotImplementedError
+
+    def _rows(self, z_e: Float[Tensor, "b d h w"]) -> Float[Tensor, "n d"]:
+        if z_e.shape[1] != self.embedding_dim:
+            raise ValueError(
+                f"z_e has {z_e.shape[1]} channels, but code vectors have embedding_dim={self.embedding_dim}:"
+                " make the encoder's out_channels equal to embedding_dim"
+            )
+        return z_e.float().permute(0, 2, 3, 1).reshape(-1, self.embedding_dim)
+
+
+class VectorQuantizer(Quantizer):
+    """A quantizer with a table of code vectors, `codebook`; a subclass says how the table learns.
+
+    Args:
+        num_embeddings: number of code vectors K, for instance 64 to 8192.
+        embedding_dim: numbers in a code vector D, for instance 16 to 256.
+        commitment_cost: weight beta of the commitment term, which draws the encoder to its code vectors;
+            results hardly change from 0.1 to 2 (arXiv 1711.00937, section 3.2).
+    """
+
+    codebook: Tensor
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, commitment_cost: float = 0.25):
+        if num_embeddings < 1 or embedding_dim < 1:
+            raise ValueError(f"{num_embeddings=} and {embedding_dim=} must both be at least 1")
+        if commitment_cost < 0:
+            raise ValueError(f"{commitment_cost=} must not be negative; 0.25 is usual")
+        super().__init__()
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.commitment_cost = commitment_cost
+
+    def initial_codebook(self) -> Float[Tensor, "k d"]:
+        """Small uniform vectors, within 1 / K of the origin."""
+        bound = 1 / self.num_embeddings
+        return torch.empty(self.num_embeddings, self.embedding_dim).uniform_(-bound, bound)
+
+    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
+        """The nearest code vectors, their indices, and the loss of equation 3 of arXiv 1711.00937."""
+        codes = self.nearest_rows(z_e)
+        z_q = self.embed_rows(codes)
+        return QuantizedRows(self.carry_gradient(z_e, z_q.detach()), codes, self.loss(z_e, z_q))
+
+    def loss(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+        """The commitment term, for codebooks that learn without a gradient."""
+        return self.commitment_cost * F.mse_loss(z_e, z_q.detach())
+
+    def carry_gradient(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""
+        return StraightThrough.apply(z_e, z_q)
+
+    def nearest_rows(self, z_e: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+        """Index of the code vector closest to each row."""
+        return nearest_vectors(z_e, self.codebook)
+
+    def embed_rows(self, codes: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """Code vectors by index."""
+        return F.embedding(codes, self.codebook)
+
+
+@torch.no_grad()
+def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+    """Index of the vector closest to each row of `x`; the lowest index of those equally close.
+
+    Works through `x` in chunks, so that n x k distances never stand in memory at once; |x|^2 is the same for
+    all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e.
+    """
+    half_norms = vectors.square().sum(dim=1) / 2
+    chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**21) // len(vectors))
+    nearest = [torch.addmm(half_norms, part, vectors.T, alpha=-1).argmin(dim=1) for part in x.split(chunk)]
+    return torch.cat(nearest)
+
+
+class StraightThrough(torch.autograd.Function):
+    """The value of the second argument, the gradient of the first."""
+
+    @staticmethod
+    def forward(ctx, z_e: Tensor, z_q: Tensor) -> Tensor:
+        """Pass on `z_q`."""
+        return z_q.view_as(z_q)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        """Pass the gradient to `z_e`."""
+        return grad, None
+
+
+def _map(rows: Float[Tensor, "n d"], b: int, h: int, w: int) -> Float[Tensor, "b d h w"]:
+    return rows.view(b, h, w, -1).permute(0, 3, 1, 2)

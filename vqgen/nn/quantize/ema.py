@@ -1,0 +1,113 @@
+"""The vector quantizer of VQ-VAE-2 (arXiv 1906.00446): the codebook is a moving average of its inputs."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
+from vqgen.nn.quantize.base import QuantizedRows, VectorQuantizer
+from vqgen.nn.quantize.kmeans import assign, k_means
+
+KMEANS_ROWS_PER_CODE = 16
+KMEANS_ITERATIONS = 10
+
+
+class EMAQuantizer(VectorQuantizer):
+    """Codebook of exponential moving averages (arXiv 1711.00937, appendix A.1; arXiv 1906.00446, eq. 3-5).
+
+    It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
+    holds the same codebook, that of a single process on the joined batch. A code that is hardly used is put
+    on a vector drawn from the batch. What is drawn depends on the number of updates alone, so that a resumed
+    run does as an uninterrupted one.
+
+    Args:
+        num_embeddings: number of code vectors K, for instance 64 to 8192.
+        embedding_dim: numbers in a code vector D, for instance 16 to 256.
+        commitment_cost: weight beta of the commitment term; 0.25 in the papers.
+        decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
+        epsilon: of the Laplace smoothing of the counts; far below 1.
+        revive_below: a code is revived when its running count falls below this fraction of the mean count;
+            0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
+    """
+
+    counts: Tensor
+    sums: Tensor
+    num_updates: Tensor
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        commitment_cost: float = 0.25,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        revive_below: float = 0.01,
+    ):
+        if not 0 <= decay < 1:
+            raise ValueError(f"{decay=} must be in [0, 1); 0.99 is usual")
+        if epsilon <= 0:
+            raise ValueError(f"{epsilon=} must be positive; 1e-5 is usual")
+        if not 0 <= revive_below < 1:
+            raise ValueError(f"{revive_below=} must be in [0, 1): a fraction of the mean count, 0 for never")
+        super().__init__(num_embeddings, embedding_dim, commitment_cost)
+        self.decay = decay
+        self.epsilon = epsilon
+        self.revive_below = revive_below
+        codebook = self.project(self.initial_codebook())
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("counts", torch.ones(num_embeddings))
+        self.register_buffer("sums", codebook.clone())
+        self.register_buffer("num_updates", torch.tensor(0))
+
+    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
+        """Quantize with the codebook as it is, then, in training, let it follow `z_e`."""
+        if self.training and self.num_updates == 0:
+            self._start(z_e.detach())
+        quantized = super().quantize(z_e)
+        if self.training:
+            self._update(z_e.detach(), quantized.codes)
+        return quantized
+
+    def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+        """Where the average of some inputs belongs: where it is."""
+        return vectors
+
+    @torch.no_grad()
+    def _start(self, z_e: Float[Tensor, "n d"]) -> None:
+        """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
+        size = joined_size(z_e)
+        rows = draw_rows(z_e, min(size, KMEANS_ROWS_PER_CODE * self.num_embeddings), self._generator())
+        picks = torch.arange(self.num_embeddings, device=z_e.device) % len(rows)
+        centres, counts = k_means(rows, rows[picks], KMEANS_ITERATIONS, self.project)
+        self.codebook.copy_(centres)
+        self.counts.copy_(counts * (size / len(rows)))
+        take_from_rank_zero(self.codebook)
+        take_from_rank_zero(self.counts)
+        self.sums.copy_(self.codebook * self.counts[:, None])
+
+    @torch.no_grad()
+    def _update(self, z_e: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
+        counts, sums = sum_over_ranks(*assign(z_e, codes, self.num_embeddings))
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        self.codebook.copy_(self.project(self.sums / self._smoothed_counts()[:, None]))
+        dead = self.counts < self.revive_below * self.counts.mean()
+        if dead.any():
+            self._revive(z_e, dead)
+        self.num_updates += 1
+
+    def _smoothed_counts(self) -> Float[Tensor, " k"]:
+        """Laplace-smoothed counts, with the same total; used for the division only, never stored back."""
+        total = self.counts.sum()
+        return (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
+
+    def _revive(self, z_e: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
+        """Put dead codes on vectors of the batch: code, running sum and running count alike."""
+        count = self.counts.mean()
+        rows = draw_rows(z_e, int(dead.sum()), self._generator())
+        self.codebook[dead] = rows
+        self.sums[dead] = rows * count
+        self.counts[dead] = count
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(int(self.num_updates))

@@ -1,0 +1,29 @@
+"""The vector quantizer of VQ-VAE (arXiv 1711.00937): the codebook is a parameter."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqgen.nn.quantize.base import VectorQuantizer
+
+
+class GradientQuantizer(VectorQuantizer):
+    """Codebook trained by gradient descent, through the codebook term of equation 3 of arXiv 1711.00937.
+
+    Simple, and what the first VQ-VAE used; it leaves more codes unused than `EMAQuantizer`.
+
+    Args:
+        num_embeddings: number of code vectors K, for instance 64 to 8192.
+        embedding_dim: numbers in a code vector D, for instance 16 to 256.
+        commitment_cost: weight beta of the commitment term; 0.25 in the papers.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, commitment_cost: float = 0.25):
+        super().__init__(num_embeddings, embedding_dim, commitment_cost)
+        self.codebook = nn.Parameter(self.initial_codebook())
+
+    def loss(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+        """The second and third term of equation 3."""
+        codebook_loss = F.mse_loss(z_q, z_e.detach())
+        commitment_loss = F.mse_loss(z_e, z_q.detach())
+        return codebook_loss + self.commitment_cost * commitment_loss

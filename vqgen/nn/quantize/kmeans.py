@@ -1,0 +1,51 @@
+"""K-means (Lloyd's algorithm), used to start a codebook from data."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqgen.nn.quantize.base import nearest_vectors
+
+
+class Clusters(NamedTuple):
+    """Cluster centres and the number of rows of each."""
+
+    centres: Float[Tensor, "k d"]
+    counts: Float[Tensor, " k"]
+
+
+class Assigned(NamedTuple):
+    """How many rows went to each code, and their sum."""
+
+    counts: Float[Tensor, " k"]
+    sums: Float[Tensor, "k d"]
+
+
+def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assigned:
+    """Counts and sums of the rows of each code, without a one-hot matrix."""
+    counts = torch.bincount(codes, minlength=num_codes).to(x.dtype)
+    sums = x.new_zeros(num_codes, x.shape[1]).index_add_(0, codes, x)
+    return Assigned(counts, sums)
+
+
+@torch.no_grad()
+def k_means(
+    x: Float[Tensor, "n d"],
+    centres: Float[Tensor, "k d"],
+    num_iterations: int,
+    project: Callable[[Tensor], Tensor],
+) -> Clusters:
+    """Centres after a number of Lloyd iterations; a centre that attracts no row stays where it is.
+
+    `project` is applied to the means, for centres that must lie on a surface (the unit sphere, for cosine
+    similarity); the identity gives plain k-means.
+    """
+    counts = centres.new_zeros(len(centres))
+    for _ in range(num_iterations):
+        counts, sums = assign(x, nearest_vectors(x, centres), len(centres))
+        means = project(sums / counts.clamp(min=1)[:, None])
+        centres = torch.where(counts[:, None] > 0, means, centres)
+    return Clusters(centres, counts)
