@@ -1,0 +1,33 @@
+"""Random changes of training images as functions of (seed, epoch, index), the same for any number of workers."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from numpy import ndarray
+
+from vqgen.data.counter import integers, uniform
+
+_FLIP, _TOP, _LEFT = 1, 2, 3   # so that the draws of one image are independent
+
+
+def random_flip(
+    x: UInt8[ndarray, "b c h w"], index: Int[ndarray, " b"], *key: int
+) -> UInt8[ndarray, "b c h w"]:
+    """Mirror each image left to right with probability 1/2."""
+    flipped = uniform(index, *key, _FLIP) < 0.5
+    return np.where(flipped[:, None, None, None], x[..., ::-1], x)
+
+
+def random_crop(
+    x: UInt8[ndarray, "b c hh ww"], height: int, width: int, index: Int[ndarray, " b"], *key: int
+) -> UInt8[ndarray, "b c h w"]:
+    """Cut a window of height x width from each image, anywhere."""
+    top = integers(index, x.shape[2] - height + 1, *key, _TOP)
+    left = integers(index, x.shape[3] - width + 1, *key, _LEFT)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))
+    return windows[np.arange(len(x)), :, top, left]
+
+
+def center_crop(x: UInt8[ndarray, "b c hh ww"], height: int, width: int) -> UInt8[ndarray, "b c h w"]:
+    """Cut the window of height x width in the middle of each image."""
+    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    return x[:, :, top : top + height, left : left + width]

@@ -1,0 +1,108 @@
+"""Cuts an order into batches, in this process or in workers, from any batch of any epoch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from numpy import ndarray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vqgen.data.error import DataError
+from vqgen.data.order import Order, place
+
+Fetch = Callable[[ndarray, int], Any]
+
+
+class Loader:
+    """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
+
+    Lightning calls `set_epoch` (through `sampler`) before each epoch, and saves and restores `state_dict`. The state
+    counts the batches handed out, not those a worker has begun, and a batch is handed out when it is asked for.
+    """
+
+    def __init__(self, fetch: Fetch, order: Order, num_workers: int = 0) -> None:
+        self.fetch, self.order = fetch, order
+        self.epoch = self.batch = self._start = 0
+        self._workers = _Workers(fetch, num_workers) if num_workers > 0 else None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Any]:
+        start, self._start = self._start, 0
+        self.batch = start
+        for batch in self._fetched(start):
+            self.batch += 1
+            yield batch
+
+    @property
+    def sampler(self) -> "Loader":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of another epoch; the present epoch keeps its place."""
+        if epoch != self.epoch:
+            self.epoch, self.batch, self._start = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the order, as plain numbers."""
+        return {"epoch": self.epoch, "batch": self.batch, "global_batch_size": self._global_batch_size()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next iteration at the batch after the last one handed out."""
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self._start = self.batch
+        if 0 < self.batch < len(self) and state["global_batch_size"] != self._global_batch_size():
+            raise DataError(
+                f"The run stopped inside an epoch with {state['global_batch_size']} images a step over all devices, "
+                f"and would go on with {self._global_batch_size()}: keep batch_size * devices to resume it."
+            )
+
+    def _global_batch_size(self) -> int:
+        return self.order.batch_size * place().world_size
+
+    def _fetched(self, start: int) -> Iterator[Any]:
+        indices = ((self.order.batch(self.epoch, k), self.epoch) for k in range(start, len(self)))
+        if self._workers is not None:
+            return self._workers.map(indices)
+        return (self.fetch(index, epoch) for index, epoch in indices)
+
+
+class _Workers:
+    """Processes that live as long as the loader and fetch whole batches ahead of the model."""
+
+    def __init__(self, fetch: Fetch, num_workers: int) -> None:
+        self.jobs = _Jobs()
+        self.loader = DataLoader(
+            _Fetched(fetch),
+            batch_size=None,
+            sampler=self.jobs,
+            num_workers=num_workers,
+            persistent_workers=True,
+            collate_fn=_whole,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def map(self, indices: Iterator[tuple[ndarray, int]]) -> Iterator[Any]:
+        self.jobs.indices = indices
+        return iter(self.loader)
+
+
+class _Jobs(Sampler):
+    indices: Iterator[tuple[ndarray, int]] = iter(())
+
+    def __iter__(self) -> Iterator[tuple[ndarray, int]]:
+        return self.indices
+
+
+class _Fetched(Dataset):
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch = fetch
+
+    def __getitem__(self, job: tuple[ndarray, int]) -> Any:
+        return self.fetch(*job)
+
+
+def _whole(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,97 @@
+"""Which images make up batch k of epoch e, as plain functions of (seed, epoch, rank)."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch.distributed as dist
+from jaxtyping import Int64
+from numpy import ndarray
+
+from vqgen.data.counter import permutation
+from vqgen.data.error import DataError
+
+
+class Place(NamedTuple):
+    """This process among those that train together."""
+
+    rank: int
+    world_size: int
+
+
+def place() -> Place:
+    """Rank and world size of torch.distributed, or the only process."""
+    if dist.is_available() and dist.is_initialized():
+        return Place(dist.get_rank(), dist.get_world_size())
+    return Place(0, 1)
+
+
+class Order(Protocol):
+    """The batches of an epoch. `batch_size` is per process; each rank gets its own contiguous part of batch k."""
+
+    batch_size: int
+
+    def __len__(self) -> int:
+        """Batches in an epoch, the same on every rank."""
+        ...
+
+    def batch(self, epoch: int, k: int) -> Int64[ndarray, " b"]:
+        """The images of batch k on this rank."""
+        ...
+
+
+class ShuffledOrder:
+    """Training: a permutation of (seed, epoch), cut into batches of batch_size * world_size.
+
+    W processes with batch B see what one process with batch W*B sees. The last incomplete batch is left out, unless
+    it is the only one.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int) -> None:
+        _check(n, batch_size)
+        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self._epoch = -1
+        self._permutation = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return max(1, self.n // (self.batch_size * place().world_size))
+
+    def batch(self, epoch: int, k: int) -> Int64[ndarray, " b"]:
+        """Entries [k*W*B, (k+1)*W*B) of the epoch's permutation, this rank's part."""
+        if epoch != self._epoch:
+            self._permutation, self._epoch = permutation(self.n, self.seed, epoch), epoch
+        size = self.batch_size * place().world_size
+        return _part(self._permutation[k * size : (k + 1) * size])
+
+
+class SequentialOrder:
+    """Evaluation: every image once, in order, in batches that differ by at most one image.
+
+    Every rank gets the same number of batches and none is empty, so that collective operations stay in step.
+    """
+
+    def __init__(self, n: int, batch_size: int) -> None:
+        _check(n, batch_size)
+        self.n, self.batch_size = n, batch_size
+
+    def __len__(self) -> int:
+        world_size = place().world_size
+        return max(1, min(-(-self.n // (self.batch_size * world_size)), self.n // world_size))
+
+    def batch(self, epoch: int, k: int) -> Int64[ndarray, " b"]:
+        """The k-th of len(self) nearly equal parts, this rank's part of it; the epoch makes no difference."""
+        return _part(np.arange(k * self.n // len(self), (k + 1) * self.n // len(self)))
+
+
+def _part(indices: ndarray) -> ndarray:
+    rank, world_size = place()
+    if len(indices) < world_size:
+        raise DataError(f"{len(indices)} images cannot be divided among {world_size} processes: use fewer devices.")
+    n = len(indices)
+    return indices[rank * n // world_size : (rank + 1) * n // world_size]
+
+
+def _check(n: int, batch_size: int) -> None:
+    if n < 1:
+        raise DataError("The split holds no image.")
+    if batch_size < 1:
+        raise DataError(f"batch_size={batch_size}: a batch holds at least 1 image.")
