@@ -1,0 +1,29 @@
+"""Small priors of every kind, as the tests of this folder use them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from vqgen.nn.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.pixelcnn import PixelCNN
+
+CONDITION_CHANNELS = 5
+
+BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "pixelcnn": lambda k, e: PixelCNN(k, e, hidden_channels=8),
+    "gated_pixelcnn": lambda k, e: GatedPixelCNN(k, e, hidden_channels=8, num_layers=3, output_channels=8),
+}
+
+
+def build(name: str, num_embeddings: int = 6, condition_channels: int = 0) -> nn.Module:
+    torch.manual_seed(0)
+    return BUILDERS[name](num_embeddings, condition_channels).double().eval()
+
+
+def condition_map(kind: str, batch: int, grid: tuple[int, int]) -> torch.Tensor | None:
+    """A random condition: of the whole grid, of a label only, or none."""
+    if kind == "none":
+        return None
+    size = grid if kind == "map" else (1, 1)
+    return torch.randn(batch, CONDITION_CHANNELS, *size, dtype=torch.float64)

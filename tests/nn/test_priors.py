@@ -1,0 +1,83 @@
+"""What every prior must be: causal, normalised, conditioned, able to learn."""
+
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+
+CONDITIONS = ["none", "map", "label"]
+
+
+def channels(kind: str) -> int:
+    return 0 if kind == "none" else CONDITION_CHANNELS
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_prior_sees_only_the_past(name, kind):
+    grid = (3, 5)
+    network = build(name, condition_channels=channels(kind))
+    embedded = network.embed(torch.randint(6, (1, *grid))).detach().requires_grad_()
+    logits = network.logits(embedded, condition_map(kind, 1, grid)).flatten(2)
+    for i in range(15):
+        weights = torch.randn(6, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad(logits[0, :, i] @ weights, embedded, retain_graph=True)
+        assert gradient.flatten(2)[..., i:].abs().max() == 0
+        assert i == 0 or gradient.flatten(2)[..., i - 1].abs().max() > 0 or i % grid[1] == 0
+
+
+@pytest.mark.parametrize("name", ["gated_pixelcnn"])
+def test_a_prior_without_blind_spot_sees_the_whole_past(name):
+    network = build(name)
+    embedded = network.embed(torch.randint(6, (1, 4, 5))).detach().requires_grad_()
+    logits = network.logits(embedded).flatten(2)
+    (gradient,) = torch.autograd.grad(logits[0, :, 17].sum(), embedded)
+    assert (gradient.flatten(2)[0, :, :17].abs().amax(0) > 0).all()
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_probabilities_of_all_maps_sum_to_one(name, kind):
+    network = build(name, num_embeddings=3, condition_channels=channels(kind))
+    maps = torch.tensor(list(product(range(3), repeat=4))).view(-1, 2, 2)
+    condition = condition_map(kind, 1, (2, 2))
+    condition = None if condition is None else condition.expand(len(maps), -1, -1, -1)
+    nll = F.cross_entropy(network(maps, condition), maps, reduction="none").sum((1, 2))
+    torch.testing.assert_close(nll.neg().exp().sum().item(), 1.0, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_code_indices_are_names_and_not_sizes(name):
+    network = build(name)
+    codes = torch.randint(6, (2, 4, 5))
+    torch.testing.assert_close(network(codes), network.logits(network.embed(codes)))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_missing_or_unwanted_condition_is_refused(name):
+    codes = torch.zeros(1, 3, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match="condition_channels=5"):
+        build(name, condition_channels=CONDITION_CHANNELS)(codes)
+    with pytest.raises(ValueError, match="condition_channels=0"):
+        build(name)(codes, condition_map("map", 1, (3, 3)))
+
+
+@pytest.mark.parametrize("kind", ["map", "label"])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_position_hears_the_condition(name, kind):
+    network = build(name, condition_channels=CONDITION_CHANNELS)
+    condition = condition_map(kind, 1, (3, 4)).requires_grad_()
+    logits = network(torch.randint(6, (1, 3, 4)), condition).flatten(2)
+    for i in range(12):
+        (gradient,) = torch.autograd.grad(logits[0, 0, i], condition, retain_graph=True)
+        assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_no_prior_mixes_samples(name):
+    network = build(name).train()
+    codes = torch.randint(6, (3, 4, 5))
+    torch.testing.assert_close(network(codes)[1:2], network(codes[1:2]))
