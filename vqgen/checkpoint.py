@@ -1,0 +1,193 @@
+"""What a checkpoint holds and how it is read: plain data only, and nothing that it names is run unless it is ours.
+
+Beside Lightning's own entries a checkpoint has one under `vqgen`: the resolved config as plain containers, and, for
+a prior, the path and fingerprint of its tokenizer. With these it rebuilds its model alone.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from torch import nn
+
+from vqgen.config import ConfigError, find_run
+from vqgen.errors import UserError
+
+ALLOWED = ("vqgen", "torch.optim")
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read, or that is not to be trusted."""
+
+
+class Run(NamedTuple):
+    """A trained run, as found on disk."""
+
+    folder: Path
+    file: Path
+    config: dict[str, Any]
+    contents: dict[str, Any]
+
+    @property
+    def tokenizer(self) -> dict[str, str] | None:
+        """Path (as seen from the run folder) and fingerprint of a prior's tokenizer."""
+        return self.contents["vqgen"]["tokenizer"]
+
+    def tokenizer_path(self) -> Path:
+        """Where the tokenizer of this prior lies."""
+        assert self.tokenizer is not None
+        return (self.folder / self.tokenizer["path"]).resolve()
+
+
+def load(run: str | Path, which: str = "best") -> nn.Module:
+    """The trained module of a run folder or checkpoint file, in evaluation mode.
+
+    Args:
+        run: a run folder, or one of its checkpoint files.
+        which: `best` or `last`, for a folder.
+
+    Raises:
+        CheckpointError: not a checkpoint of vqgen, or one that holds or names code.
+    """
+    return module_of(open_run(run, which))
+
+
+def open_run(run: str | Path, which: str = "best") -> Run:
+    """Read a run's checkpoint without building its model; arguments and errors as `load`."""
+    folder = find_run(run)
+    file = Path(run) if Path(run).is_file() else _checkpoint_file(folder, which)
+    contents = _read(file)
+    if "vqgen" not in contents:
+        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no config")
+    return Run(folder, file, contents["vqgen"]["config"], contents)
+
+
+def module_of(run: Run) -> nn.Module:
+    """Build the model that a checkpoint describes and give it its weights."""
+    _refuse_foreign(run.config["model"], "model", run.file)
+    module = build(run.config["model"])
+    try:
+        module.load_state_dict(run.contents["state_dict"])
+    except RuntimeError as error:
+        raise CheckpointError(f"'{run.file}' does not fit its own config: {str(error).splitlines()[-1]}") from None
+    return module.eval().requires_grad_(False)
+
+
+def build(node: Mapping[str, Any], **runtime: Any) -> Any:
+    """The object that a config node describes; an argument it cannot take is told as one line.
+
+    Args:
+        node: a node with `_target_`.
+        runtime: further arguments, objects that no yaml can hold.
+    """
+    try:
+        return instantiate(node, **runtime, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise ConfigError(f"{node['_target_'].rpartition('.')[2]}: {error.__cause__}") from error
+        raise
+
+
+def fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
+    """Hash of what decides the codes of a tokenizer: its weights and its architecture (16 hexadecimal digits)."""
+    architecture = {k: v for k, v in config.items() if k not in ("optimizer", "schedule")}
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_tokenizer(run: Run, path: str | Path | None = None) -> nn.Module:
+    """The tokenizer that a prior was trained on.
+
+    Args:
+        run: the prior's run.
+        path: where to look instead of the place noted in the run.
+
+    Raises:
+        CheckpointError: it is not there, or is not the one that the prior knows (both fingerprints are named).
+    """
+    if run.tokenizer is None:
+        raise CheckpointError(f"'{run.folder}' is not a prior: it has no tokenizer")
+    found = Path(path) if path else run.tokenizer_path()
+    if not found.exists():
+        raise CheckpointError(f"the tokenizer of '{run.folder}' is not at '{found}'; say where it is: tokenizer=RUN")
+    opened = open_run(found)
+    module = module_of(opened)
+    actual = fingerprint(module, opened.config["model"])
+    if actual != run.tokenizer["fingerprint"]:
+        raise CheckpointError(
+            f"'{run.folder}' was trained on the codes of tokenizer {run.tokenizer['fingerprint']}, "
+            f"but '{found}' is {actual}: its codes mean something else"
+        )
+    return module
+
+
+def _checkpoint_file(folder: Path, which: str) -> Path:
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in (which, "last", "best")]
+    return next(file for file in files if file.exists())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        contents = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
+        raise CheckpointError(f"'{file}' holds more than plain data and was not loaded: {reason}") from None
+    except (RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {str(error).splitlines()[0]}") from None
+    return contents
+
+
+def _refuse_foreign(node: Any, path: str, file: Path) -> None:
+    """Refuse a config of which anything but a class of the allow-list would be built."""
+    for where, target in _targets(node, path):
+        if not _is_allowed(target):
+            raise CheckpointError(f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused")
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every `_target_` below a node, and every string that would be resolved at building."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if str(key).startswith("_") and key not in ("_partial_",):
+                yield f"{path}.{key}", value
+            else:
+                yield from _targets(value, f"{path}.{key}")
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _targets(value, f"{path}[{index}]")
+    elif isinstance(node, str) and "${" in node:
+        yield path, node
+
+
+def _is_allowed(target: Any) -> bool:
+    """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
+    if not isinstance(target, str) or not target.startswith(tuple(f"{package}." for package in ALLOWED)):
+        return False
+    try:
+        found = get_object(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    packages = tuple(f"{package}." for package in ALLOWED)
+    return inspect.isclass(found) and f"{found.__module__}.".startswith(packages)
+
+
+def relative_to(folder: Path, path: Path) -> str:
+    """`path` as seen from `folder`, so that both can be moved together."""
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def images_of(run: Run) -> Any:
+    """The data module of the images that a run was trained on."""
+    _refuse_foreign(run.config["data"], "data", run.file)
+    return build(run.config["data"])

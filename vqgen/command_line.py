@@ -1,0 +1,181 @@
+"""What stands between the user's words and Hydra: errors in one line, and the text of --help.
+
+Every override is looked at before Hydra makes a run folder, so that a typing mistake leaves nothing behind.
+"""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vqgen.config import ConfigError, find_run
+from vqgen.errors import UserError, near_miss
+from vqgen.help import help_text
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+_VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
+_STARTED = datetime.now()
+_INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
+
+
+def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
+    """Decorate a `hydra.main`: check the command line first, and turn a user's mistake into one line and status 2."""
+
+    def decorate(main: Callable) -> Callable:
+        @functools.wraps(main)
+        def run() -> None:
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
+            try:
+                _preflight(config_name, sys.argv[1:], check)
+                main()
+            except (UserError, HydraException, OmegaConfBaseException) as error:
+                sys.exit(_fail(error))
+
+        return run
+
+    return decorate
+
+
+def _fail(error: Exception) -> int:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    print(f"error: {lines[0] if not isinstance(error, UserError) else error}", file=sys.stderr)
+    return 2
+
+
+def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig], None]) -> None:
+    """Check each override by itself, then the configuration that they make together."""
+    if any(word in _INFO_FLAGS for word in words):
+        return
+    overrides = _parse(list(_override_words(words)))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        groups = [o for o in overrides if _is_group(o)]
+        for override in groups:
+            _check_choice(override)
+        base = compose(config_name, _values(groups))
+        for override in overrides:
+            if override not in groups and not (override.key_or_group or "").startswith("hydra"):
+                _check_key(override, base)
+        for chosen in _alternatives(overrides):
+            cfg = compose(config_name, chosen)
+            if "--cfg" not in words and "-c" not in words:
+                check(cfg)
+
+
+def _override_words(words: list[str]) -> Iterator[str]:
+    """The words that are neither a flag nor a flag's value."""
+    rest = iter(words)
+    for word in rest:
+        if word in _VALUE_FLAGS:
+            next(rest, None)
+        elif not word.startswith("-"):
+            yield word
+
+
+def _parse(words: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(words)
+    except OverrideParseException as error:
+        raise ConfigError(f"cannot read '{error.override}': an option is KEY=VALUE; quote values with special characters") from None
+
+
+def _is_group(override: Override) -> bool:
+    return (CONF / str(override.key_or_group)).is_dir()
+
+
+def _check_choice(override: Override) -> None:
+    if override.is_delete():
+        return
+    folder = CONF / override.key_or_group
+    options = sorted(p.stem for p in folder.glob("*.yaml"))
+    for value in _choices(override):
+        for name in value if isinstance(value, list) else [value]:
+            if name is not None and name not in options:
+                raise ConfigError(f"{override.key_or_group}={name}: there is no such choice{near_miss(str(name), options)}")
+
+
+def _check_key(override: Override, base: DictConfig) -> None:
+    """A key that is not added (`+`) must exist."""
+    if override.is_add() or override.is_force_add():
+        return
+    path = override.key_or_group
+    node: Any = base
+    walked = ""
+    for part in re.findall(r"[^.\[\]]+", path):
+        inside = OmegaConf.is_dict(node) and part in node
+        if not inside and not OmegaConf.is_list(node):
+            raise ConfigError(f"{override.input_line}: there is no option {path}{_closest(part, walked, node, base)}")
+        node = OmegaConf.to_container(node).get(part) if OmegaConf.is_dict(node) else node
+        walked = f"{walked}.{part}" if walked else part
+        node = OmegaConf.select(base, walked, throw_on_missing=False, throw_on_resolution_failure=False)
+
+
+def _closest(part: str, walked: str, node: Any, base: DictConfig) -> str:
+    """Near miss among the keys beside it, or else among the last parts of all keys."""
+    prefix = f"{walked}." if walked else ""
+    beside = [f"{prefix}{key}" for key in node] if OmegaConf.is_dict(node) else []
+    everywhere = [path for path in _paths(OmegaConf.to_container(base), "") if path.rpartition(".")[2] == part]
+    if everywhere:
+        return f" (did you mean {everywhere[0]}?)"
+    return near_miss(f"{prefix}{part}", [k for k in beside if not k.rpartition(".")[2].startswith("_")])
+
+
+def _paths(node: Any, prefix: str) -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _paths(value, f"{prefix}{key}.")
+
+
+def _choices(override: Override) -> list[Any]:
+    """The values that one override stands for: one, or all those of a sweep (the ends, for a range without end)."""
+    if not override.is_sweep_override():
+        return [override.value()]
+    if override.is_discrete_sweep():
+        return list(islice(override.sweep_iterator(), 256))
+    return []
+
+
+def _alternatives(overrides: list[Override]) -> Iterator[list[str]]:
+    """Override lists in which each swept value stands once, the other sweeps at their first value."""
+    first = _values(overrides)
+    yield first
+    for override in overrides:
+        if override.is_discrete_sweep():
+            for line in islice(override.sweep_string_iterator(), 1, 256):
+                yield [o for o, source in zip(first, overrides, strict=True) if source is not override] + [
+                    f"{override.get_key_element()}={line}"
+                ]
+
+
+def _values(overrides: list[Override]) -> list[str]:
+    """Each override as typed, a sweep at its first value."""
+    lines = []
+    for override in overrides:
+        if override.is_discrete_sweep():
+            first = next(iter(override.sweep_string_iterator()))
+            lines.append(f"{override.get_key_element()}={first}")
+        elif not override.is_sweep_override():
+            lines.append(override.input_line or "")
+        else:
+            lines.append(f"{override.get_key_element()}={override.value().start}")  # an interval of a sweeper
+    return lines
+
+
+def _run_folder(resume: str | None) -> str:
+    """The folder of the run to go on with, or a new one named after the time."""
+    return str(find_run(resume)) if resume else f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+
+
+OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)

@@ -1,0 +1,245 @@
+"""The root schemas, and the check that every key and value fits the constructor it goes to."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vqgen.errors import UserError, near_miss
+from vqgen.signature import Parameter, Signature, definitions, signature
+
+PRIOR = "vqgen.models.prior.Prior"
+CODES = "vqgen.data.codes.Codes"
+KNOWN_LATER = "(known once the data are read)"
+
+
+class ConfigError(UserError):
+    """A key or a value of the configuration that does not fit."""
+
+
+@dataclass
+class Hardware:
+    """What a machine offers; conf/hardware."""
+
+    accelerator: str
+    devices: int | str | list[int]
+    num_nodes: int
+    strategy: str
+    precision: str | int
+    num_workers: int
+    compile: bool
+    channels_last: bool
+
+
+@dataclass
+class Facts:
+    """What only the data (or the tokenizer) know; written into the run's config before the model is built."""
+
+    variance: float | None = None
+    num_classes: int | None = None
+    class_names: list[str] | None = None
+    attribute_names: list[str] | None = None
+    num_train: int | None = None
+    grid: list[int] | None = None
+    num_embeddings: int | None = None
+    upper_grids: list[list[int]] | None = None
+    upper_num_embeddings: list[int] | None = None
+
+
+@dataclass
+class Train:
+    """Root of conf/train.yaml."""
+
+    model: dict
+    data: dict
+    hardware: Hardware
+    optim: dict
+    schedule: dict
+    logger: dict | None
+    callbacks: dict | None
+    trainer: dict
+    facts: Facts
+    seed: int
+    run_dir: str
+    data_dir: str
+    project: str
+    tags: list[str]
+    resume: str | None = None
+    tokenizer: str | None = None
+    level: int | str = 0
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigError, naming the key, the value and the near miss, unless `cfg` can be trained.
+
+    Nothing heavy is imported: constructors are read from source (vqgen.signature).
+    """
+    values = _resolve(cfg)
+    _check_arguments("", values, signature(f"{__name__}.Train"))
+    for section in ("hardware", "facts"):
+        _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
+    if not values["resume"]:
+        _check_pairing(values)
+    for section in ("model", "data", "optim", "schedule", "logger", "callbacks", "trainer"):
+        _check_node(section, values[section])
+    for key in ("resume", "tokenizer"):
+        _check_run(key, values[key])
+
+
+def check_sample(cfg: DictConfig) -> None:
+    """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
+    values = _resolve(cfg)
+    options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "hardware")}
+    _check_arguments("", options, _signature("task", values["task"]))
+    runs = values["run"] if isinstance(values["run"], list) else [values["run"]]
+    for run in runs:
+        if run is None:
+            raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
+        _check_run("run", run)
+
+
+def find_run(path: str | Path) -> Path:
+    """The folder of a run given as its folder or one of its checkpoint files.
+
+    Raises:
+        ConfigError: nothing there, or no checkpoint in it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    if not path.is_dir():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
+    if not any((path / "checkpoints").glob("*.ckpt")):
+        raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
+    return path
+
+
+def _check_run(key: str, run: str | None) -> None:
+    if run is not None:
+        try:
+            find_run(run)
+        except ConfigError as error:
+            raise ConfigError(f"{key}={run}: {error}") from None
+
+
+def _resolve(cfg: DictConfig) -> dict[str, Any]:
+    """Plain containers of `cfg`, with a marker for what the data will fill in."""
+    cfg = cfg.copy()
+    if "facts" in cfg:
+        cfg.facts = dict.fromkeys(cfg.facts, KNOWN_LATER)
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
+    assert isinstance(plain, dict)
+    return {str(k): v for k, v in plain.items()}
+
+
+def _check_pairing(values: dict[str, Any]) -> None:
+    """A prior goes with codes and a tokenizer; every other model goes with images."""
+    is_prior, has_codes = values["model"].get("_target_") == PRIOR, values["data"].get("_target_") == CODES
+    if is_prior and not values["tokenizer"]:
+        raise ConfigError(
+            "tokenizer=RUN is needed: this model is a prior and learns the codes of a trained VQ-VAE "
+            "(train one with: python train.py model=vqvae)"
+        )
+    if is_prior and not has_codes:
+        raise ConfigError(
+            "data: this model is a prior, which reads the codes of tokenizer=RUN; leave data= out "
+            "(the images are those of the tokenizer)"
+        )
+    if has_codes and not is_prior:
+        raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
+    if values["tokenizer"] and not is_prior:
+        raise ConfigError(f"tokenizer={values['tokenizer']}: only a prior has one, and this model reads images")
+
+
+def _check_node(path: str, value: Any) -> None:
+    """Check every `_target_` below `path` against its constructor."""
+    if isinstance(value, Mapping):
+        target = value.get("_target_")
+        if target is not None:
+            arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
+            _check_arguments(path, arguments, _signature(path, target), partial=value.get("_partial_", False))
+        for key, child in value.items():
+            _check_node(f"{path}.{key}", child)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, child in enumerate(value):
+            _check_node(f"{path}[{index}]", child)
+
+
+def _signature(path: str, target: str) -> Signature:
+    try:
+        return signature(target)
+    except LookupError:
+        module, _, name = target.rpartition(".")
+        miss = near_miss(name, definitions(module))
+        raise ConfigError(f"{path}._target_={target}: there is no such class{miss}") from None
+
+
+# Constructor arguments that no yaml can hold: the experiment passes them.
+RUNTIME = {"images", "tokenizer", "fingerprint", "decode", "encode", "config", "num_embeddings"}
+
+
+def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
+    prefix = f"{path}." if path else ""
+    for key, value in values.items():
+        parameter = accepts.parameters.get(key)
+        if parameter is not None:
+            _check_type(prefix + key, value, parameter)
+        elif not accepts.open_ended:
+            raise ConfigError(f"{prefix}{key}={value}: no such option{near_miss(key, accepts.parameters)}")
+    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values and k not in RUNTIME]
+    if missing and not partial:
+        raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
+
+
+def _check_type(path: str, value: Any, parameter: Parameter) -> None:
+    if value == KNOWN_LATER or parameter.annotation is None or fits(value, parameter.annotation):
+        return
+    kind = ast.unparse(parameter.annotation)
+    raise ConfigError(f"{path}={value}: expected {kind}, got {type(value).__name__} {value!r}")
+
+
+_SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+_LISTS = {"list", "List", "Sequence", "Iterable", "tuple", "Tuple"}
+_MAPPINGS = {"dict", "Dict", "Mapping"}
+
+
+def fits(value: Any, annotation: ast.expr) -> bool:
+    """Whether a plain value may be an argument annotated so; annotations that say nothing of it accept it."""
+    match annotation:
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str() as quoted):
+            return fits(value, ast.parse(quoted, mode="eval").body)
+        case ast.BinOp(left=left, right=right):
+            return fits(value, left) or fits(value, right)
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return _fits_name(value, name, [])
+        case ast.Subscript(value=generic, slice=inner):
+            name = ast.unparse(generic).rpartition(".")[2]
+            return _fits_name(value, name, inner.elts if isinstance(inner, ast.Tuple) else [inner])
+    return True
+
+
+def _fits_name(value: Any, name: str, inner: list[ast.expr]) -> bool:
+    if name in _SCALARS:
+        return isinstance(value, _SCALARS[name]) and (name == "bool" or not isinstance(value, bool))
+    if name == "Optional":
+        return value is None or fits(value, inner[0])
+    if name == "Union":
+        return any(fits(value, kind) for kind in inner)
+    if name == "Literal":
+        return value in [ast.literal_eval(kind) for kind in inner]
+    if name in _LISTS:
+        return isinstance(value, list) and (not inner or all(fits(item, inner[0]) for item in value))
+    if name in _MAPPINGS:
+        return isinstance(value, dict)
+    # Any other class: built from a nested _target_, or not ours to judge (an alias, a TypeVar).
+    return name[0] == "_" or isinstance(value, dict) or name in ("Any", "Callable", "timedelta", "Path")

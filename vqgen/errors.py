@@ -1,0 +1,17 @@
+"""The one exception that reaches the user as a line of text instead of a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake the user can mend; its message names what is wrong and what to do, in one line."""
+
+
+def near_miss(word: str, candidates: Iterable[str]) -> str:
+    """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""
+    candidates = sorted(map(str, candidates))
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {close[0]}?)"
+    return f" (there are: {', '.join(candidates)})" if candidates else ""

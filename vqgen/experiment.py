@@ -1,0 +1,205 @@
+"""Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from vqgen import figures
+from vqgen.callbacks import Record
+from vqgen.checkpoint import Run, build, fingerprint, images_of, load_tokenizer, module_of, open_run, relative_to
+from vqgen.config import CODES, ConfigError
+from vqgen.errors import near_miss
+from vqgen.loggers import CSV
+from vqgen.signature import signature
+from vqgen.tasks.trained import Outcome, Trained
+
+torch.set_float32_matmul_precision("high")
+
+
+class _Source(NamedTuple):
+    """What a run learns from: the data, what only they know, and (for a prior) whose codes they are."""
+
+    data: Any
+    facts: dict[str, Any]
+    tokenizer: dict[str, str] | None = None
+    decode: Any = None
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Train the configured model (or go on with `cfg.resume`); returns the best validation loss."""
+    resumed = open_run(cfg.resume, "last") if cfg.resume else None
+    cfg = _config_of(resumed) if resumed else cfg
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    cfg.run_dir = relative_to(Path.cwd(), folder)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    _quiet()
+
+    source = _source(cfg, folder)
+    cfg.facts = {**cfg.facts, **source.facts}
+    config = _plain(cfg)
+    _write_config(config, folder)
+    model = build(config["model"])
+    _place(model, config["hardware"])
+    trainer = build(
+        config["trainer"], callbacks=_callbacks(config, source), logger=_loggers(config, resumed), default_root_dir=str(folder)
+    )
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)
+    trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+    return _finish(trainer, model, source.data, folder)
+
+
+def sample(cfg: DictConfig) -> None:
+    """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
+    run = open_run(cfg.run, cfg.checkpoint)
+    options = {k: v for k, v in _plain(cfg).items() if k in signature(cfg.task).parameters}
+    task = build({"_target_": cfg.task, **options})
+    outcome = task(trained(run, cfg.tokenizer))
+    folder = Path(cfg.out) if cfg.out else run.folder / cfg.task.rpartition(".")[2].lower()
+    _write(outcome, folder)
+
+
+def trained(run: Run, tokenizer: str | None = None) -> Trained:
+    """A run with its models built, as the tasks take it."""
+    model: Any = module_of(run)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    is_prior = run.tokenizer is not None
+    tokenizer_model: Any = load_tokenizer(run, tokenizer).to(device) if is_prior else None
+    source = open_run(tokenizer or run.tokenizer_path()) if is_prior else run
+    names = run.config["facts"]["class_names"] or []
+    return Trained(model.to(device), tokenizer_model, lambda: images_of(source), run.folder, names, run.contents["global_step"])
+
+
+def _config_of(run: Run) -> DictConfig:
+    """The config of a run to be resumed, with what was said on the command line beside `resume=`."""
+    config = OmegaConf.create(run.config)
+    words = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
+    for word in words:
+        key, _, value = word.partition("=")
+        if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
+            raise ConfigError(f"{word}: a resumed run keeps its own config; only single values such as trainer.max_epochs can change")
+        OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x)
+    config.resume = str(run.file)
+    return config
+
+
+def _source(cfg: DictConfig, folder: Path) -> _Source:
+    """The data module: images, or the codes that a tokenizer gives to its own images."""
+    if cfg.data._target_ != CODES:
+        data = build(_plain(cfg)["data"])
+        data.prepare_data()
+        return _Source(data, data.facts())
+    run = open_run(cfg.tokenizer)
+    tokenizer: Any = module_of(run)
+    if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
+        raise ConfigError(f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__}, which has no codes; it must be a VQ-VAE")
+    level = level_index(cfg.level, tokenizer.level_names)
+    mark = fingerprint(tokenizer, run.config["model"])
+    images = images_of(run)
+    images.prepare_data()
+    data = build(
+        _plain(cfg)["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
+        num_embeddings=tokenizer.num_embeddings, level=level,
+    )  # fmt: skip
+    facts = run.config["facts"] | {
+        "grid": list(tokenizer.grids[level]),
+        "num_embeddings": tokenizer.num_embeddings[level],
+        "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
+        "upper_num_embeddings": tokenizer.num_embeddings[:level],
+    }
+    return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
+
+
+def level_index(level: int | str, names: list[str]) -> int:
+    """Number of a level (from the top) given by number or name.
+
+    Raises:
+        ConfigError: the tokenizer has no such level.
+    """
+    if isinstance(level, int) and 0 <= level < len(names):
+        return level
+    if level in names:
+        return names.index(str(level))
+    raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@rank_zero_only
+def _write_config(config: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+
+
+def _place(model: Any, hardware: Mapping[str, Any]) -> None:
+    """Memory layout and compilation, as the hardware config asks."""
+    if hardware["channels_last"]:
+        model.to(memory_format=torch.channels_last)
+    if hardware["compile"]:
+        for network in model.children():
+            network.compile()
+
+
+def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
+    """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
+    callbacks = [Record(config, source.tokenizer)]
+    for node in (config["callbacks"] or {}).values():
+        wants_decode = "decode" in signature(node["_target_"]).parameters
+        callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
+    return callbacks
+
+
+def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+    loggers = [build(node) for node in (config["logger"] or {}).values()]
+    if resumed:
+        versions = resumed.contents["vqgen"]["loggers"]
+        for logger in loggers:
+            if isinstance(logger, CSV):
+                logger.rewind(resumed.contents["global_step"])
+            elif type(logger).__name__ in versions:
+                logger._wandb_init["id"] = versions[type(logger).__name__]
+    return loggers
+
+
+def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float | None:
+    """Test the best weights, say what came out and what one may do next; returns the best validation loss."""
+    best: Any = trainer.checkpoint_callback
+    path = getattr(best, "best_model_path", "")
+    if trainer.interrupted or not path:
+        return None
+    results = trainer.test(model, data, ckpt_path=path, weights_only=True, verbose=False)[0]
+    place = relative_to(Path.cwd(), folder)
+    rank_zero_info(f"\nRun folder: {place}   (pictures in images/, every figure in metrics.csv)")
+    rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
+    if hasattr(model, "num_embeddings") and hasattr(model, "encode"):
+        rank_zero_info(f"Next: python train.py model=gated_pixelcnn tokenizer={place}")
+    elif hasattr(model, "sample"):
+        rank_zero_info(f"Next: python sample.py run={place}")
+    return float(best.best_model_score)
+
+
+def _write(outcome: Outcome, folder: Path) -> None:
+    for name, image in outcome.pictures.items():
+        print(figures.save_png(image, folder / f"{name}.png", figures.scale_for(image)))
+    if outcome.arrays:
+        np.savez_compressed(folder / "arrays.npz", **outcome.arrays)
+    if outcome.text:
+        print(outcome.text)
+
+
+def _quiet() -> None:
+    """Leave out warnings that tell the user nothing to act on."""
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*litlogger.*", ".*TreeSpec.*"):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,83 @@
+"""Pictures: image grids at native resolution, and code maps in colour."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from matplotlib import colormaps
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def grid(images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2) -> Float[Tensor, "3 H W"]:
+    """Images in [-1, 1] side by side on white, row by row.
+
+    Args:
+        images: grey or RGB.
+        columns: images in a row; None makes the grid about square.
+        padding: pixels between images and around them.
+    """
+    b, _, h, w = images.shape
+    columns = columns or math.ceil(math.sqrt(b))
+    rows = math.ceil(b / columns)
+    sheet = images.new_ones(3, rows * (h + padding) + padding, columns * (w + padding) + padding)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (h + padding) + padding, (i % columns) * (w + padding) + padding
+        sheet[:, top : top + h, left : left + w] = image
+    return sheet
+
+
+def rows(*images: Float[Tensor, "_ _ h w"]) -> Float[Tensor, "3 H W"]:
+    """One row of the grid for each batch (same number of images in each; grey and RGB may be mixed)."""
+    coloured = [batch.expand(-1, 3, -1, -1) for batch in images]
+    return grid(torch.cat(coloured), columns=len(images[0]))
+
+
+def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, int]) -> Float[Tensor, "b 3 H W"]:
+    """Codes as colours in [-1, 1], each position a tile, enlarged to about `size` = (height, width).
+
+    Neighbouring code numbers mean nothing, so colours are spread by the golden angle rather than along a ramp.
+    """
+    hue = (torch.arange(num_embeddings) * 0.381966) % 1.0
+    colours = torch.tensor(colormaps["hsv"](hue.numpy())[:, :3], dtype=torch.float32)
+    lightness = 0.45 + 0.55 * ((torch.arange(num_embeddings) * 0.7548777) % 1.0)
+    image = (colours * lightness[:, None])[codes.cpu()].permute(0, 3, 1, 2) * 2 - 1
+    return F.interpolate(image, size=size, mode="nearest")
+
+
+def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Absolute error averaged over channels: -1 (black) where exact, 1 (white) for an error of 1 or more."""
+    return (x - x_hat).abs().mean(1, keepdim=True).clamp(max=1) * 2 - 1
+
+
+def to_uint8(image: Float[Tensor, "*b c h w"]) -> UInt8[Tensor, "*b c h w"]:
+    """Values in [-1, 1] to bytes, by rounding."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
+    """Write an image in [-1, 1] as PNG, each pixel `scale` pixels wide; makes the folder. Returns the path."""
+    pixels = to_uint8(image).cpu().numpy().transpose(1, 2, 0)
+    pixels = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(path)
+    return path
+
+
+def scale_for(image: Float[Tensor, "c h w"], target: int = 768) -> int:
+    """Whole factor that brings the longer side of a small picture to about `target` pixels on a screen."""
+    return max(1, target // max(image.shape[-2:]))
+
+
+def reconstructions(model: Any, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3 H W"]:
+    """Rows: originals, reconstructions, error maps and, for a tokenizer, the code map of each level."""
+    x_hat = model.reconstruct(x)
+    maps = []
+    if hasattr(model, "num_embeddings"):
+        size = (x.shape[2], x.shape[3])
+        maps = [code_map(c, k, size) for c, k in zip(model.encode(x), model.num_embeddings, strict=True)]
+    return rows(x.cpu(), x_hat.cpu(), error_map(x, x_hat).cpu(), *maps)

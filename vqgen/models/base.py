@@ -1,0 +1,68 @@
+"""What all models share: optimiser and schedule, and every term of the objective logged under its own name."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from vqgen.schedules import Constant
+
+
+class Objective(Protocol):
+    """A NamedTuple of the loss, which is minimised, and the terms it is made of."""
+
+    loss: Tensor
+
+    def _asdict(self) -> dict[str, Tensor]: ...
+
+
+class Model(pl.LightningModule):
+    """A model with an objective.
+
+    Args:
+        optimizer: makes the optimiser from the parameters (a class of torch.optim with its other arguments bound).
+        schedule: factor on the learning rate, from (step, planned steps).
+    """
+
+    def __init__(self, optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], schedule: Constant) -> None:
+        super().__init__()
+        self.optimizer = optimizer
+        self.schedule = schedule
+
+    @abstractmethod
+    def objective(self, batch: Any) -> Objective:
+        """The loss of a batch and its named terms."""
+
+    @abstractmethod
+    def evaluate(self, batch: Any, stage: str) -> None:
+        """Log what is measured on a batch of the validation or test split under `stage/`."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Log the terms of the objective and return the loss."""
+        terms = self.objective(batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms._asdict().items()}, prog_bar=True)
+        return terms.loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Measure on the validation split."""
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Measure on the test split."""
+        self.evaluate(batch, "test")
+
+    def log_means(self, stage: str, values: dict[str, Any], batch_size: int) -> None:
+        """Log values (or torchmetrics) of one evaluation batch, to be averaged over the split and over ranks."""
+        named = {f"{stage}/{name}": value for name, value in values.items()}
+        self.log_dict(named, batch_size=batch_size, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, its rate scheduled per step."""
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        total_steps = self.trainer.estimated_stepping_batches
+        schedule = LambdaLR(optimizer, lambda step: self.schedule(step, total_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

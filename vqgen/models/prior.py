@@ -1,0 +1,123 @@
+"""An autoregressive prior over the codes of one level (arXiv 1601.06759 eq. 1; arXiv 1906.00446, section 3.2)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqgen.batch import CodeBatch
+from vqgen.models.base import Model
+from vqgen.nn.sampling import Known, sample_codes, sample_seeds
+
+
+class PriorObjective(NamedTuple):
+    """`loss`: mean negative log-likelihood in nats per code; `accuracy`: of the likeliest code."""
+
+    loss: Float[Tensor, ""]
+    accuracy: Float[Tensor, ""]
+
+
+class Prior(Model):
+    """p(codes of a level | codes of the levels above, class label) as a product over positions in raster order.
+
+    Args:
+        network: makes the causal network from `num_embeddings` and `condition_channels`.
+        conditioner: makes the map that the network is conditioned on from the grids, codebook sizes and classes.
+        grid: (height, width) of this level's code map.
+        num_embeddings: codebook size K of this level.
+        upper_grids: grids of the levels above, top first.
+        upper_num_embeddings: codebook sizes of the levels above, top first.
+        num_classes: number of class labels; 0 for a prior without labels.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., nn.Module],
+        conditioner: Callable[..., nn.Module],
+        grid: Sequence[int],
+        num_embeddings: int,
+        upper_grids: list[list[int]],
+        upper_num_embeddings: list[int],
+        num_classes: int,
+        **model: Any,
+    ) -> None:
+        super().__init__(**model)
+        self.grid = tuple(grid)
+        self.num_embeddings = num_embeddings
+        self.num_classes = num_classes
+        self.conditioner: Any = conditioner(
+            grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
+        )
+        self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None
+    ) -> Float[Tensor, "b k h w"]:
+        """Logits of every code given those before it, the upper levels' codes and the label (None: any)."""
+        return self.network(codes, self.conditioner(condition, label))
+
+    def log_prob(
+        self, codes: Int[Tensor, "b h w"], condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None
+    ) -> Float[Tensor, "b h w"]:
+        """Log-probability of each code in nats."""
+        return -F.cross_entropy(self(codes, condition, label), codes, reduction="none")
+
+    def sample(
+        self,
+        num_samples: int,
+        condition: list[Int[Tensor, "b _ _"]],
+        label: Int[Tensor, " b"] | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float = 1.0,
+        known: Known | None = None,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Int[Tensor, "b h w"]:
+        """Draw code maps of this level.
+
+        Args:
+            num_samples: how many maps.
+            condition: codes of the levels above, top first, one map of each per sample.
+            label: class of each sample; None draws from the label-free prior.
+            temperature: divides the logits; below 1 likelier and less varied.
+            top_k: draw among the k likeliest codes only.
+            top_p: draw among the likeliest codes that together have this probability.
+            guidance: weight of classifier-free guidance (arXiv 2207.12598); 1 is none, above 1 is truer to the label.
+            known: codes to keep, the rest is drawn (completion).
+            seed: sample i is a function of (seed, i), whatever the number of samples.
+            progress: show a bar by rows.
+        """
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            label = None if label is None else label.to(self.device)
+            conditional = self.conditioner(condition, label, num_samples)
+            unconditional = self.conditioner(condition, None, num_samples) if guidance != 1 else None
+            codes = sample_codes(
+                self.network, self.grid, num_samples, conditional, unconditional=unconditional, guidance=guidance,
+                temperature=temperature, top_k=top_k, top_p=top_p, known=known,
+                seeds=sample_seeds(seed, range(num_samples)), progress=progress,
+            )  # fmt: skip
+        self.train(training)
+        return codes
+
+    def objective(self, batch: CodeBatch) -> PriorObjective:
+        """Negative log-likelihood of the batch's codes of this level."""
+        *condition, codes = batch.codes
+        logits = self(codes, condition, batch.label if self.num_classes else None)
+        accuracy = (logits.argmax(1) == codes).float().mean()
+        return PriorObjective(F.cross_entropy(logits, codes), accuracy)
+
+    def evaluate(self, batch: CodeBatch, stage: str) -> None:
+        """Log the loss, nats and bits per code and accuracy."""
+        terms = self.objective(batch)
+        measured = {"nats_per_code": terms.loss, "bits_per_code": terms.loss / math.log(2)}
+        self.log_means(stage, terms._asdict() | measured, len(batch.index))

@@ -1,0 +1,130 @@
+"""The discrete autoencoder: images to a list of code maps and back. VQVAE and VQVAE2 are its two forms."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from vqgen.batch import ImageBatch
+from vqgen.metrics.codebook import CodebookUsage
+from vqgen.models.base import Model
+from vqgen.nn.quantize import Quantized
+
+LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
+
+
+class Forward(NamedTuple):
+    """A pass through the autoencoder: what the decoder puts out, and what each level's quantizer did, top first."""
+
+    output: Float[Tensor, "b o h w"]
+    levels: list[Quantized]
+
+
+class TokenizerObjective(NamedTuple):
+    """`loss` = `recon_loss` + `quantizer_loss` (codebook and commitment terms, weighted by the quantizer)."""
+
+    loss: Float[Tensor, ""]
+    recon_loss: Float[Tensor, ""]
+    quantizer_loss: Float[Tensor, ""]
+
+
+class Tokenizer(Model):
+    """Base of the discrete autoencoders, of one interface for any number of levels (top first).
+
+    Args:
+        shape: (channels, height, width) of the images.
+        grids: (height, width) of each level's code map, top first.
+        num_embeddings: codebook size K of each level, top first.
+        likelihood: compares the decoder's output with the image.
+        model: keyword arguments of `Model` (optimizer, schedule).
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        grids: list[tuple[int, int]],
+        num_embeddings: list[int],
+        likelihood: nn.Module,
+        **model: Any,
+    ) -> None:
+        super().__init__(**model)
+        self.shape = tuple(shape)
+        self.grids = grids
+        self.num_embeddings = num_embeddings
+        self.likelihood = likelihood
+        stages = {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
+        self.usage = nn.ModuleDict(stages)
+
+    @property
+    def level_names(self) -> list[str]:
+        """Names of the levels, top first."""
+        return LEVEL_NAMES.get(len(self.grids), [str(i) for i in range(len(self.grids))])
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
+        """Encode, quantise every level, decode."""
+
+    @abstractmethod
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
+        """Code maps of images in [-1, 1], top level first."""
+
+    @abstractmethod
+    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output (the likelihood's parameters) for code maps, top level first."""
+
+    def decode(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b c h w"]:
+        """Images in [-1, 1] for code maps, top level first."""
+        return self.likelihood.x_hat(self.decode_output(codes)).clamp(-1, 1)
+
+    def reconstruct(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Images in [-1, 1] through the codes and back."""
+        return self.decode(self.encode(x))
+
+    def objective(self, batch: ImageBatch) -> TokenizerObjective:
+        """Reconstruction and quantizer losses of a batch."""
+        return self._objective(batch.x, self(batch.x))
+
+    def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> TokenizerObjective:
+        recon_loss = self.likelihood.loss(forward.output, x)
+        quantizer_loss = torch.stack([level.loss for level in forward.levels]).sum()
+        return TokenizerObjective(recon_loss + quantizer_loss, recon_loss, quantizer_loss)
+
+    def evaluate(self, batch: ImageBatch, stage: str) -> None:
+        """Log the objective, MSE and PSNR (of images in [-1, 1]), and count the codes."""
+        forward = self(batch.x)
+        x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
+        psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
+        measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
+        self.log_means(stage, self._objective(batch.x, forward)._asdict() | measured, len(batch.x))
+        for metric, level in zip(self.usage[stage], forward.levels, strict=True):
+            metric.update(level.codes)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log codebook usage and perplexity of each level over the whole validation split."""
+        self._log_usage("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log codebook usage and perplexity of each level over the whole test split."""
+        self._log_usage("test")
+
+    def _log_usage(self, stage: str) -> None:
+        for name, metric in zip(self.level_names, self.usage[stage], strict=True):
+            suffix = f"_{name}" if len(self.grids) > 1 else ""
+            for key, value in metric.compute()._asdict().items():
+                self.log(f"{stage}/{key}{suffix}", value, prog_bar=True, rank_zero_only=True)
+            metric.reset()
+
+
+def check_divides(shape: Sequence[int], downsampling: int) -> None:
+    """Raise ValueError, naming sizes that fit, unless height and width are multiples of `downsampling`."""
+    _, height, width = shape
+    if height % downsampling or width % downsampling:
+        below, above = (tuple(max(1, s // downsampling + up) * downsampling for s in (height, width)) for up in (0, 1))
+        raise ValueError(
+            f"an image of {height}x{width} is not divided by the downsampling factor {downsampling}: "
+            f"height and width must be multiples of {downsampling}, such as {below[0]}x{below[1]} or {above[0]}x{above[1]}"
+        )

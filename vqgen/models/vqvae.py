@@ -1,0 +1,57 @@
+"""VQ-VAE (van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.models.tokenizer import Forward, Tokenizer, check_divides
+from vqgen.nn.quantize import Quantizer
+
+
+class VQVAE(Tokenizer):
+    """One map of discrete codes: the one-level tokenizer.
+
+    Args:
+        shape: (channels, height, width) of the images; the encoder's `downsampling` must divide height and width.
+        encoder: makes the encoder, images to `z_e`, from `in_channels` and `out_channels`.
+        quantizer: `z_e` to the nearest code vectors.
+        decoder: makes the decoder, `z_q` to the likelihood's parameters, from `in_channels` and `out_channels`.
+        likelihood: compares the decoder's output with the image.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        encoder: Callable[..., nn.Module],
+        quantizer: Quantizer,
+        decoder: Callable[..., nn.Module],
+        likelihood: nn.Module,
+        **model: Any,
+    ) -> None:
+        channels, height, width = shape
+        encoding: Any = encoder(in_channels=channels, out_channels=quantizer.embedding_dim)
+        factor = encoding.downsampling
+        check_divides(shape, factor)
+        grid = (height // factor, width // factor)
+        super().__init__(shape, [grid], [quantizer.num_embeddings], likelihood, **model)
+        self.encoder = encoding
+        self.quantizer = quantizer
+        self.decoder = decoder(
+            in_channels=quantizer.embedding_dim, out_channels=likelihood.num_outputs(channels)  # type: ignore[operator]
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
+        """Encode, quantise, decode (section 3.2)."""
+        quantized = self.quantizer(self.encoder(x))
+        return Forward(self.decoder(quantized.z_q), [quantized])
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
+        """The code map of images in [-1, 1], as a list of one."""
+        return [self.quantizer.nearest(self.encoder(x))]
+
+    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output for a list of one code map."""
+        return self.decoder(self.quantizer.embed(codes[0]))

@@ -1,0 +1,80 @@
+"""Draw images from a prior."""
+
+import torch
+
+from vqgen import figures
+from vqgen.errors import UserError, near_miss
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Sample:
+    """Codes drawn from the prior, decoded by its tokenizer.
+
+    Args:
+        num_samples: how many images.
+        label: class of the images, by number or name; None draws every class in turn.
+        temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
+        top_k: draw among the k likeliest codes only; None among all.
+        top_p: draw among the likeliest codes that together have this probability; None among all.
+        seed: the same seed gives the same images.
+    """
+
+    def __init__(
+        self,
+        num_samples: int = 16,
+        label: int | str | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.num_samples = num_samples
+        self.label = label
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.seed = seed
+
+    def __call__(self, trained: Trained) -> Outcome:
+        """A grid of samples and of their code maps.
+
+        Raises:
+            UserError: the run is not a prior, or has no such label.
+        """
+        if trained.tokenizer is None:
+            raise UserError(
+                f"task=sample draws from a prior, and '{trained.folder}' is a {trained.kind}: train its prior with "
+                f"python train.py model=gated_pixelcnn tokenizer={trained.folder}, or see task=reconstruct"
+            )
+        codes = trained.model.sample(
+            self.num_samples, [], self._labels(trained), temperature=self.temperature, top_k=self.top_k,
+            top_p=self.top_p, seed=self.seed, progress=True,
+        )  # fmt: skip
+        images = trained.tokenizer.decode([codes])
+        k, size = trained.tokenizer.num_embeddings[0], (images.shape[2], images.shape[3])
+        return Outcome(
+            {"samples": figures.grid(images), "codes": figures.grid(figures.code_map(codes, k, size))},
+            {"samples": figures.to_uint8(images).cpu().numpy(), "codes": codes.cpu().numpy()},
+        )
+
+    def _labels(self, trained: Trained) -> torch.Tensor | None:
+        """One label per image."""
+        num_classes = trained.model.num_classes
+        if not num_classes:
+            if self.label is not None:
+                raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
+            return None
+        if self.label is None:
+            return torch.arange(self.num_samples) % num_classes
+        return torch.full((self.num_samples,), label_index(self.label, num_classes, trained.class_names))
+
+
+def label_index(label: int | str, num_classes: int, class_names: list[str]) -> int:
+    """Number of a class given by number or name.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    if isinstance(label, str) and label in class_names:
+        return class_names.index(label)
+    if isinstance(label, int) and 0 <= label < num_classes:
+        return label
+    raise UserError(f"label={label}: no such class{near_miss(str(label), class_names or map(str, range(num_classes)))}")
