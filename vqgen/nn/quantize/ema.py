@@ -8,6 +8,7 @@ from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_fr
 from vqgen.nn.quantize.base import QuantizedRows, VectorQuantizer
 from vqgen.nn.quantize.kmeans import assign, k_means
 
+KMEANS_MIN_ROWS = 2**14
 KMEANS_ROWS_PER_CODE = 16
 KMEANS_ITERATIONS = 10
 
@@ -76,7 +77,8 @@ class EMAQuantizer(VectorQuantizer):
     def _start(self, z_e: Float[Tensor, "n d"]) -> None:
         """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
         size = joined_size(z_e)
-        rows = draw_rows(z_e, min(size, KMEANS_ROWS_PER_CODE * self.num_embeddings), self._generator())
+        enough = max(KMEANS_MIN_ROWS, KMEANS_ROWS_PER_CODE * self.num_embeddings)
+        rows = draw_rows(z_e, min(size, enough), self._generator())
         picks = torch.arange(self.num_embeddings, device=z_e.device) % len(rows)
         centres, counts = k_means(rows, rows[picks], KMEANS_ITERATIONS, self.project)
         self.codebook.copy_(centres)
