@@ -41,9 +41,7 @@ def star(u: Plane, v: Plane) -> Plane:
 def cross(u: Plane, v: Plane) -> Plane:
     """Two bars across each other."""
     a, b = np.maximum(np.abs(u), np.abs(v)), np.minimum(np.abs(u), np.abs(v))
-    outside_arm = np.maximum(a - np.float32(0.95), b - np.float32(0.3))
-    notch = np.sqrt(np.square(a - np.float32(0.3)) + np.square(b - np.float32(0.3)))
-    return np.where(np.minimum(a, b) > 0.3, np.minimum(outside_arm, notch), outside_arm)
+    return np.maximum(a - np.float32(0.95), b - np.float32(0.3))
 
 
 def _star(u: Plane, v: Plane, points: int, inner: float) -> Plane:

@@ -3,17 +3,17 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
-from vqgen.data.augment import center_crop, random_crop, random_flip
+from vqgen.data.augment import center_crop
+from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.error import DataError
 from vqgen.data.loader import Loader
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -22,24 +22,6 @@ __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "normalize"]
 
 SPLITS = ("train", "val", "test")
 _VARIANCE_VALUES = 2**28   # the variance of a larger split is measured on evenly spaced images
-
-
-class Pixels(Protocol):
-    """Images n c h w of uint8: an array, a memory map, or files decoded when they are asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any) -> ndarray: ...
-
-
-class Split(NamedTuple):
-    """The images of one split, and their class labels where the source has classes."""
-
-    images: Pixels
-    labels: Int64[ndarray, " n"] | None = None
 
 
 class Attributes(NamedTuple):
@@ -153,8 +135,10 @@ class Images(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Shuffled and augmented training batches."""
-        n = len(self.split("train").images)
-        return Loader(self.training_batch, ShuffledOrder(n, self.batch_size, self.seed), self.num_workers)
+        split = self.split("train")
+        fetch = TrainingBatches(split, self.shape, self.flip, self.seed)
+        order = ShuffledOrder(len(split.images), self.batch_size, self.seed)
+        return Loader(fetch, order, self.num_workers, self._current_epoch)
 
     def val_dataloader(self) -> Loader:
         """All validation images in order."""
@@ -164,36 +148,22 @@ class Images(pl.LightningDataModule):
         """All test images in order."""
         return self.evaluation_loader("test")
 
-    def evaluation_loader(self, split: str) -> Loader:
-        """All images of a split in order, unaugmented."""
-        order = SequentialOrder(len(self.split(split).images), self.batch_size)
-        return Loader(_EvaluationBatch(self, split), order, self.num_workers)
+    def evaluation_loader(self, name: str) -> Loader:
+        """All images of a split in order, as they are."""
+        split = self.split(name)
+        order = SequentialOrder(len(split.images), self.batch_size)
+        return Loader(EvaluationBatches(split, self.shape), order, self.num_workers)
 
-    def training_batch(self, indices: Int64[ndarray, " b"], epoch: int) -> ImageBatch:
-        """The images at `indices` of the training split as uint8, augmented as in `epoch`."""
-        x = self.split("train").images[indices]
-        if self.margin:
-            x = random_crop(x, *self.shape[1:], indices, self.seed, epoch)
-        if self.flip:
-            x = random_flip(x, indices, self.seed, epoch)
-        return self._batch("train", x, indices)
-
-    def evaluation_batch(self, split: str, indices: Int64[ndarray, " b"]) -> ImageBatch:
-        """The images at `indices` of a split as uint8."""
-        x = self.split(split).images[indices]
-        return self._batch(split, center_crop(x, *self.shape[1:]) if self.margin else x, indices)
+    def batch(self, name: str, index: Int64[ndarray, " b"]) -> ImageBatch:
+        """The images at `index` of a split, in [-1, 1]."""
+        return self.on_after_batch_transfer(EvaluationBatches(self.split(name), self.shape)(index, 0), 0)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""
         return batch._replace(x=normalize(batch.x))
 
-    def _batch(self, split: str, x: ndarray, indices: ndarray) -> ImageBatch:
-        labels = self.split(split).labels
-        return ImageBatch(
-            torch.from_numpy(np.ascontiguousarray(x)),
-            None if labels is None else torch.from_numpy(labels[indices]),
-            torch.from_numpy(indices),
-        )
+    def _current_epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer is not None else 0
 
     def _checked(self, name: str, split: Split) -> Split:
         if len(split.images) == 0:
@@ -202,13 +172,3 @@ class Images(pl.LightningDataModule):
             found, wanted = list(split.images.shape[1:]), list(self.held_shape)
             raise DataError(f"data.shape asks for images of {wanted} and {type(self).__name__} holds {found}.")
         return split
-
-
-class _EvaluationBatch(NamedTuple):
-    """What an evaluation loader fetches (a plain object, so that it can be sent to workers)."""
-
-    images: Images
-    split: str
-
-    def __call__(self, indices: ndarray, epoch: int) -> ImageBatch:
-        return self.images.evaluation_batch(self.split, indices)

@@ -16,12 +16,19 @@ Fetch = Callable[[ndarray, int], Any]
 class Loader:
     """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
 
-    Lightning calls `set_epoch` (through `sampler`) before each epoch, and saves and restores `state_dict`. The state
-    counts the batches handed out, not those a worker has begun, and a batch is handed out when it is asked for.
+    Lightning saves and restores `state_dict`, which counts the batches handed out, not those a worker has begun.
+
+    Args:
+        fetch: makes a batch of indices and the epoch; sent to the workers where there are any.
+        order: the indices of every batch of every epoch.
+        num_workers: processes that fetch ahead; 0 fetches when a batch is asked for.
+        clock: tells the epoch where a trainer counts them, asked when the first batch is; otherwise `set_epoch` does.
     """
 
-    def __init__(self, fetch: Fetch, order: Order, num_workers: int = 0) -> None:
-        self.fetch, self.order = fetch, order
+    def __init__(
+        self, fetch: Fetch, order: Order, num_workers: int = 0, clock: Callable[[], int] | None = None
+    ) -> None:
+        self.fetch, self.order, self.clock = fetch, order, clock
         self.epoch = self.batch = self._start = 0
         self._workers = _Workers(fetch, num_workers) if num_workers > 0 else None
 
@@ -29,16 +36,13 @@ class Loader:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Any]:
+        if self.clock is not None:   # not set_epoch by Lightning, which runs ahead after resuming a run with max_steps
+            self.set_epoch(self.clock())
         start, self._start = self._start, 0
         self.batch = start
         for batch in self._fetched(start):
             self.batch += 1
             yield batch
-
-    @property
-    def sampler(self) -> "Loader":
-        """Where Lightning looks for `set_epoch`."""
-        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of another epoch; the present epoch keeps its place."""

@@ -1,6 +1,7 @@
 """Which images make up batch k of epoch e, as plain functions of (seed, epoch, rank)."""
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 import torch.distributed as dist
@@ -25,21 +26,26 @@ def place() -> Place:
     return Place(0, 1)
 
 
-class Order(Protocol):
-    """The batches of an epoch. `batch_size` is per process; each rank gets its own contiguous part of batch k."""
+class Order(ABC):
+    """The batches of an epoch over n images. `batch_size` is per process; each rank gets its own part of batch k."""
 
-    batch_size: int
+    def __init__(self, n: int, batch_size: int) -> None:
+        if n < 1:
+            raise DataError("The split holds no image.")
+        if batch_size < 1:
+            raise DataError(f"data.batch_size={batch_size}: a batch holds at least 1 image.")
+        self.n, self.batch_size = n, batch_size
 
+    @abstractmethod
     def __len__(self) -> int:
         """Batches in an epoch, the same on every rank."""
-        ...
 
+    @abstractmethod
     def batch(self, epoch: int, k: int) -> Int64[ndarray, " b"]:
         """The images of batch k on this rank."""
-        ...
 
 
-class ShuffledOrder:
+class ShuffledOrder(Order):
     """Training: a permutation of (seed, epoch), cut into batches of batch_size * world_size.
 
     W processes with batch B see what one process with batch W*B sees. The last incomplete batch is left out, unless
@@ -47,8 +53,8 @@ class ShuffledOrder:
     """
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        _check(n, batch_size)
-        self.n, self.batch_size, self.seed = n, batch_size, seed
+        super().__init__(n, batch_size)
+        self.seed = seed
         self._epoch = -1
         self._permutation = np.empty(0, np.int64)
 
@@ -63,15 +69,11 @@ class ShuffledOrder:
         return _part(self._permutation[k * size : (k + 1) * size])
 
 
-class SequentialOrder:
+class SequentialOrder(Order):
     """Evaluation: every image once, in order, in batches that differ by at most one image.
 
     Every rank gets the same number of batches and none is empty, so that collective operations stay in step.
     """
-
-    def __init__(self, n: int, batch_size: int) -> None:
-        _check(n, batch_size)
-        self.n, self.batch_size = n, batch_size
 
     def __len__(self) -> int:
         world_size = place().world_size
@@ -89,9 +91,3 @@ def _part(indices: ndarray) -> ndarray:
     n = len(indices)
     return indices[rank * n // world_size : (rank + 1) * n // world_size]
 
-
-def _check(n: int, batch_size: int) -> None:
-    if n < 1:
-        raise DataError("The split holds no image.")
-    if batch_size < 1:
-        raise DataError(f"batch_size={batch_size}: a batch holds at least 1 image.")

@@ -1,0 +1,108 @@
+"""The IDX files of the MNIST family (http://yann.lecun.com/exdb/mnist/)."""
+
+import gzip
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from vqgen.data.counter import permutation
+from vqgen.data.download import download
+from vqgen.data.error import DataError
+from vqgen.data.images import Images, Split
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+_NUM_VAL = 5000   # of the 60,000 published training images
+_UBYTE = 8
+
+
+def read_idx(path: Path) -> ndarray:
+    """The uint8 array of an IDX file, gzip or not. Raises DataError naming the file where it is not whole."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content = file.read()
+    except (EOFError, OSError, gzip.zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}. Delete it or put a whole copy there.") from error
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]):
+        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4].hex() or 'nothing'}.")
+    start = 4 + 4 * content[3]
+    shape = struct.unpack(f">{content[3]}I", content[4:start]) if len(content) >= start else (-1,)
+    if len(content) - start != math.prod(shape):
+        raise DataError(f"{path} is not whole: {len(content) - start} bytes for an array of {list(shape)}.")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+class Idx(Images):
+    """Grey images of 28 x 28 in IDX files; a larger `shape` gets a border of zeros.
+
+    5,000 of the 60,000 published training images, the same for every seed, are the validation split.
+
+    Args:
+        root: folder with the four files, gzip or not; where they are in none of the folders, they are downloaded here.
+        Others as in Images.
+    """
+
+    also_in: Sequence[str] = ()
+    address: str
+    md5: dict[str, str]
+
+    def __init__(self, root: str, shape: Sequence[int], batch_size: int, seed: int, num_workers: int) -> None:
+        super().__init__(shape, batch_size, seed, num_workers)
+        if self.shape[0] != 1 or min(self.shape[1:]) < 28:
+            raise DataError(
+                f"data.shape={list(shape)}: the images are [1, 28, 28]; heights and widths from 28 on get a border."
+            )
+        self.root = Path(root)
+
+    def source(self) -> dict[str, Any]:
+        """The published files, and how the training images are split."""
+        return {"md5": self.md5, "num_val": _NUM_VAL}
+
+    def prepare_data(self) -> None:
+        """Download what is missing."""
+        for names in _FILES.values():
+            for name in names:
+                self._find(name)
+
+    def load(self, split: str) -> Split:
+        """Read and pad the split."""
+        images_name, labels_name = _FILES["test" if split == "test" else "train"]
+        x, labels = read_idx(self._find(images_name)), read_idx(self._find(labels_name)).astype(np.int64)
+        if x.ndim != 3 or x.shape[1:] != (28, 28) or labels.shape != x.shape[:1]:
+            raise DataError(f"{images_name} holds {list(x.shape)} and {labels_name} {list(labels.shape)}.")
+        if split != "test":
+            order = permutation(len(x), 0)
+            chosen = np.sort(order[:-_NUM_VAL] if split == "train" else order[-_NUM_VAL:])
+            x, labels = x[chosen], labels[chosen]
+        return Split(_pad(x[:, None], *self.held_shape[1:]), labels)
+
+    def _find(self, name: str) -> Path:
+        folders = [self.root, *map(Path, self.also_in)]
+        for path in (folder / f"{name}{end}" for folder in folders for end in ("", ".gz")):
+            if path.is_file():
+                return path
+        path, url = self.root / f"{name}.gz", f"{self.address}/{name}.gz"
+        try:
+            download(url, path, self.md5[f"{name}.gz"])
+        except OSError as error:
+            looked = " and ".join(str(folder.resolve()) for folder in folders)
+            raise DataError(
+                f"{name}.gz is missing: it is not in {looked}, and the download failed ({error}). Put the four files "
+                f"of {self.address}/ there, or set data.root to the folder that holds them, or take data=shapes, "
+                "which needs no files."
+            ) from error
+        return path
+
+
+def _pad(x: ndarray, height: int, width: int) -> ndarray:
+    top, left = (height - x.shape[2]) // 2, (width - x.shape[3]) // 2
+    bottom, right = height - x.shape[2] - top, width - x.shape[3] - left
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))

@@ -1,0 +1,58 @@
+"""Files and folders that appear only when they are whole, made once however many processes ask for them."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`; another process that asks for it waits. The lock ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
+
+    What an interrupted process left behind is cleared away by the next one.
+    """
+    if path.exists():
+        return path
+    with alone(path):
+        if not path.exists():
+            for remnant in path.parent.glob(f".{path.name}.part-*"):
+                shutil.rmtree(remnant, ignore_errors=True)
+            folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
+            try:
+                make(folder)
+                folder.chmod(0o777 & ~_umask())
+                folder.rename(path)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name for one file, which becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
