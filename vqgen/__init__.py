@@ -1,8 +1,8 @@
 """vqgen: autoencoders and discrete-latent image models on PyTorch Lightning and Hydra.
 
-    from vqgen import load
-    model = load("runs/my_run")
-    x_hat = model.reconstruct(x)
+from vqgen import load
+model = load("runs/my_run")
+x_hat = model.reconstruct(x)
 """
 
 from typing import Any

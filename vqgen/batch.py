@@ -11,7 +11,7 @@ class ImageBatch(NamedTuple):
 
     x: Float[Tensor, "b c h w"]
     label: Int[Tensor, " b"] | None
-    index: Int[Tensor, " b"]
+    index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index
 
 
 class CodeBatch(NamedTuple):
@@ -19,4 +19,4 @@ class CodeBatch(NamedTuple):
 
     codes: list[Int[Tensor, "b _ _"]]
     label: Int[Tensor, " b"] | None
-    index: Int[Tensor, " b"]
+    index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index

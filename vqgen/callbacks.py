@@ -28,7 +28,9 @@ class Record(pl.Callback):
         self.tokenizer = tokenizer
         self._random_state: dict[str, Any] | None = None
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Add the entry `vqgen`."""
         loggers = {type(logger).__name__: logger.version for logger in trainer.loggers}
         checkpoint["vqgen"] = {
@@ -38,7 +40,9 @@ class Record(pl.Callback):
             "loggers": {name: str(version) for name, version in loggers.items() if version},
         }
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Keep the random state until training starts: setting up draws numbers too."""
         self._random_state = checkpoint["vqgen"]["random_state"]
 
@@ -52,7 +56,7 @@ def _random_state() -> dict[str, Any]:
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": (kind, keys.tolist(), int(position), int(has_gauss), float(gauss)),  # type: ignore[union-attr]
+        "numpy": (kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

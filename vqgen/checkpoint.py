@@ -144,7 +144,9 @@ def _read(file: Path) -> dict[str, Any]:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         raise CheckpointError(f"'{file}' holds more than plain data and was not loaded: {reason}") from None
     except (RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(
+            f"'{file}' cannot be read, it is cut short or no checkpoint: {str(error).splitlines()[0]}"
+        ) from None
     return contents
 
 
@@ -152,7 +154,9 @@ def _refuse_foreign(node: Any, path: str, file: Path) -> None:
     """Refuse a config of which anything but a class of the allow-list would be built."""
     for where, target in _targets(node, path):
         if not _is_allowed(target):
-            raise CheckpointError(f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused")
+            raise CheckpointError(
+                f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused"
+            )
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -87,7 +87,9 @@ def _parse(words: list[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(words)
     except OverrideParseException as error:
-        raise ConfigError(f"cannot read '{error.override}': an option is KEY=VALUE; quote values with special characters") from None
+        raise ConfigError(
+            f"cannot read '{error.override}': an option is KEY=VALUE; quote values with special characters"
+        ) from None
 
 
 def _is_group(override: Override) -> bool:
@@ -102,23 +104,23 @@ def _check_choice(override: Override) -> None:
     for value in _choices(override):
         for name in value if isinstance(value, list) else [value]:
             if name is not None and name not in options:
-                raise ConfigError(f"{override.key_or_group}={name}: there is no such choice{near_miss(str(name), options)}")
+                raise ConfigError(
+                    f"{override.key_or_group}={name}: there is no such choice{near_miss(str(name), options)}"
+                )
 
 
 def _check_key(override: Override, base: DictConfig) -> None:
     """A key that is not added (`+`) must exist."""
     if override.is_add() or override.is_force_add():
         return
-    path = override.key_or_group
-    node: Any = base
+    path = str(override.key_or_group)
     walked = ""
+    node: Any = base
     for part in re.findall(r"[^.\[\]]+", path):
-        inside = OmegaConf.is_dict(node) and part in node
-        if not inside and not OmegaConf.is_list(node):
+        if not OmegaConf.is_list(node) and not (OmegaConf.is_dict(node) and part in node):
             raise ConfigError(f"{override.input_line}: there is no option {path}{_closest(part, walked, node, base)}")
-        node = OmegaConf.to_container(node).get(part) if OmegaConf.is_dict(node) else node
         walked = f"{walked}.{part}" if walked else part
-        node = OmegaConf.select(base, walked, throw_on_missing=False, throw_on_resolution_failure=False)
+        node = OmegaConf.select(base, walked, throw_on_resolution_failure=False)
 
 
 def _closest(part: str, walked: str, node: Any, base: DictConfig) -> str:
@@ -168,7 +170,8 @@ def _values(overrides: list[Override]) -> list[str]:
         elif not override.is_sweep_override():
             lines.append(override.input_line or "")
         else:
-            lines.append(f"{override.get_key_element()}={override.value().start}")  # an interval of a sweeper
+            interval: Any = override.value()  # of a sweeper such as Optuna
+            lines.append(f"{override.get_key_element()}={interval.start}")
     return lines
 
 

@@ -78,6 +78,8 @@ def check(cfg: DictConfig) -> None:
 
     Nothing heavy is imported: constructors are read from source (vqgen.signature).
     """
+    for key in ("resume", "tokenizer"):
+        _check_run(key, cfg[key])
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
     for section in ("hardware", "facts"):
@@ -86,8 +88,6 @@ def check(cfg: DictConfig) -> None:
         _check_pairing(values)
     for section in ("model", "data", "optim", "schedule", "logger", "callbacks", "trainer"):
         _check_node(section, values[section])
-    for key in ("resume", "tokenizer"):
-        _check_run(key, values[key])
 
 
 def check_sample(cfg: DictConfig) -> None:

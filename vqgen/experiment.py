@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> float | None:
     resumed = open_run(cfg.resume, "last") if cfg.resume else None
     cfg = _config_of(resumed) if resumed else cfg
     folder = Path(HydraConfig.get().runtime.output_dir)
-    cfg.run_dir = relative_to(Path.cwd(), folder)
+    cfg.run_dir = _shown(folder)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
 
@@ -49,10 +49,14 @@ def train(cfg: DictConfig) -> float | None:
     model = build(config["model"])
     _place(model, config["hardware"])
     trainer = build(
-        config["trainer"], callbacks=_callbacks(config, source), logger=_loggers(config, resumed), default_root_dir=str(folder)
+        config["trainer"],
+        callbacks=_callbacks(config, source),
+        logger=_loggers(config, resumed),
+        default_root_dir=str(folder),
     )
     for logger in trainer.loggers:
-        logger.log_hyperparams(config)
+        if not isinstance(logger, CSV):  # config.yaml is there already
+            logger.log_hyperparams(config)
     trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
     return _finish(trainer, model, source.data, folder)
 
@@ -75,7 +79,9 @@ def trained(run: Run, tokenizer: str | None = None) -> Trained:
     tokenizer_model: Any = load_tokenizer(run, tokenizer).to(device) if is_prior else None
     source = open_run(tokenizer or run.tokenizer_path()) if is_prior else run
     names = run.config["facts"]["class_names"] or []
-    return Trained(model.to(device), tokenizer_model, lambda: images_of(source), run.folder, names, run.contents["global_step"])
+    return Trained(
+        model.to(device), tokenizer_model, lambda: images_of(source), run.folder, names, run.contents["global_step"]
+    )
 
 
 def _config_of(run: Run) -> DictConfig:
@@ -85,7 +91,9 @@ def _config_of(run: Run) -> DictConfig:
     for word in words:
         key, _, value = word.partition("=")
         if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
-            raise ConfigError(f"{word}: a resumed run keeps its own config; only single values such as trainer.max_epochs can change")
+            raise ConfigError(
+                f"{word}: a resumed run keeps its own config; only single values such as trainer.max_epochs can change"
+            )
         OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x)
     config.resume = str(run.file)
     return config
@@ -100,7 +108,9 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
     run = open_run(cfg.tokenizer)
     tokenizer: Any = module_of(run)
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
-        raise ConfigError(f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__}, which has no codes; it must be a VQ-VAE")
+        raise ConfigError(
+            f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__}, which has no codes; it must be a VQ-VAE"
+        )
     level = level_index(cfg.level, tokenizer.level_names)
     mark = fingerprint(tokenizer, run.config["model"])
     images = images_of(run)
@@ -131,6 +141,12 @@ def level_index(level: int | str, names: list[str]) -> int:
     raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
 
 
+def _shown(path: Path) -> str:
+    """A path as one would type it here."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _plain(cfg: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
@@ -154,7 +170,7 @@ def _place(model: Any, hardware: Mapping[str, Any]) -> None:
 
 def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
-    callbacks = [Record(config, source.tokenizer)]
+    callbacks: list[pl.Callback] = [Record(config, source.tokenizer)]
     for node in (config["callbacks"] or {}).values():
         wants_decode = "decode" in signature(node["_target_"]).parameters
         callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
@@ -180,7 +196,7 @@ def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float |
     if trainer.interrupted or not path:
         return None
     results = trainer.test(model, data, ckpt_path=path, weights_only=True, verbose=False)[0]
-    place = relative_to(Path.cwd(), folder)
+    place = _shown(folder)
     rank_zero_info(f"\nRun folder: {place}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
     if hasattr(model, "num_embeddings") and hasattr(model, "encode"):
@@ -194,7 +210,7 @@ def _write(outcome: Outcome, folder: Path) -> None:
     for name, image in outcome.pictures.items():
         print(figures.save_png(image, folder / f"{name}.png", figures.scale_for(image)))
     if outcome.arrays:
-        np.savez_compressed(folder / "arrays.npz", **outcome.arrays)
+        np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
     if outcome.text:
         print(outcome.text)
 

@@ -35,9 +35,13 @@ class CSV(CSVLogger):
     @property
     def experiment(self) -> Any:
         """The writer (only the first rank's writes)."""
-        if rank_zero_only.rank == 0 and self._experiment is None:
+        if getattr(rank_zero_only, "rank", 0) == 0 and self._experiment is None:
             self._experiment = _Appending(log_dir=self.save_dir)
         return super().experiment
+
+    def save(self) -> None:
+        """Write the rows, and no file of hyperparameters: the run folder has its config.yaml."""
+        self.experiment.save()
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
@@ -66,7 +70,12 @@ class Wandb(WandbLogger):
     """
 
     def __init__(
-        self, save_dir: str, project: str, group: str | None = None, id: str | None = None, tags: list[str] | None = None
+        self,
+        save_dir: str,
+        project: str,
+        group: str | None = None,
+        id: str | None = None,
+        tags: list[str] | None = None,
     ) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         super().__init__(

@@ -55,6 +55,7 @@ def definitions(module: str) -> list[str]:
 
 
 def _of_class(found: _Definition) -> Signature:
+    assert isinstance(found.node, ast.ClassDef)
     own = next((n for n in found.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if own is not None:
         result = _of_function(own, drop_self=True)
@@ -72,8 +73,21 @@ def _with_base(own: Signature, found: _Definition) -> Signature:
         definition = _find(found.module, name)
         if definition is not None and isinstance(definition.node, ast.ClassDef):
             inherited = _of_class(definition)
-            return Signature(inherited.parameters | own.parameters, inherited.open_ended)
+            handed_on = _left_open(found.node, inherited.parameters)
+            return Signature(
+                own.parameters | {k: p for k, p in handed_on.items() if k not in own.parameters}, inherited.open_ended
+            )
     return Signature(own.parameters, open_ended=bool(found.node.bases))
+
+
+def _left_open(node: ast.ClassDef, inherited: dict[str, Parameter]) -> dict[str, Parameter]:
+    """The base's arguments that the call of `super().__init__` does not fill in itself."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
+            named = {keyword.arg for keyword in call.keywords}
+            rest = list(inherited.items())[len(call.args) :]
+            return {name: parameter for name, parameter in rest if name not in named}
+    return inherited
 
 
 def _of_function(node: ast.FunctionDef, drop_self: bool) -> Signature:
@@ -110,7 +124,9 @@ def _find(module: str, name: str, depth: int = 8) -> _Definition | None:
     return None
 
 
-def _follow(node: ast.ImportFrom | ast.Import, alias: ast.alias, module: str, rest: str, depth: int) -> _Definition | None:
+def _follow(
+    node: ast.ImportFrom | ast.Import, alias: ast.alias, module: str, rest: str, depth: int
+) -> _Definition | None:
     if isinstance(node, ast.Import):
         origin = alias.name if alias.asname else alias.name.split(".")[0]
     else:

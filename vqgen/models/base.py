@@ -44,7 +44,7 @@ class Model(pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Log the terms of the objective and return the loss."""
         terms = self.objective(batch)
-        self.log_dict({f"train/{name}": value.detach() for name, value in terms._asdict().items()}, prog_bar=True)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms._asdict().items()})
         return terms.loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -58,7 +58,7 @@ class Model(pl.LightningModule):
     def log_means(self, stage: str, values: dict[str, Any], batch_size: int) -> None:
         """Log values (or torchmetrics) of one evaluation batch, to be averaged over the split and over ranks."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        self.log_dict(named, batch_size=batch_size, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        self.log_dict(named, batch_size=batch_size, on_step=False, on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, its rate scheduled per step."""

@@ -48,16 +48,16 @@ class Tokenizer(Model):
         shape: Sequence[int],
         grids: list[tuple[int, int]],
         num_embeddings: list[int],
-        likelihood: nn.Module,
+        likelihood: Any,
         **model: Any,
     ) -> None:
         super().__init__(**model)
         self.shape = tuple(shape)
         self.grids = grids
         self.num_embeddings = num_embeddings
-        self.likelihood = likelihood
+        self.likelihood: Any = likelihood
         stages = {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
-        self.usage = nn.ModuleDict(stages)
+        self.usage: Any = nn.ModuleDict(stages)
 
     @property
     def level_names(self) -> list[str]:
@@ -115,7 +115,7 @@ class Tokenizer(Model):
         for name, metric in zip(self.level_names, self.usage[stage], strict=True):
             suffix = f"_{name}" if len(self.grids) > 1 else ""
             for key, value in metric.compute()._asdict().items():
-                self.log(f"{stage}/{key}{suffix}", value, prog_bar=True, rank_zero_only=True)
+                self.log(f"{stage}/{key}{suffix}", value)
             metric.reset()
 
 

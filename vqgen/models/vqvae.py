@@ -28,7 +28,7 @@ class VQVAE(Tokenizer):
         encoder: Callable[..., nn.Module],
         quantizer: Quantizer,
         decoder: Callable[..., nn.Module],
-        likelihood: nn.Module,
+        likelihood: Any,
         **model: Any,
     ) -> None:
         channels, height, width = shape
@@ -40,7 +40,8 @@ class VQVAE(Tokenizer):
         self.encoder = encoding
         self.quantizer = quantizer
         self.decoder = decoder(
-            in_channels=quantizer.embedding_dim, out_channels=likelihood.num_outputs(channels)  # type: ignore[operator]
+            in_channels=quantizer.embedding_dim,
+            out_channels=likelihood.num_outputs(channels),
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:

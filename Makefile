@@ -1,0 +1,35 @@
+# make demo: see it work.  make test: every check and test.  Both make .venv on first use.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+RUNS := runs/demo
+
+.PHONY: demo test check fast clean
+
+demo: $(VENV)/ready
+	rm -rf $(RUNS)
+	$(PY) train.py experiment=demo_vqvae run_dir=$(RUNS)/vqvae
+	$(PY) train.py experiment=demo_prior tokenizer=$(RUNS)/vqvae run_dir=$(RUNS)/prior
+	$(PY) sample.py task=reconstruct run=$(RUNS)/vqvae
+	$(PY) sample.py run=$(RUNS)/prior num_samples=36
+
+test: check
+	$(PY) -m pytest
+
+check: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+# the tests that need no more than two minutes
+fast: $(VENV)/ready
+	$(PY) -m pytest -m "not slow"
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs multirun data

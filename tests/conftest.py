@@ -1,0 +1,52 @@
+"""What several tests share: tiny models and runs made by the command line itself."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = [
+    "data.num_train=96", "data.num_val=32", "data.num_test=32", "data.batch_size=32", "data.size=16",
+    "model.encoder.hidden_channels=16", "model.encoder.residual_channels=8", "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=8", "trainer.max_epochs=2", "hardware=cpu", "trainer.enable_progress_bar=false",
+]  # fmt: skip
+TINY_PRIOR = [
+    "model.network.hidden_channels=8", "model.network.num_layers=2", "model.network.output_channels=16",
+    "model.conditioner.channels=8", "trainer.max_epochs=2", "hardware=cpu", "trainer.enable_progress_bar=false",
+]  # fmt: skip
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Run train.py or sample.py as a user would, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("user")
+
+    def run(script: str, *words: str, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, str(ROOT / script), *map(str, words)]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+    run.folder = folder  # type: ignore[attr-defined]
+    return run
+
+
+def _trained(command: Command, name: str, *words: str) -> Path:
+    done = command("train.py", f"run_dir={name}", *words)
+    assert done.returncode == 0, done.stderr
+    return command.folder / name  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def vqvae_run(command: Command) -> Path:
+    """A VQ-VAE trained for two epochs on small shapes."""
+    return _trained(command, "vqvae", *TINY)
+
+
+@pytest.fixture(scope="session")
+def prior_run(command: Command, vqvae_run: Path) -> Path:
+    """A gated PixelCNN trained for two epochs on that VQ-VAE's codes."""
+    return _trained(command, "prior", "model=gated_pixelcnn", f"tokenizer={vqvae_run}", "logger=csv", *TINY_PRIOR)

@@ -1,0 +1,112 @@
+"""Every yaml composes and passes the check; every mistake is named."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+import vqgen.command_line  # registers the resolvers
+from vqgen.config import ConfigError, check, check_sample, fits
+from vqgen.help import first_comment, help_text
+
+CONF = vqgen.command_line.CONF
+PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail"}
+
+
+def _compose(*overrides: str, name: str = "train") -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def _choices() -> list[str]:
+    """Every yaml of every group, as an override."""
+    groups = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parts[-2] not in ("task", "sweep")]
+    return sorted(f"{p.parent.relative_to(CONF).as_posix()}={p.stem}" for p in groups)
+
+
+@pytest.mark.parametrize("choice", _choices())
+def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    name = choice.rpartition("=")[2]
+    needs_prior = choice in ("data=codes", "callbacks=prior") or choice.startswith("model/conditioner")
+    words = [f"{choice}"] if choice not in ("data=codes", "callbacks=prior") else []
+    if needs_prior:
+        words.append("model=gated_pixelcnn")
+    cfg = _compose(*words)
+    if needs_prior or name in PRIORS or cfg.data._target_ == "vqgen.data.codes.Codes":
+        cfg = _compose(*words, f"tokenizer={tmp_path}")
+    check(cfg)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())
+def test_every_yaml_says_what_it_is(path: Path):
+    assert first_comment(path)
+
+
+@pytest.mark.parametrize("name", ["train", "sample"])
+def test_help_lists_every_group_and_choice(name: str):
+    text = help_text(CONF, name)
+    assert ("vqvae" in text) == (name == "train")
+    for path in (CONF / ("model" if name == "train" else "task")).glob("*.yaml"):
+        assert path.stem in text
+
+
+MISTAKES = {
+    "+model.quantizer.num_embedings=3": "model.quantizer.num_embedings=3: no such option (did you mean num_embeddings?)",
+    "model.quantizer.num_embeddings=many": "model.quantizer.num_embeddings=many: expected int, got str 'many'",
+    "model.quantizer.num_embeddings=1.5": "expected int, got float 1.5",
+    "seed=x": "seed=x: expected int",
+    "hardware.compile=3": "hardware.compile=3: expected bool",
+    "trainer.max_epochs=[1]": "trainer.max_epochs=[1]: expected",
+    "optim.lr=fast": "lr=fast: expected",
+    "model.encoder._target_=vqgen.nn.residual.Encodr": "there is no such class (did you mean Encoder?)",
+    "tokenizer=nowhere": "tokenizer=nowhere: no run folder or checkpoint",
+    "resume=nowhere": "resume=nowhere: no run folder or checkpoint",
+}
+
+
+@pytest.mark.parametrize(("override", "message"), MISTAKES.items())
+def test_a_mistake_is_named_with_key_value_and_near_miss(override: str, message: str):
+    with pytest.raises(ConfigError) as error:
+        check(_compose(override))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_prior_without_tokenizer_is_told_what_it_needs():
+    with pytest.raises(ConfigError, match=r"tokenizer=RUN is needed.*train\.py model=vqvae"):
+        check(_compose("model=gated_pixelcnn"))
+
+
+def test_an_image_model_given_codes_is_refused():
+    with pytest.raises(ConfigError, match="data=codes: this model reads images"):
+        check(_compose("data=codes"))
+
+
+def test_a_prior_given_images_is_refused(tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    with pytest.raises(ConfigError, match="leave data= out"):
+        check(_compose("model=gated_pixelcnn", "data=shapes", f"tokenizer={tmp_path}"))
+
+
+def test_sampling_without_a_run_says_so():
+    with pytest.raises(ConfigError, match="run=RUN is needed"):
+        check_sample(_compose(name="sample"))
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "good"),
+    [
+        (1, "int", True), (True, "int", False), (1, "float", True), (1.0, "int", False), ("a", "str", True),
+        (None, "int | None", True), (None, "int", False), ([1, 2], "Sequence[int]", True), ([1, "a"], "list[int]", False),
+        ([1], "list", True), ("a", "Literal['a', 'b']", True), ("c", "Literal['a', 'b']", False), (3, "nn.Module", False),
+        ({"_target_": "x"}, "nn.Module", True), (1, "Optional[int]", True), (1, "Union[str, int]", True),
+        (1, "'int'", True), ({}, "Mapping[str, int]", True), ([[1, 2]], "list[list[int]]", True), (2, "_ALIAS", True),
+    ],
+)  # fmt: skip
+def test_a_value_fits_its_annotation(value: object, annotation: str, good: bool):
+    assert fits(value, ast.parse(annotation, mode="eval").body) is good

@@ -1,0 +1,31 @@
+"""Reconstruction losses that are no likelihoods, with the likelihoods' interface."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class NormalizedMSE(nn.Module):
+    """Mean squared error divided by the variance of the data: 1 for a model that knows only the mean.
+
+    Args:
+        variance: of all values of the training images, in the scale of [-1, 1].
+    """
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        if variance <= 0:
+            raise ValueError(f"variance={variance} must be above 0: are all images of one value?")
+        self.variance = variance
+
+    def num_outputs(self, in_channels: int) -> int:
+        """Decoder output channels for images of `in_channels`."""
+        return in_channels
+
+    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """Averaged over all values of the batch."""
+        return F.mse_loss(output, x) / self.variance
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The output is the image."""
+        return output
