@@ -37,7 +37,7 @@ class GatedLayer(nn.Module):
         self.inject_horizontal = Injection(condition_channels, 2 * channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, stacks: Stacks, condition: Float[Tensor, "b e #h #w"] | None) -> Stacks:
+    def forward(self, stacks: Stacks, condition: Float[Tensor, "#b e #h #w"] | None) -> Stacks:
         """All positions at once."""
         vertical = self.vertical(stacks.vertical)
         horizontal = self.horizontal(self.dropout(stacks.horizontal)) + self.link(vertical)
@@ -80,7 +80,7 @@ class GatedPixelCNN(nn.Module):
         self.output = Pointwise(output_channels, num_embeddings)
 
     def forward(
-        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "b e #h #w"] | None = None
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only."""
         return self.logits(self.embed(codes), condition)
@@ -90,7 +90,7 @@ class GatedPixelCNN(nn.Module):
         return self.embedding(codes).permute(0, 3, 1, 2)
 
     def logits(
-        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "b e #h #w"] | None = None
+        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from embedded codes."""
         check_condition(self.condition_channels, condition)

@@ -21,7 +21,7 @@ class MaskedResidualBlock(nn.Module):
         self.expand = Pointwise(channels // 2, channels)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "b e #h #w"] | None
+        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
     ) -> Float[Tensor, "b c h w"]:
         """All positions at once."""
         y = F.relu(self.reduce(self.inject(x, condition)))
@@ -61,7 +61,7 @@ class PixelCNN(nn.Module):
         self.output = nn.ModuleList(Pointwise(i, o) for i, o in pairwise(widths))
 
     def forward(
-        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "b e #h #w"] | None = None
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only."""
         return self._from_features(self.input.lookup(codes), condition)
@@ -71,7 +71,7 @@ class PixelCNN(nn.Module):
         return F.one_hot(codes.long(), self.num_embeddings).permute(0, 3, 1, 2).to(self.input.weight.dtype)
 
     def logits(
-        self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "b e #h #w"] | None = None
+        self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from (possibly soft) one-hot codes."""
         return self._from_features(self.input(embedded), condition)
