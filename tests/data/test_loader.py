@@ -3,6 +3,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+
 from vqgen.data.error import DataError
 from vqgen.data.loader import Loader
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -55,7 +56,7 @@ def test_the_state_counts_batches_handed_out_and_not_those_read_ahead():
 
 def test_resuming_inside_an_epoch_with_another_batch_size_is_an_error():
     state = {"epoch": 0, "batch": 2, "global_batch_size": BATCH}
-    with pytest.raises(DataError, match="4 images a step .* would go on with 5"):
+    with pytest.raises(DataError, match=r"4 images a step .* would go on with 5"):
         loader(batch_size=5).load_state_dict(state)
     loader(batch_size=5).load_state_dict({**state, "batch": 5})   # at the epoch's end nothing is lost
 
@@ -107,7 +108,8 @@ def fit(module, callbacks=(), ckpt_path=None, num_workers=0, **limits):
         enable_model_summary=False, use_distributed_sampler=False, callbacks=list(callbacks), **limits,
     )
     training = loader(num_workers, clock=lambda: module.current_epoch)
-    trainer.fit(module, training, Loader(fetch, SequentialOrder(N, BATCH)), ckpt_path=ckpt_path, weights_only=True)
+    validation = Loader(fetch, SequentialOrder(N, BATCH))
+    trainer.fit(module, training, validation, ckpt_path=ckpt_path, weights_only=True)
     return module
 
 

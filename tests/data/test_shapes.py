@@ -9,9 +9,13 @@ from vqgen.data.shapes import COLOURS, Factors, Shapes, draw_factors, render
 
 
 def shapes(size=32, seed=0, shape=None, num_train=300, num_val=60):
-    return Shapes(
-        size, shape or (3, size, size), num_train, num_val, num_test=40, batch_size=16, seed=seed, num_workers=0
-    )
+    shape = shape or (3, size, size)
+    return Shapes(size, shape, num_train, num_val, num_test=40, batch_size=16, seed=seed, num_workers=0)
+
+
+def plane(extent, steps):
+    across = np.linspace(-extent, extent, steps, dtype=np.float32)
+    return [coordinate[None] for coordinate in np.meshgrid(across, across)]
 
 
 def one(shape, size=64, **changes):
@@ -24,8 +28,7 @@ def one(shape, size=64, **changes):
 
 @pytest.mark.parametrize("name", DISTANCES)
 def test_distances_have_gradient_one_almost_everywhere(name):
-    u, v = np.meshgrid(np.linspace(-1.5, 1.5, 401, dtype=np.float32), np.linspace(-1.5, 1.5, 401, dtype=np.float32))
-    distance = DISTANCES[name](u[None], v[None])[0]
+    distance = DISTANCES[name](*plane(1.5, 401))[0]
     down, across = np.gradient(distance, 3 / 400)
     assert np.isclose(np.hypot(down, across), 1, atol=0.02).mean() > 0.97
 
@@ -35,8 +38,7 @@ def test_distances_have_gradient_one_almost_everywhere(name):
     ("star", 5 * 0.45 * np.sin(np.pi / 5)), ("cross", 2 * 1.9 * 0.6 - 0.36),
 ])
 def test_figures_have_the_area_of_their_formula_in_pixels_too(name, area):
-    u, v = np.meshgrid(np.linspace(-1.2, 1.2, 2401, dtype=np.float32), np.linspace(-1.2, 1.2, 2401, dtype=np.float32))
-    assert np.isclose((DISTANCES[name](u[None], v[None]) < 0).mean() * 2.4**2, area, rtol=5e-3)
+    assert np.isclose((DISTANCES[name](*plane(1.2, 2401)) < 0).mean() * 2.4**2, area, rtol=5e-3)
     x = one(name).astype(float)[0, 2]   # in the blue channel, ground 242 and figure 66
     covered = ((242 - x) / (242 - 66)).sum() / 32**2 / 0.8**2
     assert np.isclose(covered, area, rtol=0.02)
@@ -70,7 +72,8 @@ def test_pictures_at_another_size_are_the_same_but_finer():
 
 def test_the_whole_figure_lies_inside_the_image():
     x = shapes().split("train").images
-    assert all((x[:, :, i, j] == x[:, :, 0, 0]).all() for i, j in [(0, 16), (16, 0), (31, 16), (16, 31), (31, 31)])
+    border = [x[:, :, 0], x[:, :, -1], x[:, :, :, 0], x[:, :, :, -1]]
+    assert all((side == x[:, :, 0, :1]).all() for side in border)
 
 
 def test_splits_share_no_image():
@@ -122,7 +125,7 @@ def test_the_key_changes_with_what_decides_the_images_and_with_nothing_else():
 
 
 def test_sizes_that_disagree_are_an_error():
-    with pytest.raises(DataError, match=r"data.shape asks for images of \[3, 16, 16\] and Shapes holds \[3, 32, 32\]"):
+    with pytest.raises(DataError, match=r"asks for images of \[3, 16, 16\], and Shapes has \[3, 32, 32\]"):
         shapes(shape=(3, 16, 16)).split("train")
     with pytest.raises(DataError, match="three sizes"):
         shapes(shape=(32, 32))

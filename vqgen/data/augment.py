@@ -1,4 +1,4 @@
-"""Random changes of training images as functions of (seed, epoch, index), the same for any number of workers."""
+"""Random changes of training images as functions of (seed, epoch, index)."""
 
 import numpy as np
 from jaxtyping import Int, UInt8

@@ -1,5 +1,6 @@
 """Cutting batches of images: plain objects that can be sent to workers."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,8 +37,9 @@ class Split(NamedTuple):
     labels: Int64[ndarray, " n"] | None = None
 
 
-class TrainingBatches(NamedTuple):
-    """Batches of augmented images as uint8: a random window of `shape`, mirrored half of the time if `flip`."""
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Batches of augmented images as uint8: a random window of `shape`, mirrored half the time if `flip`."""
 
     split: Split
     shape: tuple[int, int, int]
@@ -54,7 +56,8 @@ class TrainingBatches(NamedTuple):
         return _batch(x, self.split.labels, index)
 
 
-class EvaluationBatches(NamedTuple):
+@dataclass(frozen=True)
+class EvaluationBatches:
     """Batches of the middles of the images as uint8, the same in every epoch."""
 
     split: Split

@@ -15,7 +15,7 @@ def mix(x: UInt64[ndarray, "*n"]) -> UInt64[ndarray, "*n"]:
 
 
 def bits(index: ndarray, *key: int) -> UInt64[ndarray, "*n"]:
-    """64 random bits for each integer of `index`, independent between different `key`s (seed, epoch, purpose)."""
+    """64 random bits for each integer of `index`, independent between `key`s (seed, epoch, purpose)."""
     state = np.zeros(1, np.uint64)
     for part in key:
         state = mix((state ^ np.uint64(part % 2**64)) + _GOLDEN)

@@ -1,4 +1,4 @@
-"""Signed distances to the outlines of plane figures of radius 1: negative inside, with gradient 1 near the outline.
+"""Signed distances to the outlines of figures of radius 1: negative inside, gradient 1 near the outline.
 
 Only arithmetic and square roots of float32, which every machine rounds alike.
 """
@@ -45,7 +45,7 @@ def cross(u: Plane, v: Plane) -> Plane:
 
 
 def _star(u: Plane, v: Plane, points: int, inner: float) -> Plane:
-    """Corners at radius 1 and, halfway between them, at radius `inner`: fold into one wedge, measure one edge."""
+    """Corners at radius 1 and, halfway between, at radius `inner`: fold into one wedge, measure one edge."""
     u, v = _fold(u, v, points)
     edge_u, edge_v = np.float32(inner * cos(pi / points) - 1), np.float32(inner * sin(pi / points))
     u = u - np.float32(1)
@@ -67,4 +67,4 @@ def _fold(u: Plane, v: Plane, points: int) -> tuple[Plane, Plane]:
 DISTANCES: dict[str, Callable[[ndarray, ndarray], ndarray]] = {
     "circle": circle, "square": square, "triangle": triangle, "star": star, "ring": ring, "cross": cross,
 }
-SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}   # rotations onto itself
+SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}   # turns onto itself

@@ -14,7 +14,10 @@ _BLOCK = 2**16
 
 
 def download(url: str, path: Path, md5: str) -> None:
-    """Put what `url` holds at `path`, unless it is there. Raises OSError without network, DataError if it is wrong."""
+    """Put what `url` holds at `path`, unless it is there.
+
+    Raises OSError without network, and DataError where the checksum is wrong.
+    """
     with alone(path):
         if path.exists():
             return

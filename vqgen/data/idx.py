@@ -3,9 +3,10 @@
 import gzip
 import math
 import struct
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy import ndarray
@@ -29,10 +30,10 @@ def read_idx(path: Path) -> ndarray:
     try:
         with opened(path, "rb") as file:
             content = file.read()
-    except (EOFError, OSError, gzip.zlib.error) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}. Delete it or put a whole copy there.") from error
     if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]):
-        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4].hex() or 'nothing'}.")
+        raise DataError(f"{path} is not an IDX file of bytes: its first bytes are '{content[:4].hex()}'.")
     start = 4 + 4 * content[3]
     shape = struct.unpack(f">{content[3]}I", content[4:start]) if len(content) >= start else (-1,)
     if len(content) - start != math.prod(shape):
@@ -46,19 +47,19 @@ class Idx(Images):
     5,000 of the 60,000 published training images, the same for every seed, are the validation split.
 
     Args:
-        root: folder with the four files, gzip or not; where they are in none of the folders, they are downloaded here.
+        root: folder with the four files, gzip or not; they are downloaded to it where they are nowhere else.
         Others as in Images.
     """
 
     also_in: Sequence[str] = ()
     address: str
-    md5: dict[str, str]
+    md5: ClassVar[Mapping[str, str]]
 
     def __init__(self, root: str, shape: Sequence[int], batch_size: int, seed: int, num_workers: int) -> None:
         super().__init__(shape, batch_size, seed, num_workers)
         if self.shape[0] != 1 or min(self.shape[1:]) < 28:
             raise DataError(
-                f"data.shape={list(shape)}: the images are [1, 28, 28]; heights and widths from 28 on get a border."
+                f"data.shape={list(shape)}: the images are [1, 28, 28], and larger sizes get a border."
             )
         self.root = Path(root)
 
@@ -95,9 +96,9 @@ class Idx(Images):
         except OSError as error:
             looked = " and ".join(str(folder.resolve()) for folder in folders)
             raise DataError(
-                f"{name}.gz is missing: it is not in {looked}, and the download failed ({error}). Put the four files "
-                f"of {self.address}/ there, or set data.root to the folder that holds them, or take data=shapes, "
-                "which needs no files."
+                f"{name}.gz is missing: it is not in {looked}, and the download failed ({error}). Put the four "
+                f"files of {self.address}/ there, or set data.root to the folder with them, or take "
+                "data=shapes, which needs no files."
             ) from error
         return path
 

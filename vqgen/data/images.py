@@ -15,7 +15,7 @@ from vqgen.batch import ImageBatch
 from vqgen.data.augment import center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.error import DataError
-from vqgen.data.loader import Loader
+from vqgen.data.loader import Loader, clock
 from vqgen.data.order import SequentialOrder, ShuffledOrder
 
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "normalize"]
@@ -37,21 +37,21 @@ def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 class Images(pl.LightningDataModule):
-    """A source of images. A subclass says what they are in `load`, `source` and, where it has them, `attributes`.
+    """A source of images. A subclass says which in `load`, `source` and, where there are any, `attributes`.
 
     Args:
         shape: channels, height and width of an image as the model gets it.
         batch_size: images a step on each device.
         seed: decides the order of training images and their augmentation.
-        num_workers: processes that read and decode ahead; 0 reads in the training process, which is as fast for
-            sources held as arrays.
+        num_workers: processes that read and decode ahead; 0 reads in the training process, which is as fast
+            for sources held as arrays.
         flip: mirror half of the training images left to right.
-        margin: hold images this many pixels higher and wider, and train on a random window of `shape`; evaluation
-            gets the middle.
+        margin: hold images this many pixels higher and wider, and train on a random window of `shape`;
+            evaluation gets the middle.
     """
 
-    class_names: list[str] = []
-    attribute_names: list[str] = []
+    class_names: Sequence[str] = ()
+    attribute_names: Sequence[str] = ()
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Images(pl.LightningDataModule):
             raise DataError(f"shape={list(shape)}: an image has three sizes, channels, height and width.")
         if margin < 0 or num_workers < 0:
             raise DataError(f"margin={margin}, num_workers={num_workers}: neither can be less than 0.")
-        self.shape = tuple(shape)
+        self.shape = (shape[0], shape[1], shape[2])
         self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
 
     def load(self, split: str) -> Split:
-        """Images of `held_shape` and labels of "train", "val" or "test". Raises DataError where they are missing."""
+        """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
         raise NotImplementedError
 
     def source(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Images(pl.LightningDataModule):
 
     @property
     def key(self) -> str:
-        """A short readable name with a hash of what decides the images, for caches of what is made from them."""
+        """A short readable name with a hash of what decides the images, for what is made from them."""
         facts = {"held_shape": self.held_shape, "shape": self.shape, **self.source()}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
         return f"{type(self).__name__.lower()}-{self.shape[1]}x{self.shape[2]}-{digest}"
@@ -138,7 +138,7 @@ class Images(pl.LightningDataModule):
         split = self.split("train")
         fetch = TrainingBatches(split, self.shape, self.flip, self.seed)
         order = ShuffledOrder(len(split.images), self.batch_size, self.seed)
-        return Loader(fetch, order, self.num_workers, self._current_epoch)
+        return Loader(fetch, order, self.num_workers, clock(self))
 
     def val_dataloader(self) -> Loader:
         """All validation images in order."""
@@ -162,13 +162,10 @@ class Images(pl.LightningDataModule):
         """Images to [-1, 1], on the device."""
         return batch._replace(x=normalize(batch.x))
 
-    def _current_epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer is not None else 0
-
     def _checked(self, name: str, split: Split) -> Split:
         if len(split.images) == 0:
             raise DataError(f"The {name} split of {type(self).__name__} holds no image.")
         if tuple(split.images.shape[1:]) != self.held_shape:
             found, wanted = list(split.images.shape[1:]), list(self.held_shape)
-            raise DataError(f"data.shape asks for images of {wanted} and {type(self).__name__} holds {found}.")
+            raise DataError(f"data.shape asks for images of {wanted}, and {type(self).__name__} has {found}.")
         return split

@@ -5,24 +5,26 @@ from typing import Any
 
 import torch
 from numpy import ndarray
+from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vqgen.data.error import DataError
-from vqgen.data.order import Order, place
+from vqgen.data.order import Order
 
-Fetch = Callable[[ndarray, int], Any]
+Fetch = Callable[[Any, int], Any]   # indices (int64 array) and epoch to a batch
 
 
 class Loader:
     """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
 
-    Lightning saves and restores `state_dict`, which counts the batches handed out, not those a worker has begun.
+    Lightning saves and restores `state_dict`, which counts the batches handed out, not those read ahead.
 
     Args:
         fetch: makes a batch of indices and the epoch; sent to the workers where there are any.
         order: the indices of every batch of every epoch.
         num_workers: processes that fetch ahead; 0 fetches when a batch is asked for.
-        clock: tells the epoch where a trainer counts them, asked when the first batch is; otherwise `set_epoch` does.
+        clock: tells the epoch, where a trainer counts them, when the first batch is asked for; otherwise
+            `set_epoch` does.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Loader:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.clock is not None:   # not set_epoch by Lightning, which runs ahead after resuming a run with max_steps
+        if self.clock is not None:   # set_epoch by Lightning runs ahead after resuming a run with max_steps
             self.set_epoch(self.clock())
         start, self._start = self._start, 0
         self.batch = start
@@ -59,18 +61,23 @@ class Loader:
         self._start = self.batch
         if 0 < self.batch < len(self) and state["global_batch_size"] != self._global_batch_size():
             raise DataError(
-                f"The run stopped inside an epoch with {state['global_batch_size']} images a step over all devices, "
-                f"and would go on with {self._global_batch_size()}: keep batch_size * devices to resume it."
+                f"The run stopped inside an epoch with {state['global_batch_size']} images a step over all "
+                f"devices, and would go on with {self._global_batch_size()}: keep batch_size * devices."
             )
 
     def _global_batch_size(self) -> int:
-        return self.order.batch_size * place().world_size
+        return self.order.batch_size * self.order.place().world_size
 
     def _fetched(self, start: int) -> Iterator[Any]:
         indices = ((self.order.batch(self.epoch, k), self.epoch) for k in range(start, len(self)))
         if self._workers is not None:
             return self._workers.map(indices)
         return (self.fetch(index, epoch) for index, epoch in indices)
+
+
+def clock(data: LightningDataModule) -> Callable[[], int]:
+    """The epoch of the trainer that uses these data, 0 without one."""
+    return lambda: data.trainer.current_epoch if data.trainer is not None else 0
 
 
 class _Workers:

@@ -24,11 +24,11 @@ COLOURS = {
     "pink": (236, 128, 172),
 }
 GROUNDS = ((250, 248, 242), (222, 224, 228), (92, 98, 110), (36, 40, 52))
-_FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # image numbers of a split start here: no split meets another
+_FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # where a split's image numbers start
 
 
 class Factors(NamedTuple):
-    """What an image shows. Lengths are in units of half the image's side, the middle of the image is (0, 0)."""
+    """What an image shows. Lengths are in halves of the image's side, the middle of the image is (0, 0)."""
 
     shape: Int64[ndarray, " n"]
     colour: Int64[ndarray, " n"]
@@ -60,7 +60,7 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
 
 
 def render(factors: Factors, height: int, width: int) -> UInt8[ndarray, "n 3 h w"]:
-    """Draw the images with anti-aliasing: a pixel takes the shape's colour by the part of it that is covered."""
+    """Draw the images with anti-aliasing: a pixel takes the shape's colour as far as it is covered."""
     images = np.empty((len(factors.shape), 3, height, width), np.uint8)
     at_once = max(1, 2**16 // (height * width))   # temporaries of 256 KiB stay in the cache
     for shape in range(len(DISTANCES)):
@@ -103,8 +103,8 @@ class Shapes(Images):
         Others as in Images; `seed` decides the images, too.
     """
 
-    class_names = list(DISTANCES)
-    attribute_names = [*COLOURS, "ground", "size", "x", "y", "rotation"]
+    class_names = tuple(DISTANCES)
+    attribute_names = (*COLOURS, "ground", "size", "x", "y", "rotation")
 
     def __init__(
         self,

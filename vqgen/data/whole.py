@@ -1,6 +1,7 @@
 """Files and folders that appear only when they are whole, made once however many processes ask for them."""
 
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,12 +11,19 @@ from tempfile import mkdtemp
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`; another process that asks for it waits. The lock ends with the process."""
+def alone(path: Path) -> Iterator[bool]:
+    """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield _lock(lock.fileno())
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:
@@ -25,18 +33,27 @@ def make_once(path: Path, make: Callable[[Path], None]) -> Path:
     """
     if path.exists():
         return path
-    with alone(path):
-        if not path.exists():
-            for remnant in path.parent.glob(f".{path.name}.part-*"):
+    with alone(path) as locked:
+        if locked:
+            for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*"):
                 shutil.rmtree(remnant, ignore_errors=True)
+        if not path.exists():
             folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
             try:
                 make(folder)
-                folder.chmod(0o777 & ~_umask())
-                folder.rename(path)
+                _publish(folder, path)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     return path
+
+
+def _publish(folder: Path, path: Path) -> None:
+    folder.chmod(0o777 & ~_umask())
+    try:
+        folder.rename(path)
+    except OSError:
+        if not path.exists():   # else another process was first, on a disk without locks
+            raise
 
 
 @contextmanager

@@ -1,0 +1,170 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vqgen.data.code_store import smallest_type
+from vqgen.data.codes import Codes
+from vqgen.data.error import DataError
+from vqgen.data.shapes import Shapes
+
+K = [300, 17]
+
+
+class Tokenizer(nn.Module):
+    """Two levels: 2x2 means of the red channel, and 4x3 cells of it; counts the images it has seen."""
+
+    def __init__(self, slow=0.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.seen, self.modes, self.slow = 0, set(), slow
+
+    def encode(self, x):
+        time.sleep(self.slow)
+        self.seen += len(x)
+        self.modes.add((self.training, torch.is_grad_enabled()))
+        level = nn.functional.adaptive_avg_pool2d(x[:, 0] * self.scale, (2, 2)) * 149 + 149
+        return [level.long(), (nn.functional.adaptive_avg_pool2d(x[:, 0], (4, 3)) * 8 + 8).long()]
+
+
+class Flipped(Shapes):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.flip = True
+
+
+def images(source=Shapes, seed=0):
+    return source(16, (3, 16, 16), 70, 20, 10, 8, seed, 0)
+
+
+def codes_of(tmp_path, tokenizer=None, source=None, fingerprint="a" * 40, level=1):
+    data = Codes(
+        source or images(), (tokenizer or Tokenizer()).encode, fingerprint, K, level, str(tmp_path), 8, 0
+    )
+    data.prepare_data()
+    return data
+
+
+def test_stored_codes_are_those_of_the_encoder_in_evaluation_mode(tmp_path):
+    tokenizer = Tokenizer()
+    data = codes_of(tmp_path, tokenizer)
+    expected = tokenizer.encode(data.images.batch("train", np.arange(70)).x)
+    batch = data.batch("train", np.arange(70))
+    assert all(torch.equal(a, b) for a, b in zip(batch.codes, expected, strict=True))
+    assert batch.codes[0].dtype == torch.int64
+    assert np.array_equal(batch.label, data.images.split("train").labels)
+    assert tokenizer.modes == {(False, False), (True, True)}
+    assert tokenizer.training
+
+
+def test_codes_are_stored_in_the_smallest_unsigned_type_and_read_as_memory_maps(tmp_path):
+    levels = codes_of(tmp_path).split("train").codes
+    assert [level.dtype for level in levels] == [np.uint16, np.uint8]
+    assert all(isinstance(level.base, np.memmap) for level in levels)
+    assert [smallest_type(k).itemsize for k in (2, 256, 257, 65_536, 65_537)] == [1, 1, 2, 2, 4]
+
+
+def test_codes_are_extracted_once_and_used_by_every_later_run(tmp_path):
+    tokenizer = Tokenizer()
+    codes_of(tmp_path, tokenizer)
+    assert tokenizer.seen == 100
+    codes_of(tmp_path, tokenizer, level=0)
+    assert tokenizer.seen == 100
+    codes_of(tmp_path, tokenizer, images(seed=1))
+    codes_of(tmp_path, tokenizer, fingerprint="b" * 40)
+    assert tokenizer.seen == 300
+
+
+def test_batches_hold_the_levels_down_to_the_one_asked_for(tmp_path):
+    batch = next(iter(codes_of(tmp_path, level=0).val_dataloader()))
+    assert [tuple(codes.shape[1:]) for codes in batch.codes] == [(2, 2)]
+    batch = next(iter(codes_of(tmp_path, level=1).train_dataloader()))
+    assert [tuple(codes.shape) for codes in batch.codes] == [(8, 2, 2), (8, 4, 3)]
+    with pytest.raises(DataError, match="level=2: the tokenizer has levels 0 to 1"):
+        codes_of(tmp_path, level=2)
+
+
+def test_flipped_training_images_are_extra_rows_and_evaluation_has_none(tmp_path):
+    tokenizer = Tokenizer()
+    data = codes_of(tmp_path, tokenizer, images(Flipped))
+    x = data.images.batch("train", np.arange(70)).x
+    batch = data.batch("train", np.arange(70, 140))
+    assert torch.equal(batch.codes[1], tokenizer.encode(x.flip(-1))[1])
+    assert np.array_equal(batch.label, data.images.split("train").labels)
+    assert batch.index.tolist() == list(range(70))
+    assert len(data.split("val").codes[0]) == 20
+    assert len(data.train_dataloader()) == 140 // 8
+
+
+@pytest.mark.parametrize(("key", "value"), [("fingerprint", "c" * 40), ("source", "else"), ("num_embeddings", [1, 1])])
+def test_a_foreign_store_is_an_error_that_names_both(tmp_path, key, value):
+    data = codes_of(tmp_path)
+    path = data.store.folder("val") / "meta.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(DataError, match=f"another {key}") as caught:
+        data.split("val")
+    assert str(value) in str(caught.value)
+    assert str(path.parent) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["meta.json", "level1.npy", "labels.npy"])
+def test_a_damaged_store_is_an_error(tmp_path, name):
+    data = codes_of(tmp_path)
+    path = data.store.folder("val") / name
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match="no whole code store"):
+        data.split("val")
+
+
+def test_codes_out_of_range_are_an_error_and_leave_nothing(tmp_path):
+    with pytest.raises(DataError, match="for 300 embeddings"):
+        codes_of(tmp_path, Shifted())
+    assert files(tmp_path) == []
+
+
+class Shifted(Tokenizer):
+    def encode(self, x):
+        return [codes + 20 for codes in super().encode(x)]
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def in_process(target, *arguments):
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def slowly(tmp_path):
+    torch.set_num_threads(1)
+    codes_of(tmp_path, Tokenizer(slow=0.3))
+
+
+def test_an_interrupted_extraction_leaves_nothing_half_written(tmp_path):
+    process = in_process(slowly, tmp_path)
+    while not any(path.name == "level0.npy" for path in files(tmp_path)):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    data = codes_of(tmp_path)
+    assert len(data.split("train").codes[0]) == 70
+    assert not [path for path in files(tmp_path) if ".part-" in str(path)]
+
+
+def test_two_processes_that_extract_the_same_codes_do_it_once(tmp_path):
+    processes = [in_process(slowly, tmp_path) for _ in range(2)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    tokenizer = Tokenizer()
+    codes_of(tmp_path, tokenizer)
+    assert tokenizer.seen == 0
+    assert not [path for path in files(tmp_path) if ".part-" in str(path)]

@@ -1,0 +1,172 @@
+"""The codes a tokenizer gives to the images of a source, kept on disk as plain arrays.
+
+A store is a folder for each split: level0.npy (the top level) and so on, each n h w in the smallest unsigned type that
+holds the codebook's size; labels.npy where the images have labels; meta.json, which says whose codes they are. Where
+the tokenizer's images are flipped in training, the second half of its rows are the codes of the mirrored images.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from numpy import ndarray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vqgen.data.batches import EvaluationBatches
+from vqgen.data.error import DataError
+from vqgen.data.images import Images, normalize
+from vqgen.data.loader import Loader
+from vqgen.data.order import UndividedOrder
+from vqgen.data.whole import make_once
+
+Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
+
+_FORMAT = 1
+_MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
+
+
+class CodeSplit(NamedTuple):
+    """Code maps n h w of each level (top first) as memory maps, and the labels of the rows."""
+
+    codes: list[ndarray]
+    labels: Int64[ndarray, " n"] | None
+    num_images: int   # row i is image i % num_images, mirrored if i >= num_images
+
+
+@dataclass(frozen=True)
+class CodeStore:
+    """Where the codes of one tokenizer and one source of images are, and how they get there.
+
+    Args:
+        images: the source; its `key` is part of the folder's name.
+        fingerprint: of all that decides the codes, part of the folder's name, too.
+        num_embeddings: codebook size of each level, top first.
+        cache: folder of all code stores.
+    """
+
+    images: Images
+    fingerprint: str
+    num_embeddings: Sequence[int]
+    cache: Path
+
+    def folder(self, split: str) -> Path:
+        """The folder of a split."""
+        return self.cache / f"{self.images.key}-{self.fingerprint[:12]}" / split
+
+    def extract(self, split: str, encode: Encode) -> Path:
+        """Write the codes of a split, unless they are there; other processes that ask for them wait.
+
+        `encode` runs in evaluation mode on the device of the module whose method it is (a plain function: the CPU).
+        """
+
+        def write(folder: Path) -> None:
+            meta = self._meta(split)
+            labels, repeats = self.images.split(split).labels, meta["rows"] // meta["images"]
+            self._write_levels(split, encode, folder, repeats)
+            if labels is not None:
+                np.save(folder / "labels.npy", np.tile(labels, repeats))
+            (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+
+        return make_once(self.folder(split), write)
+
+    def read(self, split: str) -> CodeSplit:
+        """The codes of a split. Raises DataError where they are not of this tokenizer and these images."""
+        folder, expected = self.folder(split), self._meta(split)
+        try:
+            found = json.loads((folder / "meta.json").read_text())
+            codes = [_memory_map(folder / f"level{i}.npy") for i in range(len(self.num_embeddings))]
+            labels = None if self.images.split(split).labels is None else np.load(folder / "labels.npy")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder} is no whole code store ({error}); delete it to make it again.") from error
+        for key, value in expected.items():
+            if found.get(key) != value:
+                raise DataError(
+                    f"{folder} holds codes of another {key}: {found.get(key)}, not {value}; delete it to make it again."
+                )
+        if {len(level) for level in codes} != {expected["rows"]}:
+            raise DataError(f"{folder} has not {expected['rows']} rows a level; delete it to make it again.")
+        return CodeSplit(codes, labels, expected["images"])
+
+    def _meta(self, split: str) -> dict[str, Any]:
+        n = len(self.images.split(split).images)
+        return {
+            "format": _FORMAT,
+            "fingerprint": self.fingerprint,
+            "source": self.images.key,
+            "split": split,
+            "num_embeddings": list(self.num_embeddings),
+            "images": n,
+            "rows": 2 * n if self.images.flip and split == "train" else n,
+        }
+
+    def _write_levels(self, split: str, encode: Encode, folder: Path, repeats: int) -> None:
+        n = repeats * len(self.images.split(split).images)
+        levels: list[ndarray] = []
+        row = 0
+        with tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05) as bar:
+            for codes in self._encoded(split, encode, repeats):
+                levels = levels or self._new_levels(codes, folder, n)
+                for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
+                    level[row : row + len(code)] = _checked(code, k)
+                row += len(codes[0])
+                bar.update(len(codes[0]))
+
+    def _new_levels(self, codes: list[Tensor], folder: Path, n: int) -> list[ndarray]:
+        if len(codes) != len(self.num_embeddings):
+            raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
+        return [
+            np.lib.format.open_memmap(folder / f"level{i}.npy", "w+", smallest_type(k), (n, *code.shape[1:]))
+            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
+        ]
+
+    def _encoded(self, split: str, encode: Encode, repeats: int) -> Iterator[list[Tensor]]:
+        """The codes of all images in order, and again of all mirrored images if repeats is 2."""
+        data, shape = self.images.split(split), self.images.shape
+        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(shape))))
+        order = UndividedOrder(len(data.images), batch_size)
+        loader = Loader(EvaluationBatches(data, shape), order, self.images.num_workers)
+        with _evaluating(encode) as device:
+            for repeat in range(repeats):
+                for batch in loader:
+                    x = normalize(batch.x.to(device, non_blocking=True))
+                    yield encode(x.flip(-1) if repeat else x)
+
+
+def smallest_type(num_embeddings: int) -> np.dtype[Any]:
+    """The smallest unsigned type of the numbers 0 to num_embeddings - 1."""
+    return np.min_scalar_type(num_embeddings - 1)
+
+
+@contextmanager
+def _evaluating(encode: Encode) -> Iterator[torch.device]:
+    """No gradients, and the module of a bound method in evaluation mode; gives the module's device."""
+    module = getattr(encode, "__self__", None)
+    with torch.no_grad():
+        if not isinstance(module, nn.Module):
+            yield torch.device("cpu")
+            return
+        training = module.training
+        module.eval()
+        try:
+            yield next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+        finally:
+            module.train(training)
+
+
+def _checked(codes: Tensor, num_embeddings: int) -> ndarray:
+    array = codes.cpu().numpy()
+    if array.min() < 0 or array.max() >= num_embeddings:
+        found = f"{array.min()} to {array.max()}"
+        raise DataError(f"The tokenizer gives codes from {found} for {num_embeddings} embeddings.")
+    return array
+
+
+def _memory_map(path: Path) -> ndarray:
+    return np.asarray(np.load(path, mmap_mode="r"))
