@@ -145,7 +145,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"'{file}' holds more than plain data and was not loaded: {reason}") from None
     except (RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
-            f"'{file}' cannot be read, it is cut short or no checkpoint: {str(error).splitlines()[0]}"
+            f"'{file}' cannot be read, it is cut short or no checkpoint: {(str(error) or type(error).__name__).splitlines()[0]}"
         ) from None
     return contents
 

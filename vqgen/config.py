@@ -80,12 +80,12 @@ def check(cfg: DictConfig) -> None:
     """
     for key in ("resume", "tokenizer"):
         _check_run(key, cfg[key])
+    if not cfg.resume:
+        _check_pairing(cfg)
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
     for section in ("hardware", "facts"):
         _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
-    if not values["resume"]:
-        _check_pairing(values)
     for section in ("model", "data", "optim", "schedule", "logger", "callbacks", "trainer"):
         _check_node(section, values[section])
 
@@ -93,7 +93,7 @@ def check(cfg: DictConfig) -> None:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "hardware")}
+    options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "tokenizer")}
     _check_arguments("", options, _signature("task", values["task"]))
     runs = values["run"] if isinstance(values["run"], list) else [values["run"]]
     for run in runs:
@@ -140,10 +140,10 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
     return {str(k): v for k, v in plain.items()}
 
 
-def _check_pairing(values: dict[str, Any]) -> None:
+def _check_pairing(cfg: DictConfig) -> None:
     """A prior goes with codes and a tokenizer; every other model goes with images."""
-    is_prior, has_codes = values["model"].get("_target_") == PRIOR, values["data"].get("_target_") == CODES
-    if is_prior and not values["tokenizer"]:
+    is_prior, has_codes = cfg.model.get("_target_") == PRIOR, cfg.data.get("_target_") == CODES
+    if is_prior and not cfg.tokenizer:
         raise ConfigError(
             "tokenizer=RUN is needed: this model is a prior and learns the codes of a trained VQ-VAE "
             "(train one with: python train.py model=vqvae)"
@@ -155,8 +155,8 @@ def _check_pairing(values: dict[str, Any]) -> None:
         )
     if has_codes and not is_prior:
         raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
-    if values["tokenizer"] and not is_prior:
-        raise ConfigError(f"tokenizer={values['tokenizer']}: only a prior has one, and this model reads images")
+    if cfg.tokenizer and not is_prior:
+        raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
 
 
 def _check_node(path: str, value: Any) -> None:
@@ -183,7 +183,7 @@ def _signature(path: str, target: str) -> Signature:
 
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {"images", "tokenizer", "fingerprint", "decode", "encode", "config", "num_embeddings"}
+RUNTIME = {"level", "images", "tokenizer", "fingerprint", "decode", "encode", "config", "num_embeddings"}
 
 
 def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:

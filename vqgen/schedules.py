@@ -13,7 +13,7 @@ class Constant:
     def __init__(self, warmup_steps: int = 0) -> None:
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: int, total_steps: float) -> float:
+    def __call__(self, step: int, total_steps: int | float) -> float:
         """Factor at optimiser step `step` (from 0) of `total_steps` (infinite where no end is planned)."""
         return min(1.0, (step + 1) / (self.warmup_steps + 1))
 
@@ -30,7 +30,7 @@ class Cosine(Constant):
         super().__init__(warmup_steps)
         self.final_factor = final_factor
 
-    def __call__(self, step: int, total_steps: float) -> float:
+    def __call__(self, step: int, total_steps: int | float) -> float:
         """Factor at optimiser step `step` (from 0) of `total_steps`."""
         if math.isinf(total_steps):
             return super().__call__(step, total_steps)

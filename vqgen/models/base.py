@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from vqgen.schedules import Constant
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A NamedTuple of the loss, which is minimised, and the terms it is made of."""
 

@@ -1,0 +1,80 @@
+"""The VQ-VAE: sizes, the interface of a tokenizer, and what its losses pull on."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from vqgen.batch import ImageBatch
+from vqgen.models.vqvae import VQVAE
+from vqgen.nn.conv import ConvDecoder, ConvEncoder
+from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
+from vqgen.nn.reconstruction import NormalizedMSE
+from vqgen.nn.residual import Decoder, Encoder
+from vqgen.schedules import Constant
+
+
+def vqvae(shape: tuple[int, int, int] = (1, 16, 24), downsampling: int = 4, quantizer: Any = None) -> VQVAE:
+    sizes: dict[str, Any] = {"hidden_channels": 16, "residual_channels": 8}
+    return VQVAE(
+        shape,
+        partial(Encoder, downsampling=downsampling, **sizes),
+        quantizer or EMAQuantizer(8, 4),
+        partial(Decoder, upsampling=downsampling, **sizes),
+        NormalizedMSE(0.5),
+        optimizer=partial(Adam, lr=1e-3),
+        schedule=Constant(),
+    )
+
+
+def _batch(shape: tuple[int, ...] = (1, 16, 24), n: int = 6) -> ImageBatch:
+    return ImageBatch(torch.rand(n, *shape) * 2 - 1, None, torch.arange(n))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("downsampling", [4, 8])
+def test_any_size_that_the_stride_divides(channels: int, downsampling: int):
+    model = vqvae((channels, 16, 24), downsampling)
+    x = _batch((channels, 16, 24)).x
+    assert model.grids == [(16 // downsampling, 24 // downsampling)]
+    assert model.encode(x)[0].shape[1:] == model.grids[0]
+    assert model.reconstruct(x).shape == x.shape
+
+
+def test_a_size_that_the_stride_does_not_divide_names_sizes_that_do():
+    with pytest.raises(ValueError, match=r"30x28.*multiples of 4, such as 28x28 or 32x32"):
+        vqvae((1, 30, 28))
+
+
+def test_training_lowers_the_loss():
+    torch.manual_seed(0)
+    model, batch = vqvae(), _batch()
+    model.objective(batch)  # places the codebook
+    optimizer = Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        terms = model.objective(batch)
+        optimizer.zero_grad()
+        terms.loss.backward()
+        optimizer.step()
+        losses.append(terms.loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_loss_is_the_sum_of_its_terms():
+    terms = vqvae().objective(_batch())
+    assert torch.isclose(terms.loss, terms.recon_loss + terms.quantizer_loss)
+
+
+def test_the_keras_recipe_has_the_published_number_of_parameters():
+    model = VQVAE(
+        (1, 28, 28), partial(ConvEncoder, hidden_channels=[32, 64]), GradientQuantizer(64, 16),
+        partial(ConvDecoder, hidden_channels=[64, 32]), NormalizedMSE(1.0), optimizer=Adam, schedule=Constant(),
+    )  # fmt: skip
+    assert sum(p.numel() for p in model.encoder.parameters()) == 19_856
+    assert sum(p.numel() for p in model.quantizer.parameters()) == 1_024
+    assert sum(p.numel() for p in model.decoder.parameters()) == 28_033
+    assert sum(p.numel() for p in model.parameters()) == 48_913
+    assert model.grids == [(7, 7)]

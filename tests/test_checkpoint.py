@@ -1,0 +1,113 @@
+"""A checkpoint rebuilds its model alone, and a stranger's runs nothing."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vqgen import load
+from vqgen.checkpoint import CheckpointError, fingerprint, load_tokenizer, module_of, open_run
+from vqgen.config import ConfigError
+
+
+def _images(n: int = 4) -> torch.Tensor:
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_a_checkpoint_alone_rebuilds_a_model_of_identical_outputs(vqvae_run: Path, tmp_path: Path):
+    alone = tmp_path / "elsewhere.ckpt"
+    alone.write_bytes((vqvae_run / "checkpoints" / "best.ckpt").read_bytes())
+    x = _images()
+    assert torch.equal(load(alone).reconstruct(x), load(vqvae_run).reconstruct(x))
+
+
+def test_the_rebuilt_weights_are_the_saved_ones(vqvae_run: Path):
+    run = open_run(vqvae_run)
+    for name, tensor in module_of(run).state_dict().items():
+        assert torch.equal(tensor, run.contents["state_dict"][name]), name
+
+
+def test_reconstruction_is_decode_of_encode(vqvae_run: Path):
+    model, x = load(vqvae_run), _images()
+    codes = model.encode(x)
+    assert [tuple(c.shape[1:]) for c in codes] == model.grids
+    assert torch.equal(model.decode(codes), model.reconstruct(x))
+
+
+def test_the_checkpoint_holds_plain_data_only(vqvae_run: Path):
+    for name in ("best", "last"):
+        contents = torch.load(vqvae_run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert contents["vqgen"]["config"]["data"]["_target_"] == "vqgen.data.shapes.Shapes"
+        assert {"optimizer_states", "lr_schedulers", "loops"} <= set(contents)
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch /tmp/vqgen_was_here",)
+
+
+def test_a_checkpoint_with_a_pickled_object_is_refused(tmp_path: Path):
+    file = tmp_path / "evil.ckpt"
+    torch.save({"vqgen": _Payload()}, file)
+    with pytest.raises(CheckpointError, match="more than plain data"):
+        load(file)
+    assert not Path("/tmp/vqgen_was_here").exists()
+
+
+EVIL = [
+    {"_target_": "os.system", "command": "true"},
+    {"_target_": "vqgen.checkpoint.os.system", "command": "true"},
+    {"_target_": "vqgen.models.vqvae.VQVAE", "encoder": {"_target_": "subprocess.Popen", "_partial_": True}},
+    {"_target_": "vqgen.models.vqvae.VQVAE", "shape": [1, {"_target_": "builtins.eval", "source": "1"}]},
+    {"_target_": "vqgen.models.vqvae.VQVAE", "shape": "${oc.env:HOME}"},
+    {"_target_": "torch.optim.adam.torch.load", "f": "x"},
+    {"_target_": "vqgen.models.vqvae.VQVAE", "_args_": [{"_target_": "os.getcwd"}]},
+    {"_target_": "vqgen.checkpoint.load", "run": "x"},
+]
+
+
+@pytest.mark.parametrize("model", EVIL, ids=lambda m: str(m)[:60])
+def test_a_config_that_names_foreign_code_is_refused(model: dict[str, Any], tmp_path: Path):
+    file = tmp_path / "evil.ckpt"
+    torch.save({"vqgen": {"config": {"model": model}, "tokenizer": None}, "state_dict": {}}, file)
+    with pytest.raises(CheckpointError, match="refused"):
+        load(file)
+
+
+def test_a_truncated_checkpoint_is_told_so(vqvae_run: Path, tmp_path: Path):
+    whole = (vqvae_run / "checkpoints" / "best.ckpt").read_bytes()
+    file = tmp_path / "short.ckpt"
+    for part in (0, 100, len(whole) // 2):
+        file.write_bytes(whole[:part])
+        with pytest.raises(CheckpointError, match="cannot be read|more than plain data"):
+            load(file)
+
+
+def test_a_folder_without_run_is_told_so(tmp_path: Path):
+    with pytest.raises(ConfigError, match="holds no checkpoint"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match="no run folder"):
+        load(tmp_path / "nowhere")
+
+
+def test_the_fingerprint_changes_with_any_weight_and_with_the_architecture(vqvae_run: Path):
+    run = open_run(vqvae_run)
+    module, config = module_of(run), run.config["model"]
+    before = fingerprint(module, config)
+    assert fingerprint(module_of(run), config) == before
+    assert fingerprint(module, config | {"optimizer": None}) == before
+    assert fingerprint(module, config | {"shape": [3, 32, 32]}) != before
+    module.quantizer.codebook[0, 0] += 1e-3
+    assert fingerprint(module, config) != before
+
+
+def test_a_prior_refuses_another_tokenizer_and_names_both(prior_run: Path, vqvae_run: Path, tmp_path: Path):
+    run = open_run(prior_run)
+    assert fingerprint(load_tokenizer(run), open_run(vqvae_run).config["model"]) == run.tokenizer["fingerprint"]
+    other = torch.load(vqvae_run / "checkpoints" / "best.ckpt", weights_only=True)
+    other["state_dict"]["quantizer.codebook"] += 1
+    torch.save(other, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=rf"{run.tokenizer['fingerprint']}.*is [0-9a-f]{{16}}"):
+        load_tokenizer(run, tmp_path / "other.ckpt")
