@@ -137,8 +137,7 @@ class Samples(_Pictures):
 
 def _first_validation_batch(trainer: pl.Trainer, model: pl.LightningModule) -> Any:
     batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
-    batch = trainer.strategy.batch_to_device(batch)
-    return trainer.datamodule.on_after_batch_transfer(batch, 0)  # type: ignore[attr-defined]
+    return trainer.strategy.batch_to_device(batch)  # with the data module's own step after the transfer
 
 
 class CollapseWarning(pl.Callback):

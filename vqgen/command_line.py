@@ -13,10 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,15 +34,27 @@ _INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completi
 
 
 def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
-    """Decorate a `hydra.main`: check the command line first, and turn a user's mistake into one line and status 2."""
+    """Make a task of a config into a Hydra program whose user's mistakes are one line and exit status 2."""
 
-    def decorate(main: Callable) -> Callable:
-        @functools.wraps(main)
+    def decorate(task: Callable) -> Callable:
+        @functools.wraps(task)
+        def told(cfg: DictConfig) -> Any:
+            try:
+                check(cfg)
+                return task(cfg)
+            except UserError as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # one job of several: the sweep says what becomes of the others
+                sys.exit(_fail(error))
+
+        program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
+
+        @functools.wraps(task)
         def run() -> None:
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
                 _preflight(config_name, sys.argv[1:], check)
-                main()
+                program()
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
 

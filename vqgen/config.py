@@ -84,6 +84,11 @@ def check(cfg: DictConfig) -> None:
         _check_pairing(cfg)
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
+    if not cfg.resume and list(Path(cfg.run_dir, "checkpoints").glob("*.ckpt")):
+        raise ConfigError(
+            f"run_dir={cfg.run_dir}: this folder holds a run already; "
+            f"go on with it by resume={cfg.run_dir}, or choose another"
+        )
     for section in ("hardware", "facts"):
         _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
     for section in ("model", "data", "optim", "schedule", "logger", "callbacks", "trainer"):

@@ -1,0 +1,109 @@
+"""The prior: its likelihood, its labels, its samples."""
+
+import itertools
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from vqgen.batch import CodeBatch
+from vqgen.models.prior import Prior
+from vqgen.nn.conditioner import Conditioner
+from vqgen.nn.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.pixelcnn import PixelCNN
+from vqgen.nn.sampling import Known
+from vqgen.schedules import Constant
+
+NETWORKS = {
+    "gated_pixelcnn": partial(GatedPixelCNN, hidden_channels=8, num_layers=2, output_channels=16),
+    "pixelcnn": partial(PixelCNN, hidden_channels=8),
+}
+
+
+def prior(name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, **kwargs: Any) -> Prior:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"upper_grids": [], "upper_num_embeddings": [], "num_classes": 0} | kwargs
+    return Prior(
+        NETWORKS[name], partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
+        grid=grid, num_embeddings=k, **sizes, optimizer=partial(Adam, lr=1e-2), schedule=Constant(),
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_probabilities_of_all_maps_sum_to_one(name: str):
+    model = prior(name, (2, 2), 3, num_classes=2)
+    maps = torch.tensor(list(itertools.product(range(3), repeat=4))).view(-1, 2, 2)
+    for label in (0, 1):
+        total = model.log_prob(maps, [], torch.full((len(maps),), label)).double().sum((1, 2)).exp().sum()
+        assert total.item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_loss_is_the_mean_of_the_negative_log_probability():
+    model, codes = prior(), torch.randint(5, (6, 3, 4))
+    terms = model.objective(CodeBatch([codes], None, torch.arange(6)))
+    assert torch.isclose(terms.loss, -model.log_prob(codes, [], None).mean())
+
+
+def test_the_bottom_prior_depends_on_every_upper_level():
+    model = prior(grid=(4, 8), upper_grids=[[1, 2], [2, 4]], upper_num_embeddings=[3, 4])
+    codes, upper = torch.randint(5, (1, 4, 8)), [torch.zeros(1, 1, 2).long(), torch.zeros(1, 2, 4).long()]
+    before = model.log_prob(codes, upper, None)
+    for level in (0, 1):
+        changed = [u.clone() for u in upper]
+        changed[level][0, 0, 0] = 1
+        assert not torch.allclose(model.log_prob(codes, changed, None), before)
+
+
+def test_a_sample_depends_on_its_seed_and_number_and_not_on_the_batch():
+    model = prior()
+    many = model.sample(6, [], seed=3)
+    assert torch.equal(model.sample(2, [], seed=3), many[:2])
+    assert not torch.equal(model.sample(6, [], seed=4), many)
+    assert not torch.equal(many[0], many[1])
+
+
+def test_known_codes_are_kept():
+    model = prior()
+    codes, mask = torch.randint(5, (2, 3, 4)), torch.rand(2, 3, 4) < 0.5
+    drawn = model.sample(2, [], known=Known(mask, codes))
+    assert torch.equal(drawn[mask], codes[mask])
+
+
+def test_drawing_leaves_the_mode_as_it_was():
+    model = prior().train()
+    model.sample(1, [])
+    assert model.training
+
+
+def test_guidance_moves_a_sample_and_labels_matter():
+    model = prior(num_classes=2, grid=(6, 6))
+    with torch.no_grad():
+        model.conditioner.label.embedding.weight.mul_(10)
+    a, b = (model.sample(4, [], torch.full((4,), label)) for label in (0, 1))
+    assert not torch.equal(a, b)
+    assert not torch.equal(model.sample(4, [], torch.zeros(4).long(), guidance=5.0), a)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_prior_learns_a_few_maps_by_heart(name: str):
+    model = prior(name).train()
+    codes = torch.randint(5, (4, 3, 4))
+    batch = CodeBatch([codes], None, torch.arange(4))
+    optimizer = Adam(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        loss = model.objective(batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    floor = math.log(4) / 12  # four maps, all likely: no model can know which one comes
+    assert loss.item() < floor + 0.03
+
+
+def test_the_keras_recipe_has_the_published_number_of_parameters():
+    model = Prior(
+        PixelCNN, Conditioner, (7, 7), 128, [], [], 0, optimizer=Adam, schedule=Constant()
+    )  # fmt: skip
+    assert sum(p.numel() for p in model.parameters()) == 1_049_728
