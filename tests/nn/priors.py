@@ -7,12 +7,14 @@ from torch import nn
 
 from vqgen.nn.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.pixelcnn import PixelCNN
+from vqgen.nn.pixelsnail import PixelSNAIL
 
 CONDITION_CHANNELS = 5
 
 BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
     "pixelcnn": lambda k, e: PixelCNN(k, e, hidden_channels=8),
     "gated_pixelcnn": lambda k, e: GatedPixelCNN(k, e, hidden_channels=8, num_layers=3, output_channels=8),
+    "pixelsnail": lambda k, e: PixelSNAIL(k, e, 8, 6, 3, 4, 2, 2, 4, dropout=0.0),
 }
 
 

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from vqgen.nn.causal import (
     CausalConv2d,
     MaskedConv2d,
-    OneHotConv2d,
     PastConv2d,
     PastVerticalConv2d,
     Pointwise,
     VerticalConv2d,
 )
+from vqgen.nn.pixelcnn import OneHotConv2d
 
 LAYERS = {
     "causal": (lambda: CausalConv2d(2, 3, 3, 5), lambda dr, dc: -2 <= dr < 0 or (dr == 0 and dc <= 0)),

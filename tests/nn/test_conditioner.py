@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.nn.conditioner import Conditioner, Injection
+from vqgen.nn.conditioner import Conditioner
 
 
 def codes(*grid: int, batch: int = 2) -> torch.Tensor:
@@ -77,8 +77,3 @@ def test_wrong_grids_and_unwanted_labels_are_refused():
         conditioner([codes(2, 4)], None)
     with pytest.raises(ValueError, match="num_classes=0"):
         conditioner([codes(4, 4)], torch.tensor([0, 0]))
-
-
-def test_an_injection_without_condition_is_the_identity():
-    x = torch.randn(2, 3, 4, 5)
-    assert Injection(0, 3)(x, None) is x

@@ -29,7 +29,7 @@ def test_a_prior_sees_only_the_past(name, kind):
         assert i == 0 or gradient.flatten(2)[..., i - 1].abs().max() > 0 or i % grid[1] == 0
 
 
-@pytest.mark.parametrize("name", ["gated_pixelcnn"])
+@pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelsnail"])
 def test_a_prior_without_blind_spot_sees_the_whole_past(name):
     network = build(name)
     embedded = network.embed(torch.randint(6, (1, 4, 5))).detach().requires_grad_()

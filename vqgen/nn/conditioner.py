@@ -20,20 +20,6 @@ def check_condition(condition_channels: int, condition: Float[Tensor, "_ e _ _"]
         )
 
 
-class Injection(nn.Module):
-    """Adds a 1x1 projection of the condition map to features; with 0 channels it is the identity."""
-
-    def __init__(self, condition_channels: int, channels: int):
-        super().__init__()
-        self.project = nn.Conv2d(condition_channels, channels, 1, bias=False) if condition_channels else None
-
-    def forward(
-        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
-    ) -> Float[Tensor, "b c h w"]:
-        """Features with the condition's part added; a 1x1 condition is spread over the map."""
-        return x if self.project is None else x + self.project(condition)
-
-
 class Upsample(nn.ConvTranspose2d):
     """To a larger grid by its true ratio in each axis: every place inside a cell has weights of its own."""
 

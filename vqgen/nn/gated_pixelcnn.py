@@ -1,6 +1,7 @@
 """Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): two gated stacks, no blind spot."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,41 +9,34 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
-from vqgen.nn.conditioner import Injection, check_condition
+from vqgen.nn.conditioner import check_condition
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 
 
-class Stacks(NamedTuple):
-    """The two feature maps: `vertical` knows the rows above, `horizontal` all earlier positions."""
-
-    vertical: Float[Tensor, "b c h w"]
-    horizontal: Float[Tensor, "b c h w"]
-
-
-def gate(x: Float[Tensor, "b c2 h w"]) -> Float[Tensor, "b c h w"]:
+def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
     """tanh of the first half of the channels times the sigmoid of the second (eq. 2)."""
     signal, opening = x.chunk(2, dim=1)
     return torch.tanh(signal) * torch.sigmoid(opening)
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks (fig. 2), with the condition added inside every gate (eq. 4)."""
+    """The convolutions of one layer of both stacks (fig. 2).
+
+    The horizontal convolution is conditioned on the vertical one's result, before its gate; with it comes the
+    condition (eq. 4), which is added there.
+    """
 
     def __init__(self, channels: int, kernel_size: int, condition_channels: int, dropout: float):
         super().__init__()
-        self.vertical = VerticalConv2d(channels, 2 * channels, kernel_size // 2 + 1, kernel_size)
-        self.horizontal = CausalConv2d(channels, 2 * channels, 1, kernel_size)
-        self.link = Pointwise(2 * channels, 2 * channels)
+        rows = kernel_size // 2 + 1
+        self.vertical = VerticalConv2d(channels, 2 * channels, rows, kernel_size, condition_channels)
+        self.horizontal = CausalConv2d(channels, 2 * channels, 1, kernel_size, 2 * channels)
         self.output = Pointwise(channels, channels)
-        self.inject_vertical = Injection(condition_channels, 2 * channels)
-        self.inject_horizontal = Injection(condition_channels, 2 * channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, stacks: Stacks, condition: Float[Tensor, "#b e #h #w"] | None) -> Stacks:
-        """All positions at once."""
-        vertical = self.vertical(stacks.vertical)
-        horizontal = self.horizontal(self.dropout(stacks.horizontal)) + self.link(vertical)
-        update = self.output(gate(self.inject_horizontal(horizontal, condition)))
-        return Stacks(gate(self.inject_vertical(vertical, condition)), stacks.horizontal + update)
+    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
+        """The horizontal stack, residual, where `run` computes."""
+        return x + run(self.output, gate(run(self.horizontal, self.dropout(x))))
 
 
 class GatedPixelCNN(nn.Module):
@@ -72,7 +66,7 @@ class GatedPixelCNN(nn.Module):
         self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
         self.embedding = nn.Embedding(num_embeddings, hidden_channels)
         self.input_vertical = PastVerticalConv2d(hidden_channels, hidden_channels, 4, 7)
-        self.input_horizontal = PastConv2d(hidden_channels, hidden_channels, 1, 7)
+        self.input_horizontal = PastConv2d(hidden_channels, hidden_channels, 1, 7, hidden_channels)
         self.layers = nn.ModuleList(
             GatedLayer(hidden_channels, kernel_size, condition_channels, dropout) for _ in range(num_layers)
         )
@@ -94,8 +88,69 @@ class GatedPixelCNN(nn.Module):
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from embedded codes."""
         check_condition(self.condition_channels, condition)
-        vertical = self.input_vertical(embedded)
-        stacks = Stacks(vertical, self.input_horizontal(embedded) + vertical)
+        run = Parallel(self.vertical(Parallel(self.contexts(condition)), embedded))
+        return self.horizontal(run, run(self.input_horizontal, embedded))
+
+    def vertical(self, run: Run, embedded: Float[Tensor, "b c h w"]) -> Contexts:
+        """The vertical stack: what it gives to each layer of the horizontal one."""
+        x = run(self.input_vertical, embedded)
+        given: dict[Any, Tensor] = {self.input_horizontal: x}
         for layer in self.layers:
-            stacks = layer(stacks, condition)
-        return self.output(F.relu(self.hidden(F.relu(stacks.horizontal))))
+            given[layer.horizontal] = run(layer.vertical, x)
+            x = gate(given[layer.horizontal])
+        return given
+
+    def horizontal(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b k *map"]:
+        """The horizontal stack, from its input layer's features to the logits."""
+        for layer in self.layers:
+            x = layer(run, x)
+        return run(self.output, F.relu(run(self.hidden, F.relu(x))))
+
+    def contexts(self, condition: Float[Tensor, "_ e _ _"] | None) -> Contexts:
+        """Which layer of the vertical stack takes which condition."""
+        return {} if condition is None else {layer.vertical: condition for layer in self.layers}
+
+    def start(
+        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
+    ) -> "GatedPixelCNNState":
+        """The state before the first position, for evaluation one code after another."""
+        return GatedPixelCNNState(self, num_samples, grid, condition)
+
+
+class GatedPixelCNNState(Incremental):
+    """A gated PixelCNN in the course of a map: the vertical stack goes by rows, the horizontal by positions."""
+
+    def __init__(
+        self,
+        network: GatedPixelCNN,
+        num_samples: int,
+        grid: Sequence[int],
+        condition: Float[Tensor, "_ e _ _"] | None,
+    ):
+        super().__init__(grid)
+        check_condition(network.condition_channels, condition)
+        self.network, self.condition = network, condition
+        vertical = [m for m in network.modules() if isinstance(m, (PastVerticalConv2d, VerticalConv2d))]
+        horizontal = [m for m in network.layers.modules() if isinstance(m, (CausalConv2d, Pointwise))]
+        self.rows = Rows(vertical, num_samples, grid)
+        self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
+        self.input = network.input_horizontal.start(num_samples, grid)
+        self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
+
+    def begin_row(self) -> None:
+        """Move the vertical stack down by one row: from now on it knows the row just finished."""
+        self.rows.contexts = self.network.contexts(row_of(self.condition, self.row))
+        given = self.network.vertical(self.rows, self.embedded.transpose(1, 2).unsqueeze(2))
+        self.run.begin_row(given)
+        self.input.begin_row(given[self.network.input_horizontal])
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        self.run.column = self.column
+        return self.network.horizontal(self.run, self.input.read(self.column))
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        embedded = self.network.embedding(codes)
+        self.embedded[:, self.column] = embedded
+        self.input.write(self.column, embedded)

@@ -1,32 +1,62 @@
 """PixelCNN over maps of codes (van den Oord et al. 2016, arXiv 1601.06759): one stack, masked."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.causal import MaskedConv2d, OneHotConv2d, Pointwise
-from vqgen.nn.conditioner import Injection, check_condition
+from vqgen.nn.causal import MaskedConv2d, Pointwise
+from vqgen.nn.conditioner import check_condition
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+
+
+class OneHotConv2d(MaskedConv2d):
+    """Strictly causal convolution (mask A) of one-hot codes; `lookup` is the same from the codes themselves.
+
+    A convolution of one-hot vectors adds up rows of a table, one row for each tap, so `lookup` reads
+    ``num_taps`` rows where the convolution multiplies with ``num_taps * num_embeddings`` of them.
+    """
+
+    own_position = 0
+
+    def pad(self, codes: Int[Tensor, "b h w"]) -> Int[Tensor, "b hp wp"]:
+        """The map with a border of the index that stands for no code."""
+        reach = self.columns // 2
+        return F.pad(codes, (reach, reach, self.rows - 1, 0), value=self.in_channels)
+
+    def table(self) -> Float[Tensor, "rows o"]:
+        """What each code adds from each tap; no code adds nothing."""
+        return F.pad(self.taps.permute(1, 2, 0), (0, 0, 0, 1)).flatten(0, 1)
+
+    def gather(self, windows: Int[Tensor, "b n"], table: Float[Tensor, "rows o"]) -> Float[Tensor, "b o"]:
+        """Sums over the windows' taps, with the bias."""
+        first_rows = torch.arange(self.num_taps, device=windows.device) * (self.in_channels + 1)
+        return F.embedding_bag(windows + first_rows, table, mode="sum") + self.bias
+
+    def lookup(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b o h w"]:
+        """The convolution of ``one_hot(codes)``."""
+        windows = self.pad(codes).unfold(1, self.rows, 1).unfold(2, self.columns, 1)
+        windows = windows.flatten(3)[..., : self.num_taps].flatten(0, 2)
+        return self.gather(windows, self.table()).unflatten(0, codes.shape).permute(0, 3, 1, 2)
 
 
 class MaskedResidualBlock(nn.Module):
-    """Residual block of 1x1, masked 3x3 at half width, 1x1, each with a ReLU; conditioned at its input."""
+    """Residual block of 1x1, masked 3x3 at half width, 1x1, each with a ReLU; conditioned in the first."""
 
     def __init__(self, channels: int, condition_channels: int):
         super().__init__()
-        self.inject = Injection(condition_channels, channels)
-        self.reduce = Pointwise(channels, channels)
+        self.reduce = Pointwise(channels, channels, condition_channels)
         self.conv = MaskedConv2d(channels, channels // 2, kernel_size=3)
         self.expand = Pointwise(channels // 2, channels)
 
-    def forward(
-        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
-    ) -> Float[Tensor, "b c h w"]:
-        """All positions at once."""
-        y = F.relu(self.reduce(self.inject(x, condition)))
-        y = F.relu(self.conv(y))
-        return x + F.relu(self.expand(y))
+    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
+        """Where `run` computes: at all positions or at one."""
+        y = F.relu(run(self.reduce, x))
+        y = F.relu(run(self.conv, y))
+        return x + F.relu(run(self.expand, y))
 
 
 class PixelCNN(nn.Module):
@@ -64,7 +94,8 @@ class PixelCNN(nn.Module):
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only."""
-        return self._from_features(self.input.lookup(codes), condition)
+        check_condition(self.condition_channels, condition)
+        return self.body(Parallel(self.contexts(condition)), self.input.lookup(codes))
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
         """One-hot codes, for `logits`."""
@@ -74,13 +105,60 @@ class PixelCNN(nn.Module):
         self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from (possibly soft) one-hot codes."""
-        return self._from_features(self.input(embedded), condition)
-
-    def _from_features(self, features: Tensor, condition: Tensor | None) -> Tensor:
         check_condition(self.condition_channels, condition)
+        return self.body(Parallel(self.contexts(condition)), self.input(embedded))
+
+    def body(self, run: Run, features: Float[Tensor, "b c *map"]) -> Float[Tensor, "b k *map"]:
+        """Logits from the features of the input layer."""
         x = F.relu(features)
         for block in self.blocks:
-            x = block(x, condition)
+            x = block(run, x)
         for layer in self.output[:-1]:
-            x = F.relu(layer(x))
-        return self.output[-1](x)
+            x = F.relu(run(layer, x))
+        return run(self.output[-1], x)
+
+    def contexts(self, condition: Float[Tensor, "_ e _ _"] | None) -> Contexts:
+        """Which layer takes which condition."""
+        return {} if condition is None else {block.reduce: condition for block in self.blocks}
+
+    def start(
+        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
+    ) -> "PixelCNNState":
+        """The state before the first position, for evaluation one code after another."""
+        return PixelCNNState(self, num_samples, grid, condition)
+
+
+class PixelCNNState(Incremental):
+    """A PixelCNN in the course of a map; its input layer is a look-up in the codes so far."""
+
+    def __init__(
+        self,
+        network: PixelCNN,
+        num_samples: int,
+        grid: Sequence[int],
+        condition: Float[Tensor, "_ e _ _"] | None,
+    ):
+        super().__init__(grid)
+        check_condition(network.condition_channels, condition)
+        self.network, self.condition = network, condition
+        self.run = Positions([*network.blocks.modules(), *network.output], num_samples, grid)
+        self.table = network.input.table()
+        no_code = network.num_embeddings
+        empty = torch.full((num_samples, *grid), no_code, device=self.table.device)
+        self.codes = network.input.pad(empty)
+
+    def begin_row(self) -> None:
+        """Fold the rows above in every layer."""
+        self.run.begin_row(self.network.contexts(row_of(self.condition, self.row)))
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        layer, self.run.column = self.network.input, self.column
+        window = self.codes[:, self.row : self.row + layer.rows, self.column : self.column + layer.columns]
+        features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
+        return self.network.body(self.run, features)
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        layer = self.network.input
+        self.codes[:, self.row + layer.rows - 1, self.column + layer.columns // 2] = codes

@@ -1,0 +1,31 @@
+"""Evaluation one position after another gives the logits of the parallel forward."""
+
+import pytest
+import torch
+
+from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+
+
+def stepped(network, codes, condition):
+    """Teacher-forced logits, position by position."""
+    state = network.start(len(codes), codes.shape[1:], condition)
+    logits = []
+    for code in codes.flatten(1).unbind(1):
+        logits.append(state.logits())
+        state.push(code)
+    return torch.stack(logits, dim=2).unflatten(2, codes.shape[1:])
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.parametrize("grid", [(6, 6), (7, 4), (3, 8), (1, 5), (5, 1)])
+@pytest.mark.parametrize("kind", ["none", "map", "label"])
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_stepping_gives_the_logits_of_the_parallel_forward(name, kind, grid, batch):
+    network = build(name, condition_channels=0 if kind == "none" else CONDITION_CHANNELS)
+    codes, condition = torch.randint(6, (batch, *grid)), condition_map(kind, batch, grid)
+    expected = network(codes, condition)
+    torch.testing.assert_close(stepped(network, codes, condition), expected, rtol=0, atol=1e-10)
+    network, condition = network.float(), None if condition is None else condition.float()
+    tolerance = 1e-4 * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(stepped(network, codes, condition).double(), expected, rtol=0, atol=tolerance)

@@ -1,0 +1,160 @@
+"""Drawing codes: the right distribution, the same for the same seed, and what is known is kept."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+from vqgen.nn.sampling import Known, draw, restrict, sample_codes, sample_seeds
+
+GRID = (4, 5)
+
+
+class Replay:
+    """The plain loop: for every position a forward pass over the rows seen so far."""
+
+    def __init__(self, network, num_samples, grid, condition=None):
+        self.network, self.condition, self.width, self.place = network, condition, grid[1], 0
+        self.codes = torch.zeros(num_samples, *grid, dtype=torch.long)
+
+    def logits(self):
+        row, column = divmod(self.place, self.width)
+        condition = self.condition
+        if condition is not None and condition.shape[2] > 1:
+            condition = condition[:, :, : row + 1]
+        return self.network(self.codes[:, : row + 1], condition)[:, :, row, column]
+
+    def push(self, codes):
+        self.codes.flatten(1)[:, self.place] = codes
+        self.place += 1
+
+
+@pytest.mark.parametrize("kind", ["none", "map", "label"])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_codes_are_those_of_the_plain_loop(name, kind, monkeypatch):
+    network = build(name, condition_channels=0 if kind == "none" else CONDITION_CHANNELS)
+    condition = condition_map(kind, 3, GRID)
+    seeds = sample_seeds(0, range(3))
+    codes = sample_codes(network, GRID, 3, condition, seeds=seeds)
+    monkeypatch.setattr(network, "start", lambda *given: Replay(network, *given))
+    assert torch.equal(codes, sample_codes(network, GRID, 3, condition, seeds=seeds))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_sample_depends_on_its_seed_and_on_nothing_beside_it(name):
+    network = build(name)
+    together = sample_codes(network, GRID, 5, seeds=sample_seeds(7, range(5)))
+    alone = sample_codes(network, GRID, 1, seeds=sample_seeds(7, [3]))
+    assert torch.equal(together[3:4], alone)
+    assert not torch.equal(together[0], together[1])
+    assert not torch.equal(together, sample_codes(network, GRID, 5, seeds=sample_seeds(8, range(5))))
+
+
+def test_without_seeds_the_default_generator_decides():
+    network = build("pixelcnn")
+    torch.manual_seed(3)
+    first, second = sample_codes(network, GRID, 2), sample_codes(network, GRID, 2)
+    torch.manual_seed(3)
+    assert torch.equal(first, sample_codes(network, GRID, 2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_what_is_known_is_kept_and_the_rest_follows_from_it(name):
+    network = build(name)
+    mask, codes = torch.rand(3, *GRID) < 0.5, torch.randint(6, (3, *GRID))
+    seeds = sample_seeds(0, range(3))
+    completed = sample_codes(network, GRID, 3, known=Known(mask, codes), seeds=seeds)
+    assert torch.equal(completed[mask], codes[mask])
+    free = sample_codes(network, GRID, 3, seeds=seeds)
+    assert torch.equal(free, sample_codes(network, GRID, 3, known=Known(mask, free), seeds=seeds))
+    everything = Known(torch.ones_like(mask), codes)
+    assert torch.equal(sample_codes(network, GRID, 3, known=everything), codes)
+
+
+def test_a_drawn_map_follows_the_probabilities_of_the_network():
+    network = build("gated_pixelcnn", num_embeddings=2)
+    count = 8000
+    codes = sample_codes(network, (1, 2), count, seeds=range(count))
+    maps = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).view(4, 1, 2)
+    with torch.no_grad():
+        nll = F.cross_entropy(network(maps), maps, reduction="none").sum((1, 2))
+    share = torch.stack([(codes == m).all(2).all(1).double().mean() for m in maps])
+    assert (share - nll.neg().exp()).abs().max() < 4 * 0.5 / count**0.5
+
+
+def test_draw_inverts_the_cumulative_distribution():
+    logits = torch.tensor([[0.2, 0.0, 0.5, 0.3]]).log().expand(6, 4)
+    uniform = torch.tensor([0.0, 0.19, 0.21, 0.69, 0.71, 1 - 1e-12], dtype=torch.float64).unsqueeze(1)
+    assert draw(logits, uniform).tolist() == [0, 0, 2, 2, 3, 3]
+
+
+def test_restriction_keeps_the_likeliest_codes():
+    logits = torch.tensor([[0.1, 0.4, 0.3, 0.2]]).log()
+
+    def kept(**options):
+        return restrict(logits, **options).isfinite()[0].tolist()
+
+    assert kept(top_k=2, top_p=None) == [False, True, True, False]
+    assert kept(top_k=None, top_p=0.65) == [False, True, True, False]
+    assert kept(top_k=None, top_p=0.75) == [False, True, True, True]
+    assert kept(top_k=3, top_p=1e-6) == [False, True, False, False]
+    assert kept(top_k=9, top_p=1.0) == [True] * 4
+
+
+def test_ties_do_not_let_top_k_keep_more():
+    assert restrict(torch.zeros(2, 5), 2, None).isfinite().sum(1).tolist() == [2, 2]
+
+
+def test_a_low_temperature_draws_the_likeliest_code():
+    network = build("pixelcnn")
+    cold = sample_codes(network, GRID, 2, temperature=1e-3)
+    assert torch.equal(cold, sample_codes(network, GRID, 2, top_k=1))
+
+
+def test_guidance_moves_from_the_unconditional_to_beyond_the_conditional():
+    network = build("pixelsnail", condition_channels=CONDITION_CHANNELS)
+    condition, unconditional = condition_map("label", 2, GRID), condition_map("label", 2, GRID)
+    seeds = sample_seeds(0, range(2))
+
+    def sample(first, guidance):
+        return sample_codes(network, GRID, 2, first, unconditional=unconditional, guidance=guidance, seeds=seeds)
+
+    assert torch.equal(sample(condition, 0.0), sample_codes(network, GRID, 2, unconditional, seeds=seeds))
+    assert torch.equal(sample(condition, 1.0), sample_codes(network, GRID, 2, condition, seeds=seeds))
+    assert torch.equal(sample(unconditional, 7.0), sample_codes(network, GRID, 2, unconditional, seeds=seeds))
+    assert not torch.equal(sample(condition, 1.0), sample(condition, 7.0))
+
+
+def test_one_condition_serves_all_samples():
+    network = build("pixelsnail", condition_channels=CONDITION_CHANNELS)
+    condition, seeds = condition_map("map", 1, GRID), sample_seeds(0, range(3))
+    repeated = sample_codes(network, GRID, 3, condition.expand(3, -1, -1, -1), seeds=seeds)
+    assert torch.equal(sample_codes(network, GRID, 3, condition, seeds=seeds), repeated)
+
+
+def test_the_bar_counts_rows(capsys):
+    sample_codes(build("pixelcnn"), GRID, 1, progress=True)
+    assert "rows" in capsys.readouterr().err
+    sample_codes(build("pixelcnn"), GRID, 1)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"top_k": 0}, "top_k=0"),
+        ({"top_p": 1.5}, "top_p=1.5"),
+        ({"seeds": [1]}, "seeds has 1 entries, num_samples=2"),
+        ({"guidance": 2.0}, "guidance=2.0 needs a prior with labels"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        sample_codes(build("pixelcnn"), GRID, 2, **options)
+
+
+def test_a_network_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval"):
+        sample_codes(build("pixelcnn").train(), GRID, 2)

@@ -1,0 +1,205 @@
+"""PixelSNAIL (Chen et al. 2017, arXiv 1712.09763), with the conditioning of VQ-VAE-2 (arXiv 1906.00446)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vqgen.nn.attention import CausalAttention
+from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
+from vqgen.nn.conditioner import check_condition
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+
+WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
+POSITION_CHANNELS = 4 * len(WAVELENGTHS)
+
+
+def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h w"]:
+    """Sines and cosines of row and column, counted from the top left: the size of the map does not change them."""
+    frequencies = 2 * math.pi / torch.tensor(WAVELENGTHS, dtype=torch.float64, device=like.device)
+    rows, columns = (torch.arange(n, device=like.device) * frequencies.unsqueeze(1) for n in grid)
+    size = (-1, grid[0], grid[1])
+    rows, columns = rows.unsqueeze(2).expand(size), columns.unsqueeze(1).expand(size)
+    return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()]).unsqueeze(0).to(like.dtype)
+
+
+class GatedResidualBlock(nn.Module):
+    """Two causal convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input."""
+
+    def __init__(
+        self, channels: int, residual_channels: int, kernel_size: int, condition_channels: int, dropout: float
+    ):
+        super().__init__()
+        self.conv_in = CausalConv2d(channels, residual_channels, kernel_size, kernel_size)
+        self.conv_out = CausalConv2d(residual_channels, 2 * channels, kernel_size, kernel_size, condition_channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
+        """Where `run` computes: at all positions or at one."""
+        y = F.elu(run(self.conv_in, F.elu(x)))
+        return x + F.glu(run(self.conv_out, self.dropout(y)), dim=1)
+
+
+class AttentionBlock(nn.Module):
+    """Causal attention, gated and added to the input.
+
+    Queries, keys and values come from the features and the code before the position. All of these know earlier
+    codes only, so that a position may attend to itself.
+    """
+
+    def __init__(self, channels: int, attention_channels: int, num_heads: int, condition_channels: int, dropout: float):
+        super().__init__()
+        self.input = Pointwise(2 * channels, 3 * attention_channels, condition_channels)
+        self.attention = CausalAttention(attention_channels, num_heads)
+        self.output = Pointwise(attention_channels, 2 * channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b c *map"]:
+        """Where `run` computes: at all positions or at one."""
+        attended = run(self.attention, run(self.input, torch.cat([F.elu(x), previous], dim=1)))
+        return x + F.glu(run(self.output, self.dropout(attended)), dim=1)
+
+
+class PixelSNAIL(nn.Module):
+    """Logits of every code given all codes before it in raster order.
+
+    Args:
+        num_embeddings: size K of the codebook.
+        condition_channels: channels of the condition map; 0 for a prior without condition.
+        hidden_channels: width of the residual stream.
+        residual_channels: width inside a residual block.
+        kernel_size: of the residual blocks, odd: they see kernel_size - 1 rows above.
+        num_layers: residual blocks.
+        num_attention_layers: attention blocks, evenly spread between the residual blocks; 0 for none.
+        num_heads: heads of each attention block.
+        attention_channels: width of queries, keys and values over all heads.
+        num_output_layers: 1x1 residual blocks before the logits.
+        dropout: share dropped inside residual blocks and of what attention gives; 0 to 0.5.
+        checkpointing: compute the blocks' activations again in the backward pass, to train in less memory.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        condition_channels: int = 0,
+        hidden_channels: int = 128,
+        residual_channels: int = 128,
+        kernel_size: int = 5,
+        num_layers: int = 8,
+        num_attention_layers: int = 2,
+        num_heads: int = 8,
+        attention_channels: int = 128,
+        num_output_layers: int = 1,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ):
+        super().__init__()
+        if num_attention_layers and num_layers % num_attention_layers:
+            raise ValueError(f"num_layers={num_layers} is no multiple of num_attention_layers={num_attention_layers}.")
+        self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
+        self.checkpointing = checkpointing
+        self.embedding = nn.Embedding(num_embeddings, hidden_channels)
+        context_channels = POSITION_CHANNELS + condition_channels
+        self.input = PastConv2d(hidden_channels, hidden_channels, kernel_size, kernel_size, context_channels)
+
+        def residual(size: int) -> GatedResidualBlock:
+            return GatedResidualBlock(hidden_channels, residual_channels, size, context_channels, dropout)
+
+        def attention() -> AttentionBlock:
+            return AttentionBlock(hidden_channels, attention_channels, num_heads, context_channels, dropout)
+
+        self.blocks = nn.ModuleList()
+        for i in range(num_layers):
+            self.blocks.append(residual(kernel_size))
+            if num_attention_layers and (i + 1) % (num_layers // num_attention_layers) == 0:
+                self.blocks.append(attention())
+        self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
+        self.output = Pointwise(hidden_channels, num_embeddings)
+
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """Logits at every position, from the codes at earlier positions only."""
+        return self.logits(self.embed(codes), condition)
+
+    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
+        """The code vectors of the prior's own embedding, for `logits`."""
+        return self.embedding(codes).permute(0, 3, 1, 2)
+
+    def logits(
+        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """What `forward` computes, from embedded codes."""
+        check_condition(self.condition_channels, condition)
+        positions = position_features(embedded.shape[2:], like=embedded)
+        run = Parallel(self.contexts(positions, condition))
+        previous = F.pad(embedded.flatten(2), (1, -1)).view_as(embedded)
+        return self.body(run, run(self.input, embedded), previous)
+
+    def body(
+        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b k *map"]:
+        """Logits from the input layer's features and the embedding of the code before each position."""
+        for block in [*self.blocks, *self.output_blocks]:
+            inputs = (x, previous) if isinstance(block, AttentionBlock) else (x,)
+            if self.checkpointing and self.training:
+                x = checkpoint(block, run, *inputs, use_reentrant=False)
+            else:
+                x = block(run, *inputs)
+        return run(self.output, F.elu(x))
+
+    def contexts(self, positions: Float[Tensor, "1 p h w"], condition: Float[Tensor, "b e #h #w"] | None) -> Contexts:
+        """Which layer takes which condition: each the same, position and condition together."""
+        if condition is not None:
+            size = (len(condition), -1, *positions.shape[2:])
+            positions = torch.cat([positions.expand(size), condition.expand(size)], dim=1)
+        return {m: positions for m in self.modules() if isinstance(m, RasterConv2d) and m.project is not None}
+
+    def start(
+        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
+    ) -> "PixelSNAILState":
+        """The state before the first position, for evaluation one code after another."""
+        return PixelSNAILState(self, num_samples, grid, condition)
+
+
+class PixelSNAILState(Incremental):
+    """A PixelSNAIL in the course of a map."""
+
+    def __init__(
+        self,
+        network: PixelSNAIL,
+        num_samples: int,
+        grid: Sequence[int],
+        condition: Float[Tensor, "_ e _ _"] | None,
+    ):
+        super().__init__(grid)
+        check_condition(network.condition_channels, condition)
+        self.network, self.condition = network, condition
+        layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
+        self.run = Positions(layers, num_samples, grid)
+        self.input = network.input.start(num_samples, grid)
+        self.positions = position_features(grid, like=network.embedding.weight)
+        self.previous = network.embedding.weight.new_zeros(num_samples, network.embedding.embedding_dim)
+
+    def begin_row(self) -> None:
+        """Fold the rows above in every layer."""
+        positions = self.positions[:, :, self.row : self.row + 1]
+        contexts = self.network.contexts(positions, row_of(self.condition, self.row))
+        self.run.begin_row(contexts)
+        self.input.begin_row(contexts[self.network.input])
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        self.run.column = self.column
+        return self.network.body(self.run, self.input.read(self.column), self.previous)
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        self.previous = self.network.embedding(codes)
+        self.input.write(self.column, self.previous)
