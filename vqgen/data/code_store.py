@@ -24,7 +24,7 @@ from vqgen.data.error import DataError
 from vqgen.data.images import Images, normalize
 from vqgen.data.loader import Loader
 from vqgen.data.order import UndividedOrder
-from vqgen.data.whole import make_once
+from vqgen.data.whole import make_once, require_space
 
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
@@ -58,7 +58,8 @@ class CodeStore:
 
     def folder(self, split: str) -> Path:
         """The folder of a split."""
-        return self.cache / f"{self.images.key}-{self.fingerprint[:12]}" / split
+        name = f"{split}-flipped" if self._repeats(split) > 1 else split
+        return self.cache / f"{self.images.key}-{self.fingerprint[:12]}" / name
 
     def extract(self, split: str, encode: Encode) -> Path:
         """Write the codes of a split, unless they are there; other processes that ask for them wait.
@@ -68,10 +69,10 @@ class CodeStore:
 
         def write(folder: Path) -> None:
             meta = self._meta(split)
-            labels, repeats = self.images.split(split).labels, meta["rows"] // meta["images"]
-            self._write_levels(split, encode, folder, repeats)
+            labels = self.images.split(split).labels
+            self._write_levels(split, encode, folder, meta["rows"])
             if labels is not None:
-                np.save(folder / "labels.npy", np.tile(labels, repeats))
+                np.save(folder / "labels.npy", np.tile(labels, self._repeats(split)))
             (folder / "meta.json").write_text(json.dumps(meta, indent=1))
 
         return make_once(self.folder(split), write)
@@ -103,15 +104,17 @@ class CodeStore:
             "split": split,
             "num_embeddings": list(self.num_embeddings),
             "images": n,
-            "rows": 2 * n if self.images.flip and split == "train" else n,
+            "rows": n * self._repeats(split),
         }
 
-    def _write_levels(self, split: str, encode: Encode, folder: Path, repeats: int) -> None:
-        n = repeats * len(self.images.split(split).images)
+    def _repeats(self, split: str) -> int:
+        return 2 if self.images.flip and split == "train" else 1
+
+    def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
         levels: list[ndarray] = []
         row = 0
         with tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05) as bar:
-            for codes in self._encoded(split, encode, repeats):
+            for codes in self._encoded(split, encode):
                 levels = levels or self._new_levels(codes, folder, n)
                 for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
                     level[row : row + len(code)] = _checked(code, k)
@@ -121,19 +124,21 @@ class CodeStore:
     def _new_levels(self, codes: list[Tensor], folder: Path, n: int) -> list[ndarray]:
         if len(codes) != len(self.num_embeddings):
             raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
+        types = [smallest_type(k) for k in self.num_embeddings]
+        require_space(folder, sum(n * code[0].numel() * t.itemsize for code, t in zip(codes, types, strict=True)))
         return [
-            np.lib.format.open_memmap(folder / f"level{i}.npy", "w+", smallest_type(k), (n, *code.shape[1:]))
-            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
+            np.lib.format.open_memmap(folder / f"level{i}.npy", "w+", t, (n, *code.shape[1:]))
+            for i, (code, t) in enumerate(zip(codes, types, strict=True))
         ]
 
-    def _encoded(self, split: str, encode: Encode, repeats: int) -> Iterator[list[Tensor]]:
-        """The codes of all images in order, and again of all mirrored images if repeats is 2."""
+    def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
+        """The codes of all images in order, and then of all mirrored images, where they are flipped."""
         data, shape = self.images.split(split), self.images.shape
         batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(shape))))
         order = UndividedOrder(len(data.images), batch_size)
         loader = Loader(EvaluationBatches(data, shape), order, self.images.num_workers)
         with _evaluating(encode) as device:
-            for repeat in range(repeats):
+            for repeat in range(self._repeats(split)):
                 for batch in loader:
                     x = normalize(batch.x.to(device, non_blocking=True))
                     yield encode(x.flip(-1) if repeat else x)

@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import ndarray
 
-from vqgen.data.counter import permutation
 from vqgen.data.download import download
 from vqgen.data.error import DataError
-from vqgen.data.images import Images, Split
+from vqgen.data.images import Images, Split, hold_out
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -80,8 +79,7 @@ class Idx(Images):
         if x.ndim != 3 or x.shape[1:] != (28, 28) or labels.shape != x.shape[:1]:
             raise DataError(f"{images_name} holds {list(x.shape)} and {labels_name} {list(labels.shape)}.")
         if split != "test":
-            order = permutation(len(x), 0)
-            chosen = np.sort(order[:-_NUM_VAL] if split == "train" else order[-_NUM_VAL:])
+            chosen = hold_out(len(x), _NUM_VAL)[split]
             x, labels = x[chosen], labels[chosen]
         return Split(_pad(x[:, None], *self.held_shape[1:]), labels)
 

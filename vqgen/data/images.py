@@ -14,11 +14,12 @@ from torch import Tensor
 from vqgen.batch import ImageBatch
 from vqgen.data.augment import center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
+from vqgen.data.counter import permutation
 from vqgen.data.error import DataError
 from vqgen.data.loader import Loader, clock
 from vqgen.data.order import SequentialOrder, ShuffledOrder
 
-__all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "normalize"]
+__all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
 SPLITS = ("train", "val", "test")
 _VARIANCE_VALUES = 2**28   # the variance of a larger split is measured on evenly spaced images
@@ -34,6 +35,12 @@ class Attributes(NamedTuple):
 def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Pixel values 0..255 to [-1, 1]."""
     return x.float().div_(127.5).sub_(1.0)
+
+
+def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
+    """Divide n images between train and val, the same for every seed."""
+    order = permutation(n, 0)
+    return {"train": np.sort(order[:-num_val]), "val": np.sort(order[-num_val:])}
 
 
 class Images(pl.LightningDataModule):

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from vqgen.data.error import DataError
+
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
@@ -73,3 +75,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raise DataError unless `size` bytes fit on the disk: a memory map that does not fit ends the process."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise DataError(f"{folder.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left.")

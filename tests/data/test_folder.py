@@ -1,0 +1,268 @@
+import itertools
+import os
+import re
+import warnings
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+from PIL import Image
+
+from vqgen.data.error import DataError
+from vqgen.data.folder import Folder
+from vqgen.data.prepare import Decoded, Rows
+from vqgen.data.tree import scan
+
+
+def picture(number):
+    """A picture of its own: constant colour."""
+    return Image.new("RGB", (20, 16), (number % 256, number // 256, 200))
+
+
+def write(root, *names):
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(path)
+
+
+def folder(root, cache, **changes):
+    options = {
+        "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
+        "max_unreadable": 0.01, "flip": False, "margin": 0, "val_fraction": 0.1, "test_fraction": 0.2,
+    } | changes  # fmt: skip
+    return Folder(root=str(root), cache=str(cache), **options)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def numbers(images, split="train"):
+    """Which pictures a split holds, in order."""
+    x = images.split(split).images
+    return x[np.arange(len(x))][:, 0, 0, 0].tolist()
+
+
+def test_a_flat_folder_is_divided_by_the_names_alone(root, cache):
+    write(root, *[f"{i:03}.png" for i in range(100)])
+    images = folder(root, cache)
+    splits = [numbers(images, name) for name in ("train", "val", "test")]
+    assert [len(split) for split in splits] == [70, 10, 20]
+    assert sorted(itertools.chain(*splits)) == list(range(100))
+    assert all(split == sorted(split) for split in splits)
+    assert numbers(folder(root, cache, seed=5), "val") == splits[1]
+    assert images.facts()["num_classes"] == 0
+    assert images.split("train").labels is None
+
+
+def test_class_folders_are_the_classes_sorted_by_name(root, cache):
+    write(root, *[f"{name}/deep/{i}.png" for name in ("zebra", "ant", "Ölfink") for i in range(10)])
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["ant", "zebra", "Ölfink"]
+    train = images.split("train")
+    expected = [{"z": 1, "a": 0, "Ö": 2}[file.path[0]] for file in images.listings["train"].files]
+    assert train.labels.tolist() == expected
+
+
+def test_one_folder_is_no_class(root, cache):
+    write(root, *[f"all/{i}.png" for i in range(9)])
+    assert folder(root, cache).facts()["num_classes"] == 0
+
+
+@pytest.mark.parametrize(("given", "held_out"), [(["val"], [3, 3]), (["test"], [3, 3]), (["valid", "test"], [3, 3])])
+def test_given_splits_are_kept(root, cache, given, held_out):
+    write(root, *[f"{split}/{kind}/{i}.png" for split in ["train", *given] for kind in "ab" for i in range(3)])
+    images = folder(root, cache)
+    assert [len(images.split(name).images) for name in ("train", "val", "test")] == [6, 6, 6]
+    assert images.class_names == ["a", "b"]
+    assert images.split("val").labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert (numbers(images, "val") == numbers(images, "test")) == (len(given) == 1)
+
+
+def test_a_class_may_be_called_train(root, cache):
+    write(root, *[f"{kind}/{i}.png" for kind in ("car", "train") for i in range(5)])
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["car", "train"]
+
+
+def test_a_class_unknown_in_training_is_an_error(root, cache):
+    write(root, "train/a/1.png", "train/b/1.png", "val/c/1.png")
+    with pytest.raises(DataError, match=r"val/c/1.png is in no folder of the 2 classes"):
+        folder(root, cache).split("train")
+
+
+def test_a_prepared_set_is_a_memory_map_made_once(root, cache):
+    write(root, *[f"{i}.png" for i in range(10)])
+    images = folder(root, cache)
+    images.prepare_data()
+    made = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
+    assert len(made) == 3
+    again = folder(root, cache)
+    again.prepare_data()
+    assert isinstance(again.split("train").images.base, np.memmap)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")} == made
+    folder(root, cache, size=12, shape=(3, 12, 12)).prepare_data()
+    assert len(list(cache.rglob("*.npy"))) == 6
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_prepared_and_decoded_sets_give_the_same_batches(root, cache, num_workers):
+    write(root, *[f"{i}.jpg" for i in range(30)])
+    options = {"flip": True, "margin": 3}
+    prepared = folder(root, cache, **options)
+    decoded = folder(root, cache, prepare_up_to=0.0, num_workers=num_workers, **options)
+    assert isinstance(decoded.split("train").images, Decoded)
+    for epoch in (0, 1):
+        batches = []
+        for images in (prepared, decoded):
+            loader = images.train_dataloader()
+            loader.set_epoch(epoch)
+            batches.append(list(loader))
+        for a, b in zip(*batches, strict=True):
+            assert a.x.equal(b.x)
+            assert a.index.equal(b.index)
+            assert a.x.shape[1:] == (3, 8, 8)
+    assert prepared.key == decoded.key
+
+
+def test_evaluation_is_deterministic_and_takes_the_middle(root, cache):
+    write(root, *[f"{i}.png" for i in range(30)])
+    images = folder(root, cache, flip=True, margin=4)
+    first, second = (next(iter(images.test_dataloader())).x for _ in range(2))
+    assert first.equal(second)
+    assert images.split("test").images.shape[1:] == (3, 12, 12)
+
+
+def damage(root, *names):
+    for name in names:
+        (root / name).write_bytes(b"no image")
+
+
+@pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
+def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, tmp_path, prepare_up_to):
+    names = [f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)]
+    write(root, *names)
+    damage(root, "a/03.png", "b/07.png")
+    images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
+    with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
+        images.prepare_data()
+    assert len(caught) == 1
+    found = [numbers(images, name) for name in ("train", "val", "test")]
+    assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
+    labels = np.concatenate([images.split(name).labels for name in ("train", "val", "test")])
+    assert sorted(labels) == [0] * 9 + [1] * 9
+    assert isinstance(images.split("train").images, Rows if prepare_up_to else Decoded)
+    images.trainer = pl.Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu")
+    images.setup("fit")
+    listed = (tmp_path / "unreadable.txt").read_text()
+    assert "a/03.png: " in listed
+    assert "b/07.png: " in listed
+    assert "a/04" not in listed
+
+
+def test_too_many_unreadable_images_stop_the_run_unless_told_otherwise(root, cache):
+    write(root, *[f"{i:02}.png" for i in range(20)])
+    damage(root, "05.png")
+    with pytest.raises(DataError, match=r"1 of 20 .* more than data.max_unreadable=0.01 allows"):
+        folder(root, cache).prepare_data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder(root, cache, max_unreadable=0.05).prepare_data()
+
+
+def test_a_file_that_vanishes_after_it_was_checked_is_an_error_that_names_it(root, cache):
+    write(root, *[f"{i:02}.png" for i in range(20)])
+    images = folder(root, cache, prepare_up_to=0.0)
+    images.prepare_data()
+    (root / images.listings["val"].files[0].path).unlink()
+    with pytest.raises(DataError, match=re.escape(images.listings["val"].files[0].path)):
+        next(iter(images.val_dataloader()))
+
+
+def test_a_changed_folder_is_prepared_anew(root, cache):
+    write(root, *[f"{i}.png" for i in range(10)])
+    before = folder(root, cache).key
+    picture(3).resize((40, 40)).save(root / "new.png")
+    assert folder(root, cache).key != before
+
+
+@pytest.mark.parametrize(
+    "make", [lambda root: None, lambda root: root.mkdir(), lambda root: write(root / ".hidden", "a.png")]
+)
+def test_a_folder_without_image_is_an_error_with_all_remedies(root, cache, make):
+    make(root)
+    with pytest.raises(DataError) as caught:
+        folder(root, cache).prepare_data()
+    for part in (str(root), "there is no image", "root/CLASS/**/*.jpg", "data.root", "data=shapes"):
+        assert part in str(caught.value)
+    assert ("no such folder" in str(caught.value)) == (not root.exists())
+
+
+def test_a_single_image_is_every_split(root, cache):
+    write(root, "one.png")
+    images = folder(root, cache)
+    assert [numbers(images, name) for name in ("train", "val", "test")] == [[0]] * 3
+    assert next(iter(images.train_dataloader())).x.shape == (1, 3, 8, 8)
+
+
+def test_unicode_names_and_names_that_are_no_unicode_are_read(root, cache):
+    write(root, "été/日本語 🐈.png", "été/b c.PNG", "x'y/q\"z.jpeg")
+    strange = os.fsencode(root) + b"/x'y/\xff\xfe.png"
+    picture(3).save(root / "name.png")
+    os.rename(root / "name.png", strange)
+    images = folder(root, cache)
+    images.prepare_data()
+    assert sum(len(images.split(name).images) for name in ("train", "val", "test")) == 4
+    open(strange, "wb").close()
+    with pytest.raises(DataError, match=r"x'y/.*xff.*xfe.png: the file is empty"):
+        folder(root, cache).prepare_data()
+
+
+def test_links_that_lead_around_are_followed_once(root, cache):
+    write(root, "a/1.png", "a/2.png", "b/3.png")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "b" / "self").symlink_to(root / "b")
+    (root / "gone.png").symlink_to(root / "nowhere.png")
+    elsewhere = root.parent / "elsewhere"
+    write(elsewhere, "4.png")
+    (root / "c").symlink_to(elsewhere)
+    tree = scan(root)
+    assert [file.path for file in tree.files] == ["a/1.png", "a/2.png", "b/3.png", "c/4.png"]
+    assert [path for path, _ in tree.unreadable] == ["gone.png"]
+
+
+def test_unreadable_folders_are_listed(root, cache, monkeypatch):
+    write(root, *[f"{i}.png" for i in range(5)], "closed/6.png")
+    whole = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match="closed/: Permission denied"):
+        folder(root, cache).prepare_data()
+    with pytest.warns(UserWarning, match="closed/: Permission denied"):
+        folder(root, cache, max_unreadable=1.0).prepare_data()
+
+
+def test_sizes_that_disagree_are_an_error(root, cache):
+    with pytest.raises(DataError, match=r"data.shape=\[3, 8, 9\]"):
+        folder(root, cache, shape=(3, 8, 9))
+    with pytest.raises(DataError, match=r"val_fraction=0\.5"):
+        folder(root, cache, val_fraction=0.5, test_fraction=0.5)
+
+
+def test_a_disk_without_room_is_an_error(root, cache, monkeypatch):
+    write(root, "a.png")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(DataError, match="GB left"):
+        folder(root, cache).prepare_data()

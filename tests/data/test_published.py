@@ -1,0 +1,173 @@
+"""Sources in the layout of their publishers, on small copies that the tests make."""
+
+import io
+import tarfile
+import urllib.request
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vqgen.data import cifar10
+from vqgen.data.celeba import CelebA
+from vqgen.data.cifar10 import CIFAR10
+from vqgen.data.error import DataError
+from vqgen.data.ffhq import FFHQ
+from vqgen.data.imagenet import ImageNet
+
+
+def files_source(kind, root, tmp_path, **changes):
+    options = {
+        "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
+        "max_unreadable": 0.01, "flip": False, "margin": 0, "window": None,
+    } | changes  # fmt: skip
+    return kind(root=str(root), cache=str(tmp_path / "cache"), **options)
+
+
+def write(path, value=0, size=(12, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 0, 0)).save(path)
+
+
+def cifar_rows(n, seed):
+    rows = np.random.default_rng(seed).integers(0, 256, (n, 3073)).astype(np.uint8)
+    rows[:, 0] %= 10
+    return rows
+
+
+@pytest.fixture
+def cifar_files(monkeypatch):
+    monkeypatch.setattr(cifar10, "_NUM_VAL", 7)
+    names = [*cifar10._FILES["train"], *cifar10._FILES["test"]]
+    return {name: cifar_rows(10, i) for i, name in enumerate(names)}
+
+
+def pack(path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for name, rows in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = rows.nbytes
+            archive.addfile(member, io.BytesIO(rows.tobytes()))
+
+
+@pytest.mark.parametrize("unpacked", [None, ".", "cifar-10-batches-bin"])
+def test_cifar10_is_read_from_its_archive_or_what_was_in_it(tmp_path, cifar_files, unpacked):
+    pack(tmp_path / "cifar-10-binary.tar.gz", cifar_files)
+    if unpacked:
+        (tmp_path / unpacked).mkdir(exist_ok=True)
+        for name, rows in cifar_files.items():
+            (tmp_path / unpacked / name).write_bytes(rows.tobytes())
+        (tmp_path / "cifar-10-binary.tar.gz").unlink()
+    images = CIFAR10(str(tmp_path), (3, 32, 32), 4, 0, 0, flip=True)
+    assert [len(images.split(name).images) for name in ("train", "val", "test")] == [43, 7, 10]
+    rows = cifar_files["test_batch.bin"]
+    assert np.array_equal(images.split("test").images, rows[:, 1:].reshape(-1, 3, 32, 32))
+    assert np.array_equal(images.split("test").labels, rows[:, 0])
+    assert images.facts()["class_names"][3] == "cat"
+
+
+def test_a_damaged_cifar10_is_an_error_that_names_the_file(tmp_path, cifar_files):
+    files = {**cifar_files, "data_batch_3.bin": cifar_files["data_batch_3.bin"].ravel()[:-5]}
+    pack(tmp_path / "cifar-10-binary.tar.gz", files)
+    with pytest.raises(DataError, match=r"data_batch_3.bin in .* is not whole"):
+        CIFAR10(str(tmp_path), (3, 32, 32), 4, 0, 0, flip=False).split("train")
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"data_batch_1.bin in .* cannot be read"):
+        CIFAR10(str(tmp_path), (3, 32, 32), 4, 0, 0, flip=False).split("train")
+
+
+def test_missing_cifar10_without_network_names_the_remedies(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(DataError) as caught:
+        CIFAR10(str(tmp_path), (3, 32, 32), 4, 0, 0, flip=False).prepare_data()
+    for part in (str(tmp_path), cifar10._URL, "data=shapes"):
+        assert part in str(caught.value)
+
+
+def write_celeba(root, ending):
+    """Six images; the attributes of image i are whether i is odd, and whether it is 3."""
+    comma = "," if ending == ".csv" else "  "
+    names = [f"{i:06}.jpg" for i in range(1, 7)]
+    for i, name in enumerate(names, 1):
+        write(root / "img_align_celeba" / name, i * 30, (178, 218))
+    split = [f"{name}{comma}{number}" for name, number in zip(names, [2, 0, 0, 1, 0, 1], strict=True)]
+    values = [f"{name}{comma}{2 * (i % 2) - 1}{comma}{2 * (i == 3) - 1}" for i, name in enumerate(names, 1)]
+    heads = {".txt": ([], ["6", "Odd Smiling "]), ".csv": (["image_id,partition"], ["image_id,Odd,Smiling"])}[ending]
+    (root / f"list_eval_partition{ending}").write_text("\n".join(heads[0] + split) + "\n")
+    (root / f"list_attr_celeba{ending}").write_text("\n".join(heads[1] + values) + "\n")
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv"])
+def test_celeba_has_its_published_splits_and_attributes(tmp_path, ending):
+    write_celeba(tmp_path / "celeba", ending)
+    images = files_source(CelebA, tmp_path / "celeba", tmp_path, window=148)
+    images.prepare_data()
+    reds = {name: np.rint(images.split(name).images[:, 0, 4, 4] / 30).tolist() for name in ("train", "val", "test")}
+    assert reds == {"train": [2, 3, 5], "val": [4, 6], "test": [1]}
+    attributes = images.attributes("train")
+    assert attributes.names == images.facts()["attribute_names"] == ["Odd", "Smiling"]
+    assert attributes.values.tolist() == [[0, 0], [1, 1], [1, 0]]
+
+
+def test_celeba_leaves_out_the_attributes_of_unreadable_images(tmp_path):
+    write_celeba(tmp_path / "celeba", ".txt")
+    (tmp_path / "celeba/img_align_celeba/000003.jpg").write_bytes(b"no image")
+    images = files_source(CelebA, tmp_path / "celeba", tmp_path, max_unreadable=0.5)
+    with pytest.warns(UserWarning, match="unreadable"):
+        images.prepare_data()
+    assert images.attributes("train").values.tolist() == [[0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(("absent", "message"), [
+    ("img_align_celeba/000004.jpg", "1 of 6 images missing, such as 000004"),
+    ("list_eval_partition.txt", "there is no list_eval_partition"),
+    ("list_attr_celeba.txt", "there is no list_attr_celeba"),
+])
+def test_an_incomplete_celeba_is_an_error_that_says_what_is_missing(tmp_path, absent, message):
+    write_celeba(tmp_path / "celeba", ".txt")
+    (tmp_path / "celeba" / absent).unlink()
+    with pytest.raises(DataError, match=message) as caught:
+        files_source(CelebA, tmp_path / "celeba", tmp_path).prepare_data()
+    assert "mmlab.ie.cuhk.edu.hk" in str(caught.value)
+    assert "root/img_align_celeba/000001.jpg" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["{number:05}.png", "{folder:05}/{number:05}.png"])
+def test_ffhq_is_split_by_number(tmp_path, path):
+    for number in [0, 59_999, 60_000, 64_999, 65_000, 69_999, 31]:
+        write(tmp_path / "ffhq" / path.format(number=number, folder=number // 1000 * 1000))
+    images = files_source(FFHQ, tmp_path / "ffhq", tmp_path)
+    counts = [len(images.split(name).images) for name in ("train", "val", "test")]
+    assert counts == [3, 2, 2]
+
+
+def test_a_part_of_ffhq_is_an_error(tmp_path):
+    write(tmp_path / "ffhq" / "00000.png")
+    with pytest.raises(DataError, match="1 of train, 0 of val, 0 of test") as caught:
+        files_source(FFHQ, tmp_path / "ffhq", tmp_path).prepare_data()
+    assert "download_ffhq.py" in str(caught.value)
+
+
+def test_imagenet_has_classes_by_wordnet_id_and_its_validation_images_as_test(tmp_path):
+    for split in ("train", "val"):
+        for i, wordnet in enumerate(["n02", "n01"]):
+            write(tmp_path / "in" / split / wordnet / "1.JPEG", i * 100)
+    images = files_source(ImageNet, tmp_path / "in", tmp_path)
+    assert images.facts()["class_names"] == ["n01", "n02"]
+    assert images.split("val").labels.tolist() == images.split("test").labels.tolist() == [0, 1]
+    assert images.split("train").images[:, 0, 0, 0].tolist() == [100, 0]
+
+
+@pytest.mark.parametrize("names", [["train/1.JPEG", "val/n01/1.JPEG"], ["train/n01/1.JPEG", "train/n02/1.JPEG"],
+                                   ["train/n01/1.JPEG", "train/n02/1.JPEG", "val/n03/1.JPEG"]])
+def test_another_layout_of_imagenet_is_an_error_with_the_right_one(tmp_path, names):
+    for name in names:
+        write(tmp_path / "in" / name)
+    with pytest.raises(DataError, match="root/train/n01440764/n01440764_10026.JPEG"):
+        files_source(ImageNet, tmp_path / "in", tmp_path).prepare_data()

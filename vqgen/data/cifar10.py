@@ -1,0 +1,88 @@
+"""CIFAR-10 (Krizhevsky 2009): 60,000 photographs of 32 x 32 in ten classes."""
+
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqgen.data.download import download
+from vqgen.data.error import DataError
+from vqgen.data.images import Images, Split, hold_out
+
+_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+_FOLDER = "cifar-10-batches-bin"
+_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+_NUM_VAL = 5000   # of the 50,000 published training images, the same for every seed
+_ROW = 1 + 3 * 32 * 32   # bytes: the label and the image, channel by channel
+
+
+class CIFAR10(Images):
+    """Small photographs; 5,000 of the published training images are the validation split.
+
+    Args:
+        root: folder that holds, or gets, cifar-10-binary.tar.gz or what is in it (not the pickles for Python).
+        flip: mirror half of the training images left to right.
+        Others as in Images.
+    """
+
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+    def __init__(
+        self, root: str, shape: Sequence[int], batch_size: int, seed: int, num_workers: int, flip: bool
+    ) -> None:
+        super().__init__(shape, batch_size, seed, num_workers, flip)
+        if self.shape != (3, 32, 32):
+            raise DataError(f"data.shape={list(shape)}: the images are [3, 32, 32].")
+        self.root = Path(root).expanduser()
+
+    def source(self) -> dict[str, Any]:
+        """The published archive, and how the training images are split."""
+        return {"md5": _MD5, "num_val": _NUM_VAL}
+
+    def prepare_data(self) -> None:
+        """Download the archive if there is neither it nor its files."""
+        archive = self.root / _URL.rpartition("/")[2]
+        if archive.is_file() or self._unpacked():
+            return
+        try:
+            download(_URL, archive, _MD5)
+        except OSError as error:
+            raise DataError(
+                f"CIFAR-10 is missing: neither {archive.name} nor {_FOLDER} is in {self.root.resolve()}, and the "
+                f"download failed ({error}). Put {_URL} there, or set data.root to the folder with it, or take "
+                "data=shapes, which needs no files."
+            ) from error
+
+    def load(self, split: str) -> Split:
+        """Read the split."""
+        self.prepare_data()
+        content = b"".join(map(self._read, _FILES["test" if split == "test" else "train"]))
+        rows = np.frombuffer(content, np.uint8).reshape(-1, _ROW)
+        if split != "test":
+            rows = rows[hold_out(len(rows), _NUM_VAL)[split]]
+        return Split(rows[:, 1:].reshape(-1, 3, 32, 32).copy(), rows[:, 0].astype(np.int64))
+
+    def _unpacked(self) -> Path | None:
+        folders = (self.root, self.root / _FOLDER)
+        return next((folder for folder in folders if (folder / _FILES["test"][0]).is_file()), None)
+
+    def _read(self, name: str) -> bytes:
+        folder = self._unpacked()
+        where = f"{name} in {folder or self.root}"
+        try:
+            content = (folder / name).read_bytes() if folder else self._from_archive(name)
+        except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
+            raise DataError(f"{where} cannot be read: {error}. Put a whole copy there.") from error
+        if len(content) == 0 or len(content) % _ROW or np.frombuffer(content, np.uint8)[::_ROW].max() > 9:
+            raise DataError(f"{where} is not whole ({len(content)} bytes). Put a whole copy there.")
+        return content
+
+    def _from_archive(self, name: str) -> bytes:
+        with tarfile.open(self.root / _URL.rpartition("/")[2]) as archive:
+            member = archive.extractfile(f"{_FOLDER}/{name}")
+            assert member is not None
+            return member.read()

@@ -1,0 +1,107 @@
+"""One image file to an array of a given shape, whatever kind of image it is."""
+
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import ExifTags, Image
+
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
+PREPROCESSING = "middle, lanczos, 1"   # names how pixels come about, for caches; change it when they do
+
+_UPRIGHT = {   # how to undo each EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_GROUND = (255, 255, 255)   # behind transparent pixels
+
+
+class UnreadableError(ValueError):
+    """A file that holds no image that can be used, and why."""
+
+
+def decode(
+    path: str | bytes | os.PathLike[Any], shape: tuple[int, int, int], window: int | None = None
+) -> UInt8[ndarray, "c h w"]:
+    """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
+
+    Args:
+        path: the file. Of an animation the first picture is taken.
+        shape: channels (1 grey, 3 RGB), height, width. A smaller image is enlarged.
+        window: take only the middle square with this side, in pixels of the file.
+
+    Raises:
+        UnreadableError: the file is empty, truncated, no image, or a decompression bomb.
+    """
+    try:
+        with Image.open(path) as image:
+            return _decode(image, shape, window)
+    except MemoryError:
+        raise
+    except Exception as error:   # decoders raise nearly anything for a damaged file
+        reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
+        raise UnreadableError(reason.replace("\n", " ")) from error
+
+
+def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None) -> ndarray:
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
+    channels, height, width = shape
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if window is None:   # the JPEG decoder itself halves a much larger image; what is left is enough to stay sharp
+        side = 2 * max(height, width)
+        image.draft(None, (side, side))
+    upright = _colours(image, "L" if channels == 1 else "RGB")
+    if orientation in _UPRIGHT:
+        upright = upright.transpose(_UPRIGHT[orientation])
+    box = _middle(upright, height, width, window)
+    if upright.size != (width, height) or box != (0, 0, width, height):
+        upright = upright.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    array = np.asarray(upright)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _middle(image: Image.Image, height: int, width: int, window: int | None) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the largest part in the middle with the aspect ratio of height and width."""
+    w, h = (image.width, image.height) if window is None else (min(window, image.width), min(window, image.height))
+    scale = min(h / height, w / width)
+    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
+    return left, top, left + scale * width, top + scale * height
+
+
+def _colours(image: Image.Image, mode: str) -> Image.Image:
+    """Grey ("L") or RGB of 8 bits, transparent pixels on white."""
+    if image.mode == mode:
+        image.load()
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = _eight_bits(image)
+    if image.mode == "F":
+        raise UnreadableError("floating-point pixels have no known range")
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (*_GROUND, 255))
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
+    return image.convert(mode)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The upper of the two bytes of a 16-bit image."""
+    array = np.asarray(image).astype(np.int64)
+    if array.max() > 2**16 - 1 or array.min() < 0:
+        raise UnreadableError("pixels of more than 16 bits")
+    return Image.fromarray((array >> 8).astype(np.uint8))
+
+
+def _is_empty(path: Any) -> bool:
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False

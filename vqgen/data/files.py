@@ -1,0 +1,156 @@
+"""The base of sources that are image files in folders."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from vqgen.data.decode import PREPROCESSING
+from vqgen.data.error import DataError
+from vqgen.data.images import SPLITS, Images, Split
+from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, unreadable_files
+from vqgen.data.tree import Listing, Tree, digest, scan
+from vqgen.data.whole import make_once
+
+
+class Files(Images):
+    """Images in files, read once to leave out the bad ones. A subclass says in `list_files` which are in which split.
+
+    Args:
+        root: the folder of the files.
+        size: side in pixels that images are resized to, by their middle.
+        shape: [1 or 3, size, size].
+        cache: folder of what is prepared.
+        prepare_up_to: a set that takes no more than this many GB as pixels is kept as an array in `cache`, and read
+            from there; a larger one is decoded again and again by `num_workers` processes.
+        max_unreadable: the largest fraction of files that may be unreadable, 0 to 1.
+        window: use only the middle square with this side, in pixels of the file; None for all.
+        Others as in Images.
+    """
+
+    layout: str   # of the folder, as a small tree
+    download: str   # how to get it
+
+    def __init__(
+        self,
+        root: str,
+        size: int,
+        shape: Sequence[int],
+        cache: str,
+        prepare_up_to: float,
+        max_unreadable: float,
+        window: int | None = None,
+        **images: Any,
+    ) -> None:
+        super().__init__(shape=shape, **images)
+        if self.shape[0] not in (1, 3) or self.shape[1:] != (size, size):
+            raise DataError(f"data.shape={list(shape)}: files are resized to [1 or 3, {size}, {size}] (data.size).")
+        self.root, self.cache, self.window = Path(root).expanduser(), Path(cache).expanduser(), window
+        self.prepare_up_to, self.max_unreadable = prepare_up_to, max_unreadable
+        self._kept: dict[str, ndarray] = {}
+
+    @abstractmethod
+    def list_files(self, tree: Tree) -> dict[str, Listing]:
+        """The files of each split and their labels; sets `class_names`. Raises DataError where the tree is another."""
+
+    @cached_property
+    def tree(self) -> Tree:
+        """All image files below the root."""
+        tree = scan(self.root)
+        if not tree.files:
+            raise self.missing("there is no image")
+        return tree
+
+    @cached_property
+    def listings(self) -> dict[str, Listing]:
+        """The files of each split."""
+        return self.list_files(self.tree)
+
+    def source(self) -> dict[str, Any]:
+        """A hash of the files, and how they become images."""
+        return {"files": digest(self.listings), "preprocessing": PREPROCESSING, "window": self.window}
+
+    def prepare_data(self) -> None:
+        """Read every file once, unless that is done, and say which are unreadable."""
+        for name in SPLITS:
+            make_once(self._folder(name), partial(self._prepare, name))
+        self._report()
+
+    def load(self, split: str) -> Split:
+        """The readable images of the split: a memory map, or decoded when they are asked for."""
+        folder, listing = self._folder(split), self.listings[split]
+        make_once(folder, partial(self._prepare, split))
+        kept = self.kept(split)
+        if self._fits():
+            array = np.asarray(np.load(folder / "images.npy", mmap_mode="r"))
+            images: Any = array if len(kept) == len(array) else Rows(array, kept)
+        else:
+            images = Decoded(self._decoder(), np.array(_paths(listing))[kept])
+        return Split(images, None if listing.labels is None else listing.labels[kept])
+
+    def kept(self, split: str) -> ndarray:
+        """Which files of the split's listing are images."""
+        if split not in self._kept:
+            bad = [row for row, *_ in unreadable_files(self._folder(split))]
+            self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), bad)
+        return self._kept[split]
+
+    def unreadable(self) -> list[str]:
+        """A line for each file and folder that was left out, with the reason."""
+        folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable]
+        found = {(path, reason) for name in SPLITS for _, path, reason in unreadable_files(self._folder(name))}
+        return folders + [f"{path}: {reason}" for path, reason in sorted(found)]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load what the stage needs, and list what is unreadable in the run's folder."""
+        super().setup(stage)
+        if stage == "fit" and self.trainer is not None:
+            self._write_unreadable(Path(self.trainer.default_root_dir) / "unreadable.txt")
+
+    @rank_zero_only
+    def _write_unreadable(self, path: Path) -> None:
+        if lines := self.unreadable():
+            path.write_text("\n".join([f"Left out of {self.root.resolve()}:", *lines, ""]), errors="backslashreplace")
+
+    def _report(self) -> None:
+        lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
+        if not lines:
+            return
+        message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
+        if len(lines) > self.max_unreadable * total:
+            raise DataError(
+                f"{message}. That is more than data.max_unreadable={self.max_unreadable} allows; all are listed in "
+                f"unreadable.json below {self._folder('train').parent}."
+            )
+        rank_zero_warn(f"{message}; they are left out, and listed in unreadable.txt of the run.")
+
+    def missing(self, what: str) -> DataError:
+        """The error that says what is missing and what would do."""
+        suffix = "" if self.root.is_dir() else " (no such folder)"
+        return DataError(
+            f"In {self.root.resolve()}{suffix} {what}. Expected:\n{self.layout}\n{self.download}\n"
+            "Set data.root to where it is, or take data=shapes, which needs no files."
+        )
+
+    def _fits(self) -> bool:
+        n = sum(len(listing.files) for listing in self.listings.values())
+        return n * int(np.prod(self.held_shape)) <= self.prepare_up_to * 1e9
+
+    def _folder(self, split: str) -> Path:
+        return self.cache / self.key / f"{split}-{'array' if self._fits() else 'checked'}"
+
+    def _decoder(self) -> Decoder:
+        return Decoder(str(self.root), self.held_shape, self.window)
+
+    def _prepare(self, split: str, folder: Path) -> None:
+        paths = _paths(self.listings[split])
+        prepare(self._decoder(), paths, folder, self._fits(), f"{'Preparing' if self._fits() else 'Checking'} {split}")
+
+
+def _paths(listing: Listing) -> list[bytes]:
+    return [path.encode("utf-8", "surrogateescape") for path, _ in listing.files]

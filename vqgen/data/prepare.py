@@ -1,0 +1,126 @@
+"""Reading every image file once: to find the bad ones, and to keep the images as an array where that fits."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from tqdm import tqdm
+
+from vqgen.data.decode import UnreadableError, decode
+from vqgen.data.error import DataError
+from vqgen.data.whole import require_space
+
+_AT_ONCE = 256   # images handed to the decoding threads together
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How the files below `root` become images of `shape`; `window` as in `decode`."""
+
+    root: str
+    shape: tuple[int, int, int]
+    window: int | None
+
+    def __call__(self, path: bytes) -> UInt8[ndarray, "c h w"]:
+        """The image at a path below the root. Raises UnreadableError."""
+        return decode(os.path.join(os.fsencode(self.root), path), self.shape, self.window)
+
+    def attempt(self, path: bytes) -> ndarray | str:
+        """The image, or why there is none."""
+        try:
+            return self(path)
+        except UnreadableError as error:
+            return str(error)
+
+
+class Decoded:
+    """Images decoded when they are asked for (Pixels). Paths below the decoder's root are held as bytes."""
+
+    def __init__(self, decoder: Decoder, paths: ndarray) -> None:
+        self.decoder, self.paths = decoder, paths
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, c, h, w."""
+        return len(self.paths), *self.decoder.shape
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> UInt8[ndarray, "n c h w"]:
+        paths = self.paths[index]
+        images = np.empty((len(paths), *self.decoder.shape), np.uint8)
+        for image, path in zip(images, paths, strict=True):
+            try:
+                image[...] = self.decoder(path)
+            except UnreadableError as error:
+                raise DataError(f"{shown(path)} was an image when it was prepared, and now: {error}") from error
+        return images
+
+
+class Rows:
+    """Some rows of an array of images (Pixels)."""
+
+    def __init__(self, images: ndarray, rows: ndarray) -> None:
+        self.images, self.rows = images, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, c, h, w."""
+        return len(self.rows), *self.images.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> UInt8[ndarray, "n c h w"]:
+        return self.images[self.rows[index]]
+
+
+def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> None:
+    """Decode all files with all cores and a progress bar; write images.npy, if `keep`, and unreadable.json.
+
+    The row of an unreadable file stays black.
+    """
+    array = _new_array(folder / "images.npy", (len(paths), *decoder.shape)) if keep else None
+    unreadable: list[tuple[int, str, str]] = []
+    for row, result in enumerate(tqdm(_decoded(decoder, paths), title, len(paths), unit="image", smoothing=0.05)):
+        if isinstance(result, str):
+            unreadable.append((row, shown(paths[row]), result))
+        elif array is not None:
+            array[row] = result
+    if array is not None:
+        array.flush()
+    (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=1))
+
+
+def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:
+    """Row, path and reason of every file that `prepare` could not read."""
+    return [(row, path, reason) for row, path, reason in json.loads((folder / "unreadable.json").read_text())]
+
+
+def shown(path: bytes) -> str:
+    """A path as text that can be written anywhere, whatever its bytes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    require_space(path.parent, int(np.prod(shape)))
+    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+
+
+def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[ndarray | str]:
+    """The results in order; one part is decoded while the one before it is used."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: list[Future[ndarray | str]] = []
+        for start in range(0, len(paths), _AT_ONCE):
+            submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + _AT_ONCE]]
+            yield from (future.result() for future in waiting)
+            waiting = submitted
+        yield from (future.result() for future in waiting)

@@ -1,0 +1,125 @@
+"""The image files below a folder, in an order that does not change, with what can go wrong in a tree of folders."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from vqgen.data.decode import SUFFIXES
+from vqgen.data.error import DataError
+
+
+class File(NamedTuple):
+    """An image file: its path below the root, with slashes, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+class Tree(NamedTuple):
+    """All image files below a folder, sorted by path, and the folders and links that could not be read."""
+
+    files: list[File]
+    unreadable: list[tuple[str, str]]   # path and reason
+
+
+class Listing(NamedTuple):
+    """The files of one split, and their class labels where there are classes."""
+
+    files: list[File]
+    labels: ndarray | None = None
+
+
+def scan(root: Path) -> Tree:
+    """Walk through `root` and all folders in it, each once, however links lead around; hidden names are left out."""
+    files: list[File] = []
+    unreadable: list[tuple[str, str]] = []
+    visited: set[tuple[int, int]] = set()
+    folders = [(str(root), "")]
+    while folders:
+        folder, below = folders.pop()
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            entries = sorted(_visible(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            unreadable.append((below or ".", str(error.strerror)))
+            continue
+        for entry in reversed(entries):
+            if entry.is_dir():
+                folders.append((entry.path, f"{below}{entry.name}/"))
+        for entry in entries:
+            if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                _add(files, unreadable, entry, f"{below}{entry.name}")
+    return Tree(sorted(files), unreadable)
+
+
+def digest(listings: dict[str, Listing]) -> str:
+    """A hash of the names, sizes and labels of the files of all splits."""
+    sha = hashlib.sha256()
+    for name, listing in listings.items():
+        sha.update(f"{name}\0".encode())
+        for path, size in listing.files:
+            sha.update(os.fsencode(f"{path}\0{size}\0"))
+        if listing.labels is not None:
+            sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
+    return sha.hexdigest()
+
+
+def class_folders(files: Sequence[File], depth: int = 0) -> list[str]:
+    """The folders at this depth, sorted, where every file lies in one of at least two; otherwise none."""
+    names = {_folder_at(file, depth) for file in files}
+    return sorted(filter(None, names)) if None not in names and len(names) >= 2 else []
+
+
+def labels_of(files: Sequence[File], class_names: Sequence[str], depth: int = 0) -> ndarray | None:
+    """The number of each file's class, None where there are no classes. Raises DataError for another folder."""
+    if not class_names:
+        return None
+    numbers = {name: number for number, name in enumerate(class_names)}
+    names = [_folder_at(file, depth) for file in files]
+    for file, name in zip(files, names, strict=True):
+        if name not in numbers:
+            raise DataError(f"{file.path} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
+    return np.array([numbers[name] for name in names if name], np.int64)
+
+
+def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
+    """Divide by a hash of the paths: no seed, the same everywhere.
+
+    Args:
+        files: what to divide; so few that a part would be empty make up every part.
+        parts: the fraction of each part but the first, which gets the rest.
+    """
+    if len(files) <= len(parts):
+        return [sorted(files) for _ in range(len(parts) + 1)]
+    ranked = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file.path)).digest())
+    result, start = [], 0
+    for part in parts:
+        count = max(1, round(part * len(files)))
+        result.append(sorted(ranked[start : start + count]))
+        start += count
+    return [sorted(ranked[start:]), *result]
+
+
+def _folder_at(file: File, depth: int) -> str | None:
+    folders = file.path.split("/")[:-1]
+    return folders[depth] if len(folders) > depth else None
+
+
+def _visible(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _add(files: list[File], unreadable: list[tuple[str, str]], entry: os.DirEntry[str], path: str) -> None:
+    try:
+        files.append(File(path, entry.stat().st_size))
+    except OSError as error:   # a link to nowhere
+        unreadable.append((path, str(error.strerror)))
