@@ -45,6 +45,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             except UserError as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise  # one job of several: the sweep says what becomes of the others
+                _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
                 sys.exit(_fail(error))
 
         program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
@@ -61,6 +62,12 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         return run
 
     return decorate
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leave no run folder of a run that never began."""
+    if folder != Path.cwd() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _fail(error: Exception) -> int:

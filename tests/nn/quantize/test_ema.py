@@ -16,7 +16,7 @@ def rows(z_e):
 
 def test_the_codebook_is_the_moving_average_of_the_published_formula():
     decay, epsilon, num_embeddings = 0.9, 1e-3, 12
-    quantizer = EMAQuantizer(num_embeddings, 4, decay=decay, epsilon=epsilon, revive_below=0.0)
+    quantizer = EMAQuantizer(num_embeddings, 4, decay=decay, epsilon=epsilon, revive_below=0.0, warmup=1)
     first, *later = batches(8)
     quantizer(first)
     counts, sums = quantizer.counts.double(), quantizer.sums.double()
@@ -30,6 +30,20 @@ def test_the_codebook_is_the_moving_average_of_the_published_formula():
             quantizer.codebook.double(), sums / smoothed[:, None], rtol=1e-5, atol=1e-6
         )
     torch.testing.assert_close(quantizer.counts.double(), counts, rtol=1e-5, atol=1e-6)
+
+
+def test_the_decay_warms_up_from_one_over_warmup_to_its_value():
+    quantizer = EMAQuantizer(4, 4, decay=0.99, revive_below=0.0, warmup=10)
+    quantizer(batches(1)[0])
+    (z_e,) = batches(1, seed=1)
+    before = quantizer.counts.double()
+    new = torch.bincount(quantizer.nearest(z_e).flatten(), minlength=4).double()
+    quantizer(z_e)
+    torch.testing.assert_close(quantizer.counts.double(), before * 2 / 11 + new * 9 / 11)  # t = 1
+    quantizer.num_updates.fill_(10_000)
+    before = quantizer.counts.double()
+    quantizer(z_e)
+    assert (quantizer.counts.double() - before).abs().sum() <= 0.02 * before.sum()
 
 
 def test_counts_keep_the_total_of_the_batch_since_smoothed_counts_are_not_stored():

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import QuantizedRows, VectorQuantizer
+from vqgen.nn.quantize.base import Quantized, VectorQuantizer
 from vqgen.nn.quantize.kmeans import assign, k_means
 
 KMEANS_MIN_ROWS = 2**14
@@ -26,6 +26,8 @@ class EMAQuantizer(VectorQuantizer):
         embedding_dim: numbers in a code vector D, for instance 16 to 256.
         commitment_cost: weight beta of the commitment term; 0.25 in the papers.
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
+        warmup: the decay starts at 1 / warmup and reaches `decay` as (1 + t) / (warmup + t) over the updates t: at
+            first the encoder moves fast, and an average over its past lags behind it; 1 is `decay` from the start.
         epsilon: of the Laplace smoothing of the counts; far below 1.
         revive_below: a code is revived when its running count falls below this fraction of the mean count;
             0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
@@ -43,6 +45,7 @@ class EMAQuantizer(VectorQuantizer):
         decay: float = 0.99,
         epsilon: float = 1e-5,
         revive_below: float = 0.01,
+        warmup: int = 10,
     ):
         if not 0 <= decay < 1:
             raise ValueError(f"{decay=} must be in [0, 1); 0.99 is usual")
@@ -50,8 +53,11 @@ class EMAQuantizer(VectorQuantizer):
             raise ValueError(f"{epsilon=} must be positive; 1e-5 is usual")
         if not 0 <= revive_below < 1:
             raise ValueError(f"{revive_below=} must be in [0, 1): a fraction of the mean count, 0 for never")
+        if warmup < 1:
+            raise ValueError(f"{warmup=} must be at least 1; 10 is usual, 1 is none")
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
         self.decay = decay
+        self.warmup = warmup
         self.epsilon = epsilon
         self.revive_below = revive_below
         codebook = self.project(self.initial_codebook())
@@ -60,13 +66,13 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
 
-    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
-        """Quantize with the codebook as it is, then, in training, let it follow `z_e`."""
+    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
+        """Quantize with the codebook as it is, then, in training, let it follow `x`."""
         if self.training and self.num_updates == 0:
-            self._start(z_e.detach())
-        quantized = super().quantize(z_e)
+            self._start(x)
+        quantized = super().quantize(z_e, x)
         if self.training:
-            self._update(z_e.detach(), quantized.codes)
+            self._update(x, quantized.codes.flatten())
         return quantized
 
     def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
@@ -74,11 +80,11 @@ class EMAQuantizer(VectorQuantizer):
         return vectors
 
     @torch.no_grad()
-    def _start(self, z_e: Float[Tensor, "n d"]) -> None:
+    def _start(self, x: Float[Tensor, "n d"]) -> None:
         """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
-        size = joined_size(z_e)
+        size = joined_size(x)
         enough = max(KMEANS_MIN_ROWS, KMEANS_ROWS_PER_CODE * self.num_embeddings)
-        rows = draw_rows(z_e, min(size, enough), self._generator())
+        rows = draw_rows(x, min(size, enough), self._generator())
         picks = torch.arange(self.num_embeddings, device=z_e.device) % len(rows)
         centres, counts = k_means(rows, rows[picks], KMEANS_ITERATIONS, self.project)
         self.codebook.copy_(centres)
@@ -88,25 +94,30 @@ class EMAQuantizer(VectorQuantizer):
         self.sums.copy_(self.codebook * self.counts[:, None])
 
     @torch.no_grad()
-    def _update(self, z_e: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
-        counts, sums = sum_over_ranks(*assign(z_e, codes, self.num_embeddings))
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
+    def _update(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
+        counts, sums = sum_over_ranks(*assign(x, codes, self.num_embeddings))
+        decay = self._current_decay()
+        self.counts.lerp_(counts, 1 - decay)
+        self.sums.lerp_(sums, 1 - decay)
         self.codebook.copy_(self.project(self.sums / self._smoothed_counts()[:, None]))
         dead = self.counts < self.revive_below * self.counts.mean()
         if dead.any():
-            self._revive(z_e, dead)
+            self._revive(x, dead)
         self.num_updates += 1
+
+    def _current_decay(self) -> float:
+        t = int(self.num_updates)
+        return min(self.decay, (1 + t) / (self.warmup + t))
 
     def _smoothed_counts(self) -> Float[Tensor, " k"]:
         """Laplace-smoothed counts, with the same total; used for the division only, never stored back."""
         total = self.counts.sum()
         return (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
 
-    def _revive(self, z_e: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
+    def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
         """Put dead codes on vectors of the batch: code, running sum and running count alike."""
         count = self.counts.mean()
-        rows = draw_rows(z_e, int(dead.sum()), self._generator())
+        rows = draw_rows(x, int(dead.sum()), self._generator())
         self.codebook[dead] = rows
         self.sums[dead] = rows * count
         self.counts[dead] = count
