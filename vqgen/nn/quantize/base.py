@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Distances held at a time: about 8 MB on a CPU (they stay in cache), 256 MB on a GPU (few launches).
-CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+# Distances held at a time: 2 MB on a CPU (they stay in cache), 256 MB on a GPU (few launches).
+CHUNK_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 
 
 class Quantized(NamedTuple):
@@ -19,64 +19,37 @@ class Quantized(NamedTuple):
     loss: Float[Tensor, ""]
 
 
-class QuantizedRows(NamedTuple):
-    """As `Quantized`, for a plain list of vectors."""
-
-    z_q: Float[Tensor, "n d"]
-    codes: Int[Tensor, " n"]
-    loss: Float[Tensor, ""]
-
-
 class Quantizer(nn.Module):
-    """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers.
-
-    A subclass gives `quantize`, `nearest_rows` and `embed_rows`, over vectors in rows and in float32.
-    """
+    """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers."""
 
     num_embeddings: int
     embedding_dim: int
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
         """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""
-        b, _, h, w = z_e.shape
-        with torch.autocast(z_e.device.type, enabled=False):
-            z_q, codes, loss = self.quantize(self._rows(z_e))
-        return Quantized(_map(z_q, b, h, w).to(z_e.dtype), codes.view(b, h, w), loss)
+        raise NotImplementedError
 
-    @torch.no_grad()
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
-        """Index of the code vector closest to each position, in squared Euclidean distance."""
-        b, _, h, w = z_e.shape
-        with torch.autocast(z_e.device.type, enabled=False):
-            return self.nearest_rows(self._rows(z_e)).view(b, h, w)
+        """Index of the code vector that stands for each position."""
+        raise NotImplementedError
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
-        return _map(self.embed_rows(codes.flatten()), *codes.shape)
-
-    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
-        """`forward` for vectors in rows."""
         raise NotImplementedError
 
-    def nearest_rows(self, z_e: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
-        """`nearest` for vectors in rows."""
-        raise NotImplementedError
-
-    def embed_rows(self, codes: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """`embed` for a list of codes."""
-        raise NotImplementedError
-
-    def _rows(self, z_e: Float[Tensor, "b d h w"]) -> Float[Tensor, "n d"]:
+    def check_channels(self, z_e: Float[Tensor, "b d h w"]) -> None:
+        """Raise ValueError where `z_e` is not of `embedding_dim` channels."""
         if z_e.shape[1] != self.embedding_dim:
             raise ValueError(
                 f"z_e has {z_e.shape[1]} channels, but code vectors have embedding_dim={self.embedding_dim}:"
                 " make the encoder's out_channels equal to embedding_dim"
             )
-        return z_e.float().permute(0, 2, 3, 1).reshape(-1, self.embedding_dim)
 
 
 class VectorQuantizer(Quantizer):
     """A quantizer with a table of code vectors, `codebook`; a subclass says how the table learns.
+
+    Distances and losses are computed in float32, also under autocast.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
@@ -102,40 +75,67 @@ class VectorQuantizer(Quantizer):
         bound = 1 / self.num_embeddings
         return torch.empty(self.num_embeddings, self.embedding_dim).uniform_(-bound, bound)
 
-    def quantize(self, z_e: Float[Tensor, "n d"]) -> QuantizedRows:
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
         """The nearest code vectors, their indices, and the loss of equation 3 of arXiv 1711.00937."""
-        codes = self.nearest_rows(z_e)
-        z_q = self.embed_rows(codes)
-        return QuantizedRows(self.carry_gradient(z_e, z_q.detach()), codes, self.loss(z_e, z_q))
+        self.check_channels(z_e)
+        with torch.autocast(z_e.device.type, enabled=False):
+            quantized = self.quantize(z_e.float(), rows(z_e.detach().float()))
+        return quantized._replace(z_q=quantized.z_q.to(z_e.dtype))
 
-    def loss(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    @torch.no_grad()
+    def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
+        """Index of the code vector closest to each position, in squared Euclidean distance."""
+        self.check_channels(z_e)
+        with torch.autocast(z_e.device.type, enabled=False):
+            return nearest_vectors(rows(z_e.float()), self.codebook).view(len(z_e), *z_e.shape[2:])
+
+    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
+        """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
+        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
+
+    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
+        """`forward` in float32; `x` are the vectors of `z_e` in rows, without gradient."""
+        codes = nearest_vectors(x, self.codebook).view(len(z_e), *z_e.shape[2:])
+        z_q = as_stored(self.embed(codes), z_e)
+        return Quantized(self.carry_gradient(z_e, z_q.detach()), codes, self.loss(z_e, z_q))
+
+    def loss(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, ""]:
         """The commitment term, for codebooks that learn without a gradient."""
         return self.commitment_cost * F.mse_loss(z_e, z_q.detach())
 
-    def carry_gradient(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def carry_gradient(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""
         return StraightThrough.apply(z_e, z_q)
 
-    def nearest_rows(self, z_e: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
-        """Index of the code vector closest to each row."""
-        return nearest_vectors(z_e, self.codebook)
 
-    def embed_rows(self, codes: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Code vectors by index."""
-        return F.embedding(codes, self.codebook)
+def rows(z: Float[Tensor, "b d h w"]) -> Float[Tensor, "n d"]:
+    """The vectors of a map, in raster order."""
+    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+
+
+def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+    """`z` in the memory format of `like`, so that what is computed from both needs no conversion."""
+    if like.is_contiguous(memory_format=torch.channels_last):
+        return z.contiguous(memory_format=torch.channels_last)
+    return z.contiguous()
 
 
 @torch.no_grad()
 def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     """Index of the vector closest to each row of `x`; the lowest index of those equally close.
 
-    Works through `x` in chunks, so that n x k distances never stand in memory at once; |x|^2 is the same for
-    all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e.
+    Works through `x` in chunks and one buffer, so that n x k distances never stand in memory at once; |x|^2
+    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e.
     """
     half_norms = vectors.square().sum(dim=1) / 2
-    chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**21) // len(vectors))
-    nearest = [torch.addmm(half_norms, part, vectors.T, alpha=-1).argmin(dim=1) for part in x.split(chunk)]
-    return torch.cat(nearest)
+    chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**19) // len(vectors))
+    distances = x.new_empty(min(chunk, len(x)), len(vectors))
+    nearest = torch.empty(len(x), dtype=torch.long, device=x.device)
+    for part, codes in zip(x.split(chunk), nearest.split(chunk), strict=True):
+        buffer = distances[: len(part)]
+        torch.addmm(half_norms, part, vectors.T, alpha=-1, out=buffer)
+        torch.argmin(buffer, dim=1, out=codes)
+    return nearest
 
 
 class StraightThrough(torch.autograd.Function):
@@ -150,7 +150,3 @@ class StraightThrough(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         """Pass the gradient to `z_e`."""
         return grad, None
-
-
-def _map(rows: Float[Tensor, "n d"], b: int, h: int, w: int) -> Float[Tensor, "b d h w"]:
-    return rows.view(b, h, w, -1).permute(0, 3, 1, 2)

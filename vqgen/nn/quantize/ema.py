@@ -26,8 +26,8 @@ class EMAQuantizer(VectorQuantizer):
         embedding_dim: numbers in a code vector D, for instance 16 to 256.
         commitment_cost: weight beta of the commitment term; 0.25 in the papers.
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
-        warmup: the decay starts at 1 / warmup and reaches `decay` as (1 + t) / (warmup + t) over the updates t: at
-            first the encoder moves fast, and an average over its past lags behind it; 1 is `decay` from the start.
+        warmup: the decay is (1 + t) / (warmup + t) after t updates until that reaches `decay`: at first the
+            encoder moves fast, and an average over its past lags behind it; 1 is `decay` from the start.
         epsilon: of the Laplace smoothing of the counts; far below 1.
         revive_below: a code is revived when its running count falls below this fraction of the mean count;
             0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
@@ -85,7 +85,7 @@ class EMAQuantizer(VectorQuantizer):
         size = joined_size(x)
         enough = max(KMEANS_MIN_ROWS, KMEANS_ROWS_PER_CODE * self.num_embeddings)
         rows = draw_rows(x, min(size, enough), self._generator())
-        picks = torch.arange(self.num_embeddings, device=z_e.device) % len(rows)
+        picks = torch.arange(self.num_embeddings, device=x.device) % len(rows)
         centres, counts = k_means(rows, rows[picks], KMEANS_ITERATIONS, self.project)
         self.codebook.copy_(centres)
         self.counts.copy_(counts * (size / len(rows)))

@@ -22,7 +22,7 @@ class GradientQuantizer(VectorQuantizer):
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
         self.codebook = nn.Parameter(self.initial_codebook())
 
-    def loss(self, z_e: Float[Tensor, "n d"], z_q: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    def loss(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, ""]:
         """The second and third term of equation 3."""
         codebook_loss = F.mse_loss(z_q, z_e.detach())
         commitment_loss = F.mse_loss(z_e, z_q.detach())
