@@ -26,9 +26,7 @@ def test_the_codebook_is_the_moving_average_of_the_published_formula():
         counts = decay * counts + (1 - decay) * one_hot.double().sum(dim=0)
         sums = decay * sums + (1 - decay) * one_hot.double().T @ rows(z_e).double()
         smoothed = (counts + epsilon) / (counts.sum() + num_embeddings * epsilon) * counts.sum()
-        torch.testing.assert_close(
-            quantizer.codebook.double(), sums / smoothed[:, None], rtol=1e-5, atol=1e-6
-        )
+        torch.testing.assert_close(quantizer.codebook.double(), sums / smoothed[:, None], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(quantizer.counts.double(), counts, rtol=1e-5, atol=1e-6)
 
 

@@ -1,7 +1,18 @@
 """Quantizers: one file for each way to learn or to do without a codebook."""
 
 from vqgen.nn.quantize.base import Quantized, Quantizer
+from vqgen.nn.quantize.cosine import CosineEMAQuantizer
 from vqgen.nn.quantize.ema import EMAQuantizer
+from vqgen.nn.quantize.fsq import FSQ
 from vqgen.nn.quantize.gradient import GradientQuantizer
+from vqgen.nn.quantize.rotation import RotationEMAQuantizer
 
-__all__ = ["EMAQuantizer", "GradientQuantizer", "Quantized", "Quantizer"]
+__all__ = [
+    "FSQ",
+    "CosineEMAQuantizer",
+    "EMAQuantizer",
+    "GradientQuantizer",
+    "Quantized",
+    "Quantizer",
+    "RotationEMAQuantizer",
+]

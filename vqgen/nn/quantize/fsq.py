@@ -1,0 +1,68 @@
+"""Finite scalar quantization (arXiv 2309.15505): each dimension is rounded to a few values; no codebook."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqgen.nn.quantize.base import Quantized, Quantizer, StraightThrough
+
+EPSILON = 1e-3
+
+
+class FSQ(Quantizer):
+    """Bounds each dimension and rounds it to one of L values, evenly spaced in [-1, 1]; nothing is learned.
+
+    Code vectors are all combinations, prod(levels) of them: all are within reach from the start and few go unused.
+
+    Args:
+        levels: values L of each dimension, at least 3 and best 5 or more; their number is `embedding_dim`. The
+            paper takes (8, 6, 5) for 240, (8, 5, 5, 5) for 1000, (7, 5, 5, 5, 5) for 4375 codes.
+    """
+
+    levels: Tensor
+    bases: Tensor
+
+    def __init__(self, levels: Sequence[int]):
+        if not levels or min(levels) < 3:
+            raise ValueError(f"levels={list(levels)} must be numbers of at least 3, such as [8, 5, 5, 5]")
+        super().__init__()
+        self.num_embeddings = prod(levels)
+        self.embedding_dim = len(levels)
+        bases = [prod(levels[:i]) for i in range(len(levels))]
+        self.register_buffer("levels", torch.tensor(levels).view(-1, 1, 1), persistent=False)
+        self.register_buffer("bases", torch.tensor(bases).view(-1, 1, 1), persistent=False)
+
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+        """Rounded maps, with the straight-through gradient of the rounding; the loss is zero."""
+        self.check_channels(z_e)
+        bounded = self.bound(z_e.float())
+        digits = bounded.detach().round()
+        z_q = StraightThrough.apply(bounded, digits) / (self.levels // 2)
+        return Quantized(z_q.to(z_e.dtype), self._codes(digits), z_q.new_zeros(()))
+
+    @torch.no_grad()
+    def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
+        """The code of each position."""
+        self.check_channels(z_e)
+        return self._codes(self.bound(z_e.float()).round())
+
+    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
+        """The code vectors of a map of codes: the digits of the code in mixed radix, first dimension fastest."""
+        half = self.levels // 2
+        digits = codes[:, None] // self.bases % self.levels - half
+        return digits / half
+
+    def bound(self, z: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+        """`z` squeezed so that it rounds to L integers, with 0 to 0: f(z) of section 3.1.
+
+        They are -(L - 1) / 2 to (L - 1) / 2 for odd L, and -L / 2 to L / 2 - 1 for even L.
+        """
+        half_width = (self.levels - 1) * (1 - EPSILON) / 2
+        offset = (self.levels % 2 == 0) / 2
+        return half_width * torch.tanh(z + torch.atanh(offset / half_width)) - offset
+
+    def _codes(self, digits: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
+        return ((digits.long() + self.levels // 2) * self.bases).sum(dim=1)
