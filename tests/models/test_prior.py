@@ -23,11 +23,12 @@ NETWORKS = {
 }
 
 
-def prior(name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, **kwargs: Any) -> Prior:
+def prior(name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, wide: bool = False, **kwargs: Any) -> Prior:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"upper_grids": [], "upper_num_embeddings": [], "num_classes": 0} | kwargs
     return Prior(
-        NETWORKS[name], partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
+        partial(NETWORKS[name], hidden_channels=32) if wide else NETWORKS[name],
+        partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
         grid=grid, num_embeddings=k, **sizes, optimizer=partial(Adam, lr=1e-2), schedule=Constant(),
     ).eval()  # fmt: skip
 
@@ -89,7 +90,7 @@ def test_guidance_moves_a_sample_and_labels_matter():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_prior_learns_a_few_maps_by_heart(name: str):
-    model = prior(name).train()
+    model = prior(name, wide=True).train()
     codes = torch.randint(5, (4, 3, 4))
     batch = CodeBatch([codes], None, torch.arange(4))
     optimizer = Adam(model.parameters(), lr=1e-2)

@@ -1,0 +1,104 @@
+"""VQ-VAE-2: levels, grids, what conditions what."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from vqgen.batch import ImageBatch
+from vqgen.models.vqvae2 import VQVAE2
+from vqgen.nn.quantize import EMAQuantizer
+from vqgen.nn.reconstruction import NormalizedMSE
+from vqgen.schedules import Constant
+
+
+def vqvae2(
+    shape: Sequence[int] = (3, 16, 32), downsampling: Sequence[int] = (2, 4), k: int = 8, dim: int = 4,
+    hidden_channels: int = 16, residual_channels: int = 8,
+) -> VQVAE2:  # fmt: skip
+    return VQVAE2(
+        shape, downsampling, partial(EMAQuantizer, k, dim), NormalizedMSE(1.0), hidden_channels, 2, residual_channels,
+        optimizer=Adam, schedule=Constant(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("downsampling", "grids"),
+    [((2, 4), [(2, 4), (4, 8)]), ((2, 2, 4), [(1, 2), (2, 4), (4, 8)]), ((4, 2), [(2, 4), (8, 16)])],
+)
+def test_each_level_has_the_grid_of_its_steps(channels: int, downsampling: list[int], grids: list[tuple[int, int]]):
+    model = vqvae2((channels, 16, 32), downsampling)
+    x = torch.rand(2, channels, 16, 32) * 2 - 1
+    assert model.grids == grids
+    assert [tuple(c.shape[1:]) for c in model.encode(x)] == grids
+    assert model.reconstruct(x).shape == x.shape
+    assert model.level_names[0] == "top"
+    assert model.level_names[-1] == "bottom"
+
+
+@pytest.mark.parametrize(
+    ("size", "downsampling", "grids"),
+    [(256, [2, 4], [(32, 32), (64, 64)]), (1024, [2, 2, 8], [(32, 32), (64, 64), (128, 128)])],
+)
+def test_the_published_sizes_have_the_published_grids(size: int, downsampling: list[int], grids: list[tuple[int, int]]):
+    with torch.device("meta"):
+        model = vqvae2((3, size, size), downsampling, k=512, dim=64, hidden_channels=128, residual_channels=64)
+        features = torch.zeros(1, 3, size, size)
+        for encoder, grid in zip(reversed(model.encoder.features), reversed(grids), strict=True):
+            features = encoder(features)
+            assert features.shape == (1, 128, *grid)
+        output = model.decoder([torch.zeros(1, 64, *grid) for grid in grids])
+    assert model.grids == grids
+    assert output.shape == (1, 3, size, size)
+
+
+def test_decoding_the_codes_is_the_forward_pass():
+    model = vqvae2().eval()
+    x = torch.rand(2, 3, 16, 32) * 2 - 1
+    assert torch.allclose(model.decode_output(model.encode(x)), model(x).output, atol=1e-6)
+
+
+def test_the_bottom_codes_depend_on_the_top_level():
+    model = vqvae2().eval()
+    x = torch.rand(4, 3, 16, 32) * 2 - 1
+    before = model.encode(x)[1]
+    with torch.no_grad():
+        model.encoder.quantizers[0].codebook.mul_(-300)
+    assert not torch.equal(model.encode(x)[1], before)
+
+
+def test_the_picture_depends_on_every_level():
+    model = vqvae2(downsampling=(2, 2, 4)).eval()
+    codes = [torch.zeros(1, *grid).long() for grid in model.grids]
+    before = model.decode_output(codes)
+    for level in range(3):
+        changed = [c.clone() for c in codes]
+        changed[level][0, 0, 0] = 1
+        assert not torch.equal(model.decode_output(changed), before)
+
+
+def test_encoding_teaches_no_codebook_in_training_mode():
+    model = vqvae2().train()
+    x = torch.rand(2, 3, 16, 32) * 2 - 1
+    model.objective(ImageBatch(x, None, torch.arange(2)))
+    before = [q.codebook.clone() for q in model.encoder.quantizers]
+    model.encode(x)
+    assert all(torch.equal(q.codebook, b) for q, b in zip(model.encoder.quantizers, before, strict=True))
+
+
+def test_the_gradient_reaches_every_parameter():
+    model = vqvae2().train()
+    model.objective(ImageBatch(torch.rand(4, 3, 16, 32) * 2 - 1, None, torch.arange(4))).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_one_level_is_refused_and_a_size_that_does_not_fit_names_others():
+    with pytest.raises(ValueError, match="take model=vqvae"):
+        vqvae2(downsampling=[4])
+    with pytest.raises(ValueError, match="multiples of 8, such as 16x24 or 24x32"):
+        vqvae2((3, 20, 28))

@@ -1,0 +1,67 @@
+"""VQ-VAE-2 (Razavi et al., Generating Diverse High-Fidelity Images with VQ-VAE-2, arXiv 1906.00446)."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqgen.models.tokenizer import Forward, Tokenizer, check_divides
+from vqgen.nn.hierarchy import HierarchyDecoder, HierarchyEncoder
+from vqgen.nn.quantize import Quantizer
+
+
+class VQVAE2(Tokenizer):
+    """A hierarchy of code maps: the top is quantised first and conditions the next; the decoder sees all.
+
+    Args:
+        shape: (channels, height, width) of the images; the product of `downsampling` must divide height and width.
+        downsampling: for each level, top first, how much smaller its grid is than that of the level below (of the
+            image, for the last), a power of two: [2, 4] is the two-level model of the paper at 256x256.
+        quantizer: makes the quantizer of a level.
+        likelihood: compares the decoder's output with the image.
+        hidden_channels: width of the residual blocks; 128 in the paper.
+        num_residual_blocks: 2 in the paper.
+        residual_channels: width inside a residual block; 64 in the paper.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        downsampling: Sequence[int],
+        quantizer: Callable[[], Quantizer],
+        likelihood: Any,
+        hidden_channels: int = 128,
+        num_residual_blocks: int = 2,
+        residual_channels: int = 64,
+        **model: Any,
+    ) -> None:
+        if len(downsampling) < 2:
+            raise ValueError(f"downsampling={list(downsampling)} has one level; VQVAE2 has two or more: take model=vqvae")
+        factors = list(accumulate(reversed(downsampling), mul))[::-1]
+        check_divides(shape, factors[0])
+        channels, height, width = shape
+        quantizers = [quantizer() for _ in downsampling]
+        grids = [(height // factor, width // factor) for factor in factors]
+        super().__init__(shape, grids, [q.num_embeddings for q in quantizers], likelihood, **model)
+        sizes = (hidden_channels, num_residual_blocks, residual_channels)
+        self.encoder = HierarchyEncoder(channels, downsampling, quantizers, *sizes)
+        dims = [q.embedding_dim for q in quantizers]
+        self.decoder = HierarchyDecoder(dims, downsampling, likelihood.num_outputs(channels), *sizes)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
+        """Encode and quantise from the top down, decode from all levels (algorithm 1)."""
+        levels = self.encoder(x)
+        return Forward(self.decoder([level.z_q for level in levels]), levels)
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
+        """Code maps of images in [-1, 1], top level first."""
+        return [level.codes for level in self.encoder.encode(x)]
+
+    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output for code maps, top level first."""
+        embedded = [q.embed(c) for q, c in zip(self.encoder.quantizers, codes, strict=True)]  # type: ignore[operator]
+        return self.decoder(embedded)
