@@ -1,3 +1,6 @@
+import multiprocessing
+import time
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -52,6 +55,12 @@ def test_the_state_counts_batches_handed_out_and_not_those_read_ahead():
     iterator = iter(batches)
     next(iterator), next(iterator)
     assert batches.state_dict() == {"epoch": 0, "batch": 2, "global_batch_size": BATCH}
+
+
+def test_workers_end_at_once_when_a_loader_is_given_up_inside_an_epoch():
+    start = time.monotonic()
+    next(iter(loader(num_workers=2)))
+    assert time.monotonic() - start < 4   # they are killed after 5 seconds each if they do not hear of it
 
 
 def test_resuming_inside_an_epoch_with_another_batch_size_is_an_error():
@@ -139,6 +148,7 @@ def test_a_resumed_run_sees_exactly_the_batches_that_were_left(tmp_path, limits)
 def test_resuming_with_workers_is_exact(tmp_path):
     keep = KeepAll(tmp_path)
     whole = fit(Recorder(), [keep], num_workers=2, max_epochs=2)
+    assert not multiprocessing.active_children()
     path, seen = keep.saved[2]
     assert fit(Recorder(), ckpt_path=path, num_workers=2, max_epochs=2).seen == whole.seen[seen:]
     assert np.array_equal([k for _, k, _ in whole.seen], [*range(5), *range(5)])

@@ -169,5 +169,5 @@ def test_imagenet_has_classes_by_wordnet_id_and_its_validation_images_as_test(tm
 def test_another_layout_of_imagenet_is_an_error_with_the_right_one(tmp_path, names):
     for name in names:
         write(tmp_path / "in" / name)
-    with pytest.raises(DataError, match="root/train/n01440764/n01440764_10026.JPEG"):
+    with pytest.raises(DataError, match=r"root/train/n01440764/n01440764_10026.JPEG"):
         files_source(ImageNet, tmp_path / "in", tmp_path).prepare_data()

@@ -68,11 +68,26 @@ class Loader:
     def _global_batch_size(self) -> int:
         return self.order.batch_size * self.order.place().world_size
 
-    def _fetched(self, start: int) -> Iterator[Any]:
-        indices = ((self.order.batch(self.epoch, k), self.epoch) for k in range(start, len(self)))
+    @property
+    def _iterator(self) -> Any:
+        """The workers' iterator; Lightning shuts it down, and sets it to None, when a trainer is done."""
+        return self._workers.loader._iterator if self._workers is not None else None
+
+    @_iterator.setter
+    def _iterator(self, iterator: None) -> None:
         if self._workers is not None:
-            return self._workers.map(indices)
-        return (self.fetch(index, epoch) for index, epoch in indices)
+            self._workers.loader._iterator = iterator
+
+    def _fetched(self, start: int) -> Iterator[Any]:
+        jobs = _jobs(self.order, self.epoch, start)
+        if self._workers is not None:
+            return self._workers.map(jobs)
+        return (self.fetch(index, epoch) for index, epoch in jobs)
+
+
+def _jobs(order: Order, epoch: int, start: int) -> Iterator[tuple[ndarray, int]]:
+    """What is to be fetched. No reference to the loader: workers of a loader in a cycle of references end slowly."""
+    return ((order.batch(epoch, k), epoch) for k in range(start, len(order)))
 
 
 def clock(data: LightningDataModule) -> Callable[[], int]:
