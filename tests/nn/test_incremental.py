@@ -29,3 +29,14 @@ def test_stepping_gives_the_logits_of_the_parallel_forward(name, kind, grid, bat
     network, condition = network.float(), None if condition is None else condition.float()
     tolerance = 1e-4 * max(1.0, expected.abs().max().item())
     torch.testing.assert_close(stepped(network, codes, condition).double(), expected, rtol=0, atol=tolerance)
+
+
+@torch.no_grad()
+def test_a_normalised_weight_is_the_same_in_both_evaluations():
+    network = build("pixelsnail")
+    for block in network.blocks:
+        if hasattr(block, "conv"):
+            torch.nn.utils.parametrizations.weight_norm(block.conv, "above")
+            torch.nn.utils.parametrizations.weight_norm(block.conv, "own")
+    codes = torch.randint(6, (2, 5, 4))
+    torch.testing.assert_close(stepped(network, codes, None), network(codes), rtol=0, atol=1e-10)

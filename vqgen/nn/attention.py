@@ -1,5 +1,6 @@
 """Causal attention over the positions of a map in raster order, in memory linear in their number."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -40,12 +41,12 @@ class CausalAttention(Stepwise):
 
 
 class AttentionState(LayerState):
-    """The keys and values of all positions so far."""
+    """The keys and values of all positions so far, of each sample and head."""
 
     def __init__(self, layer: CausalAttention, num_samples: int, grid: Sequence[int]):
-        self.layer, self.height, self.width = layer, grid[0], grid[1]
-        self.size = (num_samples, layer.num_heads, grid[0] * grid[1], layer.channels // layer.num_heads)
-        self.row = -1
+        self.layer, self.width, self.row = layer, grid[1], -1
+        self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
+        self.length = grid[0] * grid[1]
         self.keys = self.values = torch.empty(0)
 
     def begin_row(self, context: Tensor | None) -> None:
@@ -55,10 +56,12 @@ class AttentionState(LayerState):
     def step(self, column: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
         """Enter key and value of a column and give the result there."""
         if not self.keys.numel():
-            self.keys, self.values = x.new_zeros(2, *self.size)
+            self.keys = x.new_zeros(self.parts, self.size, self.length)
+            self.values = x.new_zeros(self.parts, self.length, self.size)
         here = self.row * self.width + column
-        query, key, value = x.unflatten(1, (3, self.layer.num_heads, 1, -1)).unbind(1)
-        self.keys[:, :, here : here + 1] = key
-        self.values[:, :, here : here + 1] = value
-        keys, values = self.keys[:, :, : here + 1], self.values[:, :, : here + 1]
-        return F.scaled_dot_product_attention(query, keys, values).flatten(1)
+        query, key, value = x.unflatten(1, (3, self.layer.num_heads, self.size)).transpose(0, 1)
+        self.keys[:, :, here] = key.flatten(0, 1)
+        self.values[:, here] = value.flatten(0, 1)
+        query = query.reshape(self.parts, 1, self.size) / math.sqrt(self.size)
+        weights = torch.bmm(query, self.keys[:, :, : here + 1]).softmax(2)
+        return torch.bmm(weights, self.values[:, : here + 1]).view(len(x), -1)

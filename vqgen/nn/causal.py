@@ -1,9 +1,9 @@
 """Convolutions that see only what comes earlier in raster order.
 
-Every layer here is one geometry: a window of ``rows`` x ``columns`` taps, centred in its columns, whose
-bottom row is the position's own row, and of which only the first ``num_taps`` in raster order exist.
-Causality is the length of that list: there is no mask to forget, and taps that must not be seen are neither
-stored nor trained (except by `MaskedConv2d`, which keeps the published parameter counts).
+Every layer here is one geometry: some whole rows above the position, ``columns`` wide, and the first taps of the
+position's own row, as one window centred in its columns. Causality is how long the own row's list of taps is:
+there is no mask to forget, and taps that must not be seen are neither stored nor trained (except by
+`MaskedConv2d`, which keeps the published parameter counts).
 
 Each layer evaluates a whole map (`forward`) or, through the state that `start` gives, one position after another.
 """
@@ -20,71 +20,75 @@ from vqgen.nn.incremental import ConvState, LayerState, PointwiseState, Stepwise
 
 
 class RasterConv2d(Stepwise):
-    """Convolution over the first ``num_taps`` taps of a ``rows`` x ``columns`` window, bias everywhere.
+    """Convolution over rows above and the first taps of the own row, with a bias everywhere.
 
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
-        rows: height of the window: the position's own row and ``rows - 1`` rows above it.
+        rows_above: how many rows above are seen.
         columns: width of the window, odd; the position stands in the middle.
-        num_taps: how many taps of the window, in raster order, are seen; at least 1.
+        own_taps: how many taps of the window's own row are seen, from the left.
         condition_channels: channels of the condition map, whose 1x1 projection is added; 0 for none.
     """
+
+    unseen_taps = 0
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        rows: int,
+        rows_above: int,
         columns: int,
-        num_taps: int,
+        own_taps: int,
         condition_channels: int = 0,
     ):
         super().__init__()
         if columns % 2 == 0:
             raise ValueError(f"columns={columns} has no middle: give an odd number.")
-        if not 0 < num_taps <= rows * columns:
-            raise ValueError(f"num_taps={num_taps} must lie in 1..{rows * columns}, the taps of the window.")
+        self.num_taps = rows_above * columns + own_taps
+        if self.num_taps < 1:
+            raise ValueError(f"a window of {columns} columns that sees none of its taps: give more rows or columns.")
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.rows, self.columns, self.num_taps = rows, columns, num_taps
-        self.weight = nn.Parameter(torch.empty(out_channels, self.stored_taps, in_channels))
+        self.rows_above, self.columns, self.own_taps = rows_above, columns, own_taps
+        self.above = self._weight(rows_above * columns)
+        self.own = self._weight(own_taps + self.unseen_taps)
         self.bias = nn.Parameter(torch.empty(out_channels))
         self.project = nn.Conv2d(condition_channels, out_channels, 1, bias=False) if condition_channels else None
         self.reset_parameters()
 
-    @property
-    def stored_taps(self) -> int:
-        """Taps held as parameters: those that are seen, and no others."""
-        return self.num_taps
+    def _weight(self, taps: int) -> nn.Parameter | None:
+        """Weights ``o n i`` of some taps: the order of a convolution whose channels come last."""
+        return nn.Parameter(torch.empty(self.out_channels, taps, self.in_channels)) if taps else None
 
     def reset_parameters(self) -> None:
         """Uniform with the variance of 1 / (3 fan-in), the fan-in counted over the taps that are seen."""
         bound = 1 / math.sqrt(self.num_taps * self.in_channels)
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        for parameter in (self.above, self.own, self.bias):
+            if parameter is not None:
+                nn.init.uniform_(parameter, -bound, bound)
 
     @property
     def taps(self) -> Float[Tensor, "o n i"]:
         """The weights of the taps that are seen, in raster order."""
-        return self.weight[:, : self.num_taps]
+        own = None if self.own is None else self.own[:, : self.own_taps]
+        return torch.cat([part for part in (self.above, own) if part is not None], dim=1)
 
     @property
-    def own_taps(self) -> Float[Tensor, "n_i o"]:
-        """The weights of the taps in the position's own row, as the matrix that multiplies its inputs."""
-        return self.taps[:, (self.rows - 1) * self.columns :].flatten(1).t().contiguous()
+    def own_matrix(self) -> Float[Tensor, "n_i o"]:
+        """The weights of the own row's taps, as the matrix that multiplies its inputs."""
+        assert self.own is not None
+        return self.own[:, : self.own_taps].flatten(1).t()
 
     def forward(
         self, x: Float[Tensor, "b i h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b o h w"]:
         """All positions at once."""
-        reach = self.columns // 2
-        if self.num_taps <= self.columns:  # one row of the window: a convolution exactly as wide as the taps
-            top, kernel = self.rows - 1, self.taps.unflatten(1, (1, self.num_taps))
-            x = F.pad(x, (reach, self.num_taps - 1 - reach, top, -top))
+        reach, unseen = self.columns // 2, -self.num_taps % self.columns
+        if self.rows_above == 0:  # a convolution just as wide as its taps
+            kernel = self.taps.unsqueeze(1)
+            x = F.pad(x, (reach, self.own_taps - 1 - reach))
         else:
-            used_rows = math.ceil(self.num_taps / self.columns)
-            unseen = used_rows * self.columns - self.num_taps
-            kernel = F.pad(self.taps, (0, 0, 0, unseen)).unflatten(1, (used_rows, self.columns))
-            x = F.pad(x, (reach, reach, self.rows - 1, used_rows - self.rows))
+            kernel = F.pad(self.taps, (0, 0, 0, unseen)).unflatten(1, (-1, self.columns))
+            x = F.pad(x, (reach, reach, self.rows_above, 0 if self.own_taps else -1))
         return self._conditioned(F.conv2d(x, kernel.permute(0, 3, 1, 2), self.bias), condition)
 
     def fold(
@@ -93,17 +97,29 @@ class RasterConv2d(Stepwise):
         """What the rows above, the bias and the condition add to a whole row.
 
         Args:
-            above: the last ``r`` rows the window sees in full, padded by ``columns // 2`` on either side; rows
-                further up are outside the map.
+            above: the last rows of those seen, padded by ``columns // 2`` on either side; rows further up, if
+                any, are outside the map.
             condition: the row of the condition map.
         """
         if above.shape[1] == 0:
             row = self.bias.view(1, -1, 1, 1)
-        else:
-            last = max(self.rows - 1, above.shape[1])
-            seen = self.taps[:, (last - above.shape[1]) * self.columns : last * self.columns]
-            kernel = seen.unflatten(1, (above.shape[1], self.columns)).permute(0, 3, 1, 2)
-            row = F.conv2d(above.permute(0, 3, 1, 2), kernel, self.bias)
+            return self._conditioned(row, condition).squeeze(2).transpose(1, 2)
+        assert self.above is not None
+        return self._row(above, self.above[:, -above.shape[1] * self.columns :], condition)
+
+    def row(self, seen: Float[Tensor, "b r v i"], condition: Float[Tensor, "_ e 1 _"] | None) -> Float[Tensor, "b w o"]:
+        """The result in a whole row, for a layer that sees nothing but whole rows.
+
+        Args:
+            seen: the rows it sees, padded by ``columns // 2`` on either side.
+            condition: the row of the condition map.
+        """
+        return self._row(seen, self.taps, condition)
+
+    def _row(self, rows: Tensor, taps: Tensor, condition: Tensor | None) -> Tensor:
+        """The convolution of whole rows."""
+        kernel = taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
+        row = F.conv2d(rows.permute(0, 3, 1, 2), kernel, self.bias)
         return self._conditioned(row, condition).squeeze(2).transpose(1, 2)
 
     def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -112,29 +128,28 @@ class RasterConv2d(Stepwise):
 
     def start(self, num_samples: int, grid: Sequence[int]) -> LayerState:
         """The state from which `forward` is evaluated position by position."""
-        if self.rows == self.columns == 1:
-            return PointwiseState(self, grid[1])
+        if self.num_taps == self.own_taps == 1:
+            return PointwiseState(self, num_samples, grid)
         return ConvState(self, num_samples, grid)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
-        return f"{self.in_channels}, {self.out_channels}, {self.num_taps} of {self.rows}x{self.columns}"
+        seen = f"{self.rows_above}x{self.columns} + {self.own_taps} taps"
+        return f"{self.in_channels}, {self.out_channels}, {seen}"
 
 
 class CausalConv2d(RasterConv2d):
     """Sees the ``rows - 1`` rows above, and its own row up to and with its own position (mask B)."""
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: int, condition_channels: int = 0):
-        num_taps = (rows - 1) * columns + columns // 2 + 1
-        super().__init__(in_channels, out_channels, rows, columns, num_taps, condition_channels)
+        super().__init__(in_channels, out_channels, rows - 1, columns, columns // 2 + 1, condition_channels)
 
 
 class PastConv2d(RasterConv2d):
     """Sees the ``rows - 1`` rows above, and its own row up to but without its own position (mask A)."""
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: int, condition_channels: int = 0):
-        num_taps = (rows - 1) * columns + columns // 2
-        super().__init__(in_channels, out_channels, rows, columns, num_taps, condition_channels)
+        super().__init__(in_channels, out_channels, rows - 1, columns, columns // 2, condition_channels)
 
     def start(self, num_samples: int, grid: Sequence[int]) -> ConvState:
         """A state that is read before the position's own input is written."""
@@ -145,21 +160,21 @@ class VerticalConv2d(RasterConv2d):
     """Sees the ``rows - 1`` rows above and the whole of its own row: the vertical stack's inner layers."""
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: int, condition_channels: int = 0):
-        super().__init__(in_channels, out_channels, rows, columns, rows * columns, condition_channels)
+        super().__init__(in_channels, out_channels, rows - 1, columns, columns, condition_channels)
 
 
 class PastVerticalConv2d(RasterConv2d):
     """Sees the ``rows - 1`` rows above and nothing of its own row: the vertical stack's first layer."""
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: int, condition_channels: int = 0):
-        super().__init__(in_channels, out_channels, rows, columns, (rows - 1) * columns, condition_channels)
+        super().__init__(in_channels, out_channels, rows - 1, columns, 0, condition_channels)
 
 
 class Pointwise(RasterConv2d):
     """1x1 convolution: sees its own position."""
 
     def __init__(self, in_channels: int, out_channels: int, condition_channels: int = 0):
-        super().__init__(in_channels, out_channels, 1, 1, 1, condition_channels)
+        super().__init__(in_channels, out_channels, 0, 1, 1, condition_channels)
 
 
 class MaskedConv2d(RasterConv2d):
@@ -171,11 +186,6 @@ class MaskedConv2d(RasterConv2d):
     own_position = 1
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
-        self.kernel_size = kernel_size
-        num_taps = kernel_size * kernel_size // 2 + self.own_position
-        super().__init__(in_channels, out_channels, kernel_size // 2 + 1, kernel_size, num_taps)
-
-    @property
-    def stored_taps(self) -> int:
-        """The whole square."""
-        return self.kernel_size * self.kernel_size
+        reach = kernel_size // 2
+        self.unseen_taps = kernel_size * (kernel_size - reach) - reach - self.own_position
+        super().__init__(in_channels, out_channels, reach, kernel_size, reach + self.own_position)

@@ -136,20 +136,18 @@ class ConvState(LayerState):
     """Line buffers of a causal convolution: the rows above, the own row so far, and the folded row.
 
     Args:
-        layer: a `RasterConv2d` that sees rows above, or its own row up to a position, or both.
+        layer: a `vqgen.nn.causal.RasterConv2d` that sees its own row up to a position.
     """
 
     def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer = layer
-        width, reach, weight = grid[1], layer.columns // 2, layer.weight
+        self.layer, self.own = layer, layer.own_matrix
+        width, reach, size = grid[1], layer.columns // 2, layer.in_channels
         padded = width + 2 * reach
-        self.above = weight.new_zeros(num_samples, layer.rows - 1, padded, layer.in_channels)
-        self.line = weight.new_zeros(num_samples, padded, layer.in_channels)
-        self.folded = weight.new_zeros(num_samples, width, layer.out_channels)
-        self.own = layer.own_taps
-        reads = self.own.shape[0]
-        flat, size = self.line.flatten(1), layer.in_channels
+        self.above = layer.bias.new_zeros(num_samples, layer.rows_above, padded, size)
+        self.line = layer.bias.new_zeros(num_samples, padded, size)
+        self.folded = layer.bias.new_zeros(num_samples, width, layer.out_channels)
         self.cells = self.line[:, reach : reach + width].unbind(1)
+        flat, reads = self.line.flatten(1), layer.own_taps * size
         self.windows = [flat[:, x * size : x * size + reads] for x in range(width)]
         self.sums = self.folded.unbind(1)
         self.rows_seen = -1
@@ -159,56 +157,54 @@ class ConvState(LayerState):
         self.rows_seen += 1
         if self.rows_seen:
             push_row(self.above, self.line)
-        available = min(self.rows_seen, self.above.shape[1])
-        self.folded.copy_(self.layer.fold(self.above[:, self.above.shape[1] - available :], context))
+        outside = max(0, self.above.shape[1] - self.rows_seen)
+        self.folded.copy_(self.layer.fold(self.above[:, outside:], context))
 
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Enter the input at a column and give the result there."""
-        self.write(column, x)
-        return self.read(column)
+        self.cells[column].copy_(x)
+        return self.sums[column].addmm_(self.windows[column], self.own)
+
+    def read(self, column: int) -> Float[Tensor, "b o"]:
+        """The result at a column, of a layer that does not see its own position."""
+        return self.sums[column].addmm_(self.windows[column], self.own)
 
     def write(self, column: int, x: Float[Tensor, "b i"]) -> None:
         """Enter the input at a column."""
         self.cells[column].copy_(x)
 
-    def read(self, column: int) -> Float[Tensor, "b o"]:
-        """The result at a column, all the inputs it sees being entered."""
-        return torch.addmm(self.sums[column], self.windows[column], self.own)
-
 
 class PointwiseState(LayerState):
     """A 1x1 convolution keeps nothing but what the condition adds."""
 
-    def __init__(self, layer: Any, width: int):
-        self.layer, self.weight = layer, layer.own_taps
-        self.sums: Sequence[Tensor] = [layer.bias] * width
+    def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
+        self.layer, self.own = layer, layer.own_matrix
+        self.sums: Sequence[Tensor] = [layer.bias] * grid[1]
 
     def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
         """Fold the condition into the bias."""
         if context is not None:
-            row = self.layer.bias + self.layer.project(context).squeeze(2).transpose(1, 2)
-            self.sums = row.expand(-1, len(self.sums), -1).unbind(1)
+            empty = self.own.new_empty(0, 0, 0, 0)
+            self.sums = self.layer.fold(empty, context).expand(-1, len(self.sums), -1).unbind(1)
 
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """The result at a column."""
-        return torch.addmm(self.sums[column], x, self.weight)
+        return torch.addmm(self.sums[column], x, self.own)
 
 
 class RowState:
     """The last rows that a convolution of a vertical stack has seen."""
 
     def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer = layer
-        padded = grid[1] + layer.columns - 1
-        rows = layer.num_taps // layer.columns
-        self.seen = layer.weight.new_zeros(num_samples, rows, padded, layer.in_channels)
+        self.layer, self.reach = layer, layer.columns // 2
+        shape = (num_samples, layer.num_taps // layer.columns, grid[1] + 2 * self.reach, layer.in_channels)
+        self.seen = layer.bias.new_zeros(shape)
 
     def step(self, row: Float[Tensor, "b i 1 w"], context: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "b o 1 w"]:
         """The layer's result from the last row it sees and those entered before."""
-        reach = self.layer.columns // 2
-        line = nn.functional.pad(row.squeeze(2).transpose(1, 2), (0, 0, reach, reach))
+        line = nn.functional.pad(row.squeeze(2).transpose(1, 2), (0, 0, self.reach, self.reach))
         push_row(self.seen, line)
-        return self.layer.fold(self.seen, context).transpose(1, 2).unsqueeze(2)
+        return self.layer.row(self.seen, context).transpose(1, 2).unsqueeze(2)
 
 
 def push_row(rows: Float[Tensor, "b r w i"], line: Float[Tensor, "b w i"]) -> None:

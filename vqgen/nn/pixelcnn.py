@@ -25,7 +25,7 @@ class OneHotConv2d(MaskedConv2d):
     def pad(self, codes: Int[Tensor, "b h w"]) -> Int[Tensor, "b hp wp"]:
         """The map with a border of the index that stands for no code."""
         reach = self.columns // 2
-        return F.pad(codes, (reach, reach, self.rows - 1, 0), value=self.in_channels)
+        return F.pad(codes, (reach, reach, self.rows_above, 0), value=self.in_channels)
 
     def table(self) -> Float[Tensor, "rows o"]:
         """What each code adds from each tap; no code adds nothing."""
@@ -38,7 +38,7 @@ class OneHotConv2d(MaskedConv2d):
 
     def lookup(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b o h w"]:
         """The convolution of ``one_hot(codes)``."""
-        windows = self.pad(codes).unfold(1, self.rows, 1).unfold(2, self.columns, 1)
+        windows = self.pad(codes).unfold(1, self.rows_above + 1, 1).unfold(2, self.columns, 1)
         windows = windows.flatten(3)[..., : self.num_taps].flatten(0, 2)
         return self.gather(windows, self.table()).unflatten(0, codes.shape).permute(0, 3, 1, 2)
 
@@ -99,7 +99,7 @@ class PixelCNN(nn.Module):
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
         """One-hot codes, for `logits`."""
-        return F.one_hot(codes.long(), self.num_embeddings).permute(0, 3, 1, 2).to(self.input.weight.dtype)
+        return F.one_hot(codes.long(), self.num_embeddings).permute(0, 3, 1, 2).to(self.input.bias.dtype)
 
     def logits(
         self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
@@ -154,11 +154,11 @@ class PixelCNNState(Incremental):
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
         layer, self.run.column = self.network.input, self.column
-        window = self.codes[:, self.row : self.row + layer.rows, self.column : self.column + layer.columns]
+        window = self.codes[:, self.row : self.row + layer.rows_above + 1, self.column : self.column + layer.columns]
         features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
         return self.network.body(self.run, features)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
         layer = self.network.input
-        self.codes[:, self.row + layer.rows - 1, self.column + layer.columns // 2] = codes
+        self.codes[:, self.row + layer.rows_above, self.column + layer.columns // 2] = codes

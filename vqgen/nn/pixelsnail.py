@@ -28,20 +28,23 @@ def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h
 
 
 class GatedResidualBlock(nn.Module):
-    """Two causal convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input."""
+    """A causal convolution to the residual units and a gated 1x1 back, conditioned there, added to the input.
+
+    The residual block of the VQ-VAE (arXiv 1711.00937, section 4.1) made causal and gated.
+    """
 
     def __init__(
         self, channels: int, residual_channels: int, kernel_size: int, condition_channels: int, dropout: float
     ):
         super().__init__()
-        self.conv_in = CausalConv2d(channels, residual_channels, kernel_size, kernel_size)
-        self.conv_out = CausalConv2d(residual_channels, 2 * channels, kernel_size, kernel_size, condition_channels)
+        self.conv = CausalConv2d(channels, residual_channels, kernel_size, kernel_size)
+        self.output = Pointwise(residual_channels, 2 * channels, condition_channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
         """Where `run` computes: at all positions or at one."""
-        y = F.elu(run(self.conv_in, F.elu(x)))
-        return x + F.glu(run(self.conv_out, self.dropout(y)), dim=1)
+        y = F.elu(run(self.conv, F.elu(x)))
+        return x + F.glu(run(self.output, self.dropout(y)), dim=1)
 
 
 class AttentionBlock(nn.Module):

@@ -1,0 +1,143 @@
+"""What drawing a map costs, in forward passes of the same batch and in runs of the plain loop.
+
+    python -m tests.benchmarks.sampling [NAME ...] [--threads 2] [--repeats 3]
+
+On a busy machine `--threads 1` counts the thread's own CPU time, which neighbours do not take part in.
+
+The plain loop is what public code does: for every position, a forward pass over the rows seen so far (or over
+the whole map). It is run in full where that takes seconds, elsewhere it is the sum over rows of one measured
+forward pass each, interpolated between some rows. All numbers of a line come from one process.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from vqgen.nn.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.pixelcnn import PixelCNN
+from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.sampling import sample_codes
+
+
+class Case(NamedTuple):
+    """A network and a map to draw, with the issue's bounds (None where it gives none)."""
+
+    build: Callable[[], nn.Module]
+    grid: tuple[int, int]
+    batch: int
+    most_forwards: float | None = None
+    least_loops: float | None = None
+    whole_map: bool = False
+
+
+def small(blocks: int, layers: int, k: int = 512) -> PixelSNAIL:
+    return PixelSNAIL(k, 0, 64, 256, 5, blocks * layers, blocks, 8, 32)
+
+
+def large(attention: int, condition_channels: int) -> PixelSNAIL:
+    return PixelSNAIL(512, condition_channels, 256, 768, 5, 16, attention, 8, 128, num_output_layers=4)
+
+
+CASES = {
+    "snail85m": Case(lambda: large(4, 0), (32, 32), 8, most_forwards=1.5, least_loops=200),
+    "bottom": Case(lambda: large(0, 128), (64, 64), 1, most_forwards=4, least_loops=500),
+    "snail16": Case(lambda: small(2, 2), (16, 16), 16, least_loops=100),
+    "snail8": Case(lambda: small(4, 4), (8, 8), 16, least_loops=40),
+    "gated": Case(lambda: GatedPixelCNN(512), (32, 32), 16, least_loops=250, whole_map=True),
+    "snail16 one": Case(lambda: small(2, 2), (16, 16), 1, least_loops=10),
+    "snail8 one": Case(lambda: small(4, 4), (8, 8), 1, least_loops=10),
+    "gated7 one": Case(lambda: GatedPixelCNN(128), (7, 7), 1, least_loops=10),
+    "pixelcnn7 one": Case(lambda: PixelCNN(128), (7, 7), 1, least_loops=10),
+    "pixelcnn7": Case(lambda: PixelCNN(128), (7, 7), 64, least_loops=10),
+}
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Time of each of some runs: of the clock on the wall, or with one thread of that thread."""
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    times = []
+    for _ in range(repeats):
+        begin = clock()
+        work()
+        times.append(clock() - begin)
+    return times
+
+
+def loop_seconds(network: nn.Module, codes: torch.Tensor, condition: torch.Tensor | None, case: Case) -> float:
+    """Time of the plain loop: the forward over the first rows, for every position of the last of them."""
+    height, width = case.grid
+
+    def forward(rows: int) -> float:
+        part = None if condition is None else condition[:, :, :rows]
+        return min(seconds(lambda: network(codes[:, :rows], part), 3))
+
+    if case.whole_map:
+        return height * width * forward(height)
+    measured = sorted({*np.linspace(1, height, min(height, 8)).astype(int).tolist()})
+    return float(width * np.interp(range(1, height + 1), measured, [forward(r) for r in measured]).sum())
+
+
+@torch.no_grad()
+def report(name: str, case: Case, repeats: int) -> None:
+    """Print one line of ratios."""
+    torch.manual_seed(0)
+    network = case.build().eval()
+    codes = torch.randint(network.num_embeddings, (case.batch, *case.grid))
+    channels = network.condition_channels
+    condition = torch.randn(case.batch, channels, *case.grid) if channels else None
+    draw = lambda: sample_codes(network, case.grid, case.batch, condition)  # noqa: E731
+    network(codes, condition)
+    forwards, draws = [], []
+    for _ in range(repeats):  # turn about, so that both see the same neighbours
+        forwards += seconds(lambda: network(codes, condition), 1)
+        draws += seconds(draw, 1)
+    forward, drawing = statistics.median(forwards), statistics.median(draws)
+    loop = loop_seconds(network, codes, condition, case)
+    parameters = sum(p.numel() for p in network.parameters())
+    print(
+        f"{name:14s} {parameters / 1e6:6.2f} M  {case.grid[0]}x{case.grid[1]} batch {case.batch:2d}"
+        f"  forward {forward:7.3f} s  draw {drawing:7.3f} s (best {min(draws):.3f})"
+        f"  {1000 * drawing / (case.grid[0] * case.grid[1]):6.2f} ms/position"
+        f"  = {drawing / forward:5.2f} forwards (best {min(draws) / min(forwards):.2f}, bound {case.most_forwards})"
+        f"  loop {loop:8.1f} s = {loop / drawing:5.0f} x (bound {case.least_loops})",
+        flush=True,
+    )
+
+
+@torch.no_grad()
+def report_memory() -> None:
+    """Print what drawing 16 maps with the 85 M model takes beyond the weights, at its peak."""
+    network = large(4, 0).eval()
+    sample_codes(network, (1, 1), 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    state = network.start(16, (32, 32))
+    for _ in range(40):
+        state.push(state.logits().argmax(1))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"memory         85 M, 32x32 batch 16: {grown:.0f} MiB over the weights at the peak (bound 400 MB)")
+
+
+def main() -> None:
+    """Print the lines asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", default=["memory", *CASES], help=f"of memory, {', '.join(CASES)}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for name in options.names:
+        if name == "memory":
+            report_memory()
+        else:
+            report(name, CASES[name], options.repeats)
+
+
+if __name__ == "__main__":
+    main()
