@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import vqgen.command_line  # registers the resolvers
 from vqgen.config import ConfigError, check, check_sample, fits
@@ -38,6 +38,8 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
     cfg = _compose(*words)
     if needs_prior or name in PRIORS or cfg.data._target_ == "vqgen.data.codes.Codes":
         cfg = _compose(*words, f"tokenizer={tmp_path}")
+    if OmegaConf.is_missing(cfg.data, "root"):
+        cfg.data.root = str(tmp_path)
     check(cfg)
 
 

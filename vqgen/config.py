@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.errors import UserError, near_miss
 from vqgen.signature import Parameter, Signature, definitions, signature
@@ -139,6 +139,8 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
         cfg.facts = dict.fromkeys(cfg.facts, KNOWN_LATER)
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}=VALUE is needed: it has no default") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
     assert isinstance(plain, dict)
