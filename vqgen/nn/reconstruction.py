@@ -29,3 +29,19 @@ class NormalizedMSE(nn.Module):
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The output is the image."""
         return output
+
+
+class L1(nn.Module):
+    """Mean absolute error: edges stay sharper than with squared errors."""
+
+    def num_outputs(self, in_channels: int) -> int:
+        """Decoder output channels for images of `in_channels`."""
+        return in_channels
+
+    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """Averaged over all values of the batch."""
+        return F.l1_loss(output, x)
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The output is the image."""
+        return output

@@ -1,0 +1,140 @@
+from math import log
+
+import pytest
+import torch
+from torch import distributions
+
+from vqgen.nn.discretized_logistic import DiscretizedLogistic
+from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian, Likelihood
+from vqgen.nn.reconstruction import L1, NormalizedMSE
+
+ALL = [Bernoulli(), Gaussian(0.3), LearnedGaussian(), Laplace(0.3), DiscretizedLogistic(3), NormalizedMSE(0.5), L1()]
+
+
+def grey_values(*size):
+    return torch.randint(256, size) / 255 * 2 - 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("likelihood", ALL, ids=lambda one: type(one).__name__)
+def test_num_outputs_channels_give_a_scalar_loss_and_an_image(likelihood, channels):
+    output = torch.randn(4, likelihood.num_outputs(channels), 5, 6, requires_grad=True)
+    x = grey_values(4, channels, 5, 6)
+    loss = likelihood.loss(output, x)
+    loss.backward()
+    assert loss.shape == ()
+    assert torch.isfinite(output.grad).all()
+    assert likelihood.x_hat(output).shape == x.shape
+
+
+@pytest.mark.parametrize("likelihood", ALL[:5], ids=lambda one: type(one).__name__)
+def test_the_loss_is_nats_summed_over_pixels_and_averaged_over_the_batch(likelihood):
+    output = torch.randn(4, likelihood.num_outputs(3), 5, 6)
+    x = grey_values(4, 3, 5, 6)
+    torch.testing.assert_close(likelihood.loss(output, x), -likelihood.log_prob(output, x).mean())
+    pixels = [
+        likelihood.log_prob(output[..., i : i + 1, j : j + 1], x[..., i : i + 1, j : j + 1])
+        for i in range(5)
+        for j in range(6)
+    ]
+    torch.testing.assert_close(likelihood.log_prob(output, x), torch.stack(pixels).sum(dim=0))
+
+
+def summed(log_prob):
+    return log_prob.sum(dim=(1, 2, 3))
+
+
+def test_densities_are_those_of_torch():
+    mean, x = torch.randn(2, 4, 3, 5, 6).tanh()
+    torch.testing.assert_close(Gaussian(0.3).log_prob(mean, x), summed(distributions.Normal(mean, 0.3).log_prob(x)))
+    torch.testing.assert_close(Laplace(0.3).log_prob(mean, x), summed(distributions.Laplace(mean, 0.3).log_prob(x)))
+
+
+def test_the_learned_variance_is_the_second_half_of_the_output_above_its_floor():
+    mean, log_var, x = torch.randn(3, 4, 3, 5, 6)
+    normal = distributions.Normal(mean, (log_var / 2).exp())
+    log_prob = LearnedGaussian(min_log_var=-50.0).log_prob(torch.cat([mean, log_var], dim=1), x)
+    torch.testing.assert_close(log_prob, summed(normal.log_prob(x)))
+    lowest = LearnedGaussian(min_log_var=-3.0).log_prob(torch.cat([mean, log_var - 100], dim=1), x)
+    torch.testing.assert_close(lowest, Gaussian(float(torch.tensor(-1.5).exp())).log_prob(mean, x))
+
+
+def test_bernoulli_takes_images_from_minus_one_to_one():
+    logits = torch.randn(4, 3, 5, 6)
+    x = torch.randint(2, (4, 3, 5, 6)) * 2.0 - 1
+    bernoulli = distributions.Bernoulli(logits=logits)
+    torch.testing.assert_close(Bernoulli().log_prob(logits, x), summed(bernoulli.log_prob((x + 1) / 2)))
+    torch.testing.assert_close(Bernoulli().x_hat(logits), 2 * bernoulli.probs - 1)
+
+
+@pytest.mark.parametrize("log_scale", [-9.0, -4.0, 0.0, 5.0])
+def test_the_256_probabilities_of_the_discretized_logistic_sum_to_one(log_scale):
+    torch.manual_seed(0)
+    likelihood = DiscretizedLogistic(4)
+    output = torch.randn(1, likelihood.num_outputs(1), 1, 1, dtype=torch.float64)
+    output.view(4, 3)[:, 2] += log_scale
+    x = (torch.arange(256, dtype=torch.float64) / 255 * 2 - 1).view(256, 1, 1, 1)
+    probabilities = likelihood.log_prob(output.expand(256, -1, -1, -1), x).exp()
+    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_the_joint_probabilities_of_two_coupled_channels_sum_to_one():
+    torch.manual_seed(0)
+    likelihood = DiscretizedLogistic(2)
+    output = torch.randn(1, likelihood.num_outputs(2), 1, 1, dtype=torch.float64)
+    values = torch.arange(256, dtype=torch.float64) / 255 * 2 - 1
+    x = torch.cartesian_prod(values, values)[..., None, None]
+    probabilities = likelihood.log_prob(output.expand(len(x), -1, -1, -1), x).exp()
+    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_the_discretized_logistic_mean_is_that_of_its_probabilities_where_it_is_narrow():
+    likelihood = DiscretizedLogistic(1)
+    output = torch.tensor([0.0, 0.1, -0.2, -6.0, -6.0, 0.7]).view(1, 6, 1, 1)
+    values = torch.arange(256) / 255 * 2 - 1
+    x = torch.cartesian_prod(values, values)[..., None, None]
+    probabilities = likelihood.log_prob(output.expand(len(x), -1, -1, -1), x).exp()
+    mean = (probabilities[:, None] * x[:, :, 0, 0]).sum(dim=0)
+    torch.testing.assert_close(likelihood.x_hat(output).flatten(), mean, atol=2e-3, rtol=0)
+
+
+def test_published_output_counts_of_the_mixture():
+    assert DiscretizedLogistic(10).num_outputs(3) == 100
+    assert DiscretizedLogistic(10).num_outputs(1) == 30
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), DiscretizedLogistic(2)], ids=lambda one: type(one).__name__)
+def test_a_uniform_model_of_256_values_takes_exactly_8_bits_per_dim(likelihood):
+    num_dims = 3 * 32 * 32
+    assert float(likelihood.bits_per_dim(torch.tensor(num_dims * log(256), dtype=torch.float64), num_dims)) == 8
+
+
+def test_a_uniform_density_over_256_bins_takes_8_bits_per_dim():
+    density = 255 / 512
+    bits = Likelihood().bits_per_dim(torch.tensor(-10 * log(density), dtype=torch.float64), 10)
+    torch.testing.assert_close(bits, torch.tensor(8.0, dtype=torch.float64))
+
+
+def test_normalized_mse_is_one_for_a_model_that_knows_only_the_mean():
+    x = torch.randn(64, 1, 8, 8)
+    loss = NormalizedMSE(float(x.var(correction=0))).loss(x.mean().expand_as(x), x)
+    torch.testing.assert_close(loss, torch.tensor(1.0))
+
+
+def test_l1_is_the_mean_absolute_error():
+    x, output = torch.randn(2, 4, 3, 5, 6)
+    torch.testing.assert_close(L1().loss(output, x), (x - output).abs().mean())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Gaussian(0.0), "std=0.0"),
+        (lambda: Laplace(-1.0), "scale=-1.0"),
+        (lambda: DiscretizedLogistic(0), "num_components=0"),
+        (lambda: NormalizedMSE(0.0), "variance=0"),
+    ],
+)
+def test_arguments_out_of_range_are_errors_that_name_them(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

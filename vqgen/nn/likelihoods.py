@@ -1,0 +1,133 @@
+"""How probable an image is under a decoder's output: Bernoulli, Gaussian and Laplace."""
+
+from math import log
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LOG_2PI = log(2 * torch.pi)
+
+
+class Likelihood(nn.Module):
+    """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob` and `x_hat`.
+
+    A probability density p(x) counts for bits per dimension as the probability p(x) * `bin_width` of one of the
+    256 values of a channel.
+    """
+
+    bin_width: float = 2 / 255
+
+    def num_outputs(self, in_channels: int) -> int:
+        """Decoder output channels for images of `in_channels`."""
+        return in_channels
+
+    def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """log p(x given output) of each image in nats, summed over pixels and channels."""
+        raise NotImplementedError
+
+    def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
+        """The mean image."""
+        raise NotImplementedError
+
+    def loss(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """Negative log-likelihood in nats an image: summed over pixels, averaged over the batch."""
+        return -self.log_prob(output, x).mean()
+
+    def bits_per_dim(self, nll: Float[Tensor, "*b"], num_dims: int) -> Float[Tensor, "*b"]:
+        """Bits for each of `num_dims` channel values of an image, from its negative log-likelihood in nats."""
+        return (nll / num_dims - log(self.bin_width)) / log(2)
+
+
+class Bernoulli(Likelihood):
+    """Each value, taken from [-1, 1] to [0, 1], is the probability of a 1; the output are logits.
+
+    Exact for black and white images; on greys it is the usual binary cross-entropy, no probability of a grey value.
+    """
+
+    bin_width = 1.0
+
+    def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Negative binary cross-entropy, summed over pixels and channels."""
+        return -_sum(F.binary_cross_entropy_with_logits(output, (x + 1) / 2, reduction="none"))
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The probabilities, taken back to [-1, 1]."""
+        return torch.tanh(output / 2)
+
+
+class Gaussian(Likelihood):
+    """Independent normal values of one fixed standard deviation; the output is the mean.
+
+    Args:
+        std: standard deviation, in the scale of [-1, 1]. Small asks for sharp reconstructions and weighs the KL less:
+            the squared error counts 1 / (2 std^2) times.
+    """
+
+    def __init__(self, std: float = 0.1):
+        if std <= 0:
+            raise ValueError(f"{std=} must be positive; 0.1 is a usual choice for images in [-1, 1]")
+        super().__init__()
+        self.std = std
+
+    def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Normal log-density, summed over pixels and channels."""
+        return _sum(-0.5 * ((x - output) / self.std).square() - log(self.std) - LOG_2PI / 2)
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The output."""
+        return output
+
+
+class LearnedGaussian(Likelihood):
+    """Independent normal values, mean and log-variance of each given by the decoder (arXiv 1312.6114, appendix C.2).
+
+    Args:
+        min_log_var: floor of the log-variance, approached smoothly, without which the density of flat image parts
+            grows without bound; -7 is a standard deviation of 0.03, or 4 of 255 grey levels.
+    """
+
+    def __init__(self, min_log_var: float = -7.0):
+        super().__init__()
+        self.min_log_var = min_log_var
+
+    def num_outputs(self, in_channels: int) -> int:
+        """A mean and a log-variance for each channel."""
+        return 2 * in_channels
+
+    def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Normal log-density, summed over pixels and channels."""
+        mean, raw = output.chunk(2, dim=1)
+        log_var = self.min_log_var + F.softplus(raw - self.min_log_var)
+        return _sum(-0.5 * (x - mean).square() * torch.exp(-log_var) - log_var / 2 - LOG_2PI / 2)
+
+    def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
+        """The mean."""
+        return output.chunk(2, dim=1)[0]
+
+
+class Laplace(Likelihood):
+    """Independent Laplace values of one fixed scale; the output is the median. Absolute, not squared, errors count.
+
+    Args:
+        scale: mean absolute deviation, in the scale of [-1, 1].
+    """
+
+    def __init__(self, scale: float = 0.1):
+        if scale <= 0:
+            raise ValueError(f"{scale=} must be positive; 0.1 is a usual choice for images in [-1, 1]")
+        super().__init__()
+        self.scale = scale
+
+    def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Laplace log-density, summed over pixels and channels."""
+        return _sum(-(x - output).abs() / self.scale - log(2 * self.scale))
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The output."""
+        return output
+
+
+def _sum(values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    return values.sum(dim=(1, 2, 3))
