@@ -1,14 +1,15 @@
 """Plain stacks of strided convolutions, and the check that a size can be divided by their stride."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def check_divisible(x: Float[Tensor, "b c h w"], stride: int) -> None:
-    """Raise ValueError where a side of `x` is no multiple of the stride, naming sizes that are."""
-    height, width = x.shape[2:]
+def check_divisible(sides: Sequence[int], stride: int) -> None:
+    """Raise ValueError where height or width is no multiple of the stride, naming sizes that are."""
+    height, width = sides
     if height % stride or width % stride:
         lower, upper = ([max(1, side // stride + up) * stride for side in (height, width)] for up in (0, 1))
         raise ValueError(
@@ -31,12 +32,12 @@ class ConvEncoder(nn.Module):
     def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
         super().__init__()
         self.downsampling = 2 ** len(hidden_channels)
-        self.trunk = conv_trunk(in_channels, hidden_channels)
+        self.trunk = conv_trunk([in_channels, *hidden_channels], conv_block)
         self.head = nn.Conv2d(hidden_channels[-1], out_channels, kernel_size=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h_l w_l"]:
         """Features, with the sides divided by `downsampling`."""
-        check_divisible(x, self.downsampling)
+        check_divisible(x.shape[2:], self.downsampling)
         return self.head(self.trunk(x))
 
 
@@ -52,7 +53,7 @@ class ConvDecoder(nn.Module):
     def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
         super().__init__()
         self.upsampling = 2 ** len(hidden_channels)
-        self.trunk = conv_transpose_trunk(in_channels, hidden_channels)
+        self.trunk = conv_trunk([in_channels, *hidden_channels], conv_transpose_block)
         self.head = nn.ConvTranspose2d(hidden_channels[-1], out_channels, kernel_size=3, padding=1)
 
     def forward(self, z: Float[Tensor, "b d h_l w_l"]) -> Float[Tensor, "b c h w"]:
@@ -60,22 +61,20 @@ class ConvDecoder(nn.Module):
         return self.head(self.trunk(z))
 
 
-def conv_trunk(in_channels: int, hidden_channels: Sequence[int]) -> nn.Sequential:
-    """3x3 convolutions of stride 2, each with ReLU."""
-    layers: list[nn.Module] = []
-    for width in hidden_channels:
-        layers += [nn.Conv2d(in_channels, width, kernel_size=3, stride=2, padding=1), nn.ReLU()]
-        in_channels = width
-    return nn.Sequential(*layers)
+Block = Callable[[int, int], list[nn.Module]]
 
 
-def conv_transpose_trunk(in_channels: int, hidden_channels: Sequence[int]) -> nn.Sequential:
-    """3x3 transposed convolutions of stride 2, each with ReLU."""
-    layers: list[nn.Module] = []
-    for width in hidden_channels:
-        layers += [
-            nn.ConvTranspose2d(in_channels, width, kernel_size=3, stride=2, padding=1, output_padding=1),
-            nn.ReLU(),
-        ]
-        in_channels = width
-    return nn.Sequential(*layers)
+def conv_trunk(channels: Sequence[int], block: Block) -> nn.Sequential:
+    """A block from each number of channels to the next."""
+    return nn.Sequential(*[layer for pair in pairwise(channels) for layer in block(*pair)])
+
+
+def conv_block(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Half the sides, with ReLU."""
+    return [nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+
+
+def conv_transpose_block(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Twice the sides, with ReLU."""
+    conv = nn.ConvTranspose2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, output_padding=1)
+    return [conv, nn.ReLU()]

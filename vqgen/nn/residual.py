@@ -68,7 +68,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h_l w_l"]:
         """Features, with the sides divided by `downsampling`."""
-        check_divisible(x, self.downsampling)
+        check_divisible(x.shape[2:], self.downsampling)
         return self.network(x)
 
 
