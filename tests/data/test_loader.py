@@ -1,5 +1,6 @@
 import multiprocessing
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from vqgen.batch import ImageBatch
 from vqgen.data.error import DataError
 from vqgen.data.loader import Loader
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -15,7 +17,9 @@ N, BATCH = 22, 4   # 5 batches an epoch
 
 
 def fetch(indices, epoch):
-    return torch.from_numpy(indices)
+    """Images that show their index."""
+    x = torch.from_numpy(indices).to(torch.uint8).repeat_interleave(12).reshape(-1, 3, 2, 2)
+    return ImageBatch(x, None, torch.from_numpy(indices))
 
 
 def loader(num_workers=0, batch_size=BATCH, clock=None):
@@ -26,7 +30,7 @@ def epochs(batches, *numbers):
     result = []
     for epoch in numbers:
         batches.set_epoch(epoch)
-        result.append([batch.tolist() for batch in batches])
+        result.append([batch.index.tolist() for batch in batches])
     return result
 
 
@@ -46,8 +50,8 @@ def test_a_loader_starts_at_any_batch_of_any_epoch(num_workers):
         list(zip(range(start), source, strict=False))
         target.load_state_dict(source.state_dict())
         target.set_epoch(1)
-        assert [batch.tolist() for batch in target] == whole[start:]
-        assert [batch.tolist() for batch in target] == whole
+        assert [batch.index.tolist() for batch in target] == whole[start:]
+        assert [batch.index.tolist() for batch in target] == whole
 
 
 def test_the_state_counts_batches_handed_out_and_not_those_read_ahead():
@@ -55,6 +59,19 @@ def test_the_state_counts_batches_handed_out_and_not_those_read_ahead():
     iterator = iter(batches)
     next(iterator), next(iterator)
     assert batches.state_dict() == {"epoch": 0, "batch": 2, "global_batch_size": BATCH}
+
+
+@pytest.mark.parametrize("keep", [0, 1, 20])
+def test_batches_stay_as_they_are_however_long_they_are_held(keep):
+    batches = loader(num_workers=2)
+    held = deque(maxlen=keep)
+    for epoch in range(4):
+        batches.set_epoch(epoch)
+        for batch in batches:
+            held.append(batch)
+            assert all((batch.x == batch.index[:, None, None, None]).all() for batch in held)
+            del batch
+        next(iter(batches))   # given up inside the epoch
 
 
 def test_workers_end_at_once_when_a_loader_is_given_up_inside_an_epoch():
@@ -79,11 +96,11 @@ class Recorder(pl.LightningModule):
         self.seen = []
 
     def training_step(self, batch, batch_idx):
-        self.seen.append((self.current_epoch, batch_idx, batch.tolist()))
-        return (self.weight - batch.float().mean()).square()
+        self.seen.append((self.current_epoch, batch_idx, batch.index.tolist()))
+        return (self.weight - batch.x.float().mean()).square()
 
     def validation_step(self, batch, batch_idx):
-        self.log("loss", batch.float().sum())
+        self.log("loss", batch.x.float().sum())
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)

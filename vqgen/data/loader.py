@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from numpy import ndarray
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vqgen.data.error import DataError
 from vqgen.data.order import Order
+from vqgen.data.workers import Workers
 
 Fetch = Callable[[Any, int], Any]   # indices (int64 array) and epoch to a batch
 
@@ -32,7 +31,7 @@ class Loader:
     ) -> None:
         self.fetch, self.order, self.clock = fetch, order, clock
         self.epoch = self.batch = self._start = 0
-        self._workers = _Workers(fetch, num_workers) if num_workers > 0 else None
+        self._workers = Workers(fetch, num_workers, order.batch_size) if num_workers > 0 else None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -71,12 +70,12 @@ class Loader:
     @property
     def _iterator(self) -> Any:
         """The workers' iterator; Lightning shuts it down, and sets it to None, when a trainer is done."""
-        return self._workers.loader._iterator if self._workers is not None else None
+        return self._workers.iterator if self._workers is not None else None
 
     @_iterator.setter
     def _iterator(self, iterator: None) -> None:
         if self._workers is not None:
-            self._workers.loader._iterator = iterator
+            self._workers.iterator = iterator
 
     def _fetched(self, start: int) -> Iterator[Any]:
         jobs = _jobs(self.order, self.epoch, start)
@@ -93,42 +92,3 @@ def _jobs(order: Order, epoch: int, start: int) -> Iterator[tuple[ndarray, int]]
 def clock(data: LightningDataModule) -> Callable[[], int]:
     """The epoch of the trainer that uses these data, 0 without one."""
     return lambda: data.trainer.current_epoch if data.trainer is not None else 0
-
-
-class _Workers:
-    """Processes that live as long as the loader and fetch whole batches ahead of the model."""
-
-    def __init__(self, fetch: Fetch, num_workers: int) -> None:
-        self.jobs = _Jobs()
-        self.loader = DataLoader(
-            _Fetched(fetch),
-            batch_size=None,
-            sampler=self.jobs,
-            num_workers=num_workers,
-            persistent_workers=True,
-            collate_fn=_whole,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def map(self, indices: Iterator[tuple[ndarray, int]]) -> Iterator[Any]:
-        self.jobs.indices = indices
-        return iter(self.loader)
-
-
-class _Jobs(Sampler):
-    indices: Iterator[tuple[ndarray, int]] = iter(())
-
-    def __iter__(self) -> Iterator[tuple[ndarray, int]]:
-        return self.indices
-
-
-class _Fetched(Dataset):
-    def __init__(self, fetch: Fetch) -> None:
-        self.fetch = fetch
-
-    def __getitem__(self, job: tuple[ndarray, int]) -> Any:
-        return self.fetch(*job)
-
-
-def _whole(batch: Any) -> Any:
-    return batch
