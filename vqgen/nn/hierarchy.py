@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from math import prod
 from operator import mul
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.conv import check_divisible
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.nn.residual import Decoder, Encoder
 
@@ -35,6 +37,7 @@ class HierarchyEncoder(nn.Module):
         residual_channels: int = 64,
     ) -> None:
         super().__init__()
+        self.downsampling = prod(downsampling)
         sizes = (num_residual_blocks, residual_channels)
         channels = [*[hidden_channels] * (len(downsampling) - 1), in_channels]
         self.features = nn.ModuleList(
@@ -64,6 +67,7 @@ class HierarchyEncoder(nn.Module):
         return self._levels(x, look_up)
 
     def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantized]) -> list[Quantized]:
+        check_divisible(x.shape[2:], self.downsampling)
         features = list(accumulate(reversed(self.features), lambda below, encoder: encoder(below), initial=x))[:0:-1]
         levels: list[Quantized] = []
         for i, (quantizer, head, h) in enumerate(zip(self.quantizers, self.heads, features, strict=True)):
@@ -112,4 +116,7 @@ class HierarchyDecoder(nn.Module):
 
 def _doublings(channels: int, factor: int) -> list[nn.Module]:
     """Transposed 4x4 convolutions that double the sides until they are `factor` times as long."""
-    return [nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1) for _ in range(factor.bit_length() - 1)]
+    return [
+        nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)
+        for _ in range(factor.bit_length() - 1)
+    ]

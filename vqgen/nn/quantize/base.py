@@ -1,5 +1,6 @@
 """What every quantizer offers, and the search for the nearest code vector."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -78,7 +79,7 @@ class VectorQuantizer(Quantizer):
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
         """The nearest code vectors, their indices, and the loss of equation 3 of arXiv 1711.00937."""
         self.check_channels(z_e)
-        with torch.autocast(z_e.device.type, enabled=False):
+        with without_autocast(z_e.device):
             quantized = self.quantize(z_e.float(), rows(z_e.detach().float()))
         return quantized._replace(z_q=quantized.z_q.to(z_e.dtype))
 
@@ -86,7 +87,7 @@ class VectorQuantizer(Quantizer):
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
         """Index of the code vector closest to each position, in squared Euclidean distance."""
         self.check_channels(z_e)
-        with torch.autocast(z_e.device.type, enabled=False):
+        with without_autocast(z_e.device):
             return nearest_vectors(rows(z_e.float()), self.codebook).view(len(z_e), *z_e.shape[2:])
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
@@ -106,6 +107,13 @@ class VectorQuantizer(Quantizer):
     def carry_gradient(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""
         return StraightThrough.apply(z_e, z_q)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """A context in which float32 stays float32 (the meta device knows no autocast)."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def rows(z: Float[Tensor, "b d h w"]) -> Float[Tensor, "n d"]:
