@@ -12,15 +12,15 @@ def numbered(n, height, width):
 def test_half_of_the_images_are_mirrored_and_which_depends_on_seed_epoch_and_index():
     index = np.arange(4000)
     x = numbered(4000, 2, 4)
-    flipped = [random_flip(x, index, *key)[:, 1, 0, 0] == 3 for key in [(0, 0), (0, 1), (1, 0)]]
+    flipped = [random_flip(x.copy(), index, *key)[:, 1, 0, 0] == 3 for key in [(0, 0), (0, 1), (1, 0)]]
     assert all(abs(chosen.mean() - 0.5) < 0.03 for chosen in flipped)
     assert all(abs((a == b).mean() - 0.5) < 0.03 for a, b in [flipped[:2], flipped[1:]])
-    assert np.array_equal(random_flip(x[7:9], index[7:9], 0, 0)[:, 1, 0, 0] == 3, flipped[0][7:9])
+    assert np.array_equal(random_flip(x[7:9].copy(), index[7:9], 0, 0)[:, 1, 0, 0] == 3, flipped[0][7:9])
 
 
 def test_a_mirrored_image_is_the_image_mirrored():
     x = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 6)).astype(np.uint8)
-    for before, after in zip(x, random_flip(x, np.arange(50), 3), strict=True):
+    for before, after in zip(x, random_flip(x.copy(), np.arange(50), 3), strict=True):
         assert np.array_equal(after, before) or np.array_equal(after, before[..., ::-1])
 
 

@@ -16,10 +16,11 @@ from vqgen.data.order import SequentialOrder, ShuffledOrder
 N, BATCH = 22, 4   # 5 batches an epoch
 
 
-def fetch(indices, epoch):
+def fetch(indices, epoch, new=np.empty):
     """Images that show their index."""
-    x = torch.from_numpy(indices).to(torch.uint8).repeat_interleave(12).reshape(-1, 3, 2, 2)
-    return ImageBatch(x, None, torch.from_numpy(indices))
+    x = new((len(indices), 3, 2, 2), np.uint8)
+    x[...] = indices[:, None, None, None]
+    return ImageBatch(torch.from_numpy(x), None, torch.from_numpy(indices))
 
 
 def loader(num_workers=0, batch_size=BATCH, clock=None):

@@ -12,9 +12,10 @@ _FLIP, _TOP, _LEFT = 1, 2, 3   # so that the draws of one image are independent
 def random_flip(
     x: UInt8[ndarray, "b c h w"], index: Int[ndarray, " b"], *key: int
 ) -> UInt8[ndarray, "b c h w"]:
-    """Mirror each image left to right with probability 1/2."""
+    """Mirror each image left to right with probability 1/2, in place."""
     flipped = uniform(index, *key, _FLIP) < 0.5
-    return np.where(flipped[:, None, None, None], x[..., ::-1], x)
+    x[flipped] = x[flipped][..., ::-1]
+    return x
 
 
 def random_crop(

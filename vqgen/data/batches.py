@@ -1,5 +1,6 @@
 """Cutting batches of images: plain objects that can be sent to workers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -10,6 +11,9 @@ from numpy import ndarray
 
 from vqgen.batch import ImageBatch
 from vqgen.data.augment import center_crop, random_crop, random_flip
+from vqgen.data.prepare import Decoded
+
+New = Callable[..., ndarray]   # np.empty, or what takes a shape and a type as it does
 
 
 @runtime_checkable
@@ -37,6 +41,17 @@ class Split(NamedTuple):
     labels: Int64[ndarray, " n"] | None = None
 
 
+def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray, "b c h w"]:
+    """The images at `index` in an array of their own."""
+    x = new((len(index), *images.shape[1:]), np.uint8)
+    if isinstance(images, ndarray):
+        return np.take(images, index, axis=0, out=x, mode="clip")   # "raise" would go through a buffer
+    if isinstance(images, Decoded):
+        return images.decode_into(x, index)
+    x[...] = images[index]
+    return x
+
+
 @dataclass(frozen=True)
 class TrainingBatches:
     """Batches of augmented images as uint8: a random window of `shape`, mirrored half the time if `flip`."""
@@ -46,9 +61,9 @@ class TrainingBatches:
     flip: bool
     seed: int
 
-    def __call__(self, index: Int64[ndarray, " b"], epoch: int) -> ImageBatch:
-        """The images at `index`, as they are in this epoch."""
-        x = self.split.images[index]
+    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
+        """The images at `index`, as they are in this epoch; `new` makes the array that they are read into."""
+        x = read(self.split.images, index, new)
         if x.shape[1:] != self.shape:
             x = random_crop(x, *self.shape[1:], index, self.seed, epoch)
         if self.flip:
@@ -63,9 +78,9 @@ class EvaluationBatches:
     split: Split
     shape: tuple[int, int, int]
 
-    def __call__(self, index: Int64[ndarray, " b"], epoch: int) -> ImageBatch:
-        """The images at `index`."""
-        x = self.split.images[index]
+    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
+        """The images at `index`; `new` makes the array that they are read into."""
+        x = read(self.split.images, index, new)
         return _batch(center_crop(x, *self.shape[1:]), self.split.labels, index)
 
 

@@ -65,8 +65,7 @@ def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None)
     box = _middle(upright, height, width, window)
     if upright.size != (width, height) or box != (0, 0, width, height):
         upright = upright.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
-    array = np.asarray(upright)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+    return np.stack([np.asarray(plane) for plane in upright.split()])   # faster than transposing the whole
 
 
 def _middle(image: Image.Image, height: int, width: int, window: int | None) -> tuple[float, float, float, float]:

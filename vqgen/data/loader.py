@@ -10,7 +10,7 @@ from vqgen.data.error import DataError
 from vqgen.data.order import Order
 from vqgen.data.workers import Workers
 
-Fetch = Callable[[Any, int], Any]   # indices (int64 array) and epoch to a batch
+Fetch = Callable[..., Any]   # of indices (int64 array) and the epoch; see Workers for those that workers call
 
 
 class Loader:

@@ -56,8 +56,11 @@ class Decoded:
 
     def __getitem__(self, index: Any) -> UInt8[ndarray, "n c h w"]:
         paths = self.paths[index]
-        images = np.empty((len(paths), *self.decoder.shape), np.uint8)
-        for image, path in zip(images, paths, strict=True):
+        return self.decode_into(np.empty((len(paths), *self.decoder.shape), np.uint8), index)
+
+    def decode_into(self, images: UInt8[ndarray, "n c h w"], index: Any) -> UInt8[ndarray, "n c h w"]:
+        """Decode the images at these indices into an array, and return it."""
+        for image, path in zip(images, self.paths[index], strict=True):
             try:
                 image[...] = self.decoder(path)
             except UnreadableError as error:

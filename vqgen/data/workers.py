@@ -7,6 +7,7 @@ number of slots of shared memory, mapped once; a slot is used again when no tens
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,7 +23,7 @@ _AHEAD = 2   # batches that each worker makes ahead
 _HELD = 3   # batches that the model may hold before slots run out; more is slower, not wrong
 _NO_SLOT = -1
 
-Fetch = Callable[[Any, int], ImageBatch]   # indices (int64 array) and epoch to a batch
+Fetch = Callable[..., ImageBatch]   # of indices, the epoch, and what makes a new array (as np.empty, the default)
 Job = tuple[ndarray, int]
 
 
@@ -130,12 +131,23 @@ class _Fetched(Dataset):
 
     def __getitem__(self, job: tuple[ndarray, int, int]) -> ImageBatch | _Packed:
         index, epoch, slot = job
-        batch = self.fetch(index, epoch)
-        if slot == _NO_SLOT or batch.x.nbytes > self.memory.shape[1]:
+        if slot == _NO_SLOT:
+            return self.fetch(index, epoch)
+        memory = self.memory[slot].numpy()
+        batch = self.fetch(index, epoch, partial(_new_in, memory))
+        x = batch.x.numpy()
+        if x.nbytes > len(memory):
             return batch
-        self.memory[slot, : batch.x.nbytes] = batch.x.flatten()
+        if x.ctypes.data != memory.ctypes.data:
+            memory[: x.nbytes] = x.reshape(-1)
         label = None if batch.label is None else batch.label.numpy()
-        return _Packed(slot, tuple(batch.x.shape), label, batch.index.numpy())
+        return _Packed(slot, x.shape, label, batch.index.numpy())
+
+
+def _new_in(memory: ndarray, shape: tuple[int, ...], dtype: type) -> ndarray:
+    """An array of bytes at the start of `memory`, or elsewhere if it does not fit."""
+    size = int(np.prod(shape))
+    return memory[:size].reshape(shape) if size <= len(memory) else np.empty(shape, dtype)
 
 
 def _as_it_is(batch: Any) -> Any:
