@@ -59,9 +59,10 @@ class AttentionState(LayerState):
             self.keys = x.new_zeros(self.parts, self.size, self.length)
             self.values = x.new_zeros(self.parts, self.length, self.size)
         here = self.row * self.width + column
-        query, key, value = x.unflatten(1, (3, self.layer.num_heads, self.size)).transpose(0, 1)
-        self.keys[:, :, here] = key.flatten(0, 1)
-        self.values[:, here] = value.flatten(0, 1)
-        query = query.reshape(self.parts, 1, self.size) / math.sqrt(self.size)
+        heads = x.view(len(x), 3, -1, self.size).transpose(0, 1).reshape(3, self.parts, self.size)
+        query, key, value = heads.unbind(0)
+        self.keys[:, :, here] = key
+        self.values[:, here] = value
+        query = query.unsqueeze(1) / math.sqrt(self.size)
         weights = torch.bmm(query, self.keys[:, :, : here + 1]).softmax(2)
         return torch.bmm(weights, self.values[:, : here + 1]).view(len(x), -1)

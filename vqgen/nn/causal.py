@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from vqgen.nn.incremental import ConvState, LayerState, PointwiseState, Stepwise
 
+FEW_POSITIONS = 32
+"""Up to so many, a matrix product is quicker than a convolution, which rearranges its weights first."""
+
 
 class RasterConv2d(Stepwise):
     """Convolution over rows above and the first taps of the own row, with a bias everywhere.
@@ -52,7 +55,7 @@ class RasterConv2d(Stepwise):
         self.above = self._weight(rows_above * columns)
         self.own = self._weight(own_taps + self.unseen_taps)
         self.bias = nn.Parameter(torch.empty(out_channels))
-        self.project = nn.Conv2d(condition_channels, out_channels, 1, bias=False) if condition_channels else None
+        self.project = nn.Linear(condition_channels, out_channels, bias=False) if condition_channels else None
         self.reset_parameters()
 
     def _weight(self, taps: int) -> nn.Parameter | None:
@@ -73,10 +76,10 @@ class RasterConv2d(Stepwise):
         return torch.cat([part for part in (self.above, own) if part is not None], dim=1)
 
     @property
-    def own_matrix(self) -> Float[Tensor, "n_i o"]:
+    def own_matrix(self) -> Float[Tensor, "o n_i"]:
         """The weights of the own row's taps, as the matrix that multiplies its inputs."""
         assert self.own is not None
-        return self.own[:, : self.own_taps].flatten(1).t()
+        return self.own[:, : self.own_taps].flatten(1)
 
     def forward(
         self, x: Float[Tensor, "b i h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
@@ -89,7 +92,10 @@ class RasterConv2d(Stepwise):
         else:
             kernel = F.pad(self.taps, (0, 0, 0, unseen)).unflatten(1, (-1, self.columns))
             x = F.pad(x, (reach, reach, self.rows_above, 0 if self.own_taps else -1))
-        return self._conditioned(F.conv2d(x, kernel.permute(0, 3, 1, 2), self.bias), condition)
+        y = F.conv2d(x, kernel.permute(0, 3, 1, 2), self.bias)
+        if self.project is None or condition is None:
+            return y
+        return y + F.conv2d(condition, self.project.weight[:, :, None, None])
 
     def fold(
         self, above: Float[Tensor, "b r v i"], condition: Float[Tensor, "_ e 1 _"] | None
@@ -101,11 +107,8 @@ class RasterConv2d(Stepwise):
                 any, are outside the map.
             condition: the row of the condition map.
         """
-        if above.shape[1] == 0:
-            row = self.bias.view(1, -1, 1, 1)
-            return self._conditioned(row, condition).squeeze(2).transpose(1, 2)
-        assert self.above is not None
-        return self._row(above, self.above[:, -above.shape[1] * self.columns :], condition)
+        taps = None if self.above is None else self.above[:, self.above.shape[1] - above.shape[1] * self.columns :]
+        return self._row(above, taps, condition)
 
     def row(self, seen: Float[Tensor, "b r v i"], condition: Float[Tensor, "_ e 1 _"] | None) -> Float[Tensor, "b w o"]:
         """The result in a whole row, for a layer that sees nothing but whole rows.
@@ -116,15 +119,19 @@ class RasterConv2d(Stepwise):
         """
         return self._row(seen, self.taps, condition)
 
-    def _row(self, rows: Tensor, taps: Tensor, condition: Tensor | None) -> Tensor:
-        """The convolution of whole rows."""
-        kernel = taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
-        row = F.conv2d(rows.permute(0, 3, 1, 2), kernel, self.bias)
-        return self._conditioned(row, condition).squeeze(2).transpose(1, 2)
-
-    def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Add the projection of the condition."""
-        return x if self.project is None else x + self.project(condition)
+    def _row(self, rows: Tensor, taps: Tensor | None, condition: Tensor | None) -> Tensor:
+        """Bias, condition, and the convolution of whole rows."""
+        if taps is None or rows.shape[1] == 0:
+            row = self.bias.view(1, 1, -1)
+        elif rows.shape[0] * rows.shape[2] <= FEW_POSITIONS:
+            windows = rows.unfold(2, self.columns, 1).permute(0, 2, 1, 4, 3)
+            row = F.linear(windows.flatten(2), taps.flatten(1), self.bias)
+        else:
+            kernel = taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
+            row = F.conv2d(rows.permute(0, 3, 1, 2), kernel, self.bias).squeeze(2).transpose(1, 2)
+        if self.project is None or condition is None:
+            return row
+        return row + self.project(condition.squeeze(2).transpose(1, 2))
 
     def start(self, num_samples: int, grid: Sequence[int]) -> LayerState:
         """The state from which `forward` is evaluated position by position."""

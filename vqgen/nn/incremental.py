@@ -15,9 +15,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from vqgen.nn.product import product
 
 Run = Callable[..., Tensor]
 """Gives a layer's result: ``run(layer, x)``."""
@@ -140,7 +141,7 @@ class ConvState(LayerState):
     """
 
     def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer, self.own = layer, layer.own_matrix
+        self.layer, self.product = layer, product(layer.own_matrix, num_samples)
         width, reach, size = grid[1], layer.columns // 2, layer.in_channels
         padded = width + 2 * reach
         self.above = layer.bias.new_zeros(num_samples, layer.rows_above, padded, size)
@@ -163,11 +164,11 @@ class ConvState(LayerState):
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Enter the input at a column and give the result there."""
         self.cells[column].copy_(x)
-        return self.sums[column].addmm_(self.windows[column], self.own)
+        return self.product.add(self.sums[column], self.windows[column])
 
     def read(self, column: int) -> Float[Tensor, "b o"]:
         """The result at a column, of a layer that does not see its own position."""
-        return self.sums[column].addmm_(self.windows[column], self.own)
+        return self.product.add(self.sums[column], self.windows[column])
 
     def write(self, column: int, x: Float[Tensor, "b i"]) -> None:
         """Enter the input at a column."""
@@ -175,21 +176,23 @@ class ConvState(LayerState):
 
 
 class PointwiseState(LayerState):
-    """A 1x1 convolution keeps nothing but what the condition adds."""
+    """A 1x1 convolution keeps nothing but what the condition adds in the row."""
 
     def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer, self.own = layer, layer.own_matrix
-        self.sums: Sequence[Tensor] = [layer.bias] * grid[1]
+        self.layer, self.product = layer, product(layer.own_matrix, num_samples)
+        self.folded = layer.bias.new_zeros(num_samples, grid[1], layer.out_channels)
+        self.sums = self.folded.unbind(1)
 
     def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
-        """Fold the condition into the bias."""
+        """Fold the condition and the bias."""
         if context is not None:
-            empty = self.own.new_empty(0, 0, 0, 0)
-            self.sums = self.layer.fold(empty, context).expand(-1, len(self.sums), -1).unbind(1)
+            self.folded.copy_(self.layer.fold(self.folded[:, :0, None], context))
 
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """The result at a column."""
-        return torch.addmm(self.sums[column], x, self.own)
+        if self.layer.project is None:
+            return self.product.linear(x, self.layer.bias)
+        return self.product.add(self.sums[column], x)
 
 
 class RowState:

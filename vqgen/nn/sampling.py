@@ -44,7 +44,7 @@ def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | Non
 
 def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b 1"]) -> Int[Tensor, " b"]:
     """The code at which the cumulative probability passes `uniform`, a number in [0, 1)."""
-    cumulative = logits.softmax(1, dtype=uniform.dtype).cumsum(1)
+    cumulative = logits.softmax(1).cumsum(1, dtype=uniform.dtype)
     drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
     return drawn.clamp_(max=logits.shape[1] - 1)
 
