@@ -7,7 +7,7 @@ the tokenizer's images are flipped in training, the second half of its rows are 
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +19,13 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vqgen.data.array_file import ArrayFile
 from vqgen.data.batches import EvaluationBatches
 from vqgen.data.error import DataError
 from vqgen.data.images import Images, normalize
 from vqgen.data.loader import Loader
 from vqgen.data.order import UndividedOrder
-from vqgen.data.whole import make_once, require_space
+from vqgen.data.whole import make_once
 
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
@@ -111,24 +112,21 @@ class CodeStore:
         return 2 if self.images.flip and split == "train" else 1
 
     def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
-        levels: list[ndarray] = []
-        row = 0
-        with tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05) as bar:
+        bar = tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05)
+        with bar, ExitStack() as stack:
+            levels: list[ArrayFile] = []
             for codes in self._encoded(split, encode):
-                levels = levels or self._new_levels(codes, folder, n)
+                levels = levels or [stack.enter_context(file) for file in self._files(codes, folder, n)]
                 for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
-                    level[row : row + len(code)] = _checked(code, k)
-                row += len(codes[0])
+                    level.append(_checked(code, k))
                 bar.update(len(codes[0]))
 
-    def _new_levels(self, codes: list[Tensor], folder: Path, n: int) -> list[ndarray]:
+    def _files(self, codes: list[Tensor], folder: Path, n: int) -> list[ArrayFile]:
         if len(codes) != len(self.num_embeddings):
             raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
-        types = [smallest_type(k) for k in self.num_embeddings]
-        require_space(folder, sum(n * code[0].numel() * t.itemsize for code, t in zip(codes, types, strict=True)))
         return [
-            np.lib.format.open_memmap(folder / f"level{i}.npy", "w+", t, (n, *code.shape[1:]))
-            for i, (code, t) in enumerate(zip(codes, types, strict=True))
+            ArrayFile(folder / f"level{i}.npy", smallest_type(k), (n, *code.shape[1:]))
+            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
         ]
 
     def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:

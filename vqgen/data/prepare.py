@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
+from vqgen.data.array_file import ArrayFile
 from vqgen.data.decode import UnreadableError, decode
 from vqgen.data.error import DataError
-from vqgen.data.whole import require_space
 
 _AT_ONCE = 256   # images handed to the decoding threads together
 
@@ -91,15 +92,15 @@ def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, 
 
     The row of an unreadable file stays black.
     """
-    array = _new_array(folder / "images.npy", (len(paths), *decoder.shape)) if keep else None
+    results = tqdm(_decoded(decoder, paths), title, len(paths), unit="image", smoothing=0.05)
     unreadable: list[tuple[int, str, str]] = []
-    for row, result in enumerate(tqdm(_decoded(decoder, paths), title, len(paths), unit="image", smoothing=0.05)):
-        if isinstance(result, str):
-            unreadable.append((row, shown(paths[row]), result))
-        elif array is not None:
-            array[row] = result
-    if array is not None:
-        array.flush()
+    black = np.zeros(decoder.shape, np.uint8)
+    with ArrayFile(folder / "images.npy", np.uint8, (len(paths), *decoder.shape)) if keep else nullcontext() as file:
+        for row, result in enumerate(results):
+            if isinstance(result, str):
+                unreadable.append((row, shown(paths[row]), result))
+            if file is not None:
+                file.append(black[None] if isinstance(result, str) else result[None])
     (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=1))
 
 
@@ -111,11 +112,6 @@ def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:
 def shown(path: bytes) -> str:
     """A path as text that can be written anywhere, whatever its bytes."""
     return path.decode("utf-8", "backslashreplace")
-
-
-def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    require_space(path.parent, int(np.prod(shape)))
-    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
 
 
 def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[ndarray | str]:

@@ -78,7 +78,7 @@ def _umask() -> int:
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Raise DataError unless `size` bytes fit on the disk: a memory map that does not fit ends the process."""
+    """Raise DataError unless `size` bytes fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < size:
         raise DataError(f"{folder.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left.")

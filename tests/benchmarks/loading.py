@@ -1,0 +1,183 @@
+"""How fast images and codes reach the model. Run as `python -m tests.benchmarks.loading`.
+
+Each row is the best of some passes. "delivered" counts the conversion to [-1, 1], as Lightning calls it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from vqgen.data.codes import Codes
+from vqgen.data.decode import decode
+from vqgen.data.error import DataError
+from vqgen.data.fashion_mnist import FashionMnist
+from vqgen.data.folder import Folder
+from vqgen.data.images import Images, Split
+from vqgen.data.shapes import draw_factors, render
+
+CORES = len(os.sched_getaffinity(0))
+BATCH = 128
+NUM_JPEG = 2000
+
+
+class ItemDataset(Dataset):
+    """What is usual: one image an item, decoded or cut from an array, made a float tensor."""
+
+    def __init__(self, item: Callable[[int], np.ndarray], n: int) -> None:
+        self.item, self.n = item, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(self.item(i)).float() / 127.5 - 1, 0
+
+
+class Random(Images):
+    """Noise in place of Fashion-MNIST where that is not installed."""
+
+    def load(self, split: str) -> Split:
+        random = np.random.default_rng(0)
+        return Split(random.integers(0, 256, (60_000, *self.shape)).astype(np.uint8), np.zeros(60_000, np.int64))
+
+
+def rate(batches: Callable[[], Iterable[int]], passes: int = 3) -> float:
+    """Images per second in the best pass; `batches` yields the number of images of each batch."""
+    best = 0.0
+    for _ in range(passes):
+        start, total = time.perf_counter(), 0
+        for size in batches():
+            total += size
+        best = max(best, total / (time.perf_counter() - start))
+    return best
+
+
+def delivered(images: Images, passes: int = 3) -> float:
+    """Images per second of the training loader, from its second epoch on."""
+    loader = images.train_dataloader()
+    sum(1 for _ in loader)   # starts the workers, fills the page cache
+    return rate(lambda: (len(images.on_after_batch_transfer(batch, 0).x) for batch in loader), passes)
+
+
+def show(name: str, value: float, unit: str = "images/s", note: str = "") -> None:
+    print(f"  {name:<46}{value:>12,.0f} {unit:<10}{note}", flush=True)
+
+
+def small_images() -> None:
+    """Images of 28 x 28 held in memory against the per-item loader."""
+    images: Images = FashionMnist("data/fashion_mnist", (1, 28, 28), BATCH, 0, 0)
+    try:
+        images.prepare_data()
+    except DataError:
+        images = Random((1, 28, 28), BATCH, 0, 0)
+    print(f"{type(images).__name__}, 28 x 28, batches of {BATCH}")
+    pixels = images.split("train").images
+    items = DataLoader(ItemDataset(lambda i: pixels[i], len(pixels)), BATCH, shuffle=True, drop_last=True)
+    ours, usual = delivered(images), rate(lambda: (len(x) for x, _ in items), 2)
+    show("array, one indexing operation a batch (a)", ours, note=f"{ours / usual:.1f} times the per-item loader")
+    show("per-item Dataset, default DataLoader", usual)
+
+
+def write_jpegs(folder: Path) -> None:
+    """Pictures with edges and noise, 256 x 256, quality 90."""
+    random = np.random.default_rng(0)
+    for start in range(0, NUM_JPEG, 100):
+        clean = render(draw_factors(np.arange(start, start + 100), 0), 256, 256).transpose(0, 2, 3, 1)
+        for i, x in enumerate(clean, start):
+            noisy = x + random.normal(0, 12, (256, 256, 1))
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.jpg", quality=90)
+
+
+def large_images(folder: Path, cache: Path) -> None:
+    """JPEG files of 256 x 256: kept as an array, decoded by workers, and by the per-item loader."""
+    paths = sorted(folder.iterdir())
+
+    def source(prepare_up_to: float, num_workers: int) -> Folder:
+        return Folder(
+            root=str(folder), size=256, shape=(3, 256, 256), batch_size=BATCH, seed=0, num_workers=num_workers,
+            cache=str(cache), prepare_up_to=prepare_up_to, max_unreadable=0.0, flip=False, margin=0, window=None,
+            val_fraction=0.01, test_fraction=0.01,
+        )  # fmt: skip
+
+    print(f"{NUM_JPEG} JPEG files, 256 x 256, {os.path.getsize(paths[0]) // 1000} kB each, {CORES} cores")
+    start = time.perf_counter()
+    prepared = source(10.0, 0)
+    prepared.prepare_data()
+    show("preparing, once", NUM_JPEG / (time.perf_counter() - start))
+    decoder = rate(lambda: (len(decode(path, (3, 256, 256))[:1]) for path in paths))
+    on_the_fly = source(0.0, CORES)
+    on_the_fly.prepare_data()
+    items = DataLoader(ItemDataset(lambda i: decode(paths[i], (3, 256, 256)), len(paths)), BATCH, drop_last=True)
+    show("prepared array, one indexing operation (a)", delivered(prepared))
+    ours = delivered(on_the_fly)
+    show(f"decoded by {CORES} workers (b)", ours, note=f"{ours / decoder / CORES:.0%} of the decoder times the cores")
+    show("the decoder alone, one core", decoder)
+    show("per-item Dataset, default DataLoader", rate(lambda: (len(x) for x, _ in items), 2))
+
+
+class Encoder(nn.Module):
+    """The two strided convolutions and the nearest neighbour of a small VQ-VAE."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(1, 64, 4, 2, 1), nn.ReLU(), nn.Conv2d(64, 128, 4, 2, 1), nn.ReLU(), nn.Conv2d(128, 16, 1)
+        )
+        self.codebook = nn.Parameter(torch.randn(512, 16))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Codes of 7 x 7."""
+        z = self.net(x).permute(0, 2, 3, 1)
+        distance = self.codebook.square().sum(1) - 2 * z @ self.codebook.T
+        return [distance.argmin(-1)]
+
+
+def codes(cache: Path) -> None:
+    """Extraction against the encoder's own speed, and reading."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = Encoder().to(device)
+    images = Random((1, 28, 28), BATCH, 0, 0)
+    images.source = lambda: {}   # type: ignore[method-assign]
+    data = Codes(images, encoder.encode, "0" * 16, [512], 0, str(cache), BATCH, 0)
+    x = torch.randn(512, 1, 28, 28, device=device)
+
+    @torch.no_grad()
+    def forward() -> Iterable[int]:
+        for _ in range(40):
+            encoder.encode(x)[0].cpu()
+            yield len(x)
+
+    print(f"Codes of 7 x 7, K=512, on {device}")
+    alone = rate(forward)
+    images.split("train")
+    start = time.perf_counter()
+    data.store.extract("train", encoder.encode)
+    ours = 60_000 / (time.perf_counter() - start)
+    show("extraction into the store", ours, note=f"{ours / alone:.0%} of the encoder")
+    show("the encoder alone", alone)
+    loader = data.train_dataloader()
+    read = rate(lambda: (len(data.on_after_batch_transfer(batch, 0).codes[0]) for batch in loader))
+    show(f"reading batches of {BATCH} from the store", read / BATCH, "batches/s", f"{read:,.0f} images/s")
+
+
+def main() -> None:
+    """All of it; a minute on two cores."""
+    small_images()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "jpeg").mkdir()
+        write_jpegs(folder / "jpeg")
+        large_images(folder / "jpeg", folder / "cache")
+        codes(folder / "codes")
+
+
+if __name__ == "__main__":
+    main()
