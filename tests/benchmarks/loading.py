@@ -1,11 +1,15 @@
 """How fast images and codes reach the model. Run as `python -m tests.benchmarks.loading`.
 
-Each row is the best of some passes. "delivered" counts the conversion to [-1, 1], as Lightning calls it.
+Each row is the best of some passes, which take turns where two rows are compared, so that other work on the machine
+disturbs them alike. Images of 28 x 28 are counted when they are floats in [-1, 1]; those of 256 x 256 when they leave
+the loader as bytes, because the device converts them.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +25,7 @@ from vqgen.data.error import DataError
 from vqgen.data.fashion_mnist import FashionMnist
 from vqgen.data.folder import Folder
 from vqgen.data.images import Images, Split
+from vqgen.data.loader import Loader
 from vqgen.data.shapes import draw_factors, render
 
 CORES = len(os.sched_getaffinity(0))
@@ -46,25 +51,34 @@ class Random(Images):
 
     def load(self, split: str) -> Split:
         random = np.random.default_rng(0)
-        return Split(random.integers(0, 256, (60_000, *self.shape)).astype(np.uint8), np.zeros(60_000, np.int64))
+        return Split(random.integers(0, 256, (20_000, *self.shape)).astype(np.uint8), np.zeros(20_000, np.int64))
 
 
-def rate(batches: Callable[[], Iterable[int]], passes: int = 3) -> float:
-    """Images per second in the best pass; `batches` yields the number of images of each batch."""
-    best = 0.0
-    for _ in range(passes):
-        start, total = time.perf_counter(), 0
-        for size in batches():
-            total += size
-        best = max(best, total / (time.perf_counter() - start))
+Batches = Callable[[], Iterable[int]]
+
+
+def rates(*passes: Batches, repeats: int = 3) -> list[float]:
+    """Images per second in the best of some passes over each iterable, which yields the number of images of a batch."""
+    best = [0.0] * len(passes)
+    for _ in range(repeats):
+        for i, batches in enumerate(passes):
+            start, total = time.perf_counter(), 0
+            for size in batches():
+                total += size
+            best[i] = max(best[i], total / (time.perf_counter() - start))
     return best
 
 
-def delivered(images: Images, passes: int = 3) -> float:
-    """Images per second of the training loader, from its second epoch on."""
+def as_bytes(loader: Loader) -> Batches:
+    """Batches as they leave the loader, which has started its workers and filled the page cache."""
+    sum(1 for _ in loader)
+    return lambda: (len(batch.x) for batch in loader)
+
+
+def as_floats(images: Images) -> Batches:
+    """Training batches converted as Lightning has it done."""
     loader = images.train_dataloader()
-    sum(1 for _ in loader)   # starts the workers, fills the page cache
-    return rate(lambda: (len(images.on_after_batch_transfer(batch, 0).x) for batch in loader), passes)
+    return lambda: (len(images.on_after_batch_transfer(batch, 0).x) for batch in loader)
 
 
 def show(name: str, value: float, unit: str = "images/s", note: str = "") -> None:
@@ -81,7 +95,7 @@ def small_images() -> None:
     print(f"{type(images).__name__}, 28 x 28, batches of {BATCH}")
     pixels = images.split("train").images
     items = DataLoader(ItemDataset(lambda i: pixels[i], len(pixels)), BATCH, shuffle=True, drop_last=True)
-    ours, usual = delivered(images), rate(lambda: (len(x) for x, _ in items), 2)
+    ours, usual = rates(as_floats(images), lambda: (len(x) for x, _ in items))
     show("array, one indexing operation a batch (a)", ours, note=f"{ours / usual:.1f} times the per-item loader")
     show("per-item Dataset, default DataLoader", usual)
 
@@ -96,31 +110,39 @@ def write_jpegs(folder: Path) -> None:
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.jpg", quality=90)
 
 
+def decode_all(paths: list[Path]) -> int:
+    """What a core does at best."""
+    return sum(len(decode(path, (3, 256, 256))[:1]) for path in paths)
+
+
 def large_images(folder: Path, cache: Path) -> None:
     """JPEG files of 256 x 256: kept as an array, decoded by workers, and by the per-item loader."""
     paths = sorted(folder.iterdir())
 
     def source(prepare_up_to: float, num_workers: int) -> Folder:
-        return Folder(
-            root=str(folder), size=256, shape=(3, 256, 256), batch_size=BATCH, seed=0, num_workers=num_workers,
+        images = Folder(
+            root=str(folder), size=256, shape=(3, 256, 256), batch_size=32, seed=0, num_workers=num_workers,
             cache=str(cache), prepare_up_to=prepare_up_to, max_unreadable=0.0, flip=False, margin=0, window=None,
             val_fraction=0.01, test_fraction=0.01,
         )  # fmt: skip
+        images.prepare_data()
+        return images
 
-    print(f"{NUM_JPEG} JPEG files, 256 x 256, {os.path.getsize(paths[0]) // 1000} kB each, {CORES} cores")
+    kilobytes = os.path.getsize(paths[0]) // 1000
+    print(f"{NUM_JPEG} JPEG files, 256 x 256, {kilobytes} kB each, {CORES} cores, batches of 32")
     start = time.perf_counter()
-    prepared = source(10.0, 0)
-    prepared.prepare_data()
+    prepared = as_bytes(source(10.0, 0).train_dataloader())
     show("preparing, once", NUM_JPEG / (time.perf_counter() - start))
-    decoder = rate(lambda: (len(decode(path, (3, 256, 256))[:1]) for path in paths))
-    on_the_fly = source(0.0, CORES)
-    on_the_fly.prepare_data()
-    items = DataLoader(ItemDataset(lambda i: decode(paths[i], (3, 256, 256)), len(paths)), BATCH, drop_last=True)
-    show("prepared array, one indexing operation (a)", delivered(prepared))
-    ours = delivered(on_the_fly)
-    show(f"decoded by {CORES} workers (b)", ours, note=f"{ours / decoder / CORES:.0%} of the decoder times the cores")
-    show("the decoder alone, one core", decoder)
-    show("per-item Dataset, default DataLoader", rate(lambda: (len(x) for x, _ in items), 2))
+    decoded = as_bytes(source(0.0, CORES).train_dataloader())
+    items = DataLoader(ItemDataset(lambda i: decode(paths[i], (3, 256, 256)), len(paths)), 32, drop_last=True)
+    parts = [paths[i::CORES] for i in range(CORES)]
+    with get_context("fork").Pool(CORES) as pool:
+        a, b, alone = rates(prepared, decoded, lambda: pool.imap(decode_all, parts), repeats=5)
+    (usual,) = rates(lambda: (len(x) for x, _ in items), repeats=2)
+    show("prepared array, one indexing operation (a)", a)
+    show(f"decoded by {CORES} workers (b)", b, note=f"{b / alone:.0%} of the decoder alone")
+    show(f"the decoder alone, {CORES} processes", alone)
+    show("per-item Dataset, default DataLoader", usual)
 
 
 class Encoder(nn.Module):
@@ -156,15 +178,19 @@ def codes(cache: Path) -> None:
             yield len(x)
 
     print(f"Codes of 7 x 7, K=512, on {device}")
-    alone = rate(forward)
     images.split("train")
-    start = time.perf_counter()
-    data.store.extract("train", encoder.encode)
-    ours = 60_000 / (time.perf_counter() - start)
+    folder = data.store.folder("train")
+
+    def extract() -> Iterable[int]:
+        shutil.rmtree(folder, ignore_errors=True)
+        data.store.extract("train", encoder.encode)
+        yield len(images.split("train").images)
+
+    ours, alone = rates(extract, forward)
     show("extraction into the store", ours, note=f"{ours / alone:.0%} of the encoder")
     show("the encoder alone", alone)
     loader = data.train_dataloader()
-    read = rate(lambda: (len(data.on_after_batch_transfer(batch, 0).codes[0]) for batch in loader))
+    (read,) = rates(lambda: (len(data.on_after_batch_transfer(batch, 0).codes[0]) for batch in loader))
     show(f"reading batches of {BATCH} from the store", read / BATCH, "batches/s", f"{read:,.0f} images/s")
 
 
