@@ -42,6 +42,7 @@ def test_a_mistake_in_one_value_of_a_sweep_stops_it_before_it_starts(command: Co
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_size_that_does_not_fit_the_model_is_one_line(command: Command, tmp_path: Path):
     done = command("train.py", *TINY, "data.size=18", cwd=tmp_path)
     assert done.returncode == 2
@@ -57,6 +58,7 @@ def test_help_and_dry_run_answer_without_torch(command: Command, script: str):
     assert "seed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_what_the_contract_says(vqvae_run: Path):
     names = {str(p.relative_to(vqvae_run)) for p in vqvae_run.rglob("*")}
     assert {"config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "wandb"} <= names
@@ -64,6 +66,7 @@ def test_a_run_folder_holds_what_the_contract_says(vqvae_run: Path):
     assert list((vqvae_run / "wandb").glob("offline-run-*/*.wandb"))
 
 
+@pytest.mark.slow
 def test_metrics_are_logged_under_train_val_and_test(vqvae_run: Path):
     with (vqvae_run / "metrics.csv").open() as lines:
         header = csv.DictReader(lines).fieldnames or []
@@ -71,6 +74,7 @@ def test_metrics_are_logged_under_train_val_and_test(vqvae_run: Path):
         assert key in header
 
 
+@pytest.mark.slow
 def test_a_prior_takes_all_it_knows_from_its_tokenizer(prior_run: Path, vqvae_run: Path, command: Command):
     facts = torch.load(prior_run / "checkpoints/best.ckpt", weights_only=True)["vqgen"]["config"]["facts"]
     assert facts["grid"] == [4, 4]
@@ -80,6 +84,7 @@ def test_a_prior_takes_all_it_knows_from_its_tokenizer(prior_run: Path, vqvae_ru
     assert len(stores) == 3
 
 
+@pytest.mark.slow
 def test_sampling_writes_pictures_and_says_where(prior_run: Path, command: Command):
     done = command("sample.py", f"run={prior_run}", "num_samples=5", "label=2", "temperature=0.9", "top_p=0.95")
     assert done.returncode == 0, done.stderr
@@ -88,6 +93,7 @@ def test_sampling_writes_pictures_and_says_where(prior_run: Path, command: Comma
     assert "samples.png" in done.stdout
 
 
+@pytest.mark.slow
 def test_sampling_takes_class_names_and_refuses_others(prior_run: Path, command: Command):
     assert command("sample.py", f"run={prior_run}", "num_samples=1", "label=star").returncode == 0
     done = command("sample.py", f"run={prior_run}", "label=stra")
@@ -95,6 +101,7 @@ def test_sampling_takes_class_names_and_refuses_others(prior_run: Path, command:
     assert "label=stra: no such class (did you mean star?)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_task_that_does_not_fit_says_what_does(vqvae_run: Path, command: Command):
     done = command("sample.py", f"run={vqvae_run}")
     assert done.returncode == 2
@@ -102,18 +109,21 @@ def test_a_task_that_does_not_fit_says_what_does(vqvae_run: Path, command: Comma
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_reconstructing_a_run(vqvae_run: Path, command: Command):
     done = command("sample.py", "task=reconstruct", f"run={vqvae_run}", "num_samples=4")
     assert done.returncode == 0, done.stderr
     assert "reconstructions.png" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_prior_for_a_level_that_is_not_there(vqvae_run: Path, command: Command):
     done = command("train.py", "model=gated_pixelcnn", f"tokenizer={vqvae_run}", "level=bottom")
     assert done.returncode == 2
     assert "level=bottom: this tokenizer has 1 level(s)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, vqvae_run: Path):
     first = [*TINY, "trainer.max_epochs=1", "logger=csv", "schedule=constant"]
     assert command("train.py", *first, "run_dir=whole", "trainer.max_epochs=2").returncode == 0
@@ -131,6 +141,7 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, vq
     assert rows >= (folder / "whole" / "metrics.csv").read_text().count("\n")
 
 
+@pytest.mark.slow
 def test_a_run_folder_in_use_is_not_written_over(vqvae_run: Path, command: Command):
     done = command("train.py", *TINY, f"run_dir={vqvae_run}")
     assert done.returncode == 2

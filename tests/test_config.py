@@ -57,7 +57,7 @@ def test_help_lists_every_group_and_choice(name: str):
 
 
 MISTAKES = {
-    "+model.quantizer.num_embedings=3": "model.quantizer.num_embedings=3: no such option (did you mean num_embeddings?)",
+    "+model.quantizer.num_embedings=3": "num_embedings=3: no such option (did you mean num_embeddings?)",
     "model.quantizer.num_embeddings=many": "model.quantizer.num_embeddings=many: expected int, got str 'many'",
     "model.quantizer.num_embeddings=1.5": "expected int, got float 1.5",
     "seed=x": "seed=x: expected int",
@@ -104,8 +104,10 @@ def test_sampling_without_a_run_says_so():
     ("value", "annotation", "good"),
     [
         (1, "int", True), (True, "int", False), (1, "float", True), (1.0, "int", False), ("a", "str", True),
-        (None, "int | None", True), (None, "int", False), ([1, 2], "Sequence[int]", True), ([1, "a"], "list[int]", False),
-        ([1], "list", True), ("a", "Literal['a', 'b']", True), ("c", "Literal['a', 'b']", False), (3, "nn.Module", False),
+        (None, "int | None", True), (None, "int", False), ([1, 2], "Sequence[int]", True),
+        ([1, "a"], "list[int]", False),
+        ([1], "list", True), ("a", "Literal['a', 'b']", True), ("c", "Literal['a', 'b']", False),
+        (3, "nn.Module", False),
         ({"_target_": "x"}, "nn.Module", True), (1, "Optional[int]", True), (1, "Union[str, int]", True),
         (1, "'int'", True), ({}, "Mapping[str, int]", True), ([[1, 2]], "list[list[int]]", True), (2, "_ALIAS", True),
     ],

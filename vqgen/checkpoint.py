@@ -144,9 +144,8 @@ def _read(file: Path) -> dict[str, Any]:
         reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         raise CheckpointError(f"'{file}' holds more than plain data and was not loaded: {reason}") from None
     except (RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(
-            f"'{file}' cannot be read, it is cut short or no checkpoint: {(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {reason}") from None
     return contents
 
 

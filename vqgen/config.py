@@ -100,11 +100,9 @@ def check_sample(cfg: DictConfig) -> None:
     values = _resolve(cfg)
     options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "tokenizer")}
     _check_arguments("", options, _signature("task", values["task"]))
-    runs = values["run"] if isinstance(values["run"], list) else [values["run"]]
-    for run in runs:
-        if run is None:
-            raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
-        _check_run("run", run)
+    if values["run"] is None:
+        raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
+    find_runs(values["run"])
 
 
 def find_run(path: str | Path) -> Path:
@@ -122,6 +120,21 @@ def find_run(path: str | Path) -> Path:
     if not any((path / "checkpoints").glob("*.ckpt")):
         raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
     return path
+
+
+def find_runs(run: str | Sequence[str]) -> list[str]:
+    """The runs meant by one run, a list of runs, or the folder of a multirun.
+
+    Raises:
+        ConfigError: one of them is not there.
+    """
+    if not isinstance(run, str):
+        return [found for one in run for found in find_runs(one)]
+    jobs = sorted(p for p in Path(run).glob("*/checkpoints") if any(p.glob("*.ckpt")))
+    if jobs and not Path(run, "checkpoints").exists():
+        return [str(job.parent) for job in jobs]
+    _check_run("run", run)
+    return [run]
 
 
 def _check_run(key: str, run: str | None) -> None:

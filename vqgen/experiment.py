@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from vqgen import figures
 from vqgen.callbacks import Record
 from vqgen.checkpoint import Run, build, fingerprint, images_of, load_tokenizer, module_of, open_run, relative_to
-from vqgen.config import CODES, ConfigError
+from vqgen.config import CODES, ConfigError, find_runs
 from vqgen.errors import near_miss
 from vqgen.loggers import CSV
 from vqgen.signature import signature
@@ -63,25 +63,36 @@ def train(cfg: DictConfig) -> float | None:
 
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
-    run = open_run(cfg.run, cfg.checkpoint)
+    runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     options = {k: v for k, v in _plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
-    outcome = task(trained(run, cfg.tokenizer))
-    folder = Path(cfg.out) if cfg.out else run.folder / cfg.task.rpartition(".")[2].lower()
+    outcome = task(trained(runs, cfg.tokenizer))
+    folder = Path(cfg.out) if cfg.out else runs[0].folder / cfg.task.rpartition(".")[2].lower()
     _write(outcome, folder)
 
 
-def trained(run: Run, tokenizer: str | None = None) -> Trained:
-    """A run with its models built, as the tasks take it."""
-    model: Any = module_of(run)
+def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
+    """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
+
+    Args:
+        runs: an autoencoder's, or one of each level's prior.
+        tokenizer: where the priors' tokenizer is, if it has moved.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    is_prior = run.tokenizer is not None
-    tokenizer_model: Any = load_tokenizer(run, tokenizer).to(device) if is_prior else None
-    source = open_run(tokenizer or run.tokenizer_path()) if is_prior else run
-    names = run.config["facts"]["class_names"] or []
-    return Trained(
-        model.to(device), tokenizer_model, lambda: images_of(source), run.folder, names, run.contents["global_step"]
-    )
+    models: list[Any] = [module_of(run).to(device) for run in runs]
+    facts = runs[0].config["facts"]
+    about = (runs[0].folder, facts["class_names"] or [], runs[0].contents["global_step"])
+    if runs[0].tokenizer is None:
+        if len(runs) > 1:
+            raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
+        return Trained(models[0], [], None, lambda: images_of(runs[0]), *about)
+    tokenizers: list[Any] = [load_tokenizer(run, tokenizer) for run in runs]
+    if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
+        places = ", ".join(f"'{run.folder}' {run.tokenizer}" for run in runs)
+        raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
+    priors = sorted(models, key=lambda prior: prior.level)
+    source = open_run(tokenizer or runs[0].tokenizer_path())
+    return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
 
 
 def _config_of(run: Run) -> DictConfig:
@@ -109,7 +120,7 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
     tokenizer: Any = module_of(run)
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
-            f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__}, which has no codes; it must be a VQ-VAE"
+            f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
         )
     level = level_index(cfg.level, tokenizer.level_names)
     mark = fingerprint(tokenizer, run.config["model"])

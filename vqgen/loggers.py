@@ -79,7 +79,8 @@ class Wandb(WandbLogger):
     ) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         super().__init__(
-            name=Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id, tags=tags, mode=wandb_mode(),
+            name=Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id, tags=tags,
+            mode=wandb_mode(),
         )  # fmt: skip
 
 

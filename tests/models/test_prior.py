@@ -23,7 +23,9 @@ NETWORKS = {
 }
 
 
-def prior(name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, wide: bool = False, **kwargs: Any) -> Prior:
+def prior(
+    name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, wide: bool = False, **kwargs: Any
+) -> Prior:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"upper_grids": [], "upper_num_embeddings": [], "num_classes": 0} | kwargs
     return Prior(

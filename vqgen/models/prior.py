@@ -50,6 +50,7 @@ class Prior(Model):
         self.grid = tuple(grid)
         self.num_embeddings = num_embeddings
         self.num_classes = num_classes
+        self.level = len(upper_grids)
         self.conditioner: Any = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )

@@ -126,5 +126,6 @@ def check_divides(shape: Sequence[int], downsampling: int) -> None:
         below, above = (tuple(max(1, s // downsampling + up) * downsampling for s in (height, width)) for up in (0, 1))
         raise ValueError(
             f"an image of {height}x{width} is not divided by the downsampling factor {downsampling}: "
-            f"height and width must be multiples of {downsampling}, such as {below[0]}x{below[1]} or {above[0]}x{above[1]}"
+            f"height and width must be multiples of {downsampling}, "
+            f"such as {below[0]}x{below[1]} or {above[0]}x{above[1]}"
         )

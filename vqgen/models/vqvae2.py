@@ -40,7 +40,7 @@ class VQVAE2(Tokenizer):
         **model: Any,
     ) -> None:
         if len(downsampling) < 2:
-            raise ValueError(f"downsampling={list(downsampling)} has one level; VQVAE2 has two or more: take model=vqvae")
+            raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         check_divides(shape, factors[0])
         channels, height, width = shape

@@ -1,5 +1,7 @@
 """Draw images from a prior."""
 
+from typing import Any
+
 import torch
 
 from vqgen import figures
@@ -16,6 +18,7 @@ class Sample:
         temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
         top_k: draw among the k likeliest codes only; None among all.
         top_p: draw among the likeliest codes that together have this probability; None among all.
+        guidance: weight of classifier-free guidance; 1 is none, 1.5 to 4 is truer to the label and less varied.
         seed: the same seed gives the same images.
     """
 
@@ -26,11 +29,13 @@ class Sample:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        guidance: float = 1.0,
         seed: int = 0,
     ) -> None:
         self.num_samples = num_samples
         self.label = label
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.guidance = guidance
         self.seed = seed
 
     def __call__(self, trained: Trained) -> Outcome:
@@ -44,16 +49,32 @@ class Sample:
                 f"task=sample draws from a prior, and '{trained.folder}' is a {trained.kind}: train its prior with "
                 f"python train.py model=gated_pixelcnn tokenizer={trained.folder}, or see task=reconstruct"
             )
-        codes = trained.model.sample(
-            self.num_samples, [], self._labels(trained), temperature=self.temperature, top_k=self.top_k,
-            top_p=self.top_p, seed=self.seed, progress=True,
-        )  # fmt: skip
-        images = trained.tokenizer.decode([codes])
-        k, size = trained.tokenizer.num_embeddings[0], (images.shape[2], images.shape[3])
+        levels = trained.tokenizer.level_names
+        if [prior.level for prior in trained.priors] != list(range(len(levels))):
+            raise UserError(
+                f"an image has codes of the levels {', '.join(levels)}, and here is the prior of "
+                f"{', '.join(levels[prior.level] for prior in trained.priors)}: give one of each, run=[TOP,BOTTOM]"
+            )
+        labels = self._labels(trained)
+        codes: list[torch.Tensor] = []
+        for prior in trained.priors:
+            codes.append(self._draw(prior, codes, labels))
+        images = trained.tokenizer.decode(codes)
+        size = (images.shape[2], images.shape[3])
+        maps = zip(levels, codes, trained.tokenizer.num_embeddings, strict=True)
+        pictures = {f"codes_{name}": figures.grid(figures.code_map(c, k, size)) for name, c, k in maps}
+        arrays = {f"codes_{name}": c.cpu().numpy() for name, c in zip(levels, codes, strict=True)}
         return Outcome(
-            {"samples": figures.grid(images), "codes": figures.grid(figures.code_map(codes, k, size))},
-            {"samples": figures.to_uint8(images).cpu().numpy(), "codes": codes.cpu().numpy()},
+            {"samples": figures.grid(images), **pictures},
+            {"samples": figures.to_uint8(images).cpu().numpy(), **arrays},
         )
+
+    def _draw(self, prior: Any, upper: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
+        """Codes of one level, given those above."""
+        return prior.sample(
+            self.num_samples, upper, labels, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p,
+            guidance=self.guidance, seed=self.seed + prior.level, progress=True,
+        )  # fmt: skip
 
     def _labels(self, trained: Trained) -> torch.Tensor | None:
         """One label per image."""

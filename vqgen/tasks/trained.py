@@ -12,11 +12,13 @@ from torch import Tensor
 class Trained(NamedTuple):
     """A trained run, ready to use.
 
-    `model` is the run's module; `tokenizer` the tokenizer of a prior, and None otherwise; `images` opens the data
-    module that the run was trained on; `class_names` are the names of its labels.
+    `model` is the run's module; `priors` are those of each level, top first, and `tokenizer` is whose codes they
+    learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
+    are the names of its labels; `step` is the optimiser step of the checkpoint.
     """
 
     model: Any
+    priors: list[Any]
     tokenizer: Any | None
     images: Callable[[], Any]
     folder: Path
