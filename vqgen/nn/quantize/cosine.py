@@ -16,9 +16,9 @@ class CosineEMAQuantizer(EMAQuantizer):
     `EMAQuantizer`; distances are at most 2, so the commitment loss is small.
     """
 
-    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
-        """As for `EMAQuantizer`, of the directions of `z_e`."""
-        return super().forward(F.normalize(z_e.float(), dim=1).to(z_e.dtype))
+    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
+        """As for `EMAQuantizer`, of the directions of the vectors."""
+        return super().quantize(F.normalize(z_e, dim=1), F.normalize(x, dim=1))
 
     def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
         """The average of directions, scaled back to length 1."""

@@ -79,6 +79,7 @@ class EMAQuantizer(VectorQuantizer):
         """Where the average of some inputs belongs: where it is."""
         return vectors
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _start(self, x: Float[Tensor, "n d"]) -> None:
         """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
@@ -96,24 +97,25 @@ class EMAQuantizer(VectorQuantizer):
     @torch.no_grad()
     def _update(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
         counts, sums = sum_over_ranks(*assign(x, codes, self.num_embeddings))
-        decay = self._current_decay()
-        self.counts.lerp_(counts, 1 - decay)
-        self.sums.lerp_(sums, 1 - decay)
+        weight = self._weight()
+        self.counts.lerp_(counts, weight)
+        self.sums.lerp_(sums, weight)
         self.codebook.copy_(self.project(self.sums / self._smoothed_counts()[:, None]))
         dead = self.counts < self.revive_below * self.counts.mean()
         if dead.any():
             self._revive(x, dead)
         self.num_updates += 1
 
-    def _current_decay(self) -> float:
-        t = int(self.num_updates)
-        return min(self.decay, (1 + t) / (self.warmup + t))
+    def _weight(self) -> Float[Tensor, ""]:
+        """1 - decay of this update: what the batch weighs. A tensor, so that compiled code need not know the step."""
+        return ((self.warmup - 1) / (self.warmup + self.num_updates)).clamp(min=1 - self.decay)
 
     def _smoothed_counts(self) -> Float[Tensor, " k"]:
         """Laplace-smoothed counts, with the same total; used for the division only, never stored back."""
         total = self.counts.sum()
         return (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
 
+    @torch.compiler.disable
     def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
         """Put dead codes on vectors of the batch: code, running sum and running count alike."""
         count = self.counts.mean()
