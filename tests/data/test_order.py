@@ -1,5 +1,8 @@
+import multiprocessing
+
 import numpy as np
 import pytest
+import torch.distributed as dist
 
 from vqgen.data import order
 from vqgen.data.counter import bits, integers, permutation, uniform
@@ -79,3 +82,22 @@ def test_fewer_images_than_processes_is_an_error(as_rank):
         ShuffledOrder(0, 1, 0)
     with pytest.raises(DataError, match="batch_size=0"):
         ShuffledOrder(1, 0, 0)
+
+
+def _report(rank, store, queue):
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    queue.put((rank, [ShuffledOrder(20, 4, seed=2).batch(1, k).tolist() for k in range(2)]))
+    dist.destroy_process_group()
+
+
+def test_rank_and_world_size_are_those_of_torch_distributed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=_report, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    batches = dict(queue.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    alone = ShuffledOrder(20, 8, seed=2)
+    assert [batches[0][k] + batches[1][k] for k in range(2)] == [alone.batch(1, k).tolist() for k in range(2)]
