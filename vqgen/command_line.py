@@ -139,7 +139,7 @@ def _check_key(override: Override, base: DictConfig) -> None:
     walked = ""
     node: Any = base
     for part in re.findall(r"[^.\[\]]+", path):
-        if not OmegaConf.is_list(node) and not (OmegaConf.is_dict(node) and part in node):
+        if not OmegaConf.is_list(node) and not (OmegaConf.is_dict(node) and part in list(node.keys())):
             raise ConfigError(f"{override.input_line}: there is no option {path}{_closest(part, walked, node, base)}")
         walked = f"{walked}.{part}" if walked else part
         node = OmegaConf.select(base, walked, throw_on_resolution_failure=False)

@@ -117,7 +117,7 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         data.prepare_data()
         return _Source(data, data.facts())
     run = open_run(cfg.tokenizer)
-    tokenizer: Any = module_of(run)
+    tokenizer: Any = module_of(run).to("cuda" if torch.cuda.is_available() else "cpu")
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
@@ -130,6 +130,7 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         _plain(cfg)["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
         num_embeddings=tokenizer.num_embeddings, level=level,
     )  # fmt: skip
+    data.prepare_data()  # before the trainer's other processes start: extraction may take long
     facts = run.config["facts"] | {
         "grid": list(tokenizer.grids[level]),
         "num_embeddings": tokenizer.num_embeddings[level],
