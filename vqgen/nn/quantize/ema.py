@@ -6,11 +6,12 @@ from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
 from vqgen.nn.quantize.base import Quantized, VectorQuantizer
-from vqgen.nn.quantize.kmeans import assign, k_means
+from vqgen.nn.quantize.kmeans import assign, draw_far, k_means, spread
 
 KMEANS_MIN_ROWS = 2**14
 KMEANS_ROWS_PER_CODE = 16
 KMEANS_ITERATIONS = 10
+REVIVE_CANDIDATES = 16
 
 
 class EMAQuantizer(VectorQuantizer):
@@ -18,7 +19,7 @@ class EMAQuantizer(VectorQuantizer):
 
     It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
     holds the same codebook, that of a single process on the joined batch. A code that is hardly used is put
-    on a vector drawn from the batch. What is drawn depends on the number of updates alone, so that a resumed
+    on a vector of the batch, drawn with odds of its squared error. What is drawn depends on the number of updates alone, so that a resumed
     run does as an uninterrupted one.
 
     Args:
@@ -85,9 +86,10 @@ class EMAQuantizer(VectorQuantizer):
         """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
         size = joined_size(x)
         enough = max(KMEANS_MIN_ROWS, KMEANS_ROWS_PER_CODE * self.num_embeddings)
-        rows = draw_rows(x, min(size, enough), self._generator())
-        picks = torch.arange(self.num_embeddings, device=x.device) % len(rows)
-        centres, counts = k_means(rows, rows[picks], KMEANS_ITERATIONS, self.project)
+        generator = self._generator()
+        rows = draw_rows(x, min(size, enough), generator)
+        start = spread(rows, self.num_embeddings, generator)
+        centres, counts = k_means(rows, start, KMEANS_ITERATIONS, self.project)
         self.codebook.copy_(centres)
         self.counts.copy_(counts * (size / len(rows)))
         take_from_rank_zero(self.codebook)
@@ -117,9 +119,10 @@ class EMAQuantizer(VectorQuantizer):
 
     @torch.compiler.disable
     def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
-        """Put dead codes on vectors of the batch: code, running sum and running count alike."""
-        count = self.counts.mean()
-        rows = draw_rows(x, int(dead.sum()), self._generator())
+        """Put dead codes where the batch is quantized worst: code, running sum and running count alike."""
+        count, num_dead, generator = self.counts.mean(), int(dead.sum()), self._generator()
+        candidates = draw_rows(x, REVIVE_CANDIDATES * num_dead, generator)
+        rows = draw_far(candidates, self.codebook, num_dead, generator)
         self.codebook[dead] = rows
         self.sums[dead] = rows * count
         self.counts[dead] = count

@@ -32,6 +32,33 @@ def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assigned:
 
 
 @torch.no_grad()
+def draw_far(
+    x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], num_rows: int, generator: torch.Generator
+) -> Float[Tensor, "{num_rows} d"]:
+    """Rows of `x` drawn with odds of their squared distance to the nearest centre, as k-means++ does.
+
+    Most of an image may be plain ground: even odds would put most centres there, where one does as well. Source:
+    Arthur & Vassilvitskii 2007, doi 10.5555/1283383.1283494. `x` has at least `num_rows` rows.
+    """
+    squared = (x - centres[nearest_vectors(x, centres)]).square().sum(dim=1).cpu()
+    odds = squared + squared.mean() * 1e-6 + 1e-30  # rows on a centre too, where no others are left
+    return x[torch.multinomial(odds, num_rows, generator=generator).to(x.device)]
+
+
+@torch.no_grad()
+def spread(x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator) -> Float[Tensor, "{num_rows} d"]:
+    """Rows far from each other to start k-means from: the first eighth evenly drawn, the rest by `draw_far`.
+
+    With fewer rows than are asked for, rows occur more than once. `x` is in random order.
+    """
+    part = max(1, -(-num_rows // 8))
+    chosen = x[:part]
+    while len(chosen) < num_rows:
+        chosen = torch.cat([chosen, draw_far(x, chosen, min(part, num_rows - len(chosen), len(x)), generator)])
+    return chosen[torch.arange(num_rows, device=x.device) % len(chosen)]
+
+
+@torch.no_grad()
 def k_means(
     x: Float[Tensor, "n d"],
     centres: Float[Tensor, "k d"],

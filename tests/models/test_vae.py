@@ -1,0 +1,111 @@
+"""AE and VAE: the bound, its weights, and both posteriors under every likelihood."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from vqgen.batch import ImageBatch
+from vqgen.models.ae import AE
+from vqgen.models.vae import VAE
+from vqgen.nn.discretized_logistic import DiscretizedLogistic
+from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
+from vqgen.nn.mlp import MLPDecoder, MLPEncoder
+from vqgen.nn.posterior import DiagonalGaussian, IAFPosterior
+from vqgen.nn.reconstruction import L1, NormalizedMSE
+from vqgen.schedules import Constant
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "conv": {
+        "encoder": partial(FlatConvEncoder, hidden_channels=[8, 8]),
+        "decoder": partial(FlatConvDecoder, hidden_channels=[8, 8]),
+    },
+    "mlp": {"encoder": partial(MLPEncoder, hidden_channels=[16]), "decoder": partial(MLPDecoder, hidden_channels=[16])},
+}
+POSTERIORS = {"diagonal": DiagonalGaussian, "iaf": partial(IAFPosterior, context_dim=4, hidden_channels=[8])}
+LIKELIHOODS = [Bernoulli(), Gaussian(0.5), LearnedGaussian(), Laplace(), DiscretizedLogistic(2), NormalizedMSE(1.0), L1()]
+
+
+def vae(posterior: str = "diagonal", networks: str = "conv", likelihood: Any = None, **kwargs: Any) -> VAE:
+    torch.manual_seed(0)
+    arguments = NETWORKS[networks] | kwargs
+    return VAE(
+        (1, 8, 12), 3, posterior=POSTERIORS[posterior], likelihood=likelihood or Bernoulli(), **arguments,
+        optimizer=partial(Adam, lr=1e-3), schedule=Constant(),
+    )  # fmt: skip
+
+
+def _batch(n: int = 6) -> ImageBatch:
+    return ImageBatch(torch.rand(n, 1, 8, 12) * 2 - 1, None, torch.arange(n))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_every_posterior_trains_under_every_likelihood(posterior: str, networks: str, likelihood: Any):
+    model, batch = vae(posterior, networks, likelihood), _batch()
+    terms = model.objective(batch)
+    terms.loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    x_hat = model.reconstruct(batch.x)
+    assert x_hat.shape == batch.x.shape
+    assert x_hat.abs().max() <= 1
+    assert model.generate(2).shape == (2, 1, 8, 12)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    terms = vae(recon_weight=0.5, kl_weight=3.0).objective(_batch())
+    assert torch.isclose(terms.loss, 0.5 * terms.recon_loss + 3.0 * terms.kl)
+
+
+def test_with_unit_weights_the_loss_is_the_negative_elbo():
+    model, batch = vae(), _batch()
+    torch.manual_seed(1)
+    terms = model.objective(batch)
+    torch.manual_seed(1)
+    sample = model.posterior(model.encoder(batch.x))
+    elbo = model.likelihood.log_prob(model.decoder(sample.z), batch.x) - sample.kl.sum(1)
+    assert torch.isclose(terms.loss, -elbo.mean())
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_the_importance_weighted_bound_rises_with_its_draws(posterior: str):
+    model, x = vae(posterior).eval(), _batch(64).x
+    with torch.no_grad():
+        bounds = [torch.stack([model.log_likelihood(x, k).mean() for _ in range(8)]).mean() for k in (1, 8, 64)]
+    assert bounds[0] < bounds[1] < bounds[2]
+
+
+def test_free_bits_are_a_floor_under_the_kl():
+    model, batch = vae(free_bits=2.0), _batch()
+    assert model.objective(batch).kl >= 3 * 2.0 - 1e-5
+
+
+def test_the_kl_warms_up_in_training_and_is_whole_in_evaluation():
+    model = vae(kl_warmup_steps=10, kl_weight=2.0)
+    assert model.train()._current_kl_weight() == 0.0
+    assert model.eval()._current_kl_weight() == 2.0
+
+
+def test_a_sample_depends_on_its_seed_alone():
+    model = vae().eval()
+    assert torch.equal(model.generate(3, seed=1), model.generate(3, seed=1))
+    assert not torch.equal(model.generate(3, seed=1), model.generate(3, seed=2))
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 7])
+def test_an_autoencoder_of_any_latent_dimension(latent_dim: int):
+    model = AE((3, 16, 8), latent_dim, **NETWORKS["conv"], likelihood=Bernoulli(), optimizer=Adam, schedule=Constant())
+    x = torch.rand(2, 3, 16, 8) * 2 - 1
+    assert model.encode(x).shape == (2, latent_dim)
+    assert model.reconstruct(x).shape == x.shape
+    terms = model.objective(ImageBatch(x, None, torch.arange(2)))
+    assert torch.equal(terms.loss, terms.recon_loss)
+
+
+def test_a_size_that_the_stride_does_not_divide_is_named():
+    with pytest.raises(ValueError, match="10"):
+        AE((1, 10, 8), 2, **NETWORKS["conv"], likelihood=Bernoulli(), optimizer=Adam, schedule=Constant())

@@ -1,0 +1,98 @@
+"""The autoencoder: images to one vector and back (Hinton & Salakhutdinov 2006, doi 10.1126/science.1127647)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from vqgen.batch import ImageBatch
+from vqgen.models.base import Model
+
+
+class AEObjective(NamedTuple):
+    """`loss` is `recon_loss`, what the likelihood makes of the reconstruction."""
+
+    loss: Float[Tensor, ""]
+    recon_loss: Float[Tensor, ""]
+
+
+class LatentModel(Model):
+    """Base of the autoencoders with one latent vector: `encode` to it, `decode` from it.
+
+    Args:
+        shape: (channels, height, width) of the images.
+        latent_dim: numbers in the latent vector; 2 can be drawn as a plane.
+        encoder: makes the encoder, images to a feature vector of `num_features`, from `shape`.
+        decoder: makes the decoder, from `latent_dim`, `shape` and `out_channels`.
+        likelihood: compares the decoder's output with the image.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        likelihood: Any,
+        **model: Any,
+    ) -> None:
+        super().__init__(**model)
+        self.shape = tuple(shape)
+        self.latent_dim = latent_dim
+        self.encoder: Any = encoder(shape=shape)
+        self.decoder = decoder(latent_dim=latent_dim, shape=shape, out_channels=likelihood.num_outputs(shape[0]))
+        self.likelihood: Any = likelihood
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """The latent vector of images in [-1, 1], without noise."""
+        raise NotImplementedError
+
+    def decode(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
+        """Images in [-1, 1] for latent vectors."""
+        return self.likelihood.x_hat(self.decoder(z)).clamp(-1, 1)
+
+    def reconstruct(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Images in [-1, 1] through the latent vector and back."""
+        return self.decode(self.encode(x))
+
+    def log_evaluation(self, batch: ImageBatch, output: Tensor, stage: str, terms: dict[str, Tensor]) -> None:
+        """Log named terms, and MSE and PSNR (of images in [-1, 1]) of the decoder's output."""
+        x_hat = self.likelihood.x_hat(output).clamp(-1, 1)
+        psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
+        self.log_means(stage, terms | {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}, len(batch.x))
+
+
+class AE(LatentModel):
+    """An autoencoder; arguments as for `LatentModel`."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        likelihood: Any,
+        **model: Any,
+    ) -> None:
+        super().__init__(shape, latent_dim, encoder, decoder, likelihood, **model)
+        self.head = nn.Linear(self.encoder.num_features, latent_dim)
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """The latent vector of images in [-1, 1]."""
+        return self.head(self.encoder(x))
+
+    def objective(self, batch: ImageBatch) -> AEObjective:
+        """The reconstruction loss."""
+        return self._objective(batch.x, self.decoder(self.encode(batch.x)))
+
+    def evaluate(self, batch: ImageBatch, stage: str) -> None:
+        """Log the objective, MSE and PSNR."""
+        output = self.decoder(self.encode(batch.x))
+        self.log_evaluation(batch, output, stage, self._objective(batch.x, output)._asdict())
+
+    def _objective(self, x: Tensor, output: Tensor) -> AEObjective:
+        recon_loss = self.likelihood.loss(output, x)
+        return AEObjective(recon_loss, recon_loss)

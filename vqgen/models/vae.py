@@ -1,0 +1,116 @@
+"""The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqgen.batch import ImageBatch
+from vqgen.models.ae import LatentModel
+from vqgen.nn.posterior import PosteriorSample, free_bits, importance_weighted_bound, standard_normal_log_prob
+
+
+class VAEObjective(NamedTuple):
+    """`loss` = recon_weight `recon_loss` + kl_weight `kl`; both terms are averages over the images of the batch."""
+
+    loss: Float[Tensor, ""]
+    recon_loss: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+
+
+class VAE(LatentModel):
+    """A VAE with any posterior and any likelihood.
+
+    With a likelihood of the group and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
+
+    Args:
+        shape: (channels, height, width) of the images.
+        latent_dim: numbers in the latent vector.
+        encoder: makes the encoder, images to a feature vector, from `shape`.
+        posterior: makes q(z given x) from `num_features` and `latent_dim`.
+        decoder: makes the decoder, from `latent_dim`, `shape` and `out_channels`.
+        likelihood: p(x given z), or a reconstruction loss (then there is no ELBO).
+        recon_weight: factor on the reconstruction term; 1 for the ELBO.
+        kl_weight: factor on the KL term; 1 for the ELBO, below for sharper reconstructions.
+        kl_warmup_steps: optimiser steps over which the factor on the KL rises from 0.
+        free_bits: nats of KL that each latent dimension has free of charge (arXiv 1606.04934, eq. 15).
+        importance_samples: draws per image of the importance-weighted bound that is logged on the test split
+            (arXiv 1509.00519); 0 leaves it out.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        encoder: Callable[..., nn.Module],
+        posterior: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        likelihood: Any,
+        recon_weight: float = 1.0,
+        kl_weight: float = 1.0,
+        kl_warmup_steps: int = 0,
+        free_bits: float = 0.0,
+        importance_samples: int = 0,
+        **model: Any,
+    ) -> None:
+        super().__init__(shape, latent_dim, encoder, decoder, likelihood, **model)
+        self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=latent_dim)
+        self.recon_weight, self.kl_weight = recon_weight, kl_weight
+        self.kl_warmup_steps, self.free_bits = kl_warmup_steps, free_bits
+        self.importance_samples = importance_samples
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """The centre of the posterior of images in [-1, 1]."""
+        return self.posterior.mean(self.encoder(x))
+
+    def generate(self, num_samples: int, seed: int = 0) -> Float[Tensor, "b c h w"]:
+        """Images decoded from z ~ N(0, I)."""
+        generator = torch.Generator().manual_seed(seed)
+        return self.decode(torch.randn(num_samples, self.latent_dim, generator=generator).to(self.device))
+
+    def objective(self, batch: ImageBatch) -> VAEObjective:
+        """Reconstruction and KL terms at one draw of z per image."""
+        sample: PosteriorSample = self.posterior(self.encoder(batch.x))
+        return self._objective(batch.x, self.decoder(sample.z), sample)
+
+    def evaluate(self, batch: ImageBatch, stage: str) -> None:
+        """Log the objective, MSE and PSNR and, with a likelihood, the ELBO (nats an image) and bits/dim."""
+        sample: PosteriorSample = self.posterior(self.encoder(batch.x))
+        output = self.decoder(sample.z)
+        terms = self._objective(batch.x, output, sample)._asdict()
+        if hasattr(self.likelihood, "log_prob"):
+            terms |= self._bound("elbo", -(terms["recon_loss"] + sample.kl.sum(1).mean()))
+            if stage == "test" and self.importance_samples:
+                bound = self.log_likelihood(batch.x, self.importance_samples).mean()
+                terms |= self._bound("importance_weighted_bound", bound)
+        self.log_evaluation(batch, output, stage, terms)
+
+    def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
+        """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
+        features = self.encoder(x)
+        weights = []
+        for _ in range(num_samples):
+            sample: PosteriorSample = self.posterior(features)
+            log_likelihood = self.likelihood.log_prob(self.decoder(sample.z), x)
+            weights.append(log_likelihood + standard_normal_log_prob(sample.z) - sample.log_q)
+        return importance_weighted_bound(torch.stack(weights))
+
+    def _objective(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> VAEObjective:
+        recon_loss = self.likelihood.loss(output, x)
+        kl = free_bits(sample.kl, self.free_bits)
+        return VAEObjective(self.recon_weight * recon_loss + self._current_kl_weight() * kl, recon_loss, kl)
+
+    def _current_kl_weight(self) -> float:
+        """The factor on the KL: it rises during the warm-up, and is whole in evaluation."""
+        if not self.training or not self.kl_warmup_steps:
+            return self.kl_weight
+        return self.kl_weight * min(1.0, self.global_step / self.kl_warmup_steps)
+
+    def _bound(self, name: str, nats: Tensor) -> dict[str, Tensor]:
+        """A bound in nats an image, and as bits per dimension."""
+        suffix = "" if name == "elbo" else f"_{name}"
+        return {name: nats, f"bits_per_dim{suffix}": self.likelihood.bits_per_dim(-nats, math.prod(self.shape))}
