@@ -130,7 +130,7 @@ class Samples(_Pictures):
         """With the labels, and upper levels, of the first validation images."""
         batch = _first_validation_batch(trainer, model)
         condition = [codes[: self.num_images] for codes in batch.codes[:-1]]
-        label = None if batch.label is None else batch.label[: self.num_images]
+        label = batch.label[: self.num_images] if model.num_classes else None
         codes = model.sample(min(self.num_images, len(batch.index)), condition, label, seed=0)
         return figures.grid(self.decode([*condition, codes]))
 
