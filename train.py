@@ -1,5 +1,8 @@
 """Train a model: `python train.py model=vqvae data=shapes`. Every option: `python train.py --help`."""
 
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vqgen.command_line import command
@@ -11,7 +14,8 @@ def main(cfg: DictConfig) -> float | None:
     """Train and return the metric that a sweep minimises."""
     from vqgen.experiment import train  # torch and Lightning load after the config check
 
-    return train(cfg)
+    hydra = HydraConfig.get()
+    return train(cfg, Path(hydra.runtime.output_dir), hydra.overrides.task)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
@@ -33,11 +32,19 @@ class _Source(NamedTuple):
     decode: Any = None
 
 
-def train(cfg: DictConfig) -> float | None:
-    """Train the configured model (or go on with `cfg.resume`); returns the best validation loss."""
+def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | None:
+    """Train the configured model, or go on with `cfg.resume`.
+
+    Args:
+        cfg: a checked config.
+        folder: where the run goes.
+        words: the overrides as typed; those beside `resume=` change the resumed run's config.
+
+    Returns:
+        The best value of the monitored metric, for a sweep to minimise.
+    """
     resumed = open_run(cfg.resume, "last") if cfg.resume else None
-    cfg = _config_of(resumed) if resumed else cfg
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    cfg = _config_of(resumed, words) if resumed else cfg
     cfg.run_dir = _shown(folder)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
@@ -95,11 +102,12 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
 
 
-def _config_of(run: Run) -> DictConfig:
+def _config_of(run: Run, words: Sequence[str]) -> DictConfig:
     """The config of a run to be resumed, with what was said on the command line beside `resume=`."""
     config = OmegaConf.create(run.config)
-    words = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
     for word in words:
+        if word.startswith("resume="):
+            continue
         key, _, value = word.partition("=")
         if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
             raise ConfigError(

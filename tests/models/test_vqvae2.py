@@ -80,6 +80,15 @@ def test_the_picture_depends_on_every_level():
         assert not torch.equal(model.decode_output(changed), before)
 
 
+def test_levels_left_out_are_zero_vectors():
+    model = vqvae2(downsampling=(2, 2, 4)).eval()
+    codes = [torch.ones(2, *grid).long() for grid in model.grids]
+    with torch.no_grad():
+        for quantizer in list(model.encoder.quantizers)[1:]:
+            quantizer.codebook[1] = 0
+    assert torch.equal(model.decode(codes[:1]), model.decode(codes))
+
+
 def test_encoding_teaches_no_codebook_in_training_mode():
     model = vqvae2().train()
     x = torch.rand(2, 3, 16, 32) * 2 - 1

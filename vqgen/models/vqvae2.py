@@ -62,6 +62,9 @@ class VQVAE2(Tokenizer):
         return [level.codes for level in self.encoder.encode(x)]
 
     def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
-        """The decoder's output for code maps, top level first."""
-        embedded = [q.embed(c) for q, c in zip(self.encoder.quantizers, codes, strict=True)]  # type: ignore[operator]
+        """The decoder's output for code maps, top level first; levels left out at the end count as zero vectors."""
+        quantizers: Any = self.encoder.quantizers
+        embedded = [quantizer.embed(c) for quantizer, c in zip(quantizers, codes, strict=False)]
+        for quantizer, grid in list(zip(quantizers, self.grids, strict=True))[len(codes) :]:
+            embedded.append(embedded[0].new_zeros(len(codes[0]), quantizer.embedding_dim, *grid))
         return self.decoder(embedded)

@@ -1,0 +1,100 @@
+"""Every model trains: two steps of each yaml, through the same function as the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from vqgen.command_line import CONF
+from vqgen.config import check
+from vqgen.experiment import train
+
+SMALL = [
+    "hardware=cpu",
+    "logger=csv",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "trainer.enable_progress_bar=false",
+    "trainer.enable_model_summary=false",
+]
+IMAGES = [
+    "data=shapes",
+    "data.size=16",
+    "data.num_train=32",
+    "data.num_val=16",
+    "data.num_test=16",
+    "data.batch_size=16",
+]
+NETWORK = ["model.encoder.hidden_channels=8", "model.encoder.residual_channels=8"]
+FLAT = ["model.encoder.hidden_channels=[8,8]", "model.decoder.hidden_channels=[8,8]"]
+HIERARCHY = ["model.hidden_channels=8", "model.residual_channels=8", "model.quantizer.num_embeddings=8"]
+MODELS = {
+    "vqvae": NETWORK,
+    "vqvae2": HIERARCHY,
+    "vqvae2_3level": [*HIERARCHY, "model.downsampling=[2,2,2]"],
+    "ae": FLAT,
+    "vae": FLAT,
+    "vae_iaf": FLAT,
+}
+PRIORS = {
+    "pixelcnn": ["model.network.hidden_channels=8"],
+    "gated_pixelcnn": ["model.network.hidden_channels=8", "model.network.num_layers=2"],
+    "pixelsnail": [
+        "model.network.hidden_channels=8", "model.network.residual_channels=8", "model.network.num_layers=2",
+        "model.network.attention_channels=8", "model.network.num_heads=2",
+    ],
+}  # fmt: skip
+
+
+def _train(folder: Path, words: Sequence[str]) -> Path:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*words, f"run_dir={folder}", f"data_dir={folder.parent / 'data'}"])
+    check(cfg)
+    score = train(cfg, folder)
+    assert score is not None
+    assert torch.isfinite(torch.tensor(score))
+    assert (folder / "checkpoints" / "best.ckpt").exists()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "vqvae2"
+    return _train(folder, ["model=vqvae2", *HIERARCHY, *IMAGES, *SMALL])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_autoencoder_trains(model: str, tmp_path: Path):
+    _train(tmp_path / model, [f"model={model}", *MODELS[model], *IMAGES, *SMALL])
+
+
+@pytest.mark.parametrize("quantizer", ["gradient", "fsq", "cosine", "rotation"])
+def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
+    _train(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["labels", "no-labels"])
+@pytest.mark.parametrize("level", ["top", "bottom"])
+@pytest.mark.parametrize("model", PRIORS)
+def test_every_prior_trains_on_every_level_with_and_without_labels(
+    model: str, level: str, labels: bool, tokenizer: Path, tmp_path: Path
+):
+    words = [] if labels else ["model.num_classes=0"]
+    conditioner = ["model.conditioner.channels=8", "model.conditioner.residual_channels=8"]
+    _train(
+        tmp_path / f"{model}-{level}",
+        [
+            f"model={model}",
+            "data.batch_size=16",
+            f"tokenizer={tokenizer}",
+            f"level={level}",
+            *PRIORS[model],
+            *conditioner,
+            *words,
+            *SMALL,
+        ],
+    )
