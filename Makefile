@@ -11,10 +11,10 @@ demo: $(VENV)/ready
 	$(PY) train.py experiment=demo_vqvae run_dir=$(RUNS)/vqvae
 	$(PY) train.py experiment=demo_prior tokenizer=$(RUNS)/vqvae run_dir=$(RUNS)/prior
 	$(PY) sample.py task=reconstruct run=$(RUNS)/vqvae
-	$(PY) sample.py run=$(RUNS)/prior num_samples=36
+	$(PY) sample.py run=$(RUNS)/prior num_samples=36 temperature=0.8
 
 test: check
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 check: $(VENV)/ready
 	$(VENV)/bin/ruff check .
@@ -23,7 +23,7 @@ check: $(VENV)/ready
 
 # the tests that need no more than two minutes
 fast: $(VENV)/ready
-	$(PY) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
