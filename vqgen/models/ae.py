@@ -68,17 +68,9 @@ class LatentModel(Model):
 class AE(LatentModel):
     """An autoencoder; arguments as for `LatentModel`."""
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent_dim: int,
-        encoder: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        likelihood: Any,
-        **model: Any,
-    ) -> None:
-        super().__init__(shape, latent_dim, encoder, decoder, likelihood, **model)
-        self.head = nn.Linear(self.encoder.num_features, latent_dim)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.head = nn.Linear(self.encoder.num_features, self.latent_dim)
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """The latent vector of images in [-1, 1]."""

@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -27,38 +27,28 @@ class VAE(LatentModel):
     With a likelihood of the group and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
 
     Args:
-        shape: (channels, height, width) of the images.
-        latent_dim: numbers in the latent vector.
-        encoder: makes the encoder, images to a feature vector, from `shape`.
         posterior: makes q(z given x) from `num_features` and `latent_dim`.
-        decoder: makes the decoder, from `latent_dim`, `shape` and `out_channels`.
-        likelihood: p(x given z), or a reconstruction loss (then there is no ELBO).
         recon_weight: factor on the reconstruction term; 1 for the ELBO.
         kl_weight: factor on the KL term; 1 for the ELBO, below for sharper reconstructions.
         kl_warmup_steps: optimiser steps over which the factor on the KL rises from 0.
         free_bits: nats of KL that each latent dimension has free of charge (arXiv 1606.04934, eq. 15).
         importance_samples: draws per image of the importance-weighted bound that is logged on the test split
             (arXiv 1509.00519); 0 leaves it out.
-        model: optimizer and schedule.
+        arguments: those of `LatentModel`; with a reconstruction loss in place of a likelihood there is no ELBO.
     """
 
     def __init__(
         self,
-        shape: Sequence[int],
-        latent_dim: int,
-        encoder: Callable[..., nn.Module],
         posterior: Callable[..., nn.Module],
-        decoder: Callable[..., nn.Module],
-        likelihood: Any,
         recon_weight: float = 1.0,
         kl_weight: float = 1.0,
         kl_warmup_steps: int = 0,
         free_bits: float = 0.0,
         importance_samples: int = 0,
-        **model: Any,
+        **arguments: Any,
     ) -> None:
-        super().__init__(shape, latent_dim, encoder, decoder, likelihood, **model)
-        self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=latent_dim)
+        super().__init__(**arguments)
+        self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight
         self.kl_warmup_steps, self.free_bits = kl_warmup_steps, free_bits
         self.importance_samples = importance_samples

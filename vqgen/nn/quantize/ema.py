@@ -19,8 +19,8 @@ class EMAQuantizer(VectorQuantizer):
 
     It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
     holds the same codebook, that of a single process on the joined batch. A code that is hardly used is put
-    on a vector of the batch, drawn with odds of its squared error. What is drawn depends on the number of updates alone, so that a resumed
-    run does as an uninterrupted one.
+    on a vector of the batch, drawn with odds of its squared error. What is drawn depends on the number of updates
+    alone, so that a resumed run does as an uninterrupted one.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
