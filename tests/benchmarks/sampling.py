@@ -38,11 +38,11 @@ class Case(NamedTuple):
 
 
 def small(blocks: int, layers: int, k: int = 512) -> PixelSNAIL:
-    return PixelSNAIL(k, 0, 64, 256, 5, blocks * layers, blocks, 8, 32)
+    return PixelSNAIL(k, 0, 64, 64, 5, blocks * layers, blocks, 8, 32)
 
 
 def large(attention: int, condition_channels: int) -> PixelSNAIL:
-    return PixelSNAIL(512, condition_channels, 256, 768, 5, 16, attention, 8, 128, num_output_layers=4)
+    return PixelSNAIL(512, condition_channels, 256, 288, 5, 16, attention, 8, 128, num_output_layers=4)
 
 
 CASES = {

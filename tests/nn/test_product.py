@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.product import PackedProduct, PlainProduct, VectorProduct, product
+from vqgen.nn.product import PackedProduct, PlainProduct, RowConvolution, VectorProduct, can_arrange, product
 
 
 @pytest.mark.parametrize("num_vectors", [1, 3, 16])
@@ -28,6 +28,21 @@ def test_a_large_matrix_gets_the_product_for_its_vectors():
     assert isinstance(product(weight[:8], 16), PlainProduct)
     assert isinstance(product(weight[:8], 1), PlainProduct)
     assert isinstance(product(weight, 1), VectorProduct)
-    packed = PackedProduct if PackedProduct.serves(weight) else PlainProduct
+    packed = PackedProduct if can_arrange(weight) else PlainProduct
     assert isinstance(product(weight, 16), packed)
     assert isinstance(product(weight.double(), 16), PlainProduct)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("num_samples", "width"), [(2, 5), (6, 10), (16, 20)])
+def test_every_way_to_convolve_rows_is_the_convolution(num_samples, width, dtype):
+    taps, bias = torch.randn(8, 3 * 5, 6, dtype=dtype), torch.randn(8, dtype=dtype)
+    rows = torch.randn(num_samples, 3, width + 4, 6, dtype=dtype)
+    convolve = RowConvolution(taps, bias, 5, num_samples * width)
+    kernel = taps.unflatten(1, (3, 5)).permute(0, 3, 1, 2)
+    for _ in range(2):
+        for seen in (3, 1, 2):
+            expected = F.conv2d(rows[:, -seen:].permute(0, 3, 1, 2), kernel[:, :, -seen:], bias)
+            result = convolve(rows[:, -seen:]).transpose(1, 2).unsqueeze(2)
+            torch.testing.assert_close(result, expected, rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-10)
+    assert torch.equal(convolve(rows[:, :0])[0, 0], bias)

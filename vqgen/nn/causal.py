@@ -18,9 +18,6 @@ from torch import Tensor, nn
 
 from vqgen.nn.incremental import ConvState, LayerState, PointwiseState, Stepwise
 
-FEW_POSITIONS = 32
-"""Up to so many, a matrix product is quicker than a convolution, which rearranges its weights first."""
-
 
 class RasterConv2d(Stepwise):
     """Convolution over rows above and the first taps of the own row, with a bias everywhere.
@@ -70,6 +67,11 @@ class RasterConv2d(Stepwise):
                 nn.init.uniform_(parameter, -bound, bound)
 
     @property
+    def above_taps(self) -> Float[Tensor, "o n i"]:
+        """The weights of the rows above, in raster order."""
+        return self.taps[:, :0] if self.above is None else self.above
+
+    @property
     def taps(self) -> Float[Tensor, "o n i"]:
         """The weights of the taps that are seen, in raster order."""
         own = None if self.own is None else self.own[:, : self.own_taps]
@@ -97,41 +99,10 @@ class RasterConv2d(Stepwise):
             return y
         return y + F.conv2d(condition, self.project.weight[:, :, None, None])
 
-    def fold(
-        self, above: Float[Tensor, "b r v i"], condition: Float[Tensor, "_ e 1 _"] | None
-    ) -> Float[Tensor, "_ _ o"]:
-        """What the rows above, the bias and the condition add to a whole row.
-
-        Args:
-            above: the last rows of those seen, padded by ``columns // 2`` on either side; rows further up, if
-                any, are outside the map.
-            condition: the row of the condition map.
-        """
-        taps = None if self.above is None else self.above[:, self.above.shape[1] - above.shape[1] * self.columns :]
-        return self._row(above, taps, condition)
-
-    def row(self, seen: Float[Tensor, "b r v i"], condition: Float[Tensor, "_ e 1 _"] | None) -> Float[Tensor, "b w o"]:
-        """The result in a whole row, for a layer that sees nothing but whole rows.
-
-        Args:
-            seen: the rows it sees, padded by ``columns // 2`` on either side.
-            condition: the row of the condition map.
-        """
-        return self._row(seen, self.taps, condition)
-
-    def _row(self, rows: Tensor, taps: Tensor | None, condition: Tensor | None) -> Tensor:
-        """Bias, condition, and the convolution of whole rows."""
-        if taps is None or rows.shape[1] == 0:
-            row = self.bias.view(1, 1, -1)
-        elif rows.shape[0] * rows.shape[2] <= FEW_POSITIONS:
-            windows = rows.unfold(2, self.columns, 1).permute(0, 2, 1, 4, 3)
-            row = F.linear(windows.flatten(2), taps.flatten(1), self.bias)
-        else:
-            kernel = taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
-            row = F.conv2d(rows.permute(0, 3, 1, 2), kernel, self.bias).squeeze(2).transpose(1, 2)
-        if self.project is None or condition is None:
-            return row
-        return row + self.project(condition.squeeze(2).transpose(1, 2))
+    def project_row(self, condition: Float[Tensor, "_ e 1 _"]) -> Float[Tensor, "_ _ o"]:
+        """What a row of the condition map adds to the row."""
+        assert self.project is not None
+        return self.project(condition.squeeze(2).transpose(1, 2))
 
     def start(self, num_samples: int, grid: Sequence[int]) -> LayerState:
         """The state from which `forward` is evaluated position by position."""

@@ -15,10 +15,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.product import product
+from vqgen.nn.product import RowConvolution, product
 
 Run = Callable[..., Tensor]
 """Gives a layer's result: ``run(layer, x)``."""
@@ -145,12 +146,13 @@ class ConvState(LayerState):
         width, reach, size = grid[1], layer.columns // 2, layer.in_channels
         padded = width + 2 * reach
         self.above = layer.bias.new_zeros(num_samples, layer.rows_above, padded, size)
-        self.line = layer.bias.new_zeros(num_samples, padded, size)
+        self.fold = RowConvolution(layer.above_taps, layer.bias, layer.columns, num_samples * width)
         self.folded = layer.bias.new_zeros(num_samples, width, layer.out_channels)
+        self.sums = self.folded.unbind(1)
+        self.line = layer.bias.new_zeros(num_samples, padded, size)
         self.cells = self.line[:, reach : reach + width].unbind(1)
         flat, reads = self.line.flatten(1), layer.own_taps * size
         self.windows = [flat[:, x * size : x * size + reads] for x in range(width)]
-        self.sums = self.folded.unbind(1)
         self.rows_seen = -1
 
     def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
@@ -159,7 +161,9 @@ class ConvState(LayerState):
         if self.rows_seen:
             push_row(self.above, self.line)
         outside = max(0, self.above.shape[1] - self.rows_seen)
-        self.folded.copy_(self.layer.fold(self.above[:, outside:], context))
+        self.folded.copy_(self.fold(self.above[:, outside:]))
+        if context is not None:
+            self.folded += self.layer.project_row(context)
 
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Enter the input at a column and give the result there."""
@@ -186,7 +190,7 @@ class PointwiseState(LayerState):
     def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
         """Fold the condition and the bias."""
         if context is not None:
-            self.folded.copy_(self.layer.fold(self.folded[:, :0, None], context))
+            self.folded.copy_(self.layer.bias + self.layer.project_row(context))
 
     def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """The result at a column."""
@@ -202,12 +206,15 @@ class RowState:
         self.layer, self.reach = layer, layer.columns // 2
         shape = (num_samples, layer.num_taps // layer.columns, grid[1] + 2 * self.reach, layer.in_channels)
         self.seen = layer.bias.new_zeros(shape)
+        self.convolve = RowConvolution(layer.taps, layer.bias, layer.columns, num_samples * grid[1])
 
     def step(self, row: Float[Tensor, "b i 1 w"], context: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "b o 1 w"]:
         """The layer's result from the last row it sees and those entered before."""
-        line = nn.functional.pad(row.squeeze(2).transpose(1, 2), (0, 0, self.reach, self.reach))
-        push_row(self.seen, line)
-        return self.layer.row(self.seen, context).transpose(1, 2).unsqueeze(2)
+        push_row(self.seen, F.pad(row.squeeze(2).transpose(1, 2), (0, 0, self.reach, self.reach)))
+        result = self.convolve(self.seen)
+        if context is not None:
+            result = result + self.layer.project_row(context)
+        return result.transpose(1, 2).unsqueeze(2)
 
 
 def push_row(rows: Float[Tensor, "b r w i"], line: Float[Tensor, "b w i"]) -> None:

@@ -28,17 +28,15 @@ def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h
 
 
 class GatedResidualBlock(nn.Module):
-    """A causal convolution to the residual units and a gated 1x1 back, conditioned there, added to the input.
-
-    The residual block of the VQ-VAE (arXiv 1711.00937, section 4.1) made causal and gated.
-    """
+    """Two causal convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input."""
 
     def __init__(
         self, channels: int, residual_channels: int, kernel_size: int, condition_channels: int, dropout: float
     ):
         super().__init__()
-        self.conv = CausalConv2d(channels, residual_channels, kernel_size, kernel_size)
-        self.output = Pointwise(residual_channels, 2 * channels, condition_channels)
+        size = (kernel_size, kernel_size)
+        self.conv = CausalConv2d(channels, residual_channels, *size)
+        self.output = CausalConv2d(residual_channels, 2 * channels, *size, condition_channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:

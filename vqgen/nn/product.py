@@ -1,10 +1,12 @@
-"""Products of a weight matrix with few vectors, as one position of a map after another needs them.
+"""Products of weights with few vectors, and with few rows, as drawing one position after another needs them.
 
-A general matrix product spends its time on reading and rearranging the weights when there are but a few vectors.
-What is quickest then depends on the library behind torch; the results are the same up to rounding.
+With but few vectors, a general product or convolution spends its time on reading and rearranging the weights.
+What is quickest then depends on the library behind torch; the results are the same up to rounding. The arranged
+weights of oneDNN are those that `torch.compile` uses; where torch has none, the general operations serve.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,19 @@ from torch import Tensor
 
 LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 """Entries from which on a matrix is worth more than the general product, with one vector or with some."""
+
+FEW_POSITIONS, SOME_POSITIONS = 32, 128
+"""Rows of up to so many positions are convolved by a matrix product, or with arranged weights."""
+
+
+def can_arrange(weight: Tensor) -> bool:
+    """Whether oneDNN can arrange such weights once for all products."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
 
 
 class Product(ABC):
@@ -62,19 +77,10 @@ class VectorProduct(Product):
 
 
 class PackedProduct(Product):
-    """A product whose matrix oneDNN has arranged once for good, as `torch.compile` has it do."""
+    """A product whose matrix oneDNN has arranged once for good."""
 
     def __init__(self, weight: Float[Tensor, "o i"], num_vectors: int):
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_vectors)
-
-    @staticmethod
-    def serves(weight: Float[Tensor, "o i"]) -> bool:
-        """Whether oneDNN has it for such a matrix."""
-        return (
-            weight.dtype == torch.float32
-            and torch.backends.mkldnn.is_available()
-            and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        )
 
     def linear(self, x: Float[Tensor, "b i"], bias: Float[Tensor, " o"]) -> Float[Tensor, "b o"]:
         """The products plus the bias."""
@@ -90,6 +96,50 @@ def product(weight: Float[Tensor, "o i"], num_vectors: int) -> Product:
     on_cpu, size = weight.device.type == "cpu", weight.numel()
     if on_cpu and num_vectors == 1 and size >= LARGE_FOR_ONE and weight.shape[0] % VectorProduct.PARTS == 0:
         return VectorProduct(weight)
-    if on_cpu and num_vectors > 1 and size >= LARGE_FOR_SOME and PackedProduct.serves(weight):
+    if num_vectors > 1 and size >= LARGE_FOR_SOME and can_arrange(weight):
         return PackedProduct(weight, num_vectors)
     return PlainProduct(weight)
+
+
+class RowConvolution:
+    """The convolution of whole rows that gives one row.
+
+    Args:
+        taps: weights of the rows' taps in raster order, with the channels last.
+        bias: added everywhere.
+        columns: width of the window.
+        num_positions: of the row, over all samples.
+    """
+
+    def __init__(self, taps: Float[Tensor, "o n i"], bias: Float[Tensor, " o"], columns: int, num_positions: int):
+        self.taps, self.bias, self.columns = taps, bias, columns
+        self.by_product = num_positions <= FEW_POSITIONS
+        self.arrange = FEW_POSITIONS < num_positions <= SOME_POSITIONS and can_arrange(taps)
+        self.arranged: Tensor | None = None
+
+    def __call__(self, rows: Float[Tensor, "b r v i"]) -> Float[Tensor, "_ _ o"]:
+        """The row below.
+
+        Args:
+            rows: the last rows of the window, padded by ``columns // 2`` on either side; rows further up, if any
+                are missing, are outside the map.
+        """
+        if rows.shape[1] == 0:
+            return self.bias.view(1, 1, -1)
+        taps = self.taps[:, self.taps.shape[1] - rows.shape[1] * self.columns :]
+        if self.by_product:
+            windows = rows.unfold(2, self.columns, 1).permute(0, 2, 1, 4, 3)
+            return F.linear(windows.flatten(2), taps.flatten(1), self.bias)
+        x, kernel = rows.permute(0, 3, 1, 2), taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
+        if self.arrange and taps.shape == self.taps.shape:
+            return self._arranged(x, kernel).squeeze(2).transpose(1, 2)
+        return F.conv2d(x, kernel, self.bias).squeeze(2).transpose(1, 2)
+
+    def _arranged(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The convolution with weights that are arranged at the first call."""
+        geometry: Any = ([0, 0], [1, 1], [1, 1], 1)
+        if self.arranged is None:
+            arrange: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+            self.arranged = arrange(kernel.contiguous().to_mkldnn(), *geometry, list(x.shape))
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        return convolve(x, self.arranged, self.bias, *geometry, "none", [], "")
