@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from os import getloadavg
 from pathlib import Path
 from typing import NamedTuple
 
@@ -214,12 +215,14 @@ def main() -> None:
     """Print the report, or (for the processes it starts) one measurement."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--memory", nargs=2, metavar=("NAME", "SIZE"), help="measure one implementation")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each operation")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     if arguments.memory:
         name, num_embeddings = arguments.memory
         print(measure_memory(name, next(size for size in SIZES if size.num_embeddings == int(num_embeddings))))
         return
+    print(f"{arguments.threads} threads, load {getloadavg()[0]:.1f} at the start (times are to be trusted below 0.5)")
     for size in SIZES:
         report(size)
 
