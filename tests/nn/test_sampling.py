@@ -5,28 +5,31 @@ import torch
 import torch.nn.functional as F
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+from vqgen.nn.incremental import Incremental
 from vqgen.nn.sampling import Known, draw, restrict, sample_codes, sample_seeds
 
 GRID = (4, 5)
 
 
-class Replay:
+class Replay(Incremental):
     """The plain loop: for every position a forward pass over the rows seen so far."""
 
     def __init__(self, network, num_samples, grid, condition=None):
-        self.network, self.condition, self.width, self.place = network, condition, grid[1], 0
+        super().__init__(grid)
+        self.network, self.condition = network, condition
         self.codes = torch.zeros(num_samples, *grid, dtype=torch.long)
 
-    def logits(self):
-        row, column = divmod(self.place, self.width)
+    def begin_row(self):
+        pass
+
+    def step(self):
         condition = self.condition
         if condition is not None and condition.shape[2] > 1:
-            condition = condition[:, :, : row + 1]
-        return self.network(self.codes[:, : row + 1], condition)[:, :, row, column]
+            condition = condition[:, :, : self.row + 1]
+        return self.network(self.codes[:, : self.row + 1], condition)[:, :, self.row, self.column]
 
-    def push(self, codes):
-        self.codes.flatten(1)[:, self.place] = codes
-        self.place += 1
+    def take(self, codes):
+        self.codes[:, self.row, self.column] = codes
 
 
 @pytest.mark.parametrize("kind", ["none", "map", "label"])

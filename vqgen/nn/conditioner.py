@@ -10,16 +10,6 @@ from torch import Tensor, nn
 from vqgen.nn.residual import ResidualBlock
 
 
-def check_condition(condition_channels: int, condition: Float[Tensor, "_ e _ _"] | None) -> None:
-    """Raise ValueError where the condition's channels are not those the network was built with."""
-    given = 0 if condition is None else condition.shape[1]
-    if given != condition_channels:
-        raise ValueError(
-            f"condition has {given} channels, but the network was built with "
-            f"condition_channels={condition_channels}: give the map its Conditioner makes."
-        )
-
-
 class Upsample(nn.ConvTranspose2d):
     """To a larger grid by its true ratio in each axis: every place inside a cell has weights of its own."""
 

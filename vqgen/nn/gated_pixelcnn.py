@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
-from vqgen.nn.conditioner import check_condition
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 
 
@@ -39,7 +39,7 @@ class GatedLayer(nn.Module):
         return x + run(self.output, gate(run(self.horizontal, self.dropout(x))))
 
 
-class GatedPixelCNN(nn.Module):
+class GatedPixelCNN(AutoregressiveNetwork):
     """Logits of every code given all codes before it in raster order.
 
     Args:
@@ -62,8 +62,7 @@ class GatedPixelCNN(nn.Module):
         output_channels: int = 256,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
+        super().__init__(num_embeddings, condition_channels)
         self.embedding = nn.Embedding(num_embeddings, hidden_channels)
         self.input_vertical = PastVerticalConv2d(hidden_channels, hidden_channels, 4, 7)
         self.input_horizontal = PastConv2d(hidden_channels, hidden_channels, 1, 7, hidden_channels)
@@ -73,12 +72,6 @@ class GatedPixelCNN(nn.Module):
         self.hidden = Pointwise(hidden_channels, output_channels)
         self.output = Pointwise(output_channels, num_embeddings)
 
-    def forward(
-        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
-    ) -> Float[Tensor, "b k h w"]:
-        """Logits at every position, from the codes at earlier positions only."""
-        return self.logits(self.embed(codes), condition)
-
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
         """The code vectors of the prior's own embedding, for `logits`."""
         return self.embedding(codes).permute(0, 3, 1, 2)
@@ -87,7 +80,7 @@ class GatedPixelCNN(nn.Module):
         self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from embedded codes."""
-        check_condition(self.condition_channels, condition)
+        self.check_condition(condition)
         run = Parallel(self.vertical(Parallel(self.contexts(condition)), embedded))
         return self.horizontal(run, run(self.input_horizontal, embedded))
 
@@ -113,7 +106,8 @@ class GatedPixelCNN(nn.Module):
     def start(
         self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
     ) -> "GatedPixelCNNState":
-        """The state before the first position, for evaluation one code after another."""
+        """The state before the first position."""
+        self.check_condition(condition)
         return GatedPixelCNNState(self, num_samples, grid, condition)
 
 
@@ -128,7 +122,6 @@ class GatedPixelCNNState(Incremental):
         condition: Float[Tensor, "_ e _ _"] | None,
     ):
         super().__init__(grid)
-        check_condition(network.condition_channels, condition)
         self.network, self.condition = network, condition
         vertical = [m for m in network.modules() if isinstance(m, (PastVerticalConv2d, VerticalConv2d))]
         horizontal = [m for m in network.layers.modules() if isinstance(m, (CausalConv2d, Pointwise))]

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import MaskedConv2d, Pointwise
-from vqgen.nn.conditioner import check_condition
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
 
 
@@ -59,7 +59,7 @@ class MaskedResidualBlock(nn.Module):
         return x + F.relu(run(self.expand, y))
 
 
-class PixelCNN(nn.Module):
+class PixelCNN(AutoregressiveNetwork):
     """Logits of every code given the codes before it in raster order.
 
     A 7x7 mask-A convolution of the one-hot codes, residual blocks, ``num_output_layers`` 1x1 convolutions and
@@ -81,8 +81,7 @@ class PixelCNN(nn.Module):
         num_residual_blocks: int = 2,
         num_output_layers: int = 2,
     ):
-        super().__init__()
-        self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
+        super().__init__(num_embeddings, condition_channels)
         self.input = OneHotConv2d(num_embeddings, hidden_channels, kernel_size=7)
         self.blocks = nn.ModuleList(
             MaskedResidualBlock(hidden_channels, condition_channels) for _ in range(num_residual_blocks)
@@ -94,7 +93,7 @@ class PixelCNN(nn.Module):
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only."""
-        check_condition(self.condition_channels, condition)
+        self.check_condition(condition)
         return self.body(Parallel(self.contexts(condition)), self.input.lookup(codes))
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
@@ -105,7 +104,7 @@ class PixelCNN(nn.Module):
         self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from (possibly soft) one-hot codes."""
-        check_condition(self.condition_channels, condition)
+        self.check_condition(condition)
         return self.body(Parallel(self.contexts(condition)), self.input(embedded))
 
     def body(self, run: Run, features: Float[Tensor, "b c *map"]) -> Float[Tensor, "b k *map"]:
@@ -124,7 +123,8 @@ class PixelCNN(nn.Module):
     def start(
         self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
     ) -> "PixelCNNState":
-        """The state before the first position, for evaluation one code after another."""
+        """The state before the first position."""
+        self.check_condition(condition)
         return PixelCNNState(self, num_samples, grid, condition)
 
 
@@ -139,7 +139,6 @@ class PixelCNNState(Incremental):
         condition: Float[Tensor, "_ e _ _"] | None,
     ):
         super().__init__(grid)
-        check_condition(network.condition_channels, condition)
         self.network, self.condition = network, condition
         self.run = Positions([*network.blocks.modules(), *network.output], num_samples, grid)
         self.table = network.input.table()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.attention import CausalAttention
+from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
-from vqgen.nn.conditioner import check_condition
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
@@ -67,7 +67,7 @@ class AttentionBlock(nn.Module):
         return x + F.glu(run(self.output, self.dropout(attended)), dim=1)
 
 
-class PixelSNAIL(nn.Module):
+class PixelSNAIL(AutoregressiveNetwork):
     """Logits of every code given all codes before it in raster order.
 
     Args:
@@ -100,10 +100,9 @@ class PixelSNAIL(nn.Module):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
-        super().__init__()
+        super().__init__(num_embeddings, condition_channels)
         if num_attention_layers and num_layers % num_attention_layers:
             raise ValueError(f"num_layers={num_layers} is no multiple of num_attention_layers={num_attention_layers}.")
-        self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
         self.checkpointing = checkpointing
         self.embedding = nn.Embedding(num_embeddings, hidden_channels)
         context_channels = POSITION_CHANNELS + condition_channels
@@ -123,12 +122,6 @@ class PixelSNAIL(nn.Module):
         self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
         self.output = Pointwise(hidden_channels, num_embeddings)
 
-    def forward(
-        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
-    ) -> Float[Tensor, "b k h w"]:
-        """Logits at every position, from the codes at earlier positions only."""
-        return self.logits(self.embed(codes), condition)
-
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
         """The code vectors of the prior's own embedding, for `logits`."""
         return self.embedding(codes).permute(0, 3, 1, 2)
@@ -137,7 +130,7 @@ class PixelSNAIL(nn.Module):
         self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
         """What `forward` computes, from embedded codes."""
-        check_condition(self.condition_channels, condition)
+        self.check_condition(condition)
         positions = position_features(embedded.shape[2:], like=embedded)
         run = Parallel(self.contexts(positions, condition))
         previous = F.pad(embedded.flatten(2), (1, -1)).view_as(embedded)
@@ -165,7 +158,8 @@ class PixelSNAIL(nn.Module):
     def start(
         self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
     ) -> "PixelSNAILState":
-        """The state before the first position, for evaluation one code after another."""
+        """The state before the first position."""
+        self.check_condition(condition)
         return PixelSNAILState(self, num_samples, grid, condition)
 
 
@@ -180,7 +174,6 @@ class PixelSNAILState(Incremental):
         condition: Float[Tensor, "_ e _ _"] | None,
     ):
         super().__init__(grid)
-        check_condition(network.condition_channels, condition)
         self.network, self.condition = network, condition
         layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
         self.run = Positions(layers, num_samples, grid)

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from vqgen.nn.incremental import Incremental
+
 
 class Known(NamedTuple):
     """Codes to keep: where `mask` is true, the map has the code of `codes`; elsewhere it is drawn."""
@@ -52,7 +54,7 @@ def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b 1"]) -> Int[Ten
 class Guided:
     """Two evaluations of a network in one batch, with and without the label."""
 
-    def __init__(self, state: Any, guidance: float):
+    def __init__(self, state: Incremental, guidance: float):
         self.state, self.guidance = state, guidance
 
     def logits(self) -> Float[Tensor, "b k"]:
@@ -84,7 +86,7 @@ def sample_codes(
     """Maps of codes drawn from `network`, each position's activations computed once.
 
     Args:
-        network: a prior network, in evaluation mode: `start` gives its `vqgen.nn.incremental.Incremental`.
+        network: a `vqgen.nn.autoregressive.AutoregressiveNetwork`, in evaluation mode.
         grid: height and width of the map.
         num_samples: maps to draw together.
         condition: the condition map of each sample, as `network` takes it.
@@ -122,7 +124,7 @@ def _start(
     condition: Tensor | None,
     unconditional: Tensor | None,
     guidance: float,
-) -> Any:
+) -> Incremental | Guided:
     """The network before the first position, guided where `guidance` is not 1."""
     if guidance == 1:
         return network.start(num_samples, grid, condition)
