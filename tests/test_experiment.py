@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from vqgen.command_line import CONF
 from vqgen.config import check
@@ -50,9 +51,15 @@ PRIORS = {
 }  # fmt: skip
 
 
-def _train(folder: Path, words: Sequence[str]) -> Path:
+def composed(words: Sequence[str]) -> DictConfig:
+    """The config that these words make of conf/train.yaml."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*words, f"run_dir={folder}", f"data_dir={folder.parent / 'data'}"])
+        return compose("train", list(words))
+
+
+def train_in(folder: Path, words: Sequence[str]) -> Path:
+    """Train as the command line would, with the datasets beside the folder."""
+    cfg = composed([*words, f"run_dir={folder}", f"data_dir={folder.parent / 'data'}"])
     check(cfg)
     score = train(cfg, folder)
     assert score is not None
@@ -64,17 +71,17 @@ def _train(folder: Path, words: Sequence[str]) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "vqvae2"
-    return _train(folder, ["model=vqvae2", *HIERARCHY, *IMAGES, *SMALL])
+    return train_in(folder, ["model=vqvae2", *HIERARCHY, *IMAGES, *SMALL])
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_autoencoder_trains(model: str, tmp_path: Path):
-    _train(tmp_path / model, [f"model={model}", *MODELS[model], *IMAGES, *SMALL])
+    train_in(tmp_path / model, [f"model={model}", *MODELS[model], *IMAGES, *SMALL])
 
 
 @pytest.mark.parametrize("quantizer", ["gradient", "fsq", "cosine", "rotation"])
 def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
-    _train(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
+    train_in(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["labels", "no-labels"])
@@ -85,7 +92,7 @@ def test_every_prior_trains_on_every_level_with_and_without_labels(
 ):
     words = [] if labels else ["model.num_classes=0"]
     conditioner = ["model.conditioner.channels=8", "model.conditioner.residual_channels=8"]
-    _train(
+    train_in(
         tmp_path / f"{model}-{level}",
         [
             f"model={model}",

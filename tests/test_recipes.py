@@ -1,0 +1,122 @@
+"""Every recipe of conf/experiment at its full size on the meta device, and for two steps at a small one."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
+from vqgen.checkpoint import build
+from vqgen.command_line import CONF
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
+RECIPES = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+
+# the codes that each prior learns: (grid, K) of every level from the top down to its own, and the labels
+CODES = {
+    "pixelcnn_keras": ([(7, 7)], 128, 0),
+    "gated_pixelcnn_small": ([(7, 7)], 128, 0),
+    "demo_prior": ([(8, 8)], 512, 8),
+    "vqvae2_imagenet256_top": ([(32, 32)], 512, 1000),
+    "vqvae2_imagenet256_bottom": ([(32, 32), (64, 64)], 512, 1000),
+    "vqvae2_ffhq256_top": ([(32, 32)], 512, 0),
+    "vqvae2_ffhq256_bottom": ([(32, 32), (64, 64)], 512, 0),
+    "vqvae2_ffhq1024_top": ([(32, 32)], 512, 0),
+    "vqvae2_ffhq1024_middle": ([(32, 32), (64, 64)], 512, 0),
+    "vqvae2_ffhq1024_bottom": ([(32, 32), (64, 64), (128, 128)], 512, 0),
+}
+AUTOENCODERS = [name for name in RECIPES if name not in CODES]
+GRIDS = {
+    "vqvae_keras": [(7, 7)],
+    "vqvae_small": [(7, 7)],
+    "vqvae_cifar10": [(8, 8)],
+    "vqvae2_128": [(16, 16), (32, 32)],
+    "vqvae2_ffhq256": [(32, 32), (64, 64)],
+    "vqvae2_imagenet256": [(32, 32), (64, 64)],
+    "vqvae2_ffhq1024": [(32, 32), (64, 64), (128, 128)],
+}
+SMALLER = {
+    "vqvae_keras": [],
+    "ae_fashion": FLAT,
+    "vae_fashion": FLAT,
+    "vae_celeba64": ["data.size=64", "model.encoder.hidden_channels=[4,4,4,4,4]"],
+    "vae_iaf_cifar10": ["model.latent_dim=8", "model.encoder.hidden_channels=[16]"],
+    "vqvae2_ffhq1024": ["data.size=32", *HIERARCHY],
+}
+SMALLER_PRIOR = {
+    "pixelcnn_keras": ["model.network.hidden_channels=8"],
+    "gated_pixelcnn_small": ["model.network.hidden_channels=8"],
+    "demo_prior": ["model.network.hidden_channels=8"],
+}
+SMALLER_PIXELSNAIL = [
+    "model.network.hidden_channels=8", "model.network.residual_channels=8", "model.network.attention_channels=8",
+    "model.conditioner.channels=8", "model.conditioner.residual_channels=8", "model.conditioner.num_residual_blocks=1",
+]  # fmt: skip
+
+
+def _full_size(name: str) -> Any:
+    """The recipe's model on the meta device, where parameters have shapes and no memory."""
+    cfg = composed([f"experiment={name}"])
+    if OmegaConf.is_missing(cfg.data, "root"):
+        cfg.data.root = "."
+    cfg.facts = {**cfg.facts, "variance": 1.0, "num_classes": 0}
+    if name in CODES:
+        grids, num_embeddings, num_classes = CODES[name]
+        *upper, grid = grids
+        cfg.facts = {
+            **cfg.facts,
+            "grid": grid, "num_embeddings": num_embeddings, "num_classes": num_classes,
+            "upper_grids": upper, "upper_num_embeddings": [num_embeddings] * len(upper),
+        }  # fmt: skip
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    with torch.device("meta"):
+        return build(config["model"])
+
+
+def _pages_counts() -> dict[str, int]:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \|$", PAGE.read_text(), re.M)
+    return {name: int(count.replace(",", "")) for name, count in rows}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_at_its_full_size_has_the_parameters_that_the_page_states(name: str):
+    model = _full_size(name)
+    assert sum(p.numel() for p in model.parameters()) == _pages_counts().get(name)
+    if name in GRIDS:
+        assert model.grids == GRIDS[name]
+
+
+@pytest.mark.parametrize("name", [n for n in RECIPES if n.startswith("vqvae2_") and n in GRIDS])
+def test_a_vqvae2_recipe_encodes_and_decodes_at_its_full_size(name: str):
+    model = _full_size(name).eval()
+    x = torch.empty(1, *model.shape, device="meta")
+    codes = model.encode(x)
+    assert [tuple(c.shape[1:]) for c in codes] == GRIDS[name]
+    assert model.decode(codes).shape == x.shape
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_a_recipe_of_an_autoencoder_trains_for_two_steps(name: str, tmp_path: Path):
+    smaller = SMALLER.get(name, HIERARCHY if name.startswith("vqvae2_") else NETWORK)
+    images = [*IMAGES, "data.shape=[3,16,16]"] if name.endswith("fashion") else IMAGES
+    train_in(tmp_path / name, [f"experiment={name}", *images, *SMALL, *smaller])
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Runs of tokenizers of one, two and three levels."""
+    words = {1: ["model=vqvae", *NETWORK], 2: ["model=vqvae2", *HIERARCHY],
+             3: ["model=vqvae2_3level", *HIERARCHY, "model.downsampling=[2,2,2]"]}  # fmt: skip
+    folder = tmp_path_factory.mktemp("runs")
+    return {n: train_in(folder / str(n), [*words[n], *IMAGES, *SMALL]) for n in words}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[int, Path], tmp_path: Path):
+    levels = 3 if "1024" in name else 2 if name.startswith("vqvae2_") else 1
+    smaller = SMALLER_PRIOR.get(name, SMALLER_PIXELSNAIL)
+    words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]
+    train_in(tmp_path / name, words)
