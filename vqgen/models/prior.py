@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch
+from vqgen.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.sampling import Known, sample_codes, sample_seeds
 
@@ -55,6 +56,7 @@ class Prior(Model):
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
         self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+        self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     def forward(
         self, codes: Int[Tensor, "b h w"], condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None
@@ -118,7 +120,21 @@ class Prior(Model):
         return PriorObjective(F.cross_entropy(logits, codes), accuracy)
 
     def evaluate(self, batch: CodeBatch, stage: str) -> None:
-        """Log the loss, nats and bits per code and accuracy."""
+        """Log the loss, nats and bits per code and accuracy, and count the codes."""
         terms = self.objective(batch)
         measured = {"nats_per_code": terms.loss, "bits_per_code": terms.loss / math.log(2)}
         self.log_means(stage, terms._asdict() | measured, len(batch.index))
+        self.usage[stage].update(batch.codes[-1])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the entropy of the validation codes, each by itself."""
+        self._log_code_entropy("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the entropy of the test codes, each by itself."""
+        self._log_code_entropy("test")
+
+    def _log_code_entropy(self, stage: str) -> None:
+        """In nats: what a prior without any context would need per code."""
+        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log())
+        self.usage[stage].reset()

@@ -1,0 +1,58 @@
+"""The warnings: said when they should be, and only then."""
+
+import warnings
+from unittest.mock import Mock
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from vqgen.callbacks import CollapsedCodesWarning, CollapseWarning, OverfittingWarning
+
+MODEL = Mock(spec=pl.LightningModule)
+
+
+def _trainer(**metrics: float) -> pl.Trainer:
+    named = {f"val/{name}": torch.tensor(value) for name, value in metrics.items()}
+    return Mock(spec=pl.Trainer, sanity_checking=False, callback_metrics=named)
+
+
+def _epoch(callback: OverfittingWarning, train: float, val: float) -> None:
+    """One epoch of two steps, as the trainer calls it."""
+    trainer = _trainer(loss=val)
+    callback.on_train_epoch_start(trainer, MODEL)
+    for loss in (train - 0.1, train + 0.1):
+        callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(loss)}, None, 0)
+    callback.on_validation_end(trainer, MODEL)
+
+
+def test_over_fitting_is_a_rising_validation_loss_with_a_falling_training_loss():
+    callback = OverfittingWarning(margin=0.02)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for train, val in [(2.0, 2.0), (1.5, 1.6), (1.4, 1.61), (1.6, 2.0)]:   # within the margin; both rise
+            _epoch(callback, train, val)
+    with pytest.warns(UserWarning, match=r"over-fitting: val/loss is 1.8 after a best of 1.6, .* from 1.5 to 1"):
+        _epoch(callback, 1.0, 1.8)
+
+
+def test_the_best_epoch_outlives_a_resume():
+    callback, resumed = OverfittingWarning(), OverfittingWarning()
+    _epoch(callback, 1.5, 1.6)
+    resumed.load_state_dict(callback.state_dict())
+    with pytest.warns(UserWarning, match="after a best of 1.6"):
+        _epoch(resumed, 1.0, 1.8)
+
+
+def test_codes_that_are_all_the_same_are_named_a_collapsed_tokenizer():
+    callback = CollapsedCodesWarning(min_entropy=0.1)
+    with pytest.warns(UserWarning, match="the tokenizer has collapsed"):
+        callback.on_validation_end(_trainer(code_entropy=0.05), MODEL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        callback.on_validation_end(_trainer(code_entropy=3.0), MODEL)
+
+
+def test_a_codebook_hardly_used_is_named_with_its_usage():
+    with pytest.warns(UserWarning, match=r"val/codebook_usage_top is 5.0%"):
+        CollapseWarning(0.1).on_validation_end(_trainer(codebook_usage_top=0.05, codebook_usage_bottom=1.0), MODEL)
