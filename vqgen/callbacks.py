@@ -113,6 +113,14 @@ class Reconstructions(_Pictures):
         return figures.reconstructions(model, x)
 
 
+class LatentSamples(_Pictures):
+    """Images that a VAE decodes from z ~ N(0, I), the same z every time."""
+
+    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+        """From seed 0."""
+        return figures.grid(model.generate(self.num_images, seed=0))
+
+
 class Samples(_Pictures):
     """Images drawn from a prior; a lower level's prior draws given the true codes of the levels above.
 

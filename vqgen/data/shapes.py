@@ -18,12 +18,10 @@ COLOURS = {
     "orange": (242, 148, 46),
     "yellow": (250, 212, 66),
     "green": (74, 168, 86),
-    "teal": (46, 172, 176),
     "blue": (56, 108, 204),
     "violet": (136, 82, 186),
-    "pink": (236, 128, 172),
 }
-GROUNDS = ((250, 248, 242), (222, 224, 228), (92, 98, 110), (36, 40, 52))
+GROUNDS = ((250, 248, 242), (36, 40, 52))
 _FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # where a split's image numbers start
 
 
@@ -44,8 +42,8 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
 
     `rotation` is a fraction, in [0, 1), of the angle that brings the shape back onto itself.
     """
-    size = 0.36 + 0.26 * uniform(index, seed, 3)
-    room = 0.94 - size
+    size = 0.5 + 0.25 * uniform(index, seed, 3)
+    room = 0.92 - size
     x = room * (2 * uniform(index, seed, 4) - 1)
     y = room * (2 * uniform(index, seed, 5) - 1)
     return Factors(

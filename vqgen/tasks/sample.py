@@ -1,4 +1,4 @@
-"""Draw images from a prior."""
+"""Draw images from a prior, or from a VAE."""
 
 from typing import Any
 
@@ -10,12 +10,15 @@ from vqgen.tasks.trained import Outcome, Trained
 
 
 class Sample:
-    """Codes drawn from the prior, decoded by its tokenizer.
+    """Codes drawn from the prior, decoded by its tokenizer; or a VAE's images of z ~ N(0, I).
+
+    All but `num_samples` and `seed` belong to priors.
 
     Args:
         num_samples: how many images.
         label: class of the images, by number or name; None draws every class in turn.
-        temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
+        temperature: divides the logits; below 1 likelier and less varied, 1 as learnt. This and the next three are
+            one value for all levels or a list of one for each, top first.
         top_k: draw among the k likeliest codes only; None among all.
         top_p: draw among the likeliest codes that together have this probability; None among all.
         guidance: weight of classifier-free guidance; 1 is none, 1.5 to 4 is truer to the label and less varied.
@@ -26,24 +29,25 @@ class Sample:
         self,
         num_samples: int = 16,
         label: int | str | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float = 1.0,
+        temperature: float | list[float] = 1.0,
+        top_k: int | list[int | None] | None = None,
+        top_p: float | list[float | None] | None = None,
+        guidance: float | list[float] = 1.0,
         seed: int = 0,
     ) -> None:
         self.num_samples = num_samples
         self.label = label
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
-        self.guidance = guidance
+        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
         self.seed = seed
 
     def __call__(self, trained: Trained) -> Outcome:
         """A grid of samples and of their code maps.
 
         Raises:
-            UserError: the run is not a prior, or has no such label.
+            UserError: the run is neither prior nor VAE, or has no such label.
         """
+        if hasattr(trained.model, "generate"):
+            return self._generate(trained.model)
         if trained.tokenizer is None:
             raise UserError(
                 f"task=sample draws from a prior, and '{trained.folder}' is a {trained.kind}: train its prior with "
@@ -56,9 +60,11 @@ class Sample:
                 f"{', '.join(levels[prior.level] for prior in trained.priors)}: give one of each, run=[TOP,BOTTOM]"
             )
         labels = self._labels(trained)
+        options = per_level(self.options, levels)
         codes: list[torch.Tensor] = []
-        for prior in trained.priors:
-            codes.append(self._draw(prior, codes, labels))
+        for prior, chosen in zip(trained.priors, options, strict=True):
+            seed = self.seed + prior.level
+            codes.append(prior.sample(self.num_samples, codes, labels, **chosen, seed=seed, progress=True))
         images = trained.tokenizer.decode(codes)
         size = (images.shape[2], images.shape[3])
         maps = zip(levels, codes, trained.tokenizer.num_embeddings, strict=True)
@@ -69,12 +75,12 @@ class Sample:
             {"samples": figures.to_uint8(images).cpu().numpy(), **arrays},
         )
 
-    def _draw(self, prior: Any, upper: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """Codes of one level, given those above."""
-        return prior.sample(
-            self.num_samples, upper, labels, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p,
-            guidance=self.guidance, seed=self.seed + prior.level, progress=True,
-        )  # fmt: skip
+    def _generate(self, model: Any) -> Outcome:
+        """Images of a VAE."""
+        if self.label is not None:
+            raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
+        images = model.generate(self.num_samples, self.seed)
+        return Outcome({"samples": figures.grid(images)}, {"samples": figures.to_uint8(images).cpu().numpy()})
 
     def _labels(self, trained: Trained) -> torch.Tensor | None:
         """One label per image."""
@@ -86,6 +92,18 @@ class Sample:
         if self.label is None:
             return torch.arange(self.num_samples) % num_classes
         return torch.full((self.num_samples,), label_index(self.label, num_classes, trained.class_names))
+
+
+def per_level(options: dict[str, Any], levels: list[str]) -> list[dict[str, Any]]:
+    """The options of each level, from options that are one value for all levels or a list of one for each.
+
+    Raises:
+        UserError: a list of another length.
+    """
+    for name, value in options.items():
+        if isinstance(value, list) and len(value) != len(levels):
+            raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
+    return [{k: v[i] if isinstance(v, list) else v for k, v in options.items()} for i in range(len(levels))]
 
 
 def label_index(label: int | str, num_classes: int, class_names: list[str]) -> int:

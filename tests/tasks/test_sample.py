@@ -1,0 +1,61 @@
+"""Drawing: what is asked for reaches the priors, and mistakes are named."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import Adam
+
+from vqgen.errors import UserError
+from vqgen.models.vae import VAE
+from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.likelihoods import Bernoulli
+from vqgen.nn.posterior import DiagonalGaussian
+from vqgen.schedules import Constant
+from vqgen.tasks.sample import Sample, label_index, per_level
+from vqgen.tasks.trained import Trained
+
+
+def _trained(model: Any) -> Trained:
+    return Trained(model, [], None, lambda: None, Path("runs/x"), [], 0)
+
+
+@pytest.fixture
+def vae() -> VAE:
+    torch.manual_seed(0)
+    model = VAE(
+        posterior=DiagonalGaussian, shape=(1, 8, 8), latent_dim=3, likelihood=Bernoulli(),
+        encoder=partial(FlatConvEncoder, hidden_channels=[4]), decoder=partial(FlatConvDecoder, hidden_channels=[4]),
+        optimizer=partial(Adam, lr=1e-3), schedule=Constant(),
+    )  # fmt: skip
+    return model.eval().requires_grad_(False)
+
+
+def test_a_vae_draws_from_the_normal_distribution_by_seed(vae: VAE):
+    first, again, other = (Sample(num_samples=4, seed=seed)(_trained(vae)).arrays["samples"] for seed in (0, 0, 1))
+    assert first.shape == (4, 1, 8, 8)
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_a_vae_given_a_label_says_it_knows_none(vae: VAE):
+    with pytest.raises(UserError, match="a VAE knows no labels"):
+        Sample(label=3)(_trained(vae))
+
+
+def test_options_are_for_all_levels_or_one_for_each():
+    options = {"temperature": [0.8, 1.0], "top_k": None, "top_p": [0.9, None]}
+    top, bottom = per_level(options, ["top", "bottom"])
+    assert top == {"temperature": 0.8, "top_k": None, "top_p": 0.9}
+    assert bottom == {"temperature": 1.0, "top_k": None, "top_p": None}
+    with pytest.raises(UserError, match=r"temperature=\[1.0\]: give one value, or one for each of the levels top, bot"):
+        per_level({"temperature": [1.0]}, ["top", "bottom"])
+
+
+def test_a_label_is_a_number_or_a_name():
+    assert label_index("dog", 2, ["cat", "dog"]) == 1
+    assert label_index(0, 2, ["cat", "dog"]) == 0
+    with pytest.raises(UserError, match=r"label=dgo: no such class.*did you mean dog"):
+        label_index("dgo", 2, ["cat", "dog"])
