@@ -1,5 +1,6 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -227,8 +228,14 @@ def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float |
 
 
 def _write(outcome: Outcome, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, image in outcome.pictures.items():
         print(figures.save_png(image, folder / f"{name}.png", figures.scale_for(image)))
+    for name, plot in outcome.plots.items():
+        print(figures.save_plot(plot, folder / f"{name}.png"))
+    for name, record in outcome.records.items():
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        print(folder / f"{name}.json")
     if outcome.arrays:
         np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
     if outcome.text:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -65,6 +66,13 @@ def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
     pixels = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(path)
+    return path
+
+
+def save_plot(plot: Figure, path: Path) -> Path:
+    """Write a matplotlib figure as PNG at a resolution for print; makes the folder. Returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plot.savefig(path, dpi=200, bbox_inches="tight")
     return path
 
 

@@ -42,7 +42,7 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
 
     `rotation` is a fraction, in [0, 1), of the angle that brings the shape back onto itself.
     """
-    size = 0.5 + 0.25 * uniform(index, seed, 3)
+    size = 0.6 + 0.25 * uniform(index, seed, 3)
     room = 0.92 - size
     x = room * (2 * uniform(index, seed, 4) - 1)
     y = room * (2 * uniform(index, seed, 5) - 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
@@ -32,8 +33,14 @@ class Trained(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Pictures in [-1, 1] and arrays by name; `text` sums them up for the terminal."""
+    """What a task made, by name; `text` sums it up for the terminal.
 
-    pictures: dict[str, Float[Tensor, "3 H W"]]
-    arrays: dict[str, ndarray]
+    `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `arrays` one
+    arrays.npz, and `records` (numbers and text, nested) JSON files.
+    """
+
+    pictures: dict[str, Float[Tensor, "3 H W"]] = {}
+    arrays: dict[str, ndarray] = {}
     text: str = ""
+    plots: dict[str, Figure] = {}
+    records: dict[str, dict[str, Any]] = {}
