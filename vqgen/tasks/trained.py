@@ -1,6 +1,7 @@
 """What a task is given, and what it gives back."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,15 +33,16 @@ class Trained(NamedTuple):
         return type(self.model).__name__
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True)
+class Outcome:
     """What a task made, by name; `text` sums it up for the terminal.
 
     `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `arrays` one
     arrays.npz, and `records` (numbers and text, nested) JSON files.
     """
 
-    pictures: dict[str, Float[Tensor, "3 H W"]] = {}
-    arrays: dict[str, ndarray] = {}
+    pictures: dict[str, Float[Tensor, "3 H W"]] = field(default_factory=dict)
+    arrays: dict[str, ndarray] = field(default_factory=dict)
     text: str = ""
-    plots: dict[str, Figure] = {}
-    records: dict[str, dict[str, Any]] = {}
+    plots: dict[str, Figure] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
