@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +10,24 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import figures
 from vqgen.callbacks import Record
-from vqgen.checkpoint import Run, build, fingerprint, images_of, load_tokenizer, module_of, open_run, relative_to
-from vqgen.config import CODES, ConfigError, find_runs
+from vqgen.checkpoint import (
+    Run,
+    build,
+    fingerprint,
+    images_of,
+    keep_tokenizer,
+    load_tokenizer,
+    module_of,
+    open_run,
+    refuse_foreign,
+    relative_to,
+)
+from vqgen.config import CODES, COMPOSED, ConfigError, find_runs
 from vqgen.errors import near_miss
 from vqgen.loggers import CSV
 from vqgen.signature import signature
@@ -33,28 +45,30 @@ class _Source(NamedTuple):
     decode: Any = None
 
 
-def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | None:
+def train(cfg: DictConfig, folder: Path) -> float | None:
     """Train the configured model, or go on with `cfg.resume`.
 
     Args:
-        cfg: a checked config.
+        cfg: a checked config (of a resumed run: its own).
         folder: where the run goes.
-        words: the overrides as typed; those beside `resume=` change the resumed run's config.
 
     Returns:
         The best value of the monitored metric, for a sweep to minimise.
     """
     resumed = open_run(cfg.resume, "last") if cfg.resume else None
-    cfg = _config_of(resumed, words) if resumed else cfg
     cfg.run_dir = _shown(folder)
+    composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
 
-    source = _source(cfg, folder)
+    source = _source(cfg, folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     config = _plain(cfg)
-    _write_config(config, folder)
+    if resumed:
+        refuse_foreign(config, resumed.file)
     model = build(config["model"])
+    _check_fits(model, resumed)
+    _write_configs(config, composed, folder)
     _place(model, config["hardware"])
     trainer = build(
         config["trainer"],
@@ -65,7 +79,10 @@ def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | N
     for logger in trainer.loggers:
         if not isinstance(logger, CSV):  # config.yaml is there already
             logger.log_hyperparams(config)
-    trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+    try:
+        trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
     return _finish(trainer, model, source.data, folder)
 
 
@@ -103,30 +120,17 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
 
 
-def _config_of(run: Run, words: Sequence[str]) -> DictConfig:
-    """The config of a run to be resumed, with what was said on the command line beside `resume=`."""
-    config = OmegaConf.create(run.config)
-    for word in words:
-        if word.startswith("resume="):
-            continue
-        key, _, value = word.partition("=")
-        if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
-            raise ConfigError(
-                f"{word}: a resumed run keeps its own config; only single values such as trainer.max_epochs can change"
-            )
-        OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x)
-    config.resume = str(run.file)
-    return config
-
-
-def _source(cfg: DictConfig, folder: Path) -> _Source:
+def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Source:
     """The data module: images, or the codes that a tokenizer gives to its own images."""
+    if resumed:
+        refuse_foreign(_plain(cfg)["data"], resumed.file)
     if cfg.data._target_ != CODES:
         data = build(_plain(cfg)["data"])
         data.prepare_data()
         return _Source(data, data.facts())
-    run = open_run(cfg.tokenizer)
-    tokenizer: Any = module_of(run).to("cuda" if torch.cuda.is_available() else "cpu")
+    run = open_run(resumed.tokenizer_path() if resumed else cfg.tokenizer)
+    tokenizer: Any = load_tokenizer(resumed) if resumed else module_of(run)
+    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
@@ -146,6 +150,8 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
     }
+    if not resumed:
+        keep_tokenizer(run, folder)
     return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
 
 
@@ -175,9 +181,25 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 @rank_zero_only
-def _write_config(config: dict[str, Any], folder: Path) -> None:
+def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -> None:
+    """The config as it is, resolved, and as it was composed, from which a run is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    OmegaConf.save(composed, folder / COMPOSED)
+
+
+def _check_fits(model: Any, resumed: Run | None) -> None:
+    """Raise ConfigError where the sizes of a resumed run's model were changed."""
+    if resumed is None:
+        return
+    saved = {name: tuple(tensor.shape) for name, tensor in resumed.contents["state_dict"].items()}
+    built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted(saved.keys() | built.keys()):
+        if saved.get(name) != built.get(name):
+            raise ConfigError(
+                f"resume={resumed.folder}: its {name} is {saved.get(name)}, and the config makes {built.get(name)}; "
+                "the sizes of a model cannot change"
+            )
 
 
 def _place(model: Any, hardware: Mapping[str, Any]) -> None:
