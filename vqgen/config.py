@@ -14,6 +14,7 @@ from vqgen.signature import Parameter, Signature, definitions, signature
 
 PRIOR = "vqgen.models.prior.Prior"
 CODES = "vqgen.data.codes.Codes"
+SAMPLES = "vqgen.callbacks.Samples"
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 KNOWN_LATER = "(known once the data are read)"
 
@@ -238,12 +239,17 @@ def _check_node(path: str, value: Any) -> None:
         target = value.get("_target_")
         if target is not None:
             arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
-            _check_arguments(path, arguments, _signature(path, target), partial=value.get("_partial_", False))
+            accepts = _without(_signature(path, target), RUNTIME.get(target, set()))
+            _check_arguments(path, arguments, accepts, partial=value.get("_partial_", False))
         for key, child in value.items():
             _check_node(f"{path}.{key}", child)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, child in enumerate(value):
             _check_node(f"{path}[{index}]", child)
+
+
+def _without(accepts: Signature, names: set[str]) -> Signature:
+    return accepts._replace(parameters={k: p for k, p in accepts.parameters.items() if k not in names})
 
 
 def _signature(path: str, target: str) -> Signature:
@@ -256,7 +262,7 @@ def _signature(path: str, target: str) -> Signature:
 
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {"level", "images", "tokenizer", "fingerprint", "decode", "encode", "config", "num_embeddings"}
+RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"}}
 
 
 def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
@@ -267,7 +273,7 @@ def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, p
             _check_type(prefix + key, value, parameter)
         elif not accepts.open_ended:
             raise ConfigError(f"{prefix}{key}={value}: no such option{near_miss(key, accepts.parameters)}")
-    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values and k not in RUNTIME]
+    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values]
     if missing and not partial:
         raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
 

@@ -1,6 +1,7 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
 import json
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -265,6 +266,10 @@ def _write(outcome: Outcome, folder: Path) -> None:
 
 
 def _quiet() -> None:
-    """Leave out warnings that tell the user nothing to act on."""
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*litlogger.*", ".*TreeSpec.*"):
+    """Leave out warnings and notes that tell the user nothing to act on."""
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*is not empty.*"):
         warnings.filterwarnings("ignore", message)
+    noise = ("litlogger", "TPU available", "estimate number of stepping batches")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(words in record.getMessage() for words in noise)
+    )
