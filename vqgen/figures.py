@@ -16,18 +16,21 @@ from torch.nn import functional as F
 from vqgen.errors import UserError
 
 
-def grid(images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2) -> Float[Tensor, "3 H W"]:
-    """Images in [-1, 1] side by side on white, row by row.
+def grid(
+    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2, ground: float = 1.0
+) -> Float[Tensor, "3 H W"]:
+    """Images in [-1, 1] side by side, row by row.
 
     Args:
         images: grey or RGB.
         columns: images in a row; None makes the grid about square.
         padding: pixels between images and around them.
+        ground: value of these pixels: 1 white, 0 grey.
     """
     b, _, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
-    sheet = images.new_ones(3, rows * (h + padding) + padding, columns * (w + padding) + padding)
+    sheet = images.new_full((3, rows * (h + padding) + padding, columns * (w + padding) + padding), ground)
     for i, image in enumerate(images):
         top, left = (i // columns) * (h + padding) + padding, (i % columns) * (w + padding) + padding
         sheet[:, top : top + h, left : left + w] = image

@@ -30,7 +30,8 @@ def labelled_rows(
     batch = next(iter(rows.values()))
     picture = figures.rows(*rows.values(), padding=PADDING)
     h, w = (size + PADDING for size in batch.shape[2:])
-    width = min(14.0, max(4.0, 0.85 * len(batch)))
+    column = max(0.85, 0.09 * max(map(len, columns or [""])))
+    width = min(16.0, max(4.0, column * len(batch)))
     figure = Figure(figsize=(width, max(1.2, width * picture.shape[1] / picture.shape[2])), layout="constrained")
     axes = show(figure.add_subplot(), picture)
     axes.set_yticks([(i + 0.5) * h for i in range(len(rows))], list(rows))
@@ -90,7 +91,7 @@ def normal_histogram(axes: Axes, values: Float[Tensor, " n"], name: str) -> None
     """The histogram of numbers as a density, with that of N(0, 1) as a line."""
     edges = np.linspace(-4, 4, 41)
     grid = np.linspace(-4, 4, 161)
-    axes.hist(values.cpu().clamp(-4, 4).numpy(), edges, density=True, color="#9ecae1")
+    axes.hist(values.cpu().clamp(-4, 4).numpy(), edges.tolist(), density=True, color="#9ecae1")
     axes.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="black", linewidth=1)
     axes.set_title(name, fontsize=8, pad=2)
     axes.tick_params(labelsize=7)

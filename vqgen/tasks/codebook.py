@@ -54,7 +54,7 @@ class Codebook(Task):
         pictures, records = {}, {}
         for i, level in enumerate(levels):
             most = level.counts.argsort(descending=True)[: self.num_codes]
-            pictures[f"codes_{level.name}"] = figures.grid(code_images(model, i, most), padding=1)
+            pictures[f"codes_{level.name}"] = figures.grid(code_images(model, i, most), ground=0.0)
             measured = {key: float(value) for key, value in usage(level.counts)._asdict().items()}
             records[level.name] = measured | {"num_embeddings": len(level.counts)}
         arrays = {f"codebook/{x.name}_vectors": x.vectors.cpu().numpy() for x in levels}

@@ -40,9 +40,9 @@ class Levels(Task):
         """The three pictures."""
         model, title = trained.autoencoder, trained.title()
         x = trained.batch(self.images).x
-        columns = [f"bottom of {i}" for i in self.images]
+        columns = [f"bottom {i}" for i in self.images]
         levels = sheet("levels", _by_level(model, trained.levels, trained.first(self.num_samples).x), title)
-        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["all of it", *columns])
+        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["itself", *columns])
         mixed = sheet("blends", blend_rows(model, x, self.images, self.steps), title, _percent(self.steps))
         return Outcome(
             levels.pictures | analogy.pictures | mixed.pictures, plots=levels.plots | analogy.plots | mixed.plots
@@ -73,7 +73,7 @@ def analogy_rows(
     for i in range(b):
         own = [codes[i : i + 1].expand(b, -1, -1) for codes in upper]
         mixed = model.decode([*own, bottom])
-        rows[f"upper of {numbers[i]}"] = torch.cat([mixed[i : i + 1], mixed])
+        rows[f"upper {numbers[i]}"] = torch.cat([mixed[i : i + 1], mixed])
     return rows
 
 

@@ -54,13 +54,10 @@ def tasks() -> dict[str, type[Task]]:
     """Every task by its name: the classes of this package that are named as their file."""
     found = {}
     for module in pkgutil.iter_modules(vqgen.tasks.__path__):
-        for member in vars(importlib.import_module(f"vqgen.tasks.{module.name}")).values():
-            if (
-                inspect.isclass(member)
-                and issubclass(member, Task)
-                and member.__name__.lower() == module.name != "task"
-            ):
+        for name, member in vars(importlib.import_module(f"vqgen.tasks.{module.name}")).items():
+            if name.lower() == module.name and inspect.isclass(member) and issubclass(member, Task):
                 found[module.name] = member
+    found.pop("task", None)  # this base
     return dict(sorted(found.items()))
 
 
