@@ -56,7 +56,7 @@ class Prior(Model):
         self.conditioner: Any = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
-        self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+        self.network: Any = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
         self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     def forward(

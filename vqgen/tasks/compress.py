@@ -1,8 +1,8 @@
 """An image to a file, by tokenizer, prior and range coder."""
 
+import math
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -45,12 +45,15 @@ class Compress(Task):
         name = f"{Path(self.file).stem if self.file else f'image_{self.image}'}.vqc"
         sizes = {
             "file_bytes": len(coded.contents),
-            "nll_bytes": coded.nll / torch.log(torch.tensor(256.0)).item(),
+            "nll_bytes": coded.nll / math.log(256),
             "pixel_bytes": x.numel(),
             "bits_per_dim": 8 * len(coded.contents) / x.numel(),
             "mse": float((x - x_hat).square().mean()),
         }
-        text = f"{name}: {len(coded.contents)} bytes; the codes' negative log-likelihood is {sizes['nll_bytes']:.1f} bytes, the pixels are {x.numel()}"
+        text = (
+            f"{name}: {sizes['file_bytes']} bytes; the codes' negative log-likelihood is {sizes['nll_bytes']:.1f} bytes, "
+            f"the pixels are {sizes['pixel_bytes']}"
+        )
         picture = {"compressed": figures.rows(x, x_hat)}
         return Outcome(picture, text=text, records={"compress": sizes}, files={name: coded.contents})
 
@@ -63,6 +66,8 @@ class Compress(Task):
         shape = tuple(trained.autoencoder.shape)
         x = figures.read_image(Path(self.file), shape[0])
         if tuple(x.shape) != shape:
-            raise UserError(f"file={self.file}: the image is {x.shape[1]}x{x.shape[2]}, the tokenizer takes {shape[1]}x{shape[2]}")
+            raise UserError(
+                f"file={self.file}: the image is {x.shape[1]}x{x.shape[2]}, the tokenizer takes {shape[1]}x{shape[2]}"
+            )
         label = None if self.label is None else label_index(self.label, num_classes, trained.class_names)
         return x[None].to(trained.model.device), label
