@@ -51,8 +51,8 @@ class Compress(Task):
             "mse": float((x - x_hat).square().mean()),
         }
         text = (
-            f"{name}: {sizes['file_bytes']} bytes; the codes' negative log-likelihood is {sizes['nll_bytes']:.1f} bytes, "
-            f"the pixels are {sizes['pixel_bytes']}"
+            f"{name}: {sizes['file_bytes']} bytes; the codes' negative log-likelihood is "
+            f"{sizes['nll_bytes']:.1f} bytes, the pixels are {sizes['pixel_bytes']}"
         )
         picture = {"compressed": figures.rows(x, x_hat)}
         return Outcome(picture, text=text, records={"compress": sizes}, files={name: coded.contents})
