@@ -235,3 +235,12 @@ def images_of(run: Run) -> Any:
     """The data module of the images that a run was trained on."""
     refuse_foreign(run.config["data"], run.file, "data")
     return build(run.config["data"])
+
+
+def loggers_of(run: Run) -> list[Any]:
+    """The loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
+    nodes = run.config["logger"] or {}
+    refuse_foreign(nodes, run.file, "logger")
+    versions = run.contents["vqgen"]["loggers"]
+    known = {node["_target_"].rpartition(".")[2]: node | {"save_dir": str(run.folder)} for node in nodes.values()}
+    return [build(node | ({"id": versions[name]} if "id" in node else {})) for name, node in known.items()]

@@ -128,7 +128,8 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "tokenizer")}
+    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer")
+    options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
     if values["run"] is None:
         raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")

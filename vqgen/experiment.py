@@ -1,5 +1,6 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
+import functools
 import json
 import logging
 import warnings
@@ -23,6 +24,7 @@ from vqgen.checkpoint import (
     images_of,
     keep_tokenizer,
     load_tokenizer,
+    loggers_of,
     module_of,
     open_run,
     refuse_foreign,
@@ -92,9 +94,32 @@ def sample(cfg: DictConfig) -> None:
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     options = {k: v for k, v in _plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
+    name = cfg.task.rpartition(".")[2].lower()
+    loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
-    folder = Path(cfg.out) if cfg.out else runs[0].folder / cfg.task.rpartition(".")[2].lower()
-    _write(outcome, folder)
+    written = _write(outcome, Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    for logger in loggers:
+        for path in written:
+            if path.suffix == ".png":
+                logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
+        logger.finalize("success")
+
+
+def open_trained(
+    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None
+) -> Trained:
+    """A run, ready for the tasks of `vqgen.tasks`.
+
+    Args:
+        run: a run folder or checkpoint file; a list of them, or the folder of a multirun, for the priors of all levels.
+        checkpoint: which of a folder's checkpoints, `best` or `last`.
+        tokenizer: where a prior's tokenizer is, if it has moved.
+
+    Raises:
+        UserError: not there, not a checkpoint, or priors of different tokenizers.
+    """
+    places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
+    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer)
 
 
 def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
@@ -107,18 +132,21 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models: list[Any] = [module_of(run).to(device) for run in runs]
     facts = runs[0].config["facts"]
-    about = (runs[0].folder, facts["class_names"] or [], runs[0].contents["global_step"])
+    about = {
+        "folder": runs[0].folder, "class_names": facts["class_names"] or [], "step": runs[0].contents["global_step"],
+        "attribute_names": facts["attribute_names"] or [], "seed": runs[0].config["seed"],
+    }  # fmt: skip
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, lambda: images_of(runs[0]), *about)
+        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0])), **about)
     tokenizers: list[Any] = [load_tokenizer(run, tokenizer) for run in runs]
     if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
         places = ", ".join(f"'{run.folder}' {run.tokenizer}" for run in runs)
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
     priors = sorted(models, key=lambda prior: prior.level)
     source = open_run(tokenizer or runs[0].tokenizer_path())
-    return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
+    return Trained(priors[0], priors, tokenizers[0].to(device), functools.cache(lambda: images_of(source)), **about)
 
 
 def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Source:
@@ -250,19 +278,43 @@ def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float |
     return float(best.best_model_score)
 
 
-def _write(outcome: Outcome, folder: Path) -> None:
+def _write(outcome: Outcome, folder: Path, arrays: bool) -> list[Path]:
+    """Write and print what a task made; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, image in outcome.pictures.items():
-        print(figures.save_png(image, folder / f"{name}.png", figures.scale_for(image)))
-    for name, plot in outcome.plots.items():
-        print(figures.save_plot(plot, folder / f"{name}.png"))
+    written = [
+        figures.save_png(image, folder / f"{name}.png", figures.scale_for(image))
+        for name, image in outcome.pictures.items()
+    ]
+    written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in outcome.plots.items()]
     for name, record in outcome.records.items():
-        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
-        print(folder / f"{name}.json")
-    if outcome.arrays:
-        np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
-    if outcome.text:
-        print(outcome.text)
+        written.append(folder / f"{name}.json")
+        written[-1].write_text(json.dumps(record, indent=1) + "\n")
+    for name, contents in outcome.files.items():
+        written.append(folder / name)
+        written[-1].write_bytes(contents)
+    written += _write_arrays(outcome.arrays, folder) if arrays else []
+    for line in [*written, *filter(None, [outcome.text])]:
+        print(line)
+    return written
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], folder: Path) -> list[Path]:
+    """Arrays of the names FILE/NAME, or of one name alone, to one npz for each FILE."""
+    files: dict[str, dict[str, Any]] = {}
+    for key, array in arrays.items():
+        file, _, name = key.partition("/")
+        files.setdefault(file, {})[name or file] = array
+    for file, contents in files.items():
+        np.savez_compressed(folder / f"{file}.npz", **contents)
+    return [folder / f"{file}.npz" for file in files]
+
+
+def _image_loggers(run: Run) -> list[Any]:
+    """The run's loggers that show images, to go on with."""
+    loggers = [logger for logger in loggers_of(run) if hasattr(logger, "log_image")]
+    if not loggers:
+        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
+    return loggers
 
 
 def _quiet() -> None:
