@@ -64,6 +64,6 @@ def morphed(
     return model.decode(model.nearest([_mixed(z, alphas) for z in model.features(both)]))
 
 
-def _mixed(z: Float[Tensor, "2 *z"], alphas: Sequence[float]) -> Float[Tensor, "_ *z"]:
+def _mixed(z: Float[Tensor, "2 d *map"], alphas: Sequence[float]) -> Float[Tensor, "_ d *map"]:
     """z[0] (1 - alpha) + z[1] alpha for each alpha."""
     return torch.stack([z[0] * (1 - alpha) + z[1] * alpha for alpha in alphas])
