@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.tasks.attribute import Attribute, attribute_vectors, divided
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen.tasks.codebook import Codebook, code_counts, code_images
 
 

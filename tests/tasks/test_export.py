@@ -4,8 +4,8 @@ import io
 
 import pytest
 import torch
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.tasks import export
 from vqgen.tasks.export import Export, compare

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.tasks.interpolate import Interpolate, spherical
 from vqgen.tasks.morph import Morph, morphed

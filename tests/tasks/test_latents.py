@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen import plots
 from vqgen.errors import UserError
 from vqgen.models.ae import AE

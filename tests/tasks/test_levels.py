@@ -1,8 +1,8 @@
 """Levels: what is exchanged is exchanged and nothing else."""
 
 import torch
-from tests.tasks import tiny
 
+from tests.tasks import tiny
 from vqgen.tasks.levels import analogy_rows, blend_rows
 
 
