@@ -107,7 +107,7 @@ def test_sampling_takes_class_names_and_refuses_others(prior_run: Path, command:
 def test_a_task_that_does_not_fit_says_what_does(vqvae_run: Path, command: Command):
     done = command("sample.py", f"run={vqvae_run}")
     assert done.returncode == 2
-    assert "draws from a prior" in done.stderr
+    assert "task=sample needs a VAE or a prior" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from vqgen.config import ConfigError, find_run
 from vqgen.errors import UserError
+from vqgen.signature import signature
 
 ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # what a config may name
 DEFINED_IN = (
@@ -241,6 +242,10 @@ def loggers_of(run: Run) -> list[Any]:
     """The loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
-    versions = run.contents["vqgen"]["loggers"]
-    known = {node["_target_"].rpartition(".")[2]: node | {"save_dir": str(run.folder)} for node in nodes.values()}
-    return [build(node | ({"id": versions[name]} if "id" in node else {})) for name, node in known.items()]
+    ids = run.contents["vqgen"]["loggers"]
+    loggers = []
+    for node in nodes.values():
+        name, accepts = node["_target_"].rpartition(".")[2], signature(node["_target_"]).parameters
+        known = {"id": ids[name]} if name in ids and "id" in accepts else {}
+        loggers.append(build(node | {"save_dir": str(run.folder)} | known))
+    return loggers

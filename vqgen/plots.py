@@ -31,8 +31,10 @@ def labelled_rows(
     picture = figures.rows(*rows.values(), padding=PADDING)
     h, w = (size + PADDING for size in batch.shape[2:])
     column = max(0.85, 0.09 * max(map(len, columns or [""])))
-    width = min(16.0, max(4.0, column * len(batch)))
-    figure = Figure(figsize=(width, max(1.2, width * picture.shape[1] / picture.shape[2])), layout="constrained")
+    width = min(14.0, max(3.5, column * len(batch)))
+    height = width * picture.shape[1] / picture.shape[2]
+    margin = 0.2 + 0.075 * max(map(len, rows))
+    figure = Figure(figsize=(width + margin, height + (0.75 if columns else 0.5)), layout="constrained")
     axes = show(figure.add_subplot(), picture)
     axes.set_yticks([(i + 0.5) * h for i in range(len(rows))], list(rows))
     axes.set_xticks([(i + 0.5) * w for i in range(len(batch))] if columns else [], columns or [])

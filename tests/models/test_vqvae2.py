@@ -55,6 +55,13 @@ def test_the_published_sizes_have_the_published_grids(size: int, downsampling: l
     assert output.shape == (1, 3, size, size)
 
 
+def test_the_nearest_codes_of_the_features_are_the_codes():
+    model = vqvae2((3, 16, 32), (2, 2, 4)).eval()
+    x = torch.rand(2, 3, 16, 32) * 2 - 1
+    for found, codes in zip(model.nearest(model.features(x)), model.encode(x), strict=True):
+        assert torch.equal(found, codes)
+
+
 def test_decoding_the_codes_is_the_forward_pass():
     model = vqvae2().eval()
     x = torch.rand(2, 3, 16, 32) * 2 - 1

@@ -60,12 +60,11 @@ def test_a_task_that_fits_makes_pictures_and_figures(kind: str, name: str):
 
 def test_a_task_that_does_not_fit_names_those_that_do():
     message = r"task=latents needs a model with latent vectors.*VQVAE2.*codebook, .*levels"
-    with pytest.raises(UserError, match=message) as e:
+    with pytest.raises(UserError, match=message) as error:
         tasks()["latents"]()(tiny.trained(tiny.vqvae2()))
-    assert "\n" not in str(e.value)
+    assert "\n" not in str(error.value)
     without = tiny.trained(tiny.latent_model())._replace(attribute_names=())
-    message = r"task=attribute needs data with named attributes.*tasks for it are .*traverse"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"task=attribute needs data with named attributes.*for it are .*traverse"):
         tasks()["attribute"]()(without)
     alone = tiny.trained(tiny.vqvae2(), tiny.priors(0)[:1])
     with pytest.raises(UserError, match=r"task=sample needs the prior of every level, bottom too: run=\[TOP,BOTTOM\]"):

@@ -31,7 +31,7 @@ class Attribute(Task):
         self,
         attribute: str | Sequence[str] | None = None,
         images: Sequence[int] = (0, 1, 2, 3, 4, 5),
-        alphas: Sequence[float] = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0),
+        alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
         num_images: int = 4000,
     ) -> None:
         self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
@@ -53,7 +53,7 @@ class Attribute(Task):
             for i, image in zip(self.images, x, strict=False):
                 row = _changed(trained.autoencoder, image, v, self.alphas)
                 rows[f"image {i}" if len(names) == 1 else name] = row
-        columns = ["original", *(f"{alpha:+g}" for alpha in self.alphas)]
+        columns = ["original", *(f"{alpha:+g}" if alpha else "0" for alpha in self.alphas)]
         what = f"{names[0]}: " if len(names) == 1 else ""
         outcome = sheet(
             "attributes" if len(names) > 1 else f"attribute_{names[0]}", rows, what + trained.title(), columns

@@ -118,7 +118,7 @@ def _plane(axes: Axes, level: _Level) -> None:
     area = 15 + 300 * level.counts[used] / level.counts.max()
     axes.scatter(points[used, 0], points[used, 1], s=area, c=level.colours[used].numpy(), alpha=0.8, linewidths=0)
     axes.scatter(points[~used, 0], points[~used, 1], s=20, c="black", marker="x", linewidths=0.8, label="unused")
-    axes.set(xlabel="first principal axis", ylabel="second principal axis", aspect="equal")
-    axes.set_adjustable("datalim")
+    axes.set(xlabel="first principal axis", ylabel="second principal axis")
+    axes.set_aspect("equal", adjustable="datalim")
     if not used.all():
         axes.legend(frameon=False, fontsize=9)

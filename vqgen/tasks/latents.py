@@ -106,7 +106,8 @@ def _scatter(points: LatentPoints, names: Sequence[str], normal: bool, title: st
     figure = Figure(figsize=(10.5 if normal else 6.2, 5), layout="constrained")
     axes = figure.subplots(1, 2 if normal else 1, squeeze=False)[0]
     z = points.z.cpu()
-    plots.scatter(axes[0], z, points.label, names).set(xlabel="z[0]", ylabel="z[1]", title="z", aspect="equal")
+    plots.scatter(axes[0], z, points.label, names).set(xlabel="z[0]", ylabel="z[1]", title="z")
+    axes[0].set_aspect("equal", adjustable="datalim")
     if normal:
         cdf = plots.scatter(axes[1], NORMAL.cdf(z), points.label, names)
         cdf.set(xlabel="Φ(z[0])", ylabel="Φ(z[1])", title="normal CDF of z", aspect="equal", xlim=(0, 1), ylim=(0, 1))
@@ -140,7 +141,7 @@ def _histograms(z: Float[Tensor, "n d"], title: str) -> Figure:
         one.set_visible(i < z.shape[1])
         if i < z.shape[1]:
             plots.normal_histogram(one, z[:, i], f"z[{i}]  {float(z[:, i].mean()):+.2f} ± {float(z[:, i].std()):.2f}")
-    axes[0].set_ylim(0, 1)
+    axes[0].set_ylim(0, 0.8)
     figure.suptitle(f"{title}\ndensity of each dimension, mean ± standard deviation; line: N(0, 1)", fontsize=10)
     return figure
 
@@ -149,7 +150,8 @@ def _projection(points: LatentPoints, names: Sequence[str], title: str) -> Figur
     """The plane of the principal axes."""
     figure = Figure(figsize=(6.2, 5), layout="constrained")
     axes = plots.scatter(figure.add_subplot(), plots.principal_plane(points.z), points.label, names)
-    axes.set(xlabel="first principal axis", ylabel="second principal axis", aspect="equal")
+    axes.set(xlabel="first principal axis", ylabel="second principal axis")
+    axes.set_aspect("equal", adjustable="datalim")
     plots.legend(figure, axes)
     figure.suptitle(title, fontsize=10)
     return figure
