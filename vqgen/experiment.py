@@ -77,6 +77,8 @@ def sample(cfg: DictConfig) -> None:
     outcome = task(trained(runs, cfg.tokenizer))
     folder = Path(cfg.out) if cfg.out else runs[0].folder / cfg.task.rpartition(".")[2].lower()
     _write(outcome, folder)
+    if outcome.metrics and not cfg.out:
+        _log(outcome.metrics, runs[0])
 
 
 def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
@@ -89,7 +91,7 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models: list[Any] = [module_of(run).to(device) for run in runs]
     facts = runs[0].config["facts"]
-    about = (runs[0].folder, facts["class_names"] or [], runs[0].contents["global_step"])
+    about = (runs[0].folder, facts["class_names"] or [], runs[0].contents["global_step"], _opened)
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
@@ -101,6 +103,11 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     priors = sorted(models, key=lambda prior: prior.level)
     source = open_run(tokenizer or runs[0].tokenizer_path())
     return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
+
+
+def _opened(path: str) -> Trained:
+    """Another run, such as the classifier that measures the samples of the first."""
+    return trained([open_run(path)])
 
 
 def _config_of(run: Run, words: Sequence[str]) -> DictConfig:
@@ -240,6 +247,18 @@ def _write(outcome: Outcome, folder: Path) -> None:
         np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
     if outcome.text:
         print(outcome.text)
+
+
+def _log(metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run, by the loggers it was trained with."""
+    versions = run.contents["vqgen"]["loggers"]
+    for node in (run.config["logger"] or {}).values():
+        name = node["_target_"].rpartition(".")[2]
+        places = {"save_dir": str(run.folder)} | ({"id": versions[name]} if name in versions and name != "CSV" else {})
+        logger = build(node, **places)
+        logger.log_metrics(metrics, step=run.contents["global_step"])
+        logger.save()
+        logger.finalize("success")
 
 
 def _quiet() -> None:

@@ -14,7 +14,7 @@ class Neighbors(NamedTuple):
     """The k nearest references of each query, nearest first: distances and indices."""
 
     distance: Float[Tensor, "n k"]
-    index: Int[Tensor, "n k"]
+    index: Int[Tensor, "n k"]  # type: ignore[assignment]  # a field, not tuple.index
 
 
 def nearest(queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: int) -> Neighbors:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from vqgen.batch import ImageBatch
+from vqgen.metrics.features import Features
 from vqgen.models.base import Model
 
 
@@ -65,6 +66,11 @@ class Classifier(Model):
         """What the last layer sees of images in [-1, 1]."""
         return self.network.features(x)
 
+    def describe(self, x: Float[Tensor, "b c h w"]) -> Features:
+        """Features and log-probabilities of images in [-1, 1], in one pass."""
+        vectors = self.features(x)
+        return Features(vectors, self.network.head(vectors).log_softmax(1))
+
     def untrained(self, seed: int = 0) -> "Classifier":
         """A classifier of the same architecture with new weights, ready for training, for the same seed the same."""
         devices = [self.device] if self.device.type == "cuda" else []
@@ -73,7 +79,7 @@ class Classifier(Model):
             other = copy.deepcopy(self)
             for module in other.modules():
                 if hasattr(module, "reset_parameters"):
-                    module.reset_parameters()
+                    module.reset_parameters()  # type: ignore[operator]
         return other.requires_grad_(True).train()
 
     def objective(self, batch: ImageBatch) -> ClassifierObjective:
