@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -51,6 +51,21 @@ def neighbour_rows(
     gap = torch.ones_like(samples[0])
     cells = [cell for sample, near in zip(samples, neighbours, strict=True) for cell in (sample, gap, *near)]
     return figures.grid(torch.stack([cell.expand(3, -1, -1) for cell in cells]), columns=len(neighbours[0]) + 2)
+
+
+def before_and_after(
+    x: Float[Tensor, "n c h w"], classes: Int[Tensor, " n"], kept: Bool[Tensor, " n"], columns: int
+) -> Float[Tensor, "3 H W"]:
+    """A row for each class (four, if there is one class): some of all its samples, a gap, and some that are kept."""
+    numbers = classes.unique().tolist()
+    gap = torch.ones_like(x[0])
+    cells: list[Tensor] = []
+    for row, number in enumerate(numbers * 4 if len(numbers) == 1 else numbers[:10]):
+        turn = row if len(numbers) == 1 else 0
+        for members in (classes == number, (classes == number) & kept):
+            found = x[members][turn * columns : (turn + 1) * columns]
+            cells += [*found, *[gap] * (columns - len(found) + 1)]
+    return figures.grid(torch.stack(cells).expand(-1, 3, -1, -1), columns=2 * columns + 2)
 
 
 def curve(kept: list[float], precision: list[float], recall: list[float], network: str) -> Figure:
