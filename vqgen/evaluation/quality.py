@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vqgen.metrics.density_coverage import density_coverage
+from vqgen.metrics.density_coverage import DensityCoverage, density_coverage
 from vqgen.metrics.features import Features, frechet_distance, inception_score, kernel_distance
-from vqgen.metrics.precision_recall import precision_recall
+from vqgen.metrics.precision_recall import PrecisionRecall, precision_recall
 
 
 class Measure(NamedTuple):
@@ -24,7 +24,7 @@ MEASURES = {
 }
 
 
-def _floats(figures: NamedTuple) -> dict[str, float]:
+def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
     return {name: float(value) for name, value in figures._asdict().items()}
 
 

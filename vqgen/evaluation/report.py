@@ -62,10 +62,10 @@ def before_and_after(
     cells: list[Tensor] = []
     for row, number in enumerate(numbers * 4 if len(numbers) == 1 else numbers[:10]):
         turn = row if len(numbers) == 1 else 0
-        for members in (classes == number, (classes == number) & kept):
+        for members, space in ((classes == number, 1), ((classes == number) & kept, 0)):
             found = x[members][turn * columns : (turn + 1) * columns]
-            cells += [*found, *[gap] * (columns - len(found) + 1)]
-    return figures.grid(torch.stack(cells).expand(-1, 3, -1, -1), columns=2 * columns + 2)
+            cells += [*found, *[gap] * (columns - len(found) + space)]
+    return figures.grid(torch.stack(cells).expand(-1, 3, -1, -1), columns=2 * columns + 1)
 
 
 def curve(kept: list[float], precision: list[float], recall: list[float], network: str) -> Figure:

@@ -11,7 +11,7 @@ from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure, Struc
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 WINDOW = 11            # of SSIM, in pixels
-MS_SSIM_SIDE = 161     # five scales, each half of the one before, and the window fits into the last
+MS_SSIM_SIDE = 176     # the window fits into the last of five scales, each half of the one before
 
 
 class Reconstruction(torch.nn.Module):
@@ -19,7 +19,7 @@ class Reconstruction(torch.nn.Module):
 
     `mse` and `nmse` (divided by the variance of the data; 1 for a model that knows only the mean) are in the scale of
     [-1, 1]; `psnr` is in dB and averaged over images; `ssim` (Wang et al. 2004, doi 10.1109/TIP.2003.819861) and, from
-    161 pixels on, `ms_ssim` are at most 1.
+    176 pixels on, `ms_ssim` are at most 1.
 
     Args:
         size: (height, width) of the images.
