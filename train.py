@@ -14,8 +14,7 @@ def main(cfg: DictConfig) -> float | None:
     """Train and return the metric that a sweep minimises."""
     from vqgen.experiment import train  # torch and Lightning load after the config check
 
-    hydra = HydraConfig.get()
-    return train(cfg, Path(hydra.runtime.output_dir), hydra.overrides.task)
+    return train(cfg, Path(HydraConfig.get().runtime.output_dir))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The command line as a user types it: what works, and what a mistake gets."""
 
 import csv
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.conftest import TINY, Command
+from tests.conftest import TINY, TINY_PRIOR, Command
 
 WRONG = {
     "model=vqave": "model=vqave: there is no such choice (did you mean vqvae?)",
@@ -123,22 +125,84 @@ def test_a_prior_for_a_level_that_is_not_there(vqvae_run: Path, command: Command
     assert "level=bottom: this tokenizer has 1 level(s)" in done.stderr
 
 
+HALF = [*TINY, "trainer.max_epochs=1", "logger=csv", "schedule=constant"]
+
+
+@pytest.fixture(scope="module")
+def half_run(command: Command) -> Path:
+    """A run of one epoch."""
+    assert command("train.py", *HALF, "run_dir=halves").returncode == 0
+    return command.folder / "halves"  # type: ignore[attr-defined]
+
+
+def _last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 @pytest.mark.slow
-def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, vqvae_run: Path):
-    first = [*TINY, "trainer.max_epochs=1", "logger=csv", "schedule=constant"]
-    assert command("train.py", *first, "run_dir=whole", "trainer.max_epochs=2").returncode == 0
-    assert command("train.py", *first, "run_dir=halves").returncode == 0
-    done = command("train.py", "resume=halves", "trainer.max_epochs=2")
+def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, half_run: Path, tmp_path: Path):
+    assert command("train.py", *HALF, "run_dir=whole", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
+    moved = tmp_path / "elsewhere" / "moved"   # and from another folder than before
+    shutil.copytree(half_run, moved)
+    done = command("train.py", "resume=elsewhere/moved", "trainer.max_epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    folder: Path = command.folder  # type: ignore[attr-defined]
-    whole, halves = (
-        torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "halves")
-    )
-    assert whole["global_step"] == halves["global_step"]
+    whole, resumed = _last(tmp_path / "whole"), _last(moved)
+    assert whole["global_step"] == resumed["global_step"] > _last(half_run)["global_step"]
     for name, tensor in whole["state_dict"].items():
-        assert torch.equal(tensor, halves["state_dict"][name]), name
-    rows = (folder / "halves" / "metrics.csv").read_text().count("\n")
-    assert rows >= (folder / "whole" / "metrics.csv").read_text().count("\n")
+        assert torch.equal(tensor, resumed["state_dict"][name]), name
+    assert _rows(moved) == _rows(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_change_beside_resume_reaches_everything_that_refers_to_it(command: Command, half_run: Path, tmp_path: Path):
+    shutil.copytree(half_run, tmp_path / "copy")
+    done = command("train.py", "resume=copy", "trainer.max_epochs=2", "optim.lr=7e-2", "seed=4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = _last(tmp_path / "copy")["vqgen"]["config"]
+    assert config["model"]["optimizer"]["lr"] == 7e-2
+    assert config["data"]["seed"] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("word", "message"), [
+    ("model=vqvae2", "model=vqvae2: a resumed run keeps its own config"),
+    ("optim.lrr=1", "optim.lrr=1: the run has no such option (did you mean optim.lr?)"),
+    ("run_dir=other", "run_dir=other: a resumed run stays in its folder"),
+    ("optim.lr=fast", "optim.lr=fast: expected"),
+    ("model.encoder.hidden_channels=32", "the sizes of a model cannot change"),
+])  # fmt: skip
+def test_a_change_that_a_run_cannot_take_is_one_line(command: Command, half_run: Path, word: str, message: str):
+    done = command("train.py", f"resume={half_run}", word)
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert message in done.stderr
+
+
+@pytest.mark.slow
+def test_a_strangers_run_is_not_resumed(command: Command, half_run: Path, tmp_path: Path):
+    shutil.copytree(half_run, tmp_path / "evil")
+    composed = tmp_path / "evil" / "composed.yaml"
+    composed.write_text(composed.read_text().replace("vqgen.callbacks.CollapseWarning", "os.makedirs"))
+    done = command("train.py", "resume=evil", "callbacks.collapse={_target_: os.makedirs, name: made}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "os.makedirs" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.slow
+def test_a_prior_keeps_its_tokenizer(command: Command, half_run: Path, tmp_path: Path):
+    shutil.copytree(half_run, tmp_path / "tokenizer")
+    words = ["model=gated_pixelcnn", "tokenizer=tokenizer", "run_dir=prior", "logger=csv", *TINY_PRIOR]
+    assert command("train.py", *words, cwd=tmp_path).returncode == 0
+    shutil.rmtree(tmp_path / "tokenizer")
+    done = command("train.py", "resume=prior", "trainer.max_epochs=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert command("sample.py", "run=prior", "num_samples=2", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.slow

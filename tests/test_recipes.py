@@ -19,7 +19,7 @@ RECIPES = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 CODES = {
     "pixelcnn_keras": ([(7, 7)], 128, 0),
     "gated_pixelcnn_small": ([(7, 7)], 128, 0),
-    "demo_prior": ([(8, 8)], 512, 8),
+    "demo_prior": ([(8, 8)], 128, 6),
     "vqvae2_imagenet256_top": ([(32, 32)], 512, 1000),
     "vqvae2_imagenet256_bottom": ([(32, 32), (64, 64)], 512, 1000),
     "vqvae2_ffhq256_top": ([(32, 32)], 512, 0),

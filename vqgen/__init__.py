@@ -3,11 +3,15 @@
 from vqgen import load
 model = load("runs/my_run")
 x_hat = model.reconstruct(x)
+
+from vqgen import open_trained
+from vqgen.tasks.sample import Sample
+Sample(num_samples=4)(open_trained("runs/my_prior")).plots["samples_titled"]
 """
 
 from typing import Any
 
-__all__ = ["load"]
+__all__ = ["load", "open_trained"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from vqgen.checkpoint import load
 
         return load
+    if name == "open_trained":
+        from vqgen.experiment import open_trained
+
+        return open_trained
     raise AttributeError(f"module 'vqgen' has no attribute {name!r}")

@@ -5,23 +5,31 @@ a prior, the path and fingerprint of its tokenizer. With these it rebuilds its m
 """
 
 import hashlib
+import importlib
 import inspect
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from vqgen.config import ConfigError, find_run
 from vqgen.errors import UserError
 
-ALLOWED = ("vqgen", "torch.optim")
+ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # what a config may name
+DEFINED_IN = (
+    "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
+)  # fmt: skip
+TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
 
 
 class CheckpointError(UserError):
@@ -42,9 +50,10 @@ class Run(NamedTuple):
         return self.contents["vqgen"]["tokenizer"]
 
     def tokenizer_path(self) -> Path:
-        """Where the tokenizer of this prior lies."""
+        """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
         assert self.tokenizer is not None
-        return (self.folder / self.tokenizer["path"]).resolve()
+        copy = self.folder / TOKENIZER
+        return copy if copy.exists() else (self.folder / self.tokenizer["path"]).resolve()
 
 
 def load(run: str | Path, which: str = "best") -> nn.Module:
@@ -65,15 +74,15 @@ def open_run(run: str | Path, which: str = "best") -> Run:
     folder = find_run(run)
     file = Path(run) if Path(run).is_file() else _checkpoint_file(folder, which)
     contents = _read(file)
-    if "vqgen" not in contents:
-        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no config")
     return Run(folder, file, contents["vqgen"]["config"], contents)
 
 
 def module_of(run: Run) -> nn.Module:
     """Build the model that a checkpoint describes and give it its weights."""
-    _refuse_foreign(run.config["model"], "model", run.file)
+    refuse_foreign(run.config["model"], run.file, "model")
     module = build(run.config["model"])
+    if not isinstance(module, nn.Module):
+        raise CheckpointError(f"'{run.file}' names model._target_={run.config['model']['_target_']}, which is no model")
     try:
         module.load_state_dict(run.contents["state_dict"])
     except RuntimeError as error:
@@ -91,7 +100,7 @@ def build(node: Mapping[str, Any], **runtime: Any) -> Any:
     try:
         return instantiate(node, **runtime, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
+        if isinstance(error.__cause__, ValueError | MisconfigurationException):
             raise ConfigError(f"{node['_target_'].rpartition('.')[2]}: {error.__cause__}") from error
         raise
 
@@ -132,25 +141,56 @@ def load_tokenizer(run: Run, path: str | Path | None = None) -> nn.Module:
     return module
 
 
+@rank_zero_only
+def keep_tokenizer(run: Run, folder: Path) -> None:
+    """Copy a prior's tokenizer into the prior's run folder: the codes mean nothing without it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = {"config": run.config, "tokenizer": None}
+    contents = {"state_dict": run.contents["state_dict"], "global_step": run.contents["global_step"], "vqgen": ours}
+    torch.save(contents, folder / TOKENIZER)
+
+
 def _checkpoint_file(folder: Path, which: str) -> Path:
     files = [folder / "checkpoints" / f"{name}.ckpt" for name in (which, "last", "best")]
-    return next(file for file in files if file.exists())
+    for file in files:
+        if file.exists():
+            return file
+    names = ", ".join(sorted(file.name for file in (folder / "checkpoints").glob("*.ckpt")))
+    raise CheckpointError(f"'{folder}' has neither best.ckpt nor last.ckpt; give one of its files: {names}")
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """The contents of a checkpoint of vqgen."""
+    contents = _unpickled(file)
+    ours = contents.get("vqgen") if isinstance(contents, dict) else None
+    config = ours.get("config") if isinstance(ours, dict) else None
+    if not isinstance(config, dict) or "model" not in config or "state_dict" not in contents:
+        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no config and weights")
+    return contents
+
+
+def _unpickled(file: Path) -> Any:
     try:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
-        raise CheckpointError(f"'{file}' holds more than plain data and was not loaded: {reason}") from None
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named is None:
+            raise CheckpointError(f"'{file}' cannot be read, it is no checkpoint") from None
+        raise CheckpointError(f"'{file}' holds more than plain data ({named[1]}) and was not loaded") from None
     except (RuntimeError, EOFError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {reason}") from None
     return contents
 
 
-def _refuse_foreign(node: Any, path: str, file: Path) -> None:
-    """Refuse a config of which anything but a class of the allow-list would be built."""
+def refuse_foreign(node: Any, file: Path, path: str = "config") -> None:
+    """Raise CheckpointError where a config from a file names anything to build but a class of the allow-list.
+
+    Args:
+        node: the config, or the section of it that is to be built.
+        file: where it comes from.
+        path: what the node is called in the message.
+    """
     for where, target in _targets(node, path):
         if not _is_allowed(target):
             raise CheckpointError(
@@ -177,11 +217,12 @@ def _is_allowed(target: Any) -> bool:
     """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
     if not isinstance(target, str) or not target.startswith(tuple(f"{package}." for package in ALLOWED)):
         return False
+    module, _, name = target.rpartition(".")
     try:
-        found = get_object(target)
-    except (ImportError, AttributeError, ValueError):
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
         return False
-    packages = tuple(f"{package}." for package in ALLOWED)
+    packages = tuple(f"{package}." for package in DEFINED_IN)
     return inspect.isclass(found) and f"{found.__module__}.".startswith(packages)
 
 
@@ -192,5 +233,14 @@ def relative_to(folder: Path, path: Path) -> str:
 
 def images_of(run: Run) -> Any:
     """The data module of the images that a run was trained on."""
-    _refuse_foreign(run.config["data"], "data", run.file)
+    refuse_foreign(run.config["data"], run.file, "data")
     return build(run.config["data"])
+
+
+def loggers_of(run: Run) -> list[Any]:
+    """The loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
+    nodes = run.config["logger"] or {}
+    refuse_foreign(nodes, run.file, "logger")
+    versions = run.contents["vqgen"]["loggers"]
+    known = {node["_target_"].rpartition(".")[2]: node | {"save_dir": str(run.folder)} for node in nodes.values()}
+    return [build(node | ({"id": versions[name]} if "id" in node else {})) for name, node in known.items()]

@@ -18,12 +18,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.config import ConfigError, find_run
+from vqgen.config import ConfigError, find_run, resumed
 from vqgen.errors import UserError, near_miss
 from vqgen.help import help_text
 
@@ -37,9 +37,13 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
     """Make a task of a config into a Hydra program whose user's mistakes are one line and exit status 2."""
 
     def decorate(task: Callable) -> Callable:
+        words = sys.argv[1:]
+
         @functools.wraps(task)
         def told(cfg: DictConfig) -> Any:
+            sys.argv[1:] = words   # other processes of this run are started with them
             try:
+                cfg = _resumed(words) or cfg
                 check(cfg)
                 return task(cfg)
             except UserError as error:
@@ -54,10 +58,21 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         def run() -> None:
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
-                _preflight(config_name, sys.argv[1:], check)
+                going_on = _resumed(words)
+                if going_on is None:
+                    _preflight(config_name, words, check)
+                else:
+                    check(going_on)
+                    sys.argv[1:] = _hydra_words(words)
                 program()
+            except InstantiationException:
+                raise   # a fault of the program, not of the words
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                sys.exit(_fail(UserError(f"'{error.filename}': {error.strerror}")))
 
         return run
 
@@ -93,6 +108,29 @@ def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig],
             cfg = compose(config_name, chosen)
             if "--cfg" not in words and "-c" not in words:
                 check(cfg)
+
+
+def _resumed(words: list[str]) -> DictConfig | None:
+    """The config of the run named by `resume=RUN`, changed by the other words; None where no run is named."""
+    if not any(word.startswith("resume=") for word in words) or any(word in _INFO_FLAGS for word in words):
+        return None
+    overrides = {str(o.key_or_group): o for o in _parse(list(_override_words(words)))}
+    for name, override in overrides.items():
+        if override.is_sweep_override() or override.is_add() or override.is_delete() or _is_group(override):
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its own config; single values can change, such as "
+                "trainer.max_epochs=40"
+            )
+        if name == "resume" and override.value() is None:
+            return None
+    changes = {k: o.value() for k, o in overrides.items() if k != "resume" and not k.startswith("hydra")}
+    return resumed(str(overrides["resume"].value()), changes)
+
+
+def _hydra_words(words: list[str]) -> list[str]:
+    """Without the changes of a resumed run, which name options that only its own config has."""
+    overrides = set(_override_words(words))
+    return [w for w in words if w not in overrides or w.startswith(("resume=", "hydra"))]
 
 
 def _override_words(words: list[str]) -> Iterator[str]:

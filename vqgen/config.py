@@ -14,6 +14,8 @@ from vqgen.signature import Parameter, Signature, definitions, signature
 
 PRIOR = "vqgen.models.prior.Prior"
 CODES = "vqgen.data.codes.Codes"
+SAMPLES = "vqgen.callbacks.Samples"
+COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 KNOWN_LATER = "(known once the data are read)"
 
 
@@ -78,27 +80,56 @@ def check(cfg: DictConfig) -> None:
 
     Nothing heavy is imported: constructors are read from source (vqgen.signature).
     """
-    for key in ("resume", "tokenizer"):
-        _check_run(key, cfg[key])
+    _check_run("resume", cfg.resume)   # first, as the folder of the run follows from it
     if not cfg.resume:
-        _check_pairing(cfg)
+        _check_run("tokenizer", cfg.tokenizer)
+    _check_pairing(cfg)
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
-    if not cfg.resume and list(Path(cfg.run_dir, "checkpoints").glob("*.ckpt")):
-        raise ConfigError(
-            f"run_dir={cfg.run_dir}: this folder holds a run already; "
-            f"go on with it by resume={cfg.run_dir}, or choose another"
-        )
+    _check_values(values)
+    if not cfg.resume:
+        _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
         _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
-    for section in ("model", "data", "optim", "schedule", "logger", "callbacks", "trainer"):
+    for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer"):
         _check_node(section, values[section])
+
+
+def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
+    """The config of a run that is to go on, as it was composed, with some of its values changed.
+
+    Args:
+        run: run folder, or a checkpoint file in one.
+        changes: new values by dotted key.
+
+    Raises:
+        ConfigError: the run is not there, or has no such key.
+    """
+    _check_run("resume", run)
+    folder = find_run(run)
+    file = folder / COMPOSED
+    if not file.exists():
+        raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
+    config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
+    for key, value in changes.items():
+        if key == "run_dir":
+            raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
+        parent, _, name = key.rpartition(".")
+        beside = OmegaConf.select(config, parent) if parent else config
+        if not OmegaConf.is_dict(beside) or name not in beside:
+            keys = [f"{parent}.{k!s}".lstrip(".") for k in beside] if OmegaConf.is_dict(beside) else list(config)
+            raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
+        OmegaConf.update(config, key, value, merge=False)
+    config.resume, config.run_dir = run, str(folder)
+    return config
 
 
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    options = {k: v for k, v in values.items() if k not in ("task", "run", "checkpoint", "out", "tokenizer")}
+    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer")
+    options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
     if values["run"] is None:
         raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
@@ -115,7 +146,7 @@ def find_run(path: str | Path) -> Path:
     if path.is_file():
         return path.parent.parent if path.parent.name == "checkpoints" else path.parent
     if not path.is_dir():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")]
         raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
     if not any((path / "checkpoints").glob("*.ckpt")):
         raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
@@ -137,8 +168,32 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
     return [run]
 
 
-def _check_run(key: str, run: str | None) -> None:
-    if run is not None:
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Values of the right type with which nothing could be trained."""
+    for key in ("run_dir", "data_dir", "resume", "tokenizer"):
+        if values[key] == "":
+            raise ConfigError(f"{key}= is empty: give a path, or leave it out")
+    if (values["data"] or {}).get("root") == "":
+        raise ConfigError("data.root= is empty: give the folder of the data")
+    if not 0 <= values["seed"] < 2**32:
+        raise ConfigError(f"seed={values['seed']}: expected a number from 0 to 4294967295")
+    rate = values["optim"].get("lr")
+    if isinstance(rate, int | float) and rate <= 0:
+        raise ConfigError(f"optim.lr={rate}: a learning rate is above 0, such as 1e-3")
+    for key in ("max_epochs", "max_steps", "limit_train_batches"):
+        if values["trainer"].get(key) == 0:
+            raise ConfigError(f"trainer.{key}=0: nothing would be trained")
+
+
+def _check_free(folder: str) -> None:
+    if list(Path(folder, "checkpoints").glob("*.ckpt")):
+        raise ConfigError(
+            f"run_dir={folder}: this folder holds a run already; go on with it by resume={folder}, or choose another"
+        )
+
+
+def _check_run(key: str, run: Any) -> None:
+    if isinstance(run, str) and run:   # other types are told by the check of types
         try:
             find_run(run)
         except ConfigError as error:
@@ -185,12 +240,17 @@ def _check_node(path: str, value: Any) -> None:
         target = value.get("_target_")
         if target is not None:
             arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
-            _check_arguments(path, arguments, _signature(path, target), partial=value.get("_partial_", False))
+            accepts = _without(_signature(path, target), RUNTIME.get(target, set()))
+            _check_arguments(path, arguments, accepts, partial=value.get("_partial_", False))
         for key, child in value.items():
             _check_node(f"{path}.{key}", child)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, child in enumerate(value):
             _check_node(f"{path}[{index}]", child)
+
+
+def _without(accepts: Signature, names: set[str]) -> Signature:
+    return accepts._replace(parameters={k: p for k, p in accepts.parameters.items() if k not in names})
 
 
 def _signature(path: str, target: str) -> Signature:
@@ -203,7 +263,7 @@ def _signature(path: str, target: str) -> Signature:
 
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {"level", "images", "tokenizer", "fingerprint", "decode", "encode", "config", "num_embeddings"}
+RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"}}
 
 
 def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
@@ -214,7 +274,7 @@ def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, p
             _check_type(prefix + key, value, parameter)
         elif not accepts.open_ended:
             raise ConfigError(f"{prefix}{key}={value}: no such option{near_miss(key, accepts.parameters)}")
-    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values and k not in RUNTIME]
+    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values]
     if missing and not partial:
         raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
 

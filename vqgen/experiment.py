@@ -1,8 +1,10 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
+import functools
 import json
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +12,25 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import figures
 from vqgen.callbacks import Record
-from vqgen.checkpoint import Run, build, fingerprint, images_of, load_tokenizer, module_of, open_run, relative_to
-from vqgen.config import CODES, ConfigError, find_runs
+from vqgen.checkpoint import (
+    Run,
+    build,
+    fingerprint,
+    images_of,
+    keep_tokenizer,
+    load_tokenizer,
+    loggers_of,
+    module_of,
+    open_run,
+    refuse_foreign,
+    relative_to,
+)
+from vqgen.config import CODES, COMPOSED, ConfigError, find_runs
 from vqgen.errors import near_miss
 from vqgen.loggers import CSV
 from vqgen.signature import signature
@@ -33,28 +48,30 @@ class _Source(NamedTuple):
     decode: Any = None
 
 
-def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | None:
+def train(cfg: DictConfig, folder: Path) -> float | None:
     """Train the configured model, or go on with `cfg.resume`.
 
     Args:
-        cfg: a checked config.
+        cfg: a checked config (of a resumed run: its own).
         folder: where the run goes.
-        words: the overrides as typed; those beside `resume=` change the resumed run's config.
 
     Returns:
         The best value of the monitored metric, for a sweep to minimise.
     """
     resumed = open_run(cfg.resume, "last") if cfg.resume else None
-    cfg = _config_of(resumed, words) if resumed else cfg
     cfg.run_dir = _shown(folder)
+    composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
 
-    source = _source(cfg, folder)
+    source = _source(cfg, folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     config = _plain(cfg)
-    _write_config(config, folder)
+    if resumed:
+        refuse_foreign(config, resumed.file)
     model = build(config["model"])
+    _check_fits(model, resumed)
+    _write_configs(config, composed, folder)
     _place(model, config["hardware"])
     trainer = build(
         config["trainer"],
@@ -65,7 +82,10 @@ def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | N
     for logger in trainer.loggers:
         if not isinstance(logger, CSV):  # config.yaml is there already
             logger.log_hyperparams(config)
-    trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+    try:
+        trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
     return _finish(trainer, model, source.data, folder)
 
 
@@ -74,11 +94,34 @@ def sample(cfg: DictConfig) -> None:
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     options = {k: v for k, v in _plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
+    name = cfg.task.rpartition(".")[2].lower()
+    loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
-    folder = Path(cfg.out) if cfg.out else runs[0].folder / cfg.task.rpartition(".")[2].lower()
-    _write(outcome, folder)
+    written = _write(outcome, Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    for logger in loggers:
+        for path in written:
+            if path.suffix == ".png":
+                logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
+        logger.finalize("success")
     if outcome.metrics and not cfg.out:
         _log(outcome.metrics, runs[0])
+
+
+def open_trained(
+    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None
+) -> Trained:
+    """A run, ready for the tasks of `vqgen.tasks`.
+
+    Args:
+        run: a run folder or checkpoint file; a list of them, or the folder of a multirun, for the priors of all levels.
+        checkpoint: which of a folder's checkpoints, `best` or `last`.
+        tokenizer: where a prior's tokenizer is, if it has moved.
+
+    Raises:
+        UserError: not there, not a checkpoint, or priors of different tokenizers.
+    """
+    places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
+    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer)
 
 
 def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
@@ -91,49 +134,35 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models: list[Any] = [module_of(run).to(device) for run in runs]
     facts = runs[0].config["facts"]
-    about = (runs[0].folder, facts["class_names"] or [], runs[0].contents["global_step"], _opened)
+    about = {
+        "folder": runs[0].folder, "class_names": facts["class_names"] or [], "step": runs[0].contents["global_step"],
+        "attribute_names": facts["attribute_names"] or [], "seed": runs[0].config["seed"],
+        "open": open_trained,
+    }  # fmt: skip
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, lambda: images_of(runs[0]), *about)
+        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0])), **about)
     tokenizers: list[Any] = [load_tokenizer(run, tokenizer) for run in runs]
     if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
         places = ", ".join(f"'{run.folder}' {run.tokenizer}" for run in runs)
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
     priors = sorted(models, key=lambda prior: prior.level)
     source = open_run(tokenizer or runs[0].tokenizer_path())
-    return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
+    return Trained(priors[0], priors, tokenizers[0].to(device), functools.cache(lambda: images_of(source)), **about)
 
 
-def _opened(path: str) -> Trained:
-    """Another run, such as the classifier that measures the samples of the first."""
-    return trained([open_run(path)])
-
-
-def _config_of(run: Run, words: Sequence[str]) -> DictConfig:
-    """The config of a run to be resumed, with what was said on the command line beside `resume=`."""
-    config = OmegaConf.create(run.config)
-    for word in words:
-        if word.startswith("resume="):
-            continue
-        key, _, value = word.partition("=")
-        if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
-            raise ConfigError(
-                f"{word}: a resumed run keeps its own config; only single values such as trainer.max_epochs can change"
-            )
-        OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x)
-    config.resume = str(run.file)
-    return config
-
-
-def _source(cfg: DictConfig, folder: Path) -> _Source:
+def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Source:
     """The data module: images, or the codes that a tokenizer gives to its own images."""
+    if resumed:
+        refuse_foreign(_plain(cfg)["data"], resumed.file)
     if cfg.data._target_ != CODES:
         data = build(_plain(cfg)["data"])
         data.prepare_data()
         return _Source(data, data.facts())
-    run = open_run(cfg.tokenizer)
-    tokenizer: Any = module_of(run).to("cuda" if torch.cuda.is_available() else "cpu")
+    run = open_run(resumed.tokenizer_path() if resumed else cfg.tokenizer)
+    tokenizer: Any = load_tokenizer(resumed) if resumed else module_of(run)
+    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
@@ -153,6 +182,8 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
     }
+    if not resumed:
+        keep_tokenizer(run, folder)
     return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
 
 
@@ -182,9 +213,25 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 @rank_zero_only
-def _write_config(config: dict[str, Any], folder: Path) -> None:
+def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -> None:
+    """The config as it is, resolved, and as it was composed, from which a run is resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    OmegaConf.save(composed, folder / COMPOSED)
+
+
+def _check_fits(model: Any, resumed: Run | None) -> None:
+    """Raise ConfigError where the sizes of a resumed run's model were changed."""
+    if resumed is None:
+        return
+    saved = {name: tuple(tensor.shape) for name, tensor in resumed.contents["state_dict"].items()}
+    built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted(saved.keys() | built.keys()):
+        if saved.get(name) != built.get(name):
+            raise ConfigError(
+                f"resume={resumed.folder}: its {name} is {saved.get(name)}, and the config makes {built.get(name)}; "
+                "the sizes of a model cannot change"
+            )
 
 
 def _place(model: Any, hardware: Mapping[str, Any]) -> None:
@@ -234,34 +281,58 @@ def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float |
     return float(best.best_model_score)
 
 
-def _write(outcome: Outcome, folder: Path) -> None:
+def _write(outcome: Outcome, folder: Path, arrays: bool) -> list[Path]:
+    """Write and print what a task made; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, image in outcome.pictures.items():
-        print(figures.save_png(image, folder / f"{name}.png", figures.scale_for(image)))
-    for name, plot in outcome.plots.items():
-        print(figures.save_plot(plot, folder / f"{name}.png"))
+    written = [
+        figures.save_png(image, folder / f"{name}.png", figures.scale_for(image))
+        for name, image in outcome.pictures.items()
+    ]
+    written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in outcome.plots.items()]
     for name, record in outcome.records.items():
-        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
-        print(folder / f"{name}.json")
-    if outcome.arrays:
-        np.savez_compressed(folder / "arrays.npz", **outcome.arrays)  # type: ignore[arg-type]
-    if outcome.text:
-        print(outcome.text)
+        written.append(folder / f"{name}.json")
+        written[-1].write_text(json.dumps(record, indent=1) + "\n")
+    for name, contents in outcome.files.items():
+        written.append(folder / name)
+        written[-1].write_bytes(contents)
+    written += _write_arrays(outcome.arrays, folder) if arrays else []
+    for line in [*written, *filter(None, [outcome.text])]:
+        print(line)
+    return written
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], folder: Path) -> list[Path]:
+    """Arrays of the names FILE/NAME, or of one name alone, to one npz for each FILE."""
+    files: dict[str, dict[str, Any]] = {}
+    for key, array in arrays.items():
+        file, _, name = key.partition("/")
+        files.setdefault(file, {})[name or file] = array
+    for file, contents in files.items():
+        np.savez_compressed(folder / f"{file}.npz", **contents)
+    return [folder / f"{file}.npz" for file in files]
+
+
+def _image_loggers(run: Run) -> list[Any]:
+    """The run's loggers that show images, to go on with."""
+    loggers = [logger for logger in loggers_of(run) if hasattr(logger, "log_image")]
+    if not loggers:
+        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
+    return loggers
 
 
 def _log(metrics: dict[str, float], run: Run) -> None:
     """Add figures to those of the run, by the loggers it was trained with."""
-    versions = run.contents["vqgen"]["loggers"]
-    for node in (run.config["logger"] or {}).values():
-        name = node["_target_"].rpartition(".")[2]
-        places = {"save_dir": str(run.folder)} | ({"id": versions[name]} if name in versions and name != "CSV" else {})
-        logger = build(node, **places)
+    for logger in loggers_of(run):
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
         logger.finalize("success")
 
 
 def _quiet() -> None:
-    """Leave out warnings that tell the user nothing to act on."""
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*litlogger.*", ".*TreeSpec.*"):
+    """Leave out warnings and notes that tell the user nothing to act on."""
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*is not empty.*"):
         warnings.filterwarnings("ignore", message)
+    noise = ("litlogger", "TPU available", "estimate number of stepping batches")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(words in record.getMessage() for words in noise)
+    )

@@ -13,29 +13,34 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.errors import UserError
 
-def grid(images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2) -> Float[Tensor, "3 H W"]:
-    """Images in [-1, 1] side by side on white, row by row.
+
+def grid(
+    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2, ground: float = 1.0
+) -> Float[Tensor, "3 H W"]:
+    """Images in [-1, 1] side by side, row by row.
 
     Args:
         images: grey or RGB.
         columns: images in a row; None makes the grid about square.
         padding: pixels between images and around them.
+        ground: value of these pixels: 1 white, 0 grey.
     """
     b, _, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
-    sheet = images.new_ones(3, rows * (h + padding) + padding, columns * (w + padding) + padding)
+    sheet = images.new_full((3, rows * (h + padding) + padding, columns * (w + padding) + padding), ground)
     for i, image in enumerate(images):
         top, left = (i // columns) * (h + padding) + padding, (i % columns) * (w + padding) + padding
         sheet[:, top : top + h, left : left + w] = image
     return sheet
 
 
-def rows(*images: Float[Tensor, "_ _ h w"]) -> Float[Tensor, "3 H W"]:
+def rows(*images: Float[Tensor, "_ _ h w"], padding: int = 2) -> Float[Tensor, "3 H W"]:
     """One row of the grid for each batch (same number of images in each; grey and RGB may be mixed)."""
-    coloured = [batch.expand(-1, 3, -1, -1) for batch in images]
-    return grid(torch.cat(coloured), columns=len(images[0]))
+    coloured = [batch.cpu().expand(-1, 3, -1, -1) for batch in images]
+    return grid(torch.cat(coloured), columns=len(images[0]), padding=padding)
 
 
 def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, int]) -> Float[Tensor, "b 3 H W"]:
@@ -43,11 +48,16 @@ def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, 
 
     Neighbouring code numbers mean nothing, so colours are spread by the golden angle rather than along a ramp.
     """
+    image = code_colours(num_embeddings)[codes.cpu()].permute(0, 3, 1, 2) * 2 - 1
+    return F.interpolate(image, size=size, mode="nearest")
+
+
+def code_colours(num_embeddings: int) -> Float[Tensor, "k 3"]:
+    """A colour for each code, in [0, 1]."""
     hue = (torch.arange(num_embeddings) * 0.381966) % 1.0
     colours = torch.tensor(colormaps["hsv"](hue.numpy())[:, :3], dtype=torch.float32)
     lightness = 0.45 + 0.55 * ((torch.arange(num_embeddings) * 0.7548777) % 1.0)
-    image = (colours * lightness[:, None])[codes.cpu()].permute(0, 3, 1, 2) * 2 - 1
-    return F.interpolate(image, size=size, mode="nearest")
+    return colours * lightness[:, None]
 
 
 def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -69,6 +79,24 @@ def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
     return path
 
 
+def read_image(path: Path, channels: int) -> Float[Tensor, "c h w"]:
+    """An image file as values in [-1, 1].
+
+    Args:
+        path: of any format that Pillow reads.
+        channels: 1 for grey, 3 for RGB.
+
+    Raises:
+        UserError: no image there.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("L" if channels == 1 else "RGB"), np.float32)
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"'{path}' cannot be read as an image: {str(error).splitlines()[0]}") from None
+    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1) / 127.5 - 1
+
+
 def save_plot(plot: Figure, path: Path) -> Path:
     """Write a matplotlib figure as PNG at a resolution for print; makes the folder. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,9 +111,15 @@ def scale_for(image: Float[Tensor, "c h w"], target: int = 768) -> int:
 
 def reconstructions(model: Any, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3 H W"]:
     """Rows: originals, reconstructions, error maps and, for a tokenizer, the code map of each level."""
+    return rows(*reconstruction_rows(model, x).values())
+
+
+def reconstruction_rows(model: Any, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
+    """The rows of `reconstructions` by their names."""
     x_hat = model.reconstruct(x)
-    maps = []
+    named = {"original": x, "reconstruction": x_hat, "error": error_map(x, x_hat)}
     if hasattr(model, "num_embeddings"):
         size = (x.shape[2], x.shape[3])
-        maps = [code_map(c, k, size) for c, k in zip(model.encode(x), model.num_embeddings, strict=True)]
-    return rows(x.cpu(), x_hat.cpu(), error_map(x, x_hat).cpu(), *maps)
+        for name, c, k in zip(model.level_names, model.encode(x), model.num_embeddings, strict=True):
+            named[f"{name} codes {c.shape[1]}x{c.shape[2]}"] = code_map(c, k, size)
+    return named

@@ -12,13 +12,24 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 
 class _Appending(ExperimentWriter):
-    """A writer that goes on with the file that is there."""
+    """A writer that goes on with the file that is there.
+
+    Args:
+        log_dir: the run folder.
+        goes_on: with the rows of a resumed run; otherwise what lies there was left by a run that never got far.
+    """
+
+    def __init__(self, log_dir: str, goes_on: bool) -> None:
+        self.goes_on = goes_on
+        super().__init__(log_dir=log_dir)
 
     def _check_log_dir_exists(self) -> None:
-        file = Path(self.metrics_file_path)
-        if file.exists():
+        file = Path(self.log_dir, self.NAME_METRICS_FILE)
+        if file.exists() and self.goes_on:
             with file.open(newline="") as lines:
                 self.metrics_keys = list(csv.DictReader(lines).fieldnames or [])
+        else:
+            file.unlink(missing_ok=True)
 
 
 class CSV(CSVLogger):
@@ -31,12 +42,13 @@ class CSV(CSVLogger):
 
     def __init__(self, save_dir: str, flush_logs_every_n_steps: int = 50) -> None:
         super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
+        self._goes_on = False
 
     @property
     def experiment(self) -> Any:
         """The writer (only the first rank's writes)."""
         if getattr(rank_zero_only, "rank", 0) == 0 and self._experiment is None:
-            self._experiment = _Appending(log_dir=self.save_dir)
+            self._experiment = _Appending(self.save_dir, self._goes_on)
         return super().experiment
 
     def save(self) -> None:
@@ -46,6 +58,7 @@ class CSV(CSVLogger):
     @rank_zero_only
     def rewind(self, step: int) -> None:
         """Drop the rows that were written after optimiser step `step`: they will be made again."""
+        self._goes_on = True
         file = Path(self.save_dir, ExperimentWriter.NAME_METRICS_FILE)
         if not file.exists():
             return

@@ -27,24 +27,24 @@ def epoch_of(make, epoch, ranks, as_rank):
 
 def test_random_numbers_depend_on_every_part_of_the_key_and_not_on_their_neighbours():
     index = np.arange(100_000)
-    draws = [uniform(index, *key) for key in [(0,), (1,), (0, 0), (0, 1), (1, 0), (-1,)]]
-    correlation = np.corrcoef([*draws, np.roll(draws[0], 1)]) - np.eye(7)
+    draws = [uniform(index, *key) for key in [("a",), ("b",), ("a", 0), ("b", 0), ("a", 1), ("a", 0, 0), ("a", -1)]]
+    correlation = np.corrcoef([*draws, np.roll(draws[0], 1)]) - np.eye(8)
     assert np.abs(correlation).max() < 0.02
-    assert np.array_equal(uniform(index[7:9], 0), draws[0][7:9])
-    assert bits(np.array([0, 1]), 3).tolist() == [4002307042918807830, 7344627159718605173]
+    assert np.array_equal(uniform(index[7:9], "a"), draws[0][7:9])
+    assert bits(np.array([0, 1]), "a", 3).tolist() == [8426912028117932335, 10527938406007528420]
 
 
 def test_random_numbers_are_uniform():
-    u = uniform(np.arange(200_000), 5)
+    u = uniform(np.arange(200_000), "a", 5)
     assert np.allclose(np.histogram(u, 10, (0, 1))[0] / 20_000, 1, atol=0.03)
-    assert set(integers(np.arange(1000), 3, 1)) == {0, 1, 2}
+    assert set(integers(np.arange(1000), 3, "a", 1)) == {0, 1, 2}
 
 
 def test_training_order_is_a_permutation_that_changes_with_seed_and_epoch():
-    orders = [permutation(1000, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [permutation(1000, "a", seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
     assert all(np.array_equal(np.sort(o), np.arange(1000)) for o in orders)
     assert len({tuple(o) for o in orders}) == 4
-    assert np.array_equal(permutation(1000, 1, 1), orders[3])
+    assert np.array_equal(permutation(1000, "a", 1, 1), orders[3])
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])

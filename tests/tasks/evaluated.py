@@ -68,7 +68,8 @@ def trained(
         module.eval().requires_grad_(False)
     data = images(num_test)
     places = others or {"classifier": Trained(classifier().eval(), [], None, lambda: data, Path(), CLASSES, 0)}
-    return Trained(model, priors or [], tokenizer, lambda: data, Path("runs/x"), class_names, 7, places.__getitem__)
+    about = (Path("runs/x"), class_names, 7)
+    return Trained(model, priors or [], tokenizer, lambda: data, *about, open=places.__getitem__)
 
 
 def tokenizer_run(**arguments: Any) -> Trained:

@@ -75,7 +75,7 @@ def test_one_level_alone_has_a_likelihood_and_no_samples():
     outcome = Evaluate(classifier="classifier")(runs.prior_run(levels=1))
     record = outcome.records["evaluation"]
     assert set(record["metrics"]) == {"nats_per_code_top", "bits_per_code_top"}
-    assert "give one of each" in record["left_out"]["fid"]
+    assert "bottom too: run=" in record["left_out"]["fid"]
 
 
 def test_what_cannot_be_had_is_left_out_with_the_reason():
@@ -101,7 +101,7 @@ def test_a_mistake_is_named(options: dict, message: str):
 
 
 def test_a_tokenizer_asked_for_samples_says_what_draws_them():
-    with pytest.raises(UserError, match="draws no images: give the run of its prior"):
+    with pytest.raises(UserError, match="metrics=fid: it needs a VAE or a prior"):
         Evaluate(metrics=["fid"], classifier="classifier")(runs.tokenizer_run())
 
 

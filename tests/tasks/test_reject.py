@@ -36,8 +36,8 @@ def test_a_useless_score_changes_neither():
 @pytest.mark.parametrize("label", [None, 1, runs.CLASSES[2]])
 def test_the_kept_part_of_the_samples_is_written(label: int | str | None):
     outcome = Reject("classifier", keep=0.25, num_samples=400, label=label)(runs.prior_run(num_test=100))
-    classes = outcome.arrays["classes"]
-    assert abs(len(outcome.arrays["kept"]) - 100) <= 6   # each class is rounded
+    classes = outcome.arrays["rejection/classes"]
+    assert abs(len(outcome.arrays["rejection/kept"]) - 100) <= 6   # each class is rounded
     assert label is None or set(classes.tolist()) == {1 if label == 1 else 2}
     record = outcome.records["rejection"]
     assert record["kept"] == [1.0, 0.5, 0.25, 0.2, 0.1, 0.05]
@@ -47,7 +47,7 @@ def test_the_kept_part_of_the_samples_is_written(label: int | str | None):
 
 def test_samples_without_labels_are_taken_for_the_likeliest_class():
     outcome = Reject("classifier", num_samples=400)(runs.prior_run(num_classes=0))
-    assert set(outcome.arrays["classes"].tolist()) <= set(range(len(runs.CLASSES)))
+    assert set(outcome.arrays["rejection/classes"].tolist()) <= set(range(len(runs.CLASSES)))
     with pytest.raises(UserError, match="label=1: 'runs/x' was trained without labels"):
         Reject("classifier", num_samples=400, label=1)(runs.prior_run(num_classes=0))
 
@@ -64,5 +64,5 @@ def test_a_mistake_is_named(options: dict, message: str):
 
 
 def test_a_run_that_draws_nothing_is_refused():
-    with pytest.raises(UserError, match="draws no images"):
+    with pytest.raises(UserError, match="task=reject needs a VAE or a prior"):
         Reject("classifier")(runs.tokenizer_run())

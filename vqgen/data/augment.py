@@ -6,14 +6,12 @@ from numpy import ndarray
 
 from vqgen.data.counter import integers, uniform
 
-_FLIP, _TOP, _LEFT = 1, 2, 3   # so that the draws of one image are independent
-
 
 def random_flip(
     x: UInt8[ndarray, "b c h w"], index: Int[ndarray, " b"], *key: int
 ) -> UInt8[ndarray, "b c h w"]:
     """Mirror each image left to right with probability 1/2, in place."""
-    flipped = uniform(index, *key, _FLIP) < 0.5
+    flipped = uniform(index, "flip", *key) < 0.5
     x[flipped] = x[flipped][..., ::-1]
     return x
 
@@ -22,8 +20,8 @@ def random_crop(
     x: UInt8[ndarray, "b c hh ww"], height: int, width: int, index: Int[ndarray, " b"], *key: int
 ) -> UInt8[ndarray, "b c h w"]:
     """Cut a window of height x width from each image, anywhere."""
-    top = integers(index, x.shape[2] - height + 1, *key, _TOP)
-    left = integers(index, x.shape[3] - width + 1, *key, _LEFT)
+    top = integers(index, x.shape[2] - height + 1, "top", *key)
+    left = integers(index, x.shape[3] - width + 1, "left", *key)
     windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))
     return windows[np.arange(len(x)), :, top, left]
 

@@ -29,7 +29,7 @@ from vqgen.data.whole import make_once
 
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
 
 
@@ -69,43 +69,46 @@ class CodeStore:
         """
 
         def write(folder: Path) -> None:
-            meta = self._meta(split)
-            labels = self.images.split(split).labels
-            self._write_levels(split, encode, folder, meta["rows"])
+            images, labels = self.images.split(split).images, self.images.split(split).labels
+            rows = len(images) * self._repeats(split)
+            self._write_levels(split, encode, folder, rows)
             if labels is not None:
                 np.save(folder / "labels.npy", np.tile(labels, self._repeats(split)))
-            (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+            sizes = {"images": len(images), "rows": rows, "labels": labels is not None}
+            (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
 
         return make_once(self.folder(split), write)
 
     def read(self, split: str) -> CodeSplit:
-        """The codes of a split. Raises DataError where they are not of this tokenizer and these images."""
+        """The codes of a split, without a look at the images.
+
+        Raises:
+            DataError: they are not of this tokenizer and these images, or not whole.
+        """
         folder, expected = self.folder(split), self._meta(split)
         try:
             found = json.loads((folder / "meta.json").read_text())
             codes = [_memory_map(folder / f"level{i}.npy") for i in range(len(self.num_embeddings))]
-            labels = None if self.images.split(split).labels is None else np.load(folder / "labels.npy")
-        except (OSError, ValueError) as error:
+            labels = np.load(folder / "labels.npy") if found["labels"] else None
+        except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder} is no whole code store ({error}); delete it to make it again.") from error
         for key, value in expected.items():
             if found.get(key) != value:
                 raise DataError(
                     f"{folder} holds codes of another {key}: {found.get(key)}, not {value}; delete it to make it again."
                 )
-        if {len(level) for level in codes} != {expected["rows"]}:
-            raise DataError(f"{folder} has not {expected['rows']} rows a level; delete it to make it again.")
-        return CodeSplit(codes, labels, expected["images"])
+        if {len(level) for level in codes} != {found["rows"]}:
+            raise DataError(f"{folder} has not {found['rows']} rows a level; delete it to make it again.")
+        return CodeSplit(codes, labels, found["images"])
 
     def _meta(self, split: str) -> dict[str, Any]:
-        n = len(self.images.split(split).images)
+        """Whose codes a split's are."""
         return {
             "format": _FORMAT,
             "fingerprint": self.fingerprint,
             "source": self.images.key,
             "split": split,
             "num_embeddings": list(self.num_embeddings),
-            "images": n,
-            "rows": n * self._repeats(split),
         }
 
     def _repeats(self, split: str) -> int:

@@ -39,7 +39,7 @@ def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
     """Divide n images between train and val, the same for every seed."""
-    order = permutation(n, 0)
+    order = permutation(n, "hold_out")
     return {"train": np.sort(order[:-num_val]), "val": np.sort(order[-num_val:])}
 
 

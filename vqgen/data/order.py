@@ -76,7 +76,7 @@ class ShuffledOrder(Order):
     def batch(self, epoch: int, k: int) -> Int64[ndarray, " b"]:
         """Entries [k*W*B, (k+1)*W*B) of the epoch's permutation, this rank's part."""
         if epoch != self._epoch:
-            self._permutation, self._epoch = permutation(self.n, self.seed, epoch), epoch
+            self._permutation, self._epoch = permutation(self.n, "order", self.seed, epoch), epoch
         size = self.batch_size * self.place().world_size
         return self.part(self._permutation[k * size : (k + 1) * size])
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import tau
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -42,18 +43,18 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
 
     `rotation` is a fraction, in [0, 1), of the angle that brings the shape back onto itself.
     """
-    size = 0.6 + 0.25 * uniform(index, seed, 3)
+    size = 0.6 + 0.25 * uniform(index, "size", seed)
     room = 0.92 - size
-    x = room * (2 * uniform(index, seed, 4) - 1)
-    y = room * (2 * uniform(index, seed, 5) - 1)
+    x = room * (2 * uniform(index, "x", seed) - 1)
+    y = room * (2 * uniform(index, "y", seed) - 1)
     return Factors(
-        integers(index, len(DISTANCES), seed, 0),
-        integers(index, len(COLOURS), seed, 1),
-        integers(index, len(GROUNDS), seed, 2),
+        integers(index, len(DISTANCES), "shape", seed),
+        integers(index, len(COLOURS), "colour", seed),
+        integers(index, len(GROUNDS), "ground", seed),
         size.astype(np.float32),
         x.astype(np.float32),
         y.astype(np.float32),
-        uniform(index, seed, 6).astype(np.float32),
+        uniform(index, "rotation", seed).astype(np.float32),
     )
 
 
@@ -122,8 +123,9 @@ class Shapes(Images):
         self.numbers = {"train": num_train, "val": num_val, "test": num_test}
 
     def source(self) -> dict[str, Any]:
-        """The numbers of images and the seed."""
-        return {"numbers": self.numbers, "seed": self.seed}
+        """The numbers of images, the seed, and a checksum of a few images: another drawing is another source."""
+        drawn = render(draw_factors(np.arange(8), self.seed), 16, 16)
+        return {"numbers": self.numbers, "seed": self.seed, "drawn": crc32(drawn.tobytes())}
 
     def load(self, split: str) -> Split:
         """Draw the split."""

@@ -73,7 +73,7 @@ class Measurement:
             return sources.describe(self.network.module, (batch.x for batch in batches))
 
     def _reconstructions(self, chosen: list[str]) -> None:
-        model = self.trained.tokenizer or self.trained.model
+        model = self.trained.autoencoder
         lpips = lpips_network() if "lpips" in chosen else None
         errors = Reconstruction(tuple(self.images.shape[1:]), self.images.variance(), lpips).to(self.device)
         network = self.network if "rfid" in chosen else None
@@ -85,7 +85,7 @@ class Measurement:
             fid = quality.compare(self._real_features(), measured.features, ["fid"], network.name)
             self.figures |= {f"r{name}": value for name, value in fid.items()}
         if measured.counts:
-            self.plots["codes"] = report.code_usage(measured.counts)
+            self.plots["codes"] = report.code_usage(measured.counts, self.trained.title())
         x = self.images.batch(self.settings.split, self.settings.index[:16]).x.to(self.device)
         self.pictures["reconstructions"] = figures.reconstructions(model, x)
 
@@ -98,7 +98,7 @@ class Measurement:
                 found = likelihood.of_priors(self.trained.tokenizer, self.trained.priors, batches)
         self.figures |= found.figures
         if found.maps:
-            self.plots["likelihood"] = report.position_map(found.maps)
+            self.plots["likelihood"] = report.position_map(found.maps, self.trained.title())
 
     def _labels(self, split: str, index: ndarray) -> Int[Tensor, " n"] | None:
         """Classes of real images: samples have the same."""
@@ -148,7 +148,7 @@ class Measurement:
         with self.watch.part("cas"):
             real = sources.gather(batch.x for batch in self._real("train", chosen, "training images"))
             batches = sources.in_batches(real, size, self.device)
-            rebuilt = sources.gather(self.trained.tokenizer.reconstruct(x) for x in batches)   # type: ignore[union-attr]
+            rebuilt = sources.gather(self.trained.autoencoder.reconstruct(x) for x in batches)
             test = sources.gather(batch.x for batch in self._real(split, index, "test images"))
             sets = {
                 "samples": Labelled(samples, test_labels), "reconstructions": Labelled(rebuilt, labels),

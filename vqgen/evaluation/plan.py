@@ -1,6 +1,6 @@
 """Which measures a run can have, and why it cannot have another."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vqgen.errors import UserError, near_miss
 from vqgen.evaluation import networks, quality, sources
@@ -18,11 +18,6 @@ class Case(NamedTuple):
     trained: Trained
     num_images: int
     network: networks.Network | str
-
-    @property
-    def autoencoder(self) -> Any:
-        """The run's own model, or the tokenizer of a prior."""
-        return self.trained.tokenizer or self.trained.model
 
 
 class Plan(NamedTuple):
@@ -68,14 +63,14 @@ def obstacle(case: Case, name: str) -> str | None:
 
 def _require(case: Case, name: str) -> None:
     trained = case.trained
-    if name in RECONSTRUCTION and not hasattr(case.autoencoder, "reconstruct"):
+    if name in RECONSTRUCTION and not hasattr(trained.autoencoder, "reconstruct"):
         raise UserError(f"'{trained.folder}' is a {trained.kind}, which reconstructs nothing")
     if name == "lpips":
         networks.lpips_network()
     if name == "likelihood":
         _require_likelihood(trained)
-    if name in SAMPLES or name == "cas":
-        sources.require_samples(trained)
+    if name in (*SAMPLES, "cas") and (lack := sources.lacks_samples(trained)):
+        raise UserError(f"it needs {lack}; '{trained.folder}' is a {trained.kind}")
     if name in BY_FEATURES and isinstance(case.network, str):
         raise UserError(case.network)
     if name == "cas":

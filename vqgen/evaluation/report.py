@@ -19,9 +19,10 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if value and abs(value) < 1000 else f"{value:,.0f}"
 
 
-def code_usage(counts: dict[str, Int[Tensor, " _"]]) -> Figure:
+def code_usage(counts: dict[str, Int[Tensor, " _"]], title: str) -> Figure:
     """How often each code of each level occurs, the most frequent first."""
-    plot = Figure(figsize=(6, 3.5))
+    plot = Figure(figsize=(6, 3.8), layout="constrained")
+    plot.suptitle(title, fontsize=9)
     axes = plot.subplots()
     for name, count in counts.items():
         share = np.sort(count.numpy() / count.sum().item())[::-1]
@@ -34,9 +35,10 @@ def code_usage(counts: dict[str, Int[Tensor, " _"]]) -> Figure:
     return plot
 
 
-def position_map(maps: dict[str, Float[Tensor, "_ _"]]) -> Figure:
+def position_map(maps: dict[str, Float[Tensor, "_ _"]], title: str) -> Figure:
     """Mean nats of the code at each position, one map for each level."""
-    plot = Figure(figsize=(4.2 * len(maps), 3.6), layout="constrained")
+    plot = Figure(figsize=(max(5.0, 4.2 * len(maps)), 3.9), layout="constrained")
+    plot.suptitle(title, fontsize=9)
     for axes, (name, nats) in zip(plot.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         image = axes.imshow(nats.numpy(), cmap="viridis")
         axes.set(xticks=[], yticks=[], title=f"{name}: {float(nats.mean()):.3f} nats per code")
@@ -68,9 +70,10 @@ def before_and_after(
     return figures.grid(torch.stack(cells).expand(-1, 3, -1, -1), columns=2 * columns + 1)
 
 
-def curve(kept: list[float], precision: list[float], recall: list[float], network: str) -> Figure:
+def curve(kept: list[float], precision: list[float], recall: list[float], network: str, title: str) -> Figure:
     """Precision and recall against the part of the samples that is kept."""
-    plot = Figure(figsize=(6, 3.8))
+    plot = Figure(figsize=(6, 4.1), layout="constrained")
+    plot.suptitle(title, fontsize=9)
     axes = plot.subplots()
     axes.plot(kept, precision, "o-", label="precision")
     axes.plot(kept, recall, "s-", label="recall")

@@ -11,7 +11,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
-from vqgen.errors import UserError
 from vqgen.figures import to_uint8
 from vqgen.metrics.features import Features
 from vqgen.tasks.trained import Trained
@@ -60,19 +59,14 @@ def generated(
         yield trained.tokenizer.decode(codes)
 
 
-def require_samples(trained: Trained) -> None:
-    """Raise UserError, saying what is missing, unless images can be drawn."""
-    if trained.tokenizer is None:
-        if not hasattr(trained.model, "generate"):
-            raise UserError(f"'{trained.folder}' is a {trained.kind}, which draws no images: give the run of its prior")
-        return
-    levels = trained.tokenizer.level_names
-    if [prior.level for prior in trained.priors] != list(range(len(levels))):
-        here = ", ".join(levels[prior.level] for prior in trained.priors)
-        raise UserError(
-            f"an image has codes of the levels {', '.join(levels)}, and here is the prior of {here}: "
-            "give one of each, run=[TOP,BOTTOM]"
-        )
+def lacks_samples(trained: Trained) -> str:
+    """What is missing to draw images from a run; empty where nothing is."""
+    if hasattr(trained.model, "generate"):
+        return ""
+    if not trained.priors:
+        return "a VAE or a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
+    missing = trained.missing_priors
+    return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
 
 
 def has_classes(trained: Trained) -> bool:

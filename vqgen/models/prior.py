@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from vqgen.batch import CodeBatch
 from vqgen.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
+from vqgen.nn.incremental import Incremental
 from vqgen.nn.sampling import Known, sample_codes, sample_seeds
 
 
@@ -55,7 +56,7 @@ class Prior(Model):
         self.conditioner: Any = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
-        self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+        self.network: Any = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
         self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     def forward(
@@ -111,6 +112,19 @@ class Prior(Model):
             )  # fmt: skip
         self.train(training)
         return codes
+
+    @torch.no_grad()
+    def start(
+        self, num_samples: int, condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None = None
+    ) -> Incremental:
+        """The prior before the first code, to be asked for `logits` and told by `push` one code after another.
+
+        Args:
+            num_samples: maps at a time.
+            condition: codes of the levels above, top first, one map of each per sample.
+            label: class of each sample; None for no class.
+        """
+        return self.network.start(num_samples, self.grid, self.conditioner(condition, label, num_samples))
 
     def objective(self, batch: CodeBatch) -> PriorObjective:
         """Negative log-likelihood of the batch's codes of this level."""

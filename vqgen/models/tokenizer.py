@@ -12,7 +12,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from vqgen.batch import ImageBatch
 from vqgen.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
-from vqgen.nn.quantize import Quantized
+from vqgen.nn.quantize import Quantized, Quantizer
 
 LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
 
@@ -73,10 +73,28 @@ class Tokenizer(Model):
         """Code maps of images in [-1, 1], top level first."""
 
     @abstractmethod
-    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """`z_e` of images in [-1, 1], what each level's quantizer is given, top level first."""
+
+    @property
+    @abstractmethod
+    def quantizers(self) -> list[Quantizer]:
+        """The quantizer of each level, top first."""
+
+    def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
+        """The code maps of feature maps: of the features of images, those that `encode` gives."""
+        return [quantizer.nearest(z_e) for quantizer, z_e in zip(self.quantizers, features, strict=True)]
+
+    def code_vectors(self, level: int) -> Float[Tensor, "k d"]:
+        """The vectors that stand for the codes of a level, in the order of the codes."""
+        every = torch.arange(self.num_embeddings[level], device=self.device)
+        return self.quantizers[level].embed(every[None, None])[0, :, 0].T
+
+    @abstractmethod
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The decoder's output (the likelihood's parameters) for code maps, top level first."""
 
-    def decode(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b c h w"]:
+    def decode(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b c h w"]:
         """Images in [-1, 1] for code maps, top level first."""
         return self.likelihood.x_hat(self.decode_output(codes)).clamp(-1, 1)
 

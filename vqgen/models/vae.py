@@ -57,6 +57,10 @@ class VAE(LatentModel):
         """The centre of the posterior of images in [-1, 1]."""
         return self.posterior.mean(self.encoder(x))
 
+    def infer(self, x: Float[Tensor, "b c h w"]) -> PosteriorSample:
+        """A draw of z from the posterior of each image in [-1, 1], with its log-probability and KL in nats."""
+        return self.posterior(self.encoder(x))
+
     def generate(self, num_samples: int, seed: int = 0) -> Float[Tensor, "b c h w"]:
         """Images decoded from z ~ N(0, I)."""
         generator = torch.Generator().manual_seed(seed)
@@ -64,12 +68,12 @@ class VAE(LatentModel):
 
     def objective(self, batch: ImageBatch) -> VAEObjective:
         """Reconstruction and KL terms at one draw of z per image."""
-        sample: PosteriorSample = self.posterior(self.encoder(batch.x))
+        sample = self.infer(batch.x)
         return self._objective(batch.x, self.decoder(sample.z), sample)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR and, with a likelihood, the ELBO (nats an image) and bits/dim."""
-        sample: PosteriorSample = self.posterior(self.encoder(batch.x))
+        sample = self.infer(batch.x)
         output = self.decoder(sample.z)
         terms = self._objective(batch.x, output, sample)._asdict()
         if hasattr(self.likelihood, "log_prob"):

@@ -53,6 +53,15 @@ class VQVAE(Tokenizer):
         """The code map of images in [-1, 1], as a list of one."""
         return [self.quantizer.nearest(self.encoder(x))]
 
-    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """The encoder's output, as a list of one."""
+        return [self.encoder(x)]
+
+    @property
+    def quantizers(self) -> list[Quantizer]:
+        """The quantizer, as a list of one."""
+        return [self.quantizer]
+
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
         """The decoder's output for a list of one code map."""
         return self.decoder(self.quantizer.embed(codes[0]))

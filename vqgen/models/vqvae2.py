@@ -5,6 +5,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -61,10 +62,24 @@ class VQVAE2(Tokenizer):
         """Code maps of images in [-1, 1], top level first."""
         return [level.codes for level in self.encoder.encode(x)]
 
-    def decode_output(self, codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
-        """The decoder's output for code maps, top level first; levels left out at the end count as zero vectors."""
-        quantizers: Any = self.encoder.quantizers
-        embedded = [quantizer.embed(c) for quantizer, c in zip(quantizers, codes, strict=False)]
-        for quantizer, grid in list(zip(quantizers, self.grids, strict=True))[len(codes) :]:
-            embedded.append(embedded[0].new_zeros(len(codes[0]), quantizer.embedding_dim, *grid))
+    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """What each level's quantizer is given; that of a lower level depends on the codes of those above."""
+        return self.encoder.z_e(x)
+
+    @property
+    def quantizers(self) -> list[Quantizer]:
+        """The quantizer of each level, top first."""
+        return list(self.encoder.quantizers)  # type: ignore[arg-type]
+
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output for code maps, top level first.
+
+        Levels that are None, or left out at the end, count as zero vectors; one at least must be given.
+        """
+        given = [*codes, *[None] * (len(self.grids) - len(codes))]
+        b = next(len(c) for c in given if c is not None)
+        embedded = [
+            torch.zeros(b, quantizer.embedding_dim, *grid, device=self.device) if c is None else quantizer.embed(c)
+            for quantizer, c, grid in zip(self.quantizers, given, self.grids, strict=True)
+        ]
         return self.decoder(embedded)

@@ -59,12 +59,18 @@ class HierarchyEncoder(nn.Module):
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
         """As `forward`, but no codebook learns from it, in training mode neither."""
+        return self._levels(x, _look_up)
+
+    def z_e(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """What each level's quantizer is given when images are encoded, top first."""
+        given: list[Tensor] = []
 
         def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantized:
-            codes = quantizer.nearest(z_e)
-            return Quantized(quantizer.embed(codes), codes, z_e.new_zeros(()))
+            given.append(z_e)
+            return _look_up(quantizer, z_e)
 
-        return self._levels(x, look_up)
+        self._levels(x, look_up)
+        return given
 
     def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantized]) -> list[Quantized]:
         check_divisible(x.shape[2:], self.downsampling)
@@ -75,6 +81,12 @@ class HierarchyEncoder(nn.Module):
                 h = torch.cat([h, self.conditions[i - 1](levels[-1].z_q)], dim=1)
             levels.append(quantize(quantizer, head(h)))  # type: ignore[arg-type]
         return levels
+
+
+def _look_up(quantizer: Quantizer, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+    """The nearest code vectors, from which nothing learns."""
+    codes = quantizer.nearest(z_e)
+    return Quantized(quantizer.embed(codes), codes, z_e.new_zeros(()))
 
 
 class HierarchyDecoder(nn.Module):

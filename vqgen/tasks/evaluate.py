@@ -9,10 +9,11 @@ from vqgen.evaluation import plan, report, sources
 from vqgen.evaluation.measurement import Measurement, Settings
 from vqgen.evaluation.networks import Network, feature_network
 from vqgen.tasks.sample import per_level
+from vqgen.tasks.task import Task
 from vqgen.tasks.trained import Outcome, Trained
 
 
-class Evaluate:
+class Evaluate(Task):
     """Every measure that the run can have, or those in `metrics`, in a table and evaluation.json.
 
     Args:
@@ -55,19 +56,23 @@ class Evaluate:
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
         self.cas_epochs, self.repeat = cas_epochs, (batch_size, seed)
 
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder, or priors."""
+        return "" if trained.priors or hasattr(trained.model, "reconstruct") else "a model that makes images"
+
     @torch.no_grad()
-    def __call__(self, trained: Trained) -> Outcome:
+    def make(self, trained: Trained) -> Outcome:
         """The table, the figures and the pictures.
 
         Raises:
             UserError: a measure is asked for that cannot be had.
         """
         images = trained.images()
-        levels = trained.tokenizer.level_names if trained.tokenizer else []
         index = sources.choose(len(images.split(self.split).images), self.num_samples)
         network = self._network(trained, images)
         chosen, left_out = plan.plan(plan.Case(trained, len(index), network), self.metrics)
-        settings = Settings(self.split, index, per_level(self.options, levels), self.cas_epochs, *self.repeat)
+        settings = Settings(self.split, index, per_level(self.options, trained.levels), self.cas_epochs, *self.repeat)
         measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
         measured.take(chosen)
         record = {

@@ -1,12 +1,17 @@
-"""Images through the codes and back."""
+"""Images through the latents and back."""
+
+from dataclasses import replace
 
 from vqgen import figures
-from vqgen.errors import UserError
+from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
-class Reconstruct:
-    """Originals, reconstructions, error maps and code maps, one under the other.
+class Reconstruct(Task):
+    """Originals, reconstructions, error maps and, of each level, code maps, one under the other.
+
+    The error map shows the absolute error averaged over channels: black where exact, white from 1 on (of the 2 that
+    there are from black to white).
 
     Args:
         num_samples: how many images of the test split.
@@ -15,19 +20,18 @@ class Reconstruct:
     def __init__(self, num_samples: int = 16) -> None:
         self.num_samples = num_samples
 
-    def __call__(self, trained: Trained) -> Outcome:
-        """The picture, and the arrays it was made of.
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder."""
+        return "" if hasattr(trained.autoencoder, "reconstruct") else "an autoencoder"
 
-        Raises:
-            UserError: the model reconstructs nothing.
-        """
-        model = trained.tokenizer or trained.model
-        if not hasattr(model, "reconstruct"):
-            raise UserError(f"task=reconstruct needs an autoencoder, and '{trained.folder}' is a {trained.kind}")
-        images = trained.images()
-        batch = next(iter(images.evaluation_loader("test")))
-        x = images.on_after_batch_transfer(batch, 0).x[: self.num_samples].to(model.device)
-        return Outcome(
-            {"reconstructions": figures.reconstructions(model, x)},
-            {"x": x.cpu().numpy(), "x_hat": model.reconstruct(x).cpu().numpy()},
-        )
+    def make(self, trained: Trained) -> Outcome:
+        """The pictures, and the arrays they were made of."""
+        x = trained.first(self.num_samples).x
+        rows = figures.reconstruction_rows(trained.autoencoder, x)
+        arrays = {"reconstructions/x": x, "reconstructions/x_hat": rows["reconstruction"]}
+        if trained.levels:
+            codes = trained.autoencoder.encode(x)
+            arrays |= {f"codes/{name}": c for name, c in zip(trained.levels, codes, strict=True)}
+        outcome = sheet("reconstructions", rows, trained.title())
+        return replace(outcome, arrays={name: array.cpu().numpy() for name, array in arrays.items()})

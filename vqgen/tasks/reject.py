@@ -13,13 +13,14 @@ from vqgen.evaluation.rejection import kept, trade_off
 from vqgen.metrics.features import Features
 from vqgen.metrics.precision_recall import PrecisionRecall
 from vqgen.tasks.sample import label_index, per_level
+from vqgen.tasks.task import Task
 from vqgen.tasks.trained import Outcome, Trained
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
 LEAST_AT_A_POINT, COLUMNS = 20, 8
 
 
-class Reject:
+class Reject(Task):
     """Draw samples, keep the best part of each class by p(class given sample), and show what that does.
 
     Samples of a prior without labels are taken for the class that the classifier finds likeliest.
@@ -60,14 +61,18 @@ class Reject:
             least = round(LEAST_AT_A_POINT / min(self.parts))
             raise UserError(f"num_samples={num_samples}: too few for a curve down to {min(self.parts)}; take {least}")
 
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A VAE, or the prior of every level."""
+        return sources.lacks_samples(trained)
+
     @torch.no_grad()
-    def __call__(self, trained: Trained) -> Outcome:
+    def make(self, trained: Trained) -> Outcome:
         """The samples before and after, and the curve of precision and recall against the part that is kept.
 
         Raises:
-            UserError: the run draws no images, or the classifier does not fit them.
+            UserError: the classifier does not fit them.
         """
-        sources.require_samples(trained)
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
         labels = self._labels(trained, images)
@@ -77,7 +82,7 @@ class Reject:
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
         points = trade_off(real.vectors, found.vectors, scores, classes, self.parts)
         best = kept(scores, classes, self.keep).cpu()
-        return self._outcome(pixels, classes.cpu(), best, points)
+        return self._outcome(pixels, classes.cpu(), best, points, trained.title(self.seed))
 
     def _labels(self, trained: Trained, images: Any) -> Int[Tensor, " n"] | None:
         """A class for each sample: that asked for, or those of test images."""
@@ -94,7 +99,7 @@ class Reject:
     def _samples(
         self, trained: Trained, classifier: Any, labels: Int[Tensor, " n"] | None
     ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
-        options = per_level(self.options, trained.tokenizer.level_names if trained.tokenizer else [])
+        options = per_level(self.options, trained.levels)
         pixels = sources.gather(
             sources.generated(trained, self.num_samples, labels, options, self.seed, self.batch_size)
         )
@@ -116,7 +121,7 @@ class Reject:
 
     def _outcome(
         self, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"], best: Bool[Tensor, " n"],
-        points: list[PrecisionRecall],
+        points: list[PrecisionRecall], title: str,
     ) -> Outcome:
         precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
         rows = zip(self.parts, precision, recall, strict=True)
@@ -124,8 +129,8 @@ class Reject:
         x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
         return Outcome(
             pictures={"rejection": report.before_and_after(x, classes, best, COLUMNS)},
-            arrays={"kept": pixels[best].numpy(), "classes": classes[best].numpy()},
-            plots={"curve": report.curve(self.parts, precision, recall, "classifier")},
+            arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
+            plots={"curve": report.curve(self.parts, precision, recall, "classifier", title)},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
                 "kept": self.parts, "precision(classifier)": precision, "recall(classifier)": recall,

@@ -1,15 +1,19 @@
 """Draw images from a prior, or from a VAE."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from vqgen import figures
+from vqgen import figures, plots
 from vqgen.errors import UserError, near_miss
+from vqgen.tasks.task import Task
 from vqgen.tasks.trained import Outcome, Trained
 
 
-class Sample:
+class Sample(Task):
     """Codes drawn from the prior, decoded by its tokenizer; or a VAE's images of z ~ N(0, I).
 
     All but `num_samples` and `seed` belong to priors.
@@ -40,49 +44,52 @@ class Sample:
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
         self.seed = seed
 
-    def __call__(self, trained: Trained) -> Outcome:
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A VAE, or the prior of every level."""
+        if hasattr(trained.model, "generate"):
+            return ""
+        if not trained.priors:
+            return "a VAE or a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
+        missing = trained.missing_priors
+        return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+
+    def make(self, trained: Trained) -> Outcome:
         """A grid of samples and of their code maps.
 
         Raises:
-            UserError: the run is neither prior nor VAE, or has no such label.
+            UserError: the run has no such label.
         """
         if hasattr(trained.model, "generate"):
-            return self._generate(trained.model)
-        if trained.tokenizer is None:
-            raise UserError(
-                f"task=sample draws from a prior, and '{trained.folder}' is a {trained.kind}: train its prior with "
-                f"python train.py model=gated_pixelcnn tokenizer={trained.folder}, or see task=reconstruct"
-            )
-        levels = trained.tokenizer.level_names
-        if [prior.level for prior in trained.priors] != list(range(len(levels))):
-            raise UserError(
-                f"an image has codes of the levels {', '.join(levels)}, and here is the prior of "
-                f"{', '.join(levels[prior.level] for prior in trained.priors)}: give one of each, run=[TOP,BOTTOM]"
-            )
-        labels = self._labels(trained)
-        options = per_level(self.options, levels)
-        codes: list[torch.Tensor] = []
-        for prior, chosen in zip(trained.priors, options, strict=True):
+            return self._generate(trained)
+        tokenizer, labels, levels = trained.autoencoder, self._labels(trained), trained.levels
+        codes: list[Tensor] = []
+        for prior, chosen in zip(trained.priors, per_level(self.options, levels), strict=True):
             seed = self.seed + prior.level
             codes.append(prior.sample(self.num_samples, codes, labels, **chosen, seed=seed, progress=True))
-        images = trained.tokenizer.decode(codes)
+        images = tokenizer.decode(codes)
         size = (images.shape[2], images.shape[3])
-        maps = zip(levels, codes, trained.tokenizer.num_embeddings, strict=True)
+        maps = zip(levels, codes, tokenizer.num_embeddings, strict=True)
         pictures = {f"codes_{name}": figures.grid(figures.code_map(c, k, size)) for name, c, k in maps}
-        arrays = {f"codes_{name}": c.cpu().numpy() for name, c in zip(levels, codes, strict=True)}
-        return Outcome(
-            {"samples": figures.grid(images), **pictures},
-            {"samples": figures.to_uint8(images).cpu().numpy(), **arrays},
-        )
+        arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(levels, codes, strict=True)}
+        outcome = self._shown(trained, images)
+        return replace(outcome, pictures=outcome.pictures | pictures, arrays=outcome.arrays | arrays)
 
-    def _generate(self, model: Any) -> Outcome:
+    def _generate(self, trained: Trained) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
-        images = model.generate(self.num_samples, self.seed)
-        return Outcome({"samples": figures.grid(images)}, {"samples": figures.to_uint8(images).cpu().numpy()})
+        return self._shown(trained, trained.model.generate(self.num_samples, self.seed))
 
-    def _labels(self, trained: Trained) -> torch.Tensor | None:
+    def _shown(self, trained: Trained, images: Float[Tensor, "b c h w"]) -> Outcome:
+        """A grid of images, as a picture and as a figure."""
+        picture = figures.grid(images)
+        arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
+        return Outcome(
+            {"samples": picture}, arrays, plots={"samples_titled": plots.titled(picture, trained.title(self.seed))}
+        )
+
+    def _labels(self, trained: Trained) -> Tensor | None:
         """One label per image."""
         num_classes = trained.model.num_classes
         if not num_classes:

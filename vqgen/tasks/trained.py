@@ -1,14 +1,17 @@
 """What a task is given, and what it gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
+
+from vqgen.errors import UserError
 
 
 def _no_other(path: str) -> Any:
@@ -20,7 +23,8 @@ class Trained(NamedTuple):
 
     `model` is the run's module; `priors` are those of each level, top first, and `tokenizer` is whose codes they
     learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
-    are the names of its labels; `step` is the optimiser step of the checkpoint; `open` opens another run by its path.
+    and `attribute_names` are the names of its labels and attributes; `step` is the optimiser step of the checkpoint
+    and `seed` the one that the run was trained with; `open` opens another run by its path.
     """
 
     model: Any
@@ -30,6 +34,8 @@ class Trained(NamedTuple):
     folder: Path
     class_names: list[str]
     step: int
+    attribute_names: Sequence[str] = ()
+    seed: int = 0
     open: Callable[[str], Any] = _no_other
 
     @property
@@ -37,13 +43,72 @@ class Trained(NamedTuple):
         """What the model is, for messages."""
         return type(self.model).__name__
 
+    @property
+    def autoencoder(self) -> Any:
+        """The model that makes images: of a prior's run its tokenizer, else the run's own."""
+        return self.tokenizer or self.model
+
+    @property
+    def levels(self) -> list[str]:
+        """Names of the levels of codes, top first; empty for a model without codes."""
+        return list(getattr(self.autoencoder, "level_names", []))
+
+    @property
+    def has_latents(self) -> bool:
+        """Whether an image is one latent vector to the model."""
+        return hasattr(self.autoencoder, "latent_dim")
+
+    @property
+    def missing_priors(self) -> list[str]:
+        """Names of the levels of codes that no prior is given for."""
+        given = {prior.level for prior in self.priors}
+        return [name for level, name in enumerate(self.levels) if level not in given]
+
+    def title(self, seed: int | None = None) -> str:
+        """Run, step and seed, for figures.
+
+        Args:
+            seed: of what was drawn for the figure; None where nothing was.
+        """
+        drawn = "" if seed is None else f", drawn with seed {seed}"
+        return f"{self.folder.name}, step {self.step:,}, trained with seed {self.seed}{drawn}"
+
+    def batch(self, index: Sequence[int], split: str = "test") -> Any:
+        """The images (with labels) of these numbers, on the model's device.
+
+        Raises:
+            UserError: the split has no such image.
+        """
+        images = self.images()
+        size = len(images.split(split).images)
+        if outside := [i for i in index if not 0 <= i < size]:
+            raise UserError(f"image {outside[0]}: the {split} split has {size} images, from 0 to {size - 1}")
+        batch = images.batch(split, np.array(index, np.int64))
+        label = None if batch.label is None else batch.label.to(self.model.device)
+        return batch._replace(x=batch.x.to(self.model.device), label=label)
+
+    def first(self, num: int, split: str = "test") -> Any:
+        """The first `num` images of a split, or all where it has fewer."""
+        return self.batch(range(min(num, self.num_images(split))), split)
+
+    def num_images(self, split: str = "test") -> int:
+        """Number of images in a split."""
+        return len(self.images().split(split).images)
+
+    def batches(self, num: int, split: str = "test", size: int = 128) -> Iterator[Any]:
+        """The first `num` images of a split, `size` at a time."""
+        num = min(num, self.num_images(split))
+        return (self.batch(range(start, min(start + size, num)), split) for start in range(0, num, size))
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What a task made, by name; `text` sums it up for the terminal.
 
-    `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `arrays` one
-    arrays.npz, and `records` (numbers and text, nested) JSON files. `metrics` are logged with the run's own loggers.
+    `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
+    (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that
+    of the name "codes/top" as `top` in codes.npz, that of a name without a stroke into a file of its own.
+    `metrics` are logged with the run's own loggers.
     """
 
     pictures: dict[str, Float[Tensor, "3 H W"]] = field(default_factory=dict)
@@ -51,4 +116,5 @@ class Outcome:
     text: str = ""
     plots: dict[str, Figure] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)

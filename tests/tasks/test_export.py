@@ -1,0 +1,49 @@
+"""Exported files give what the models give."""
+
+import io
+
+import pytest
+import torch
+
+from tests.tasks import tiny
+from vqgen.errors import UserError
+from vqgen.tasks import export
+from vqgen.tasks.export import Export, compare
+
+
+@pytest.mark.slow
+def test_the_exported_programs_give_what_the_models_give():
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(3))
+    files = Export("torch_export", batch_size=2)(run).files
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    top, bottom = (codes.clone() for codes in run.autoencoder.encode(x))
+    programs = {name: torch.export.load(io.BytesIO(file)).module() for name, file in files.items()}
+    assert all(torch.equal(a, b) for a, b in zip(programs["encoder.pt2"](x), (top, bottom), strict=True))
+    assert torch.allclose(programs["decoder.pt2"](top, bottom), run.autoencoder.decode([top, bottom]), atol=1e-5)
+    label = torch.tensor([2, 1])
+    logits = programs["prior_bottom.pt2"](top, bottom, label)
+    assert torch.allclose(logits, run.priors[1](bottom, [top], label), atol=1e-4)
+
+
+def test_a_file_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(export, "_run_torch", lambda contents, part: [x + 0.1 for x in part.part(*part.inputs)])
+    with pytest.raises(UserError, match="the exported encoder differs from the model"):
+        Export("torch_export")(tiny.trained(tiny.latent_model()))
+
+
+def test_codes_are_compared_by_share_and_numbers_by_size():
+    a = torch.tensor([1, 2, 3, 4])
+    assert compare([a], [torch.tensor([1, 2, 3, 5])])["difference"] == 0.25
+    assert compare([a.float()], [a + 0.04])["difference"] == pytest.approx(0.01, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_onnx_runtime_gives_what_the_models_give():
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run = tiny.trained(tiny.latent_model(latent_dim=5))
+    outcome = Export("onnx", batch_size=2)(run)
+    session = runtime.InferenceSession(outcome.files["decoder.onnx"])
+    z = torch.randn(2, 5)
+    found = session.run(None, {"z": z.numpy()})[0]
+    assert torch.allclose(torch.from_numpy(found), run.model.decode(z), atol=1e-5)

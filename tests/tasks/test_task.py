@@ -1,0 +1,84 @@
+"""Every task: which runs it fits, what it makes, and that there is a yaml and a page for it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tasks import tiny
+from vqgen.command_line import CONF
+from vqgen.errors import UserError
+from vqgen.models.ae import AE
+from vqgen.tasks.task import fitting, tasks
+from vqgen.tasks.trained import Trained
+
+SMALL: dict[str, dict[str, Any]] = {
+    "attribute": {"num_images": 96}, "latents": {"num_images": 24, "side": 3}, "export": {"format": "torch_export"},
+    "sample": {"num_samples": 3}, "complete": {"images": (0, 1), "num_samples": 2}, "levels": {"num_samples": 3},
+}  # fmt: skip
+LATENT = {"attribute", "evaluate", "export", "interpolate", "latents", "morph", "reconstruct", "traverse"}
+CODES = {"codebook", "evaluate", "export", "interpolate", "levels", "morph", "reconstruct"}
+FITTING = {
+    "vae of two dimensions": LATENT | {"reject", "sample"},
+    "vae of five dimensions": LATENT | {"reject", "sample"},
+    "ae": LATENT,
+    "vq-vae-2": CODES,
+    "priors": CODES | {"complete", "compress", "decompress", "reject", "sample"},
+}
+
+
+def _runs() -> dict[str, Trained]:
+    return {
+        "vae of two dimensions": tiny.trained(tiny.latent_model()),
+        "vae of five dimensions": tiny.trained(tiny.latent_model(latent_dim=5)),
+        "ae": tiny.trained(tiny.latent_model(AE)),
+        "vq-vae-2": tiny.trained(tiny.vqvae2()),
+        "priors": tiny.trained(tiny.vqvae2(), tiny.priors(0)),
+    }
+
+
+@pytest.mark.parametrize(("kind", "names"), FITTING.items())
+def test_each_kind_of_run_has_its_tasks(kind: str, names: set[str]):
+    assert names <= set(fitting(_runs()[kind]))
+    assert not set(fitting(_runs()[kind])) & (set.union(*FITTING.values()) - names)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in FITTING.items() for name in sorted(names)])
+def test_a_task_that_fits_makes_pictures_and_figures(kind: str, name: str):
+    if name in ("decompress", "export", "reject"):
+        pytest.skip("has a test of its own")
+    if name == "compress":
+        pytest.importorskip("constriction")
+    outcome = tasks()[name](**SMALL.get(name, {}))(_runs()[kind])
+    assert outcome.pictures or outcome.plots
+    assert all(p.shape[0] == 3 and torch.isfinite(p).all() for p in outcome.pictures.values())
+    assert not set(outcome.pictures) & set(outcome.plots), "they would overwrite each other"
+    for plot in outcome.plots.values():
+        assert "x, step 7, trained with seed 0" in plot.get_suptitle()
+
+
+def test_a_task_that_does_not_fit_names_those_that_do():
+    message = r"task=latents needs a model with latent vectors.*VQVAE2.*codebook, .*levels"
+    with pytest.raises(UserError, match=message) as e:
+        tasks()["latents"]()(tiny.trained(tiny.vqvae2()))
+    assert "\n" not in str(e.value)
+    without = tiny.trained(tiny.latent_model())._replace(attribute_names=())
+    message = r"task=attribute needs data with named attributes.*tasks for it are .*traverse"
+    with pytest.raises(UserError, match=message):
+        tasks()["attribute"]()(without)
+    alone = tiny.trained(tiny.vqvae2(), tiny.priors(0)[:1])
+    with pytest.raises(UserError, match=r"task=sample needs the prior of every level, bottom too: run=\[TOP,BOTTOM\]"):
+        tasks()["sample"]()(alone)
+
+
+def test_an_image_that_is_not_there_is_named():
+    with pytest.raises(UserError, match="image 99: the test split has 24 images, from 0 to 23"):
+        tasks()["morph"](first=[0], second=[99])(tiny.trained(tiny.latent_model()))
+
+
+@pytest.mark.parametrize("name", tasks())
+def test_every_task_has_a_yaml_and_a_place_in_the_documentation(name: str):
+    assert f"vqgen.tasks.{name}.{tasks()[name].__name__}" in (CONF / "task" / f"{name}.yaml").read_text()
+    pages = [Path(CONF.parent, "docs", f"{page}.md").read_text() for page in ("tasks", "evaluation")]
+    assert any(f"task={name}" in page for page in pages)

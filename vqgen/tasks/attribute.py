@@ -1,0 +1,102 @@
+"""Directions of the latent space that stand for named attributes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from torch import Tensor
+
+from vqgen.errors import UserError, near_miss
+from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Attribute(Task):
+    """Images decoded from z + alpha v, where v is the mean latent of images with an attribute less that without.
+
+    A 0/1 attribute divides the images as it says, any other number at its median.
+
+    Args:
+        attribute: its name, or several; None takes every one of the data.
+        images: test images to change, by number, a row each; of several attributes, only the first image.
+        alphas: how far to go along v; 1 goes from the mean without to the mean with.
+        num_images: training images that the means are taken over; a few thousand are enough.
+    """
+
+    def __init__(
+        self,
+        attribute: str | Sequence[str] | None = None,
+        images: Sequence[int] = (0, 1, 2, 3, 4, 5),
+        alphas: Sequence[float] = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0),
+        num_images: int = 4000,
+    ) -> None:
+        self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A latent vector, and attributes."""
+        if not trained.has_latents:
+            return "a model with latent vectors, an AE or a VAE"
+        return "" if trained.attribute_names else "data with named attributes, such as shapes or celeba"
+
+    def make(self, trained: Trained) -> Outcome:
+        """A row for each image, or for each attribute."""
+        names = self._names(trained)
+        vectors = attribute_vectors(trained, names, self.num_images)
+        x = trained.batch(self.images if len(names) == 1 else self.images[:1]).x
+        rows = {}
+        for name, v in vectors.items():
+            for i, image in zip(self.images, x, strict=False):
+                row = _changed(trained.autoencoder, image, v, self.alphas)
+                rows[f"image {i}" if len(names) == 1 else name] = row
+        columns = ["original", *(f"{alpha:+g}" for alpha in self.alphas)]
+        what = f"{names[0]}: " if len(names) == 1 else ""
+        outcome = sheet(
+            "attributes" if len(names) > 1 else f"attribute_{names[0]}", rows, what + trained.title(), columns
+        )
+        return replace(outcome, arrays={f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()})
+
+    def _names(self, trained: Trained) -> list[str]:
+        """The attributes asked for, which must be among those of the data."""
+        known = list(trained.attribute_names)
+        asked = [self.attribute] if isinstance(self.attribute, str) else list(self.attribute or known)
+        for name in asked:
+            if name not in known:
+                raise UserError(f"attribute={name}: the data have no such attribute{near_miss(name, known)}")
+        return asked
+
+
+def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
+    """For each attribute the mean latent of the training images that have it, less that of those that have not.
+
+    Raises:
+        UserError: all images have it, or none.
+    """
+    attributes = trained.images().attributes("train")
+    batches = list(trained.batches(num_images, "train"))
+    z = torch.cat([trained.autoencoder.encode(batch.x) for batch in batches])
+    values = attributes.values[torch.cat([batch.index for batch in batches]).cpu().numpy()]
+    vectors = {}
+    for name in names:
+        has = torch.from_numpy(divided(values[:, list(attributes.names).index(name)])).to(z.device)
+        if has.all() or not has.any():
+            raise UserError(f"attribute={name}: all of the {len(z)} images are alike in it; num_images=N takes more")
+        vectors[name] = z[has].mean(0) - z[~has].mean(0)
+    return vectors
+
+
+def divided(values: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
+    """Which images have an attribute: the ones of 0 and 1, or those above the median; of two values, the larger."""
+    if len(np.unique(values)) <= 2:
+        return values > values.min()
+    return values > np.median(values)
+
+
+def _changed(model: Any, image: Tensor, v: Tensor, alphas: Sequence[float]) -> Float[Tensor, "_ c h w"]:
+    """The image, and those decoded from z + alpha v."""
+    z = model.encode(image[None])
+    return torch.cat([image[None], *(model.decode(z + alpha * v) for alpha in alphas)])

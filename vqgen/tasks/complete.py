@@ -1,0 +1,136 @@
+"""Keep a part of an image and draw the rest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqgen import figures
+from vqgen.errors import UserError, near_miss
+from vqgen.nn.sampling import Known
+from vqgen.tasks.sample import per_level
+from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.trained import Outcome, Trained
+
+HALVES = {
+    "top": (0.0, 0.0, 0.5, 1.0),
+    "bottom": (0.5, 0.0, 1.0, 1.0),
+    "left": (0.0, 0.0, 1.0, 0.5),
+    "right": (0.0, 0.5, 1.0, 1.0),
+}
+"""Top, left, bottom and right edge as parts of height and width."""
+
+
+class Complete(Task):
+    """Test images of which a part is kept and the rest drawn from the priors of all levels, several times over.
+
+    A code is kept where the whole cell of pixels that it stands for is kept. It comes from the encoder, which sees a
+    few cells around, so that the codes at the edge know a little of what is hidden. Codes drawn come after those before
+    them in raster order alone: what is kept below and to the right of a hole has no say in it.
+
+    Args:
+        keep: the part to keep: top, bottom, left or right (halves), a box as [top, left, bottom, right] in parts of
+            height and width, or an image file of which the white is kept.
+        invert: keep what is outside that part, so that a box is a hole to be filled.
+        images: test images, by number.
+        num_samples: completions of each.
+        temperature, top_k, top_p: as for task=sample.
+        seed: the same seed gives the same completions.
+    """
+
+    def __init__(
+        self,
+        keep: str | Sequence[float] = "top",
+        invert: bool = False,
+        images: Sequence[int] = (0, 1, 2, 3, 4, 5),
+        num_samples: int = 6,
+        temperature: float | list[float] = 1.0,
+        top_k: int | list[int | None] | None = None,
+        top_p: float | list[float | None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.keep, self.invert, self.images, self.num_samples, self.seed = keep, invert, images, num_samples, seed
+        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A prior of every level."""
+        if not trained.priors:
+            return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
+        missing = trained.missing_priors
+        return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+
+    def make(self, trained: Trained) -> Outcome:
+        """A row for each image: the original, what is kept, and the completions."""
+        batch = trained.batch(self.images)
+        mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert).to(batch.x.device)
+        codes = self._completed(trained, batch, mask)
+        drawn = trained.autoencoder.decode(codes)
+        rows = {}
+        for i, (number, x) in enumerate(zip(self.images, batch.x, strict=True)):
+            own = drawn[i * self.num_samples : (i + 1) * self.num_samples]
+            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], own])
+        columns = ["original", "kept", *map(str, range(1, self.num_samples + 1))]
+        outcome = sheet("completions", rows, trained.title(self.seed), columns)
+        arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
+        return Outcome(outcome.pictures, arrays, plots=outcome.plots)
+
+    def _completed(self, trained: Trained, batch: Any, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
+        """Codes of all levels, `num_samples` for each image one after another."""
+        own = [c.repeat_interleave(self.num_samples, 0) for c in trained.autoencoder.encode(batch.x)]
+        label = None if batch.label is None else batch.label.repeat_interleave(self.num_samples)
+        codes: list[Tensor] = []
+        for prior, options in zip(trained.priors, per_level(self.options, trained.levels), strict=True):
+            known = Known(code_mask(mask, prior.grid).expand_as(own[prior.level]), own[prior.level])
+            classes = label if prior.num_classes else None
+            seed = self.seed + prior.level
+            codes.append(
+                prior.sample(len(known.codes), codes, classes, **options, known=known, seed=seed, progress=True)
+            )
+        return codes
+
+
+def kept(keep: str | Sequence[float], size: Sequence[int], invert: bool = False) -> Bool[Tensor, "h w"]:
+    """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
+
+    Raises:
+        UserError: no such part, no such file, a file of another size, or a box that is none.
+    """
+    height, width = size
+    if isinstance(keep, str) and keep not in HALVES:
+        mask = _mask_file(Path(keep), height, width)
+    else:
+        top, left, bottom, right = _box(HALVES[keep] if isinstance(keep, str) else keep)
+        mask = torch.zeros(height, width, dtype=torch.bool)
+        mask[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
+    return ~mask if invert else mask
+
+
+def _box(keep: Sequence[float]) -> Sequence[float]:
+    if len(keep) != 4 or not (0 <= keep[0] < keep[2] <= 1 and 0 <= keep[1] < keep[3] <= 1):
+        raise UserError(f"keep={list(keep)}: a box is [top, left, bottom, right], rising numbers from 0 to 1")
+    return keep
+
+
+def _mask_file(path: Path, height: int, width: int) -> Bool[Tensor, "h w"]:
+    if not path.exists():
+        raise UserError(f"keep={path}: neither a half nor a mask image{near_miss(str(path), HALVES)}")
+    image = figures.read_image(path, 1)[0]
+    if tuple(image.shape) != (height, width):
+        raise UserError(f"keep={path}: the mask is {image.shape[0]}x{image.shape[1]}, the images are {height}x{width}")
+    return image > 0
+
+
+def code_mask(mask: Bool[Tensor, "h w"], grid: Sequence[int]) -> Bool[Tensor, "gh gw"]:
+    """Which codes of a grid are kept: those whose every pixel is."""
+    cell = (mask.shape[0] // grid[0], mask.shape[1] // grid[1])
+    return F.max_pool2d((~mask).float()[None], cell)[0] == 0
+
+
+def hidden(x: Float[Tensor, "c h w"], mask: Bool[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
+    """The image in grey where it is not kept."""
+    return torch.where(mask, x, torch.zeros_like(x))

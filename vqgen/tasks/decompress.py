@@ -1,0 +1,41 @@
+"""A file of task=compress back to its image."""
+
+from pathlib import Path
+
+from vqgen import figures
+from vqgen.errors import UserError
+from vqgen.tasks.coding import coder, decompressed
+from vqgen.tasks.complete import Complete
+from vqgen.tasks.task import Task
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Decompress(Task):
+    """The codes that task=compress put into a file, bit for bit, and the image they decode to.
+
+    Args:
+        file: what task=compress wrote, with the same run.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A prior of every level."""
+        return Complete.lacks(trained)
+
+    def make(self, trained: Trained) -> Outcome:
+        """The image as a picture, and the codes as arrays."""
+        coder()
+        try:
+            contents = self.file.read_bytes()
+        except OSError as error:
+            raise UserError(f"file={self.file} cannot be read: {error.strerror}") from None
+        try:
+            codes = decompressed(trained, contents)
+        except UserError as error:
+            raise UserError(f"file={self.file}: {error}") from None
+        arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
+        image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
+        return Outcome({self.file.stem: image}, arrays | {"samples": figures.to_uint8(image).cpu().numpy()})

@@ -1,0 +1,176 @@
+"""Models as files for other programs."""
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vqgen.errors import UserError
+from vqgen.tasks.task import Task
+from vqgen.tasks.trained import Outcome, Trained
+
+MAX_DIFFERENCE = 1e-3
+"""Between an output of the file and of the model, relative to the largest output."""
+
+MAX_OTHER_CODES = 1e-3
+"""Share of codes that may differ: rounding decides between code vectors equally near."""
+
+
+class _Part(nn.Module):
+    """A method of a model as a module of its own, with flat tensors in and out."""
+
+    def __init__(self, model: nn.Module, method: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the method gives."""
+        return self.method(*inputs)
+
+
+class _Export(NamedTuple):
+    """A part, its inputs, and the names of inputs and outputs."""
+
+    part: _Part
+    inputs: tuple[Tensor, ...]
+    names: list[str]
+    outputs: list[str]
+
+
+class Export(Task):
+    """Encoder, decoder and the priors of all levels, each in a file, run once from the file and compared.
+
+    A prior's file gives the logits of every position of a map from the codes before it: to draw, ask for one position
+    after another.
+
+    Args:
+        format: `onnx`, for ONNX Runtime and the like (needs vqgen[onnx]), or `torch_export`, for torch.export.load.
+        batch_size: images at a time, fixed in the files.
+    """
+
+    def __init__(self, format: Literal["onnx", "torch_export"] = "onnx", batch_size: int = 1) -> None:
+        self.format, self.batch_size = format, batch_size
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder."""
+        return "" if trained.has_latents or trained.levels else "an autoencoder or a prior"
+
+    def make(self, trained: Trained) -> Outcome:
+        """The files, and how far their outputs are from the model's.
+
+        Raises:
+            UserError: the outputs differ, or the packages for ONNX are not installed.
+        """
+        save, run = (_to_onnx, _run_onnx) if self.format == "onnx" else (_to_torch, _run_torch)
+        ending = "onnx" if self.format == "onnx" else "pt2"
+        x = trained.first(self.batch_size).x
+        if len(x) < self.batch_size:
+            raise UserError(f"batch_size={self.batch_size}: the test split has {len(x)} images")
+        files, records = {}, {}
+        mirrored = parts(trained, x.flip(3))  # other inputs than those it was traced with
+        for name, export in parts(trained, x).items():
+            files[f"{name}.{ending}"] = save(export)
+            other = mirrored[name]
+            records[name] = compare(_flat(other.part(*other.inputs)), run(files[f"{name}.{ending}"], other))
+            records[name] |= {"inputs": export.names, "outputs": export.outputs}
+            if records[name]["difference"] > (MAX_OTHER_CODES if records[name]["codes"] else MAX_DIFFERENCE):
+                raise UserError(f"format={self.format}: the exported {name} differs from the model: {records[name]}")
+        text = "\n".join(f"{name}: difference {record['difference']:.2g}" for name, record in records.items())
+        return Outcome(
+            text=f"Outputs of the files against the model's:\n{text}", records={"export": records}, files=files
+        )
+
+
+def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
+    """What there is to export of a run, with inputs made of the images `x`."""
+    model, levels = trained.autoencoder, trained.levels
+    latents = model.encode(x)
+    if not levels:
+        return {
+            "encoder": _Export(_Part(model, model.encode), (x,), ["x"], ["z"]),
+            "decoder": _Export(_Part(model, model.decode), (latents,), ["z"], ["x_hat"]),
+        }
+    names = [f"codes_{name}" for name in levels]
+    found = {
+        "encoder": _Export(_Part(model, model.encode), (x,), ["x"], names),
+        "decoder": _Export(_Part(model, lambda *codes: model.decode(codes)), tuple(latents), names, ["x_hat"]),
+    }
+    for prior in trained.priors:
+        inputs, known = latents[: prior.level + 1], names[: prior.level + 1]
+        if prior.num_classes:
+            inputs, known = [*inputs, torch.zeros(len(x), dtype=torch.long, device=x.device)], [*known, "label"]
+        found[f"prior_{levels[prior.level]}"] = _Export(_Part(prior, _logits(prior)), tuple(inputs), known, ["logits"])
+    return found
+
+
+def _logits(prior: Any) -> Callable[..., Tensor]:
+    """The prior's logits from flat inputs: all levels' codes down to its own and, where it has classes, the label."""
+
+    def logits(*inputs: Tensor) -> Tensor:
+        codes, label = inputs[: prior.level + 1], inputs[-1] if prior.num_classes else None
+        return prior(codes[-1], list(codes[:-1]), label)
+
+    return logits
+
+
+def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> dict[str, Any]:
+    """The largest difference: for codes the share that are not the same, for numbers relative to the largest."""
+    pairs = [(a.cpu(), b.cpu()) for a, b in zip(expected, found, strict=True)]
+    if all(not a.is_floating_point() for a, _ in pairs):
+        return {"codes": True, "difference": max(float((a != b).double().mean()) for a, b in pairs)}
+    return {"codes": False, "difference": max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs)}
+
+
+def _flat(outputs: Any) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+
+def _to_torch(export: _Export) -> bytes:
+    """The part by torch.export."""
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(export.part, export.inputs), buffer)
+    return buffer.getvalue()
+
+
+def _run_torch(contents: bytes, export: _Export) -> list[Tensor]:
+    return _flat(torch.export.load(io.BytesIO(contents)).module()(*export.inputs))
+
+
+def _to_onnx(export: _Export) -> bytes:
+    """The part by torch.onnx."""
+    _onnxruntime()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program: Any = torch.onnx.export(
+            export.part,
+            export.inputs,
+            input_names=export.names,
+            output_names=export.outputs,
+            dynamo=True,
+            verbose=False,
+        )
+    return program.model_proto.SerializeToString()
+
+
+def _run_onnx(contents: bytes, export: _Export) -> list[Tensor]:
+    session = _onnxruntime().InferenceSession(contents, providers=["CPUExecutionProvider"])
+    inputs = {name: x.cpu().numpy() for name, x in zip(export.names, export.inputs, strict=True)}
+    return [torch.from_numpy(output) for output in session.run(None, inputs)]
+
+
+def _onnxruntime() -> Any:
+    """The package onnxruntime; UserError where it or the exporter's packages are missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"format=onnx needs the package {error.name}: pip install 'vqgen[onnx]'") from None
+    return onnxruntime

@@ -1,0 +1,65 @@
+"""Paths from one image to another through the latents."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqgen.errors import UserError
+from vqgen.tasks.morph import check_pairs, morphed
+from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Interpolate(Task):
+    """Between the latent vectors of two images in a line and on a sphere; of codes, in a line between features.
+
+    On the way, the features of a model with codes (what its quantizers are given) are quantised and decoded.
+
+    Args:
+        first: test images at one end, by number.
+        second: test images at the other end, as many.
+        steps: images of a path, both ends included.
+    """
+
+    def __init__(
+        self, first: Sequence[int] = (0, 2, 4, 6), second: Sequence[int] = (1, 3, 5, 7), steps: int = 9
+    ) -> None:
+        check_pairs(first, second)
+        if steps < 2:
+            raise UserError(f"steps={steps}: a path has two ends, give 2 or more")
+        self.first, self.second, self.steps = first, second, steps
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder."""
+        return "" if trained.has_latents or trained.levels else "an autoencoder"
+
+    def make(self, trained: Trained) -> Outcome:
+        """One or two rows for each pair."""
+        model = trained.autoencoder
+        a, b = trained.batch(self.first).x, trained.batch(self.second).x
+        amounts = torch.linspace(0, 1, self.steps).tolist()
+        rows = {}
+        for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
+            name = f"{one} to {other}"
+            rows[f"{name}, line" if trained.has_latents else name] = morphed(model, a[i], b[i], amounts)
+            if trained.has_latents:
+                ends = model.encode(torch.stack([a[i], b[i]]))
+                rows[f"{name}, sphere"] = model.decode(spherical(ends[0], ends[1], self.steps))
+        return sheet("interpolations", rows, trained.title(), [f"{t:.2g}" for t in amounts])
+
+
+def spherical(a: Float[Tensor, " d"], b: Float[Tensor, " d"], steps: int) -> Float[Tensor, "_ d"]:
+    """Points from `a` to `b` at equal angles (Shoemake 1985; arXiv 1609.04468, section 2.1).
+
+    sin((1 - t) omega) / sin(omega) a + sin(t omega) / sin(omega) b, omega being the angle between the two; where
+    they are parallel (or opposite), the line.
+    """
+    t = torch.linspace(0, 1, steps, device=a.device)[:, None]
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
+    omega = torch.acos(cosine)
+    if torch.sin(omega) < 1e-4:
+        return torch.lerp(a, b, t)
+    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)

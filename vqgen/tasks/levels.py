@@ -1,0 +1,98 @@
+"""What each level of a hierarchy holds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqgen import figures
+from vqgen.errors import UserError
+from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Levels(Task):
+    """Images decoded from some levels alone (figure 4 of arXiv 1906.00446), and from the levels of different images.
+
+    Three pictures: `levels` adds one level after another, from the top, the others being zero vectors, and shows the
+    bottom alone; in the grid `analogy` each row has the upper levels of one image and each column the bottom codes of
+    another; `blends` goes from an image's own bottom to that of the next: their features are mixed and quantised anew.
+
+    Args:
+        num_samples: images of the test split in `levels`.
+        images: test images of the other two pictures, by number.
+        steps: images from one bottom to the other in `blends`, both ends included.
+    """
+
+    def __init__(self, num_samples: int = 12, images: Sequence[int] = (0, 1, 2, 3, 4, 5), steps: int = 7) -> None:
+        if steps < 2 or len(images) < 2:
+            raise UserError(f"steps={steps}, images={list(images)}: give two of each at least")
+        self.num_samples, self.images, self.steps = num_samples, images, steps
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """Several levels."""
+        return "" if len(trained.levels) > 1 else "a VQ-VAE-2, with several levels of codes"
+
+    def make(self, trained: Trained) -> Outcome:
+        """The three pictures."""
+        model, title = trained.autoencoder, trained.title()
+        x = trained.batch(self.images).x
+        columns = [f"bottom {i}" for i in self.images]
+        levels = sheet("levels", _by_level(model, trained.levels, trained.first(self.num_samples).x), title)
+        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["itself", *columns])
+        mixed = sheet("blends", blend_rows(model, x, self.images, self.steps), title, _percent(self.steps))
+        return Outcome(
+            levels.pictures | analogy.pictures | mixed.pictures, plots=levels.plots | analogy.plots | mixed.plots
+        )
+
+
+def _by_level(model: Any, names: Sequence[str], x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
+    """Originals, the levels from the top one after another, the bottom alone, and what each level adds."""
+    codes = model.encode(x)
+    rows = {"original": x}
+    for i in range(1, len(codes)):
+        rows[f"{' + '.join(names[:i])} only" if i == 1 else " + ".join(names[:i])] = model.decode(codes[:i])
+    rows["all levels"] = model.decode(codes)
+    rows[f"{names[-1]} only"] = model.decode([*[None] * (len(codes) - 1), codes[-1]])
+    size = (x.shape[2], x.shape[3])
+    for name, c, k in zip(names, codes, model.num_embeddings, strict=True):
+        rows[f"{name} codes {c.shape[1]}x{c.shape[2]}"] = figures.code_map(c, k, size)
+    return rows
+
+
+def analogy_rows(
+    model: Any, x: Float[Tensor, "b c h w"], numbers: Sequence[int]
+) -> dict[str, Float[Tensor, "_ c h w"]]:
+    """A row for each image, of its reconstruction and then of its upper levels with each image's bottom codes."""
+    *upper, bottom = model.encode(x)
+    b = len(x)
+    rows = {}
+    for i in range(b):
+        own = [codes[i : i + 1].expand(b, -1, -1) for codes in upper]
+        mixed = model.decode([*own, bottom])
+        rows[f"upper {numbers[i]}"] = torch.cat([mixed[i : i + 1], mixed])
+    return rows
+
+
+def blend_rows(
+    model: Any, x: Float[Tensor, "b c h w"], numbers: Sequence[int], steps: int
+) -> dict[str, Float[Tensor, "_ c h w"]]:
+    """A row for each image and its next: the upper codes of the first, the bottom from its own to the other's."""
+    *upper, _ = model.encode(x)
+    features = model.features(x)
+    alpha = torch.linspace(0, 1, steps, device=x.device).view(-1, 1, 1, 1)
+    rows = {}
+    for i in range(len(x) - 1):
+        bottom = torch.lerp(features[-1][i], features[-1][i + 1], alpha)
+        own = [codes[i : i + 1].expand(steps, -1, -1) for codes in upper]
+        all_features = [*(f[i : i + 1].expand(steps, -1, -1, -1) for f in features[:-1]), bottom]
+        rows[f"{numbers[i]} to {numbers[i + 1]}"] = model.decode([*own, model.nearest(all_features)[-1]])
+    return rows
+
+
+def _percent(steps: int) -> list[str]:
+    """Names of the columns of a blend."""
+    return [f"{round(100 * i / (steps - 1))} %" for i in range(steps)]

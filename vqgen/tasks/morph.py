@@ -1,0 +1,69 @@
+"""From one image to another by given amounts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqgen.errors import UserError
+from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Morph(Task):
+    """Images of z_A (1 - alpha) + z_B alpha between the originals A and B.
+
+    z is the latent vector or, of a model with codes, what its quantizers are given.
+
+    Args:
+        first: test images A, by number.
+        second: test images B, as many.
+        alphas: amounts of B; below 0 and above 1 goes beyond the two images.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[int] = (0, 2, 4, 6),
+        second: Sequence[int] = (1, 3, 5, 7),
+        alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    ) -> None:
+        check_pairs(first, second)
+        self.first, self.second, self.alphas = first, second, alphas
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder."""
+        return "" if trained.has_latents or trained.levels else "an autoencoder"
+
+    def make(self, trained: Trained) -> Outcome:
+        """A row for each pair."""
+        a, b = trained.batch(self.first).x, trained.batch(self.second).x
+        rows = {}
+        for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
+            made = morphed(trained.autoencoder, a[i], b[i], self.alphas)
+            rows[f"{one} to {other}"] = torch.cat([a[i : i + 1], made, b[i : i + 1]])
+        columns = ["A", *(f"{alpha:g}" for alpha in self.alphas), "B"]
+        return sheet("morph", rows, trained.title(), columns)
+
+
+def check_pairs(first: Sequence[int], second: Sequence[int]) -> None:
+    """Raise UserError unless there are as many first images as second."""
+    if len(first) != len(second) or not first:
+        raise UserError(f"first={list(first)}, second={list(second)}: give one second image for each first")
+
+
+def morphed(
+    model: Any, a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"], alphas: Sequence[float]
+) -> Float[Tensor, "_ c h w"]:
+    """Images of z_A (1 - alpha) + z_B alpha; features of levels of codes are mixed and then quantised."""
+    both = torch.stack([a, b])
+    if hasattr(model, "latent_dim"):
+        return model.decode(_mixed(model.encode(both), alphas))
+    return model.decode(model.nearest([_mixed(z, alphas) for z in model.features(both)]))
+
+
+def _mixed(z: Float[Tensor, "2 *z"], alphas: Sequence[float]) -> Float[Tensor, "_ *z"]:
+    """z[0] (1 - alpha) + z[1] alpha for each alpha."""
+    return torch.stack([z[0] * (1 - alpha) + z[1] * alpha for alpha in alphas])

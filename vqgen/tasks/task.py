@@ -1,0 +1,69 @@
+"""What every task is: options, what it needs of a run, and what it makes of it."""
+
+import importlib
+import inspect
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+import vqgen.tasks
+from vqgen import figures, plots
+from vqgen.errors import UserError
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Task(ABC):
+    """Something to do with a run. It is made with its options and called with the run.
+
+    A new task is a file with a class of its name, and a yaml in conf/task.
+    """
+
+    @staticmethod
+    @abstractmethod
+    def lacks(trained: Trained) -> str:
+        """What the task needs and the run has not, such as "a model with codes"; empty where it fits."""
+
+    @abstractmethod
+    def make(self, trained: Trained) -> Outcome:
+        """The outcome, of a run that fits."""
+
+    def __call__(self, trained: Trained) -> Outcome:
+        """The outcome.
+
+        Raises:
+            UserError: the run does not fit (those tasks that do are named), or an option does not.
+        """
+        if lack := self.lacks(trained):
+            name = type(self).__name__.lower()
+            raise UserError(
+                f"task={name} needs {lack}; '{trained.folder}' is a {trained.kind}, "
+                f"and the tasks for it are {', '.join(fitting(trained)) or 'none'}"
+            )
+        return self.make(trained)
+
+
+def fitting(trained: Trained) -> list[str]:
+    """Names of the tasks that fit a run."""
+    return [name for name, task in tasks().items() if not task.lacks(trained)]
+
+
+def tasks() -> dict[str, type[Task]]:
+    """Every task by its name: the classes of this package that are named as their file."""
+    found = {}
+    for module in pkgutil.iter_modules(vqgen.tasks.__path__):
+        for name, member in vars(importlib.import_module(f"vqgen.tasks.{module.name}")).items():
+            if name.lower() == module.name and inspect.isclass(member) and issubclass(member, Task):
+                found[module.name] = member
+    found.pop("task", None)  # this base
+    return dict(sorted(found.items()))
+
+
+def sheet(
+    name: str, rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None
+) -> Outcome:
+    """Rows of images twice: as a picture pixel by pixel, and as a figure with the names of rows and columns."""
+    figure = plots.labelled_rows(rows, title, columns)
+    return Outcome(pictures={name: figures.rows(*rows.values())}, plots={f"{name}_labelled": figure})
