@@ -40,6 +40,7 @@ GRIDS = {
 }
 SMALLER = {
     "vqvae_keras": [],
+    "classifier_fashion": ["model.network.hidden_channels=[8,8]", "~data.flip", "~data.margin"],
     "ae_fashion": FLAT,
     "vae_fashion": FLAT,
     "vae_celeba64": ["data.size=64", "model.encoder.hidden_channels=[4,4,4,4,4]"],
@@ -62,7 +63,7 @@ def _full_size(name: str) -> Any:
     cfg = composed([f"experiment={name}"])
     if OmegaConf.is_missing(cfg.data, "root"):
         cfg.data.root = "."
-    cfg.facts = {**cfg.facts, "variance": 1.0, "num_classes": 0}
+    cfg.facts = {**cfg.facts, "variance": 1.0, "num_classes": 10 if name.startswith("classifier") else 0}
     if name in CODES:
         grids, num_embeddings, num_classes = CODES[name]
         *upper, grid = grids

@@ -103,6 +103,8 @@ def sample(cfg: DictConfig) -> None:
             if path.suffix == ".png":
                 logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
         logger.finalize("success")
+    if outcome.metrics and not cfg.out:
+        _log(outcome.metrics, runs[0])
 
 
 def open_trained(
@@ -135,6 +137,7 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     about = {
         "folder": runs[0].folder, "class_names": facts["class_names"] or [], "step": runs[0].contents["global_step"],
         "attribute_names": facts["attribute_names"] or [], "seed": runs[0].config["seed"],
+        "open": open_trained,
     }  # fmt: skip
     if runs[0].tokenizer is None:
         if len(runs) > 1:
@@ -315,6 +318,14 @@ def _image_loggers(run: Run) -> list[Any]:
     if not loggers:
         raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
     return loggers
+
+
+def _log(metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run, by the loggers it was trained with."""
+    for logger in loggers_of(run):
+        logger.log_metrics(metrics, step=run.contents["global_step"])
+        logger.save()
+        logger.finalize("success")
 
 
 def _quiet() -> None:

@@ -54,8 +54,17 @@ class Idx(Images):
     address: str
     md5: ClassVar[Mapping[str, str]]
 
-    def __init__(self, root: str, shape: Sequence[int], batch_size: int, seed: int, num_workers: int) -> None:
-        super().__init__(shape, batch_size, seed, num_workers)
+    def __init__(
+        self,
+        root: str,
+        shape: Sequence[int],
+        batch_size: int,
+        seed: int,
+        num_workers: int,
+        flip: bool = False,
+        margin: int = 0,
+    ) -> None:
+        super().__init__(shape, batch_size, seed, num_workers, flip, margin)
         if self.shape[0] != 1 or min(self.shape[1:]) < 28:
             raise DataError(
                 f"data.shape={list(shape)}: the images are [1, 28, 28], and larger sizes get a border."

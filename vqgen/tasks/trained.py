@@ -14,13 +14,17 @@ from torch import Tensor
 from vqgen.errors import UserError
 
 
+def _no_other(path: str) -> Any:
+    raise LookupError(f"no way to open '{path}' is given")
+
+
 class Trained(NamedTuple):
     """A trained run, ready to use.
 
     `model` is the run's module; `priors` are those of each level, top first, and `tokenizer` is whose codes they
     learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
     and `attribute_names` are the names of its labels and attributes; `step` is the optimiser step of the checkpoint
-    and `seed` the one that the run was trained with.
+    and `seed` the one that the run was trained with; `open` opens another run by its path.
     """
 
     model: Any
@@ -32,6 +36,7 @@ class Trained(NamedTuple):
     step: int
     attribute_names: Sequence[str] = ()
     seed: int = 0
+    open: Callable[[str], Any] = _no_other
 
     @property
     def kind(self) -> str:
@@ -103,6 +108,7 @@ class Outcome:
     `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
     (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that
     of the name "codes/top" as `top` in codes.npz, that of a name without a stroke into a file of its own.
+    `metrics` are logged with the run's own loggers.
     """
 
     pictures: dict[str, Float[Tensor, "3 H W"]] = field(default_factory=dict)
@@ -111,3 +117,4 @@ class Outcome:
     plots: dict[str, Figure] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,52 @@
+"""Nearest neighbours in chunks against the full matrix of distances."""
+
+import pytest
+import torch
+
+from vqgen.metrics import neighbors
+from vqgen.metrics.neighbors import nearest, radii, squared_distances
+
+
+@pytest.fixture(params=[64, 10**6], ids=["many chunks", "one chunk"])
+def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbors, "CHUNK_DISTANCES", request.param)
+
+
+@pytest.mark.usefixtures("chunks")
+def test_the_nearest_are_those_of_the_full_matrix():
+    torch.manual_seed(0)
+    queries, references = torch.randn(23, 5), torch.randn(31, 5)
+    expected = torch.cdist(queries, references).topk(4, largest=False)
+    found = nearest(queries, references, 4)
+    assert torch.equal(found.index, expected.indices)
+    assert torch.allclose(found.distance, expected.values, atol=1e-5)
+
+
+@pytest.mark.usefixtures("chunks")
+def test_a_radius_reaches_to_the_kth_other_vector():
+    torch.manual_seed(0)
+    x = torch.randn(29, 3)
+    assert torch.allclose(radii(x, 3), torch.cdist(x, x).sort(1).values[:, 3], atol=1e-5)
+
+
+def test_a_duplicate_is_a_neighbour():
+    assert torch.equal(radii(torch.tensor([[1.0], [1.0], [4.0]]), 1), torch.tensor([0.0, 0.0, 3.0]))
+
+
+def test_vectors_far_from_zero_keep_their_distances():
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    assert torch.allclose(radii(x + 10000, 1), torch.tensor([5.0, 5.0, 5.0]), atol=1e-3)
+
+
+def test_no_more_than_a_chunk_of_distances_is_held(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(neighbors, "CHUNK_DISTANCES", 100)
+    sizes = [squared.numel() for _, squared in squared_distances(torch.randn(50, 2), torch.randn(40, 2))]
+    assert max(sizes) <= 100
+    assert sum(sizes) == 50 * 40
+
+
+def test_too_few_vectors_are_refused():
+    with pytest.raises(ValueError, match="give more than 3"):
+        radii(torch.randn(3, 2), 3)
+    with pytest.raises(ValueError, match="too few"):
+        nearest(torch.randn(3, 2), torch.randn(2, 2), 3)

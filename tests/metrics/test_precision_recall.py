@@ -1,0 +1,75 @@
+"""Precision and recall, density and coverage: against prdc, brute force and sets where they are known."""
+
+import pytest
+import torch
+
+from vqgen.metrics import neighbors
+from vqgen.metrics.density_coverage import DensityAndCoverage, density_coverage
+from vqgen.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+
+
+def _sets(n: int = 400, m: int = 300, dims: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(n, dims) + 5, 0.9 * torch.randn(m, dims) + 5.3
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_all_four_agree_with_prdc(k: int, monkeypatch: pytest.MonkeyPatch):
+    prdc = pytest.importorskip("prdc")
+    monkeypatch.setattr(neighbors, "CHUNK_DISTANCES", 5000)
+    real, generated = _sets()
+    theirs = prdc.compute_prdc(real.numpy(), generated.numpy(), nearest_k=k)
+    ours = precision_recall(real, generated, k)._asdict() | density_coverage(real, generated, k)._asdict()
+    assert {name: float(value) for name, value in ours.items()} == pytest.approx(theirs, abs=1e-6)
+
+
+def test_a_set_covers_itself():
+    real, _ = _sets()
+    assert precision_recall(real, real) == (1.0, 1.0)
+    assert density_coverage(real, real).coverage == 1.0
+
+
+def test_sets_far_apart_share_nothing():
+    real, _ = _sets()
+    assert precision_recall(real, real + 100) == (0.0, 0.0)
+    assert density_coverage(real, real + 100) == (0.0, 0.0)
+
+
+def test_one_mode_of_two_has_full_precision_and_half_recall():
+    torch.manual_seed(0)
+    modes = torch.randn(200, 2), torch.randn(200, 2) + 100
+    precision, recall = precision_recall(torch.cat(modes), modes[0])
+    assert (precision, recall) == (1.0, 0.5)
+
+
+def test_density_is_about_one_for_equal_distributions():
+    torch.manual_seed(0)
+    assert density_coverage(torch.randn(2000, 4), torch.randn(2000, 4)).density == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_outlier_among_the_real_raises_density_less_than_precision():
+    # arXiv 2002.09797, figure 3: balls of outliers are large, and one is enough for precision
+    torch.manual_seed(0)
+    real = torch.cat([torch.randn(100, 2), torch.tensor([[40.0, 0.0]])])
+    generated = torch.randn(100, 2) * 0.1 + torch.tensor([20.0, 0.0])
+    assert precision_recall(real, generated).precision == 1.0
+    assert density_coverage(real, generated).density <= 0.2
+
+
+@pytest.mark.parametrize(("metric", "function"), [
+    (ImprovedPrecisionRecall(), precision_recall), (DensityAndCoverage(), density_coverage),
+], ids=["precision-recall", "density-coverage"])  # fmt: skip
+def test_a_metric_over_batches_is_the_function_of_all(metric, function):
+    real, generated = _sets(60, 50)
+    for part in real.split(7):
+        metric.update(part, real=True)
+    for part in generated.split(9):
+        metric.update(part, real=False)
+    assert metric.compute() == function(real, generated)
+
+
+def test_too_few_vectors_are_refused():
+    with pytest.raises(ValueError, match="3 feature vectors have no 3 nearest"):
+        precision_recall(torch.randn(3, 2), torch.randn(9, 2), 3)
+    with pytest.raises(ValueError, match="of real and of generated"):
+        ImprovedPrecisionRecall().compute()

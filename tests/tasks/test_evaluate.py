@@ -1,0 +1,127 @@
+"""task=evaluate: the right figures for each kind of run, and mistakes named."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from tests.tasks import evaluated as runs
+from vqgen.errors import UserError
+from vqgen.tasks.evaluate import Evaluate
+from vqgen.tasks.trained import Trained
+
+QUALITY = ["fid", "kid", "inception_score", "precision", "recall", "density", "coverage"]
+
+
+def _figures(task: Evaluate, run: Trained) -> dict[str, float]:
+    outcome = task(run)
+    record = json.loads(json.dumps(outcome.records["evaluation"]))
+    assert all(math.isfinite(value) for value in record["metrics"].values())
+    assert all(name in outcome.text for name in record["metrics"])
+    return record["metrics"]
+
+
+def test_a_tokenizer_is_measured_by_its_reconstructions_and_codes():
+    run = runs.tokenizer_run()
+    found = _figures(Evaluate(classifier="classifier", batch_size=25), run)
+    x = run.images().batch("test", torch.arange(60).numpy()).x
+    x_hat = run.model.reconstruct(x)
+    assert found["mse"] == pytest.approx(float((x - x_hat).square().mean()), rel=1e-5)
+    assert found["nmse"] == pytest.approx(found["mse"] / run.images().variance(), rel=1e-5)
+    assert found["compression_ratio_fixed"] == pytest.approx(8 * 3 * 16 * 16 / (3 * (2 * 2 + 4 * 4)))
+    nll = -run.model.likelihood.log_prob(run.model.decode_output(run.model.encode(x)), x).mean()
+    assert found["bits_per_dim_given_codes"] == pytest.approx(float(run.model.likelihood.bits_per_dim(nll, 768)), 1e-5)
+    assert {"rfid(classifier)", "perplexity_top", "codebook_usage_bottom", "ssim"} <= set(found)
+    assert "ms_ssim" not in found   # 16 pixels are too few for five scales
+
+
+def test_the_bits_of_an_image_are_those_of_its_codes_and_of_the_image_given_them():
+    run = runs.prior_run()
+    found = _figures(Evaluate(metrics=["likelihood"], batch_size=25), run)
+    batch = run.images().batch("test", torch.arange(60).numpy())
+    codes = run.tokenizer.encode(batch.x)
+    nats = [-p.log_prob(codes[p.level], codes[: p.level], batch.label).double() for p in run.priors]
+    assert found["nats_per_code_top"] == pytest.approx(float(nats[0].mean()))
+    assert found["bits_per_code_bottom"] == pytest.approx(float(nats[1].mean()) / math.log(2))
+    code_bits = sum(float(n.sum((1, 2)).mean()) for n in nats) / math.log(2)
+    assert found["rate"] == pytest.approx(code_bits / 768)
+    assert found["compression_ratio_prior"] == pytest.approx(8 * 768 / code_bits)
+    given = _figures(Evaluate(metrics=["reconstruction"]), run)["bits_per_dim_given_codes"]
+    assert found["bits_per_dim"] == pytest.approx(found["rate"] + given, rel=1e-5)
+
+
+def test_samples_of_priors_are_compared_with_real_images_by_named_features():
+    outcome = Evaluate(classifier="classifier", batch_size=30)(runs.prior_run(num_test=100))
+    found = outcome.records["evaluation"]["metrics"]
+    assert {f"{name}(classifier)" for name in QUALITY} <= set(found)
+    assert {"samples", "neighbours"} <= set(outcome.pictures)
+    assert outcome.metrics["evaluate/test/fid(classifier)"] == found["fid(classifier)"]
+    assert {"sampling", "features", "metrics", "likelihood"} <= set(outcome.records["evaluation"]["seconds"])
+
+
+def test_the_same_seed_gives_the_same_figures():
+    task = Evaluate(metrics=["fid", "kid"], classifier="classifier", batch_size=30)
+    assert _figures(task, runs.prior_run()) == _figures(task, runs.prior_run())
+
+
+def test_a_vae_is_measured_by_its_bound_its_reconstructions_and_its_samples():
+    found = _figures(Evaluate(classifier="classifier"), runs.trained(runs.vae(), num_test=100))
+    assert {"elbo", "bits_per_dim", "mse", "rfid(classifier)", "fid(classifier)"} <= set(found)
+    assert found["bits_per_dim"] == pytest.approx((-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2), rel=1e-5)
+
+
+def test_one_level_alone_has_a_likelihood_and_no_samples():
+    outcome = Evaluate(classifier="classifier")(runs.prior_run(levels=1))
+    record = outcome.records["evaluation"]
+    assert set(record["metrics"]) == {"nats_per_code_top", "bits_per_code_top"}
+    assert "bottom too: run=" in record["left_out"]["fid"]
+
+
+def test_what_cannot_be_had_is_left_out_with_the_reason():
+    record = Evaluate()(runs.prior_run()).records["evaluation"]
+    assert "classifier=RUN is needed" in record["left_out"]["fid"]
+    assert "rate" in record["metrics"]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"metrics": ["fdi"]}, r"metrics=fdi: there is no such measure \(did you mean fid\?\)"),
+    ({"metrics": ["fid"]}, "metrics=fid: classifier=RUN is needed"),
+    ({"metrics": ["fid"], "classifier": "classifier", "num_samples": 8}, "needs 9 images or more with 8 features"),
+    ({"features": "inceptoin"}, "features=inceptoin: take classifier or inception"),
+    ({"features": "inception", "inception_weights": "nowhere.pth"}, "inception"),
+    ({"metrics": ["lpips"]}, "lpips needs torchvision"),
+    ({"split": "tets"}, "split='tets'"),
+    ({"num_samples": 0}, "num_samples=0"),
+])  # fmt: skip
+def test_a_mistake_is_named(options: dict, message: str):
+    with pytest.raises(UserError, match=message) as error:
+        Evaluate(**options)(runs.prior_run())
+    assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_asked_for_samples_says_what_draws_them():
+    with pytest.raises(UserError, match="metrics=fid: it needs a VAE or a prior"):
+        Evaluate(metrics=["fid"], classifier="classifier")(runs.tokenizer_run())
+
+
+def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, Trained]:
+    return {"classifier": runs.trained(runs.classifier(shape), class_names=names)}
+
+
+@pytest.mark.parametrize(("others", "message"), [
+    (_other((1, 28, 28)), r"images of \[1, 28, 28\], and those of 'runs/x' are \[3, 16, 16\]"),
+    (_other(names=["cat", "dog"]), "it does not know"),
+    ({"classifier": runs.tokenizer_run()}, "this run is a VQVAE2 and no classifier"),
+], ids=["size", "classes", "model"])  # fmt: skip
+def test_a_classifier_that_does_not_fit_is_refused(others: dict[str, Trained], message: str):
+    with pytest.raises(UserError, match=message):
+        Evaluate(classifier="classifier")(runs.prior_run(others=others))
+
+
+def test_cas_is_the_accuracy_on_real_images_of_three_classifiers():
+    found = _figures(Evaluate(metrics=["cas"], classifier="classifier", cas_epochs=1), runs.prior_run())
+    assert set(found) == {f"cas_top{k}({of})" for k in (1, 5) for of in ("samples", "reconstructions", "real")}
+    assert all(0 <= value <= 1 for value in found.values())
+    with pytest.raises(UserError, match="trained without labels"):
+        Evaluate(metrics=["cas"], classifier="classifier")(runs.prior_run(num_classes=0))

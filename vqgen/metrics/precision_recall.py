@@ -1,0 +1,62 @@
+"""Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vqgen.metrics.features import FeatureSets
+from vqgen.metrics.neighbors import radii, squared_distances
+
+
+class PrecisionRecall(NamedTuple):
+    """`precision`: part of the generated images among the real ones; `recall`: of the real among the generated."""
+
+    precision: Float[Tensor, ""]
+    recall: Float[Tensor, ""]
+
+
+def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], k: int = 3) -> PrecisionRecall:
+    """Part of each set inside the manifold of the other (eq. 1 and 2).
+
+    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour.
+
+    Args:
+        real: feature vectors of real images.
+        generated: those of generated images; both measures depend on the numbers of images, so compare equal ones.
+        k: neighbour that a ball reaches to; 3 in the paper.
+
+    Raises:
+        ValueError: k or fewer vectors in a set.
+    """
+    within_real, within_generated = _within(generated, real, radii(real, k), radii(generated, k))
+    return PrecisionRecall(within_real.float().mean(), within_generated.float().mean())
+
+
+def _within(
+    generated: Tensor, real: Tensor, real_radii: Tensor, generated_radii: Tensor
+) -> tuple[Bool[Tensor, " m"], Bool[Tensor, " n"]]:
+    """Which generated vectors are in a ball of a real one, and which real in a ball of a generated one."""
+    real_squared, generated_squared = real_radii.square(), generated_radii.square()
+    inside, covered = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    for start, squared in squared_distances(generated, real):
+        inside.append((squared <= real_squared).any(1))
+        covered |= (squared <= generated_squared[start : start + len(squared), None]).any(0)
+    return torch.cat(inside), covered
+
+
+class ImprovedPrecisionRecall(FeatureSets):
+    """Computes `PrecisionRecall` of all feature vectors given.
+
+    Args:
+        k: neighbour that a ball reaches to; 3 in the paper.
+    """
+
+    def __init__(self, k: int = 3) -> None:
+        super().__init__()
+        self.k = k
+
+    def compute(self) -> PrecisionRecall:
+        """Precision and recall of all vectors so far."""
+        return precision_recall(*self.sets(), self.k)

@@ -1,0 +1,105 @@
+"""Measure what a run makes: reconstructions, likelihood and samples."""
+
+from typing import Any
+
+import torch
+
+from vqgen.errors import UserError
+from vqgen.evaluation import plan, report, sources
+from vqgen.evaluation.measurement import Measurement, Settings
+from vqgen.evaluation.networks import Network, feature_network
+from vqgen.tasks.sample import per_level
+from vqgen.tasks.task import Task
+from vqgen.tasks.trained import Outcome, Trained
+
+
+class Evaluate(Task):
+    """Every measure that the run can have, or those in `metrics`, in a table and evaluation.json.
+
+    Args:
+        metrics: among reconstruction, lpips, rfid, likelihood, fid, kid, inception_score, precision_recall,
+            density_coverage, neighbours and cas; None is all but cas.
+        num_samples: how many real images, and as many samples, are measured; all of the split, if it has fewer.
+        split: train, val or test.
+        features: which network's features images are compared by: classifier or inception.
+        classifier: RUN of a classifier trained on the same data.
+        inception_weights: file of the Inception network's weights, where they are not at torch.hub's place.
+        temperature: of the samples, as in task=sample; also the next three.
+        top_k: draw among the k likeliest codes only.
+        top_p: draw among the likeliest codes of this total probability.
+        guidance: weight of classifier-free guidance.
+        cas_epochs: passes over the samples that each classifier of cas is trained for.
+        batch_size: images at a time.
+        seed: the same seed and batch size give the same figures.
+    """
+
+    def __init__(
+        self,
+        metrics: list[str] | None = None,
+        num_samples: int = 10000,
+        split: str = "test",
+        features: str = "classifier",
+        classifier: str | None = None,
+        inception_weights: str | None = None,
+        temperature: float | list[float] = 1.0,
+        top_k: int | list[int | None] | None = None,
+        top_p: float | list[float | None] | None = None,
+        guidance: float | list[float] = 1.0,
+        cas_epochs: int = 10,
+        batch_size: int = 250,
+        seed: int = 0,
+    ) -> None:
+        if num_samples < 1 or batch_size < 1:
+            raise UserError(f"num_samples={num_samples}, batch_size={batch_size}: both are at least 1")
+        self.metrics, self.num_samples, self.split = metrics, num_samples, split
+        self.features, self.classifier, self.inception_weights = features, classifier, inception_weights
+        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
+        self.cas_epochs, self.repeat = cas_epochs, (batch_size, seed)
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """An autoencoder, or priors."""
+        return "" if trained.priors or hasattr(trained.model, "reconstruct") else "a model that makes images"
+
+    @torch.no_grad()
+    def make(self, trained: Trained) -> Outcome:
+        """The table, the figures and the pictures.
+
+        Raises:
+            UserError: a measure is asked for that cannot be had.
+        """
+        images = trained.images()
+        index = sources.choose(len(images.split(self.split).images), self.num_samples)
+        network = self._network(trained, images)
+        chosen, left_out = plan.plan(plan.Case(trained, len(index), network), self.metrics)
+        settings = Settings(self.split, index, per_level(self.options, trained.levels), self.cas_epochs, *self.repeat)
+        measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
+        measured.take(chosen)
+        record = {
+            "run": str(trained.folder), "step": trained.step, "split": self.split, "num_images": len(index),
+            "classifier": self.classifier, "metrics": measured.figures, "left_out": left_out,
+            "seconds": {name: round(value, 2) for name, value in measured.watch.seconds.items()},
+        }  # fmt: skip
+        return Outcome(
+            pictures=measured.pictures, plots=measured.plots, records={"evaluation": record},
+            text=self._text(measured, left_out), metrics=self._logged(measured.figures),
+        )  # fmt: skip
+
+    def _logged(self, figures: dict[str, float]) -> dict[str, float]:
+        return {f"evaluate/{self.split}/{name}": value for name, value in figures.items()}
+
+    def _network(self, trained: Trained, images: Any) -> Network | str:
+        """The feature network, or why there is none; a classifier that is given must fit."""
+        try:
+            return feature_network(trained, images, self.features, self.classifier, self.inception_weights)
+        except UserError as error:
+            if self.classifier is not None or self.features != "classifier":
+                raise
+            return str(error)
+
+    def _text(self, measured: Measurement, left_out: dict[str, str]) -> str:
+        reasons = dict.fromkeys(left_out.values())
+        lines = [f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons]
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items())
+        title = f"\n{len(measured.settings.index)} images of the {self.split} split"
+        return "\n".join([title, report.table(measured.figures), *lines, f"time: {spent}"])

@@ -1,0 +1,139 @@
+"""Rejection sampling: keep the samples that a classifier is surest of."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from vqgen.errors import UserError
+from vqgen.evaluation import report, sources
+from vqgen.evaluation.networks import open_classifier
+from vqgen.evaluation.rejection import kept, trade_off
+from vqgen.metrics.features import Features
+from vqgen.metrics.precision_recall import PrecisionRecall
+from vqgen.tasks.sample import label_index, per_level
+from vqgen.tasks.task import Task
+from vqgen.tasks.trained import Outcome, Trained
+
+PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
+LEAST_AT_A_POINT, COLUMNS = 20, 8
+
+
+class Reject(Task):
+    """Draw samples, keep the best part of each class by p(class given sample), and show what that does.
+
+    Samples of a prior without labels are taken for the class that the classifier finds likeliest.
+
+    Args:
+        classifier: RUN of a classifier trained on the same data.
+        keep: part of the samples that is kept, above 0 and below 1; 0.1 keeps one of ten.
+        num_samples: how many are drawn before.
+        label: class of the samples, by number or name; None draws those of the test images.
+        temperature: as in task=sample; also the next three.
+        top_k: draw among the k likeliest codes only.
+        top_p: draw among the likeliest codes of this total probability.
+        guidance: weight of classifier-free guidance.
+        batch_size: images at a time.
+        seed: the same seed and batch size give the same images.
+    """
+
+    def __init__(
+        self,
+        classifier: str | None = None,
+        keep: float = 0.1,
+        num_samples: int = 4000,
+        label: int | str | None = None,
+        temperature: float | list[float] = 1.0,
+        top_k: int | list[int | None] | None = None,
+        top_p: float | list[float | None] | None = None,
+        guidance: float | list[float] = 1.0,
+        batch_size: int = 250,
+        seed: int = 0,
+    ) -> None:
+        if not 0 < keep < 1:
+            raise UserError(f"keep={keep}: the part that is kept is above 0 and below 1, such as 0.1")
+        self.classifier, self.keep, self.num_samples, self.label = classifier, keep, num_samples, label
+        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
+        self.batch_size, self.seed = batch_size, seed
+        self.parts = sorted({*PARTS, keep}, reverse=True)
+        if num_samples * min(self.parts) < LEAST_AT_A_POINT or batch_size < 1:
+            least = round(LEAST_AT_A_POINT / min(self.parts))
+            raise UserError(f"num_samples={num_samples}: too few for a curve down to {min(self.parts)}; take {least}")
+
+    @staticmethod
+    def lacks(trained: Trained) -> str:
+        """A VAE, or the prior of every level."""
+        return sources.lacks_samples(trained)
+
+    @torch.no_grad()
+    def make(self, trained: Trained) -> Outcome:
+        """The samples before and after, and the curve of precision and recall against the part that is kept.
+
+        Raises:
+            UserError: the classifier does not fit them.
+        """
+        images = trained.images()
+        classifier = open_classifier(trained, images, self.classifier)
+        labels = self._labels(trained, images)
+        pixels, found = self._samples(trained, classifier, labels)
+        real = self._real(trained, images, classifier)
+        classes = found.log_prob.argmax(1) if labels is None else labels.to(found.log_prob.device)
+        scores = found.log_prob.gather(1, classes[:, None])[:, 0]
+        points = trade_off(real.vectors, found.vectors, scores, classes, self.parts)
+        best = kept(scores, classes, self.keep).cpu()
+        return self._outcome(pixels, classes.cpu(), best, points, trained.title(self.seed))
+
+    def _labels(self, trained: Trained, images: Any) -> Int[Tensor, " n"] | None:
+        """A class for each sample: that asked for, or those of test images."""
+        if not sources.has_classes(trained):
+            if self.label is not None:
+                raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
+            return None
+        if self.label is not None:
+            number = label_index(self.label, trained.priors[0].num_classes, trained.class_names)
+            return torch.full((self.num_samples,), number)
+        labels = torch.as_tensor(images.split("test").labels)
+        return labels[torch.randint(len(labels), (self.num_samples,), generator=torch.Generator().manual_seed(0))]
+
+    def _samples(
+        self, trained: Trained, classifier: Any, labels: Int[Tensor, " n"] | None
+    ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
+        options = per_level(self.options, trained.levels)
+        pixels = sources.gather(
+            sources.generated(trained, self.num_samples, labels, options, self.seed, self.batch_size)
+        )
+        batches = sources.in_batches(pixels, self.batch_size, trained.model.device)
+        return pixels, sources.describe(classifier, batches)
+
+    def _real(self, trained: Trained, images: Any, classifier: Any) -> Features:
+        """Test images, of the class asked for."""
+        split = images.split("test")
+        index = sources.choose(len(split.images), len(split.images))
+        if self.label is not None:
+            number = label_index(self.label, classifier.num_classes, trained.class_names)
+            index = index[split.labels[index] == number]
+        title = "features of real images"
+        batches = sources.real(
+            images, "test", index[: self.num_samples], self.batch_size, trained.model.device, title
+        )
+        return sources.describe(classifier, (batch.x for batch in batches))
+
+    def _outcome(
+        self, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"], best: Bool[Tensor, " n"],
+        points: list[PrecisionRecall], title: str,
+    ) -> Outcome:
+        precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
+        rows = zip(self.parts, precision, recall, strict=True)
+        lines = [f"{part:>6g} {p:>10.3f} {r:>8.3f}" for part, p, r in rows]
+        x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
+        return Outcome(
+            pictures={"rejection": report.before_and_after(x, classes, best, COLUMNS)},
+            arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
+            plots={"curve": report.curve(self.parts, precision, recall, "classifier", title)},
+            records={"rejection": {
+                "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
+                "kept": self.parts, "precision(classifier)": precision, "recall(classifier)": recall,
+            }},
+            text="\n".join(["\n  kept  precision   recall   (features of the classifier)", *lines]),
+        )  # fmt: skip
