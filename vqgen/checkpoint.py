@@ -16,12 +16,17 @@ from typing import Any, NamedTuple
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from vqgen.config import ConfigError, find_run
 from vqgen.errors import UserError
 
 ALLOWED = ("vqgen", "torch.optim")
+# what a resumed run builds beside its model
+TRAINING = (*ALLOWED, *(f"pytorch_lightning.{name}" for name in ("Trainer", "trainer", "callbacks", "loggers", "profilers")))
+_WRITTEN = ("dirpath", "save_dir", "default_root_dir", "root_dir", "dir", "log_dir")
 
 
 class CheckpointError(UserError):
@@ -68,6 +73,62 @@ def open_run(run: str | Path, which: str = "best") -> Run:
     if "vqgen" not in contents:
         raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no config")
     return Run(folder, file, contents["vqgen"]["config"], contents)
+
+
+def open_last(run: str | Path) -> Run:
+    """The newest checkpoint of a run that can be read, with a word where it is not `last.ckpt`.
+
+    A run that was killed before it wrote one has its config alone, and no `state_dict`.
+
+    Args:
+        run: a run folder, or the checkpoint file to take.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be read.
+    """
+    if Path(run).is_file():
+        return open_run(run)
+    folder = Path(run)
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")]
+    failures = []
+    for file in filter(Path.exists, files):
+        try:
+            opened = open_run(file)
+        except CheckpointError as error:
+            failures.append(error)
+            continue
+        if file.name != "last.ckpt":
+            reason = f"{failures[0]}; " if failures else ""
+            rank_zero_warn(f"{reason}going on from '{file}', step {opened.contents['global_step']}")
+        return opened
+    if failures:
+        raise failures[0]
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+    rank_zero_warn(f"'{folder}' has no checkpoint yet: it begins anew, with its own config")
+    return Run(folder, folder / "config.yaml", config, {"global_step": 0})
+
+
+def refuse_foreign_run(run: Run, folder: Path) -> None:
+    """Refuse to go on with a run whose config would run, or write outside `folder`, what is not ours.
+
+    Raises:
+        CheckpointError: what is refused, and where it stands.
+    """
+    _refuse_foreign({k: v for k, v in run.config.items() if k != "facts"}, "config", run.file, TRAINING)
+    for where, path in _written_paths({k: run.config[k] for k in ("callbacks", "logger", "trainer")}, "config"):
+        if not Path(path).resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(f"'{run.file}' would write {where}={path}, outside of '{folder}': refused")
+
+
+def moved(node: Any, old: str, new: str) -> Any:
+    """A config in which every path in the folder `old` is one in the folder `new`."""
+    if isinstance(node, Mapping):
+        return {key: moved(value, old, new) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [moved(value, old, new) for value in node]
+    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
+        return new + node[len(old) :]
+    return node
 
 
 def module_of(run: Run) -> nn.Module:
@@ -149,13 +210,26 @@ def _read(file: Path) -> dict[str, Any]:
     return contents
 
 
-def _refuse_foreign(node: Any, path: str, file: Path) -> None:
+def _refuse_foreign(node: Any, path: str, file: Path, allowed: tuple[str, ...] = ALLOWED) -> None:
     """Refuse a config of which anything but a class of the allow-list would be built."""
     for where, target in _targets(node, path):
-        if not _is_allowed(target):
+        if not _is_allowed(target, allowed):
             raise CheckpointError(
-                f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused"
+                f"'{file}' names {where}={target}, which is not a class of {' or '.join(allowed)}: refused"
             )
+
+
+def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every folder or file that an object of the config would write to, and where it is named."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if isinstance(value, str) and (key in _WRITTEN or os.path.isabs(value) or ".." in Path(value).parts):
+                yield f"{path}.{key}", value
+            else:
+                yield from _written_paths(value, f"{path}.{key}")
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _written_paths({str(index): value}, path)
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -173,15 +247,15 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _is_allowed(target: Any) -> bool:
+def _is_allowed(target: Any, allowed: tuple[str, ...]) -> bool:
     """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
-    if not isinstance(target, str) or not target.startswith(tuple(f"{package}." for package in ALLOWED)):
+    packages = tuple(f"{package}." for package in allowed)
+    if not isinstance(target, str) or not f"{target}.".startswith(packages):
         return False
     try:
         found = get_object(target)
     except (ImportError, AttributeError, ValueError):
         return False
-    packages = tuple(f"{package}." for package in ALLOWED)
     return inspect.isclass(found) and f"{found.__module__}.".startswith(packages)
 
 

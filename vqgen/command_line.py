@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.config import ConfigError, find_run
+from vqgen.config import ConfigError, find_started
 from vqgen.errors import UserError, near_miss
 from vqgen.help import help_text
 
@@ -43,8 +43,6 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 check(cfg)
                 return task(cfg)
             except UserError as error:
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    raise  # one job of several: the sweep says what becomes of the others
                 _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
                 sys.exit(_fail(error))
 
@@ -72,8 +70,9 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _fail(error: Exception) -> int:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    print(f"error: {lines[0] if not isinstance(error, UserError) else error}", file=sys.stderr)
-    return 2
+    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    print(f"{kind}: {line}", file=sys.stderr)
+    return status
 
 
 def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig], None]) -> None:
@@ -198,9 +197,23 @@ def _values(overrides: list[Override]) -> list[str]:
 
 
 def _run_folder(resume: str | None) -> str:
-    """The folder of the run to go on with, or a new one named after the time."""
-    return str(find_run(resume)) if resume else f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+    """The folder of the run to go on with, or a new one: named after the job under SLURM, otherwise after the time."""
+    if resume:
+        return str(find_started(resume))
+    if "SLURM_PROCID" in os.environ:   # the processes of a job agree, and a job that is queued again finds its run
+        return f"runs/slurm_{os.environ['SLURM_JOB_ID']}"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
+    return f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+
+
+def _sweep_name() -> str | None:
+    """The folder name of the sweep that this job belongs to, if any."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
 
 
 OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)

@@ -78,8 +78,9 @@ def check(cfg: DictConfig) -> None:
 
     Nothing heavy is imported: constructors are read from source (vqgen.signature).
     """
-    for key in ("resume", "tokenizer"):
-        _check_run(key, cfg[key])
+    if cfg.resume:
+        find_started(cfg.resume)
+    _check_run("tokenizer", cfg.tokenizer)
     if not cfg.resume:
         _check_pairing(cfg)
     values = _resolve(cfg)
@@ -120,6 +121,20 @@ def find_run(path: str | Path) -> Path:
     if not any((path / "checkpoints").glob("*.ckpt")):
         raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
     return path
+
+
+def find_started(path: str | Path) -> Path:
+    """As `find_run`, for a run that may have been killed before it wrote a checkpoint.
+
+    Raises:
+        ConfigError: no run began here.
+    """
+    if Path(path, "config.yaml").is_file():
+        return Path(path)
+    try:
+        return find_run(path)
+    except ConfigError as error:
+        raise ConfigError(f"resume={path}: {error}") from None
 
 
 def find_runs(run: str | Sequence[str]) -> list[str]:

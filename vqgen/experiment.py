@@ -1,6 +1,8 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
 import json
+import os
+import secrets
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +16,24 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import figures
 from vqgen.callbacks import Record
-from vqgen.checkpoint import Run, build, fingerprint, images_of, load_tokenizer, module_of, open_run, relative_to
+from vqgen.checkpoint import (
+    Run,
+    build,
+    fingerprint,
+    images_of,
+    load_tokenizer,
+    module_of,
+    moved,
+    open_last,
+    open_run,
+    refuse_foreign_run,
+    relative_to,
+)
+from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.config import CODES, ConfigError, find_runs
 from vqgen.errors import near_miss
-from vqgen.loggers import CSV
+from vqgen.data.whole import replacing
+from vqgen.loggers import CSV, Wandb
 from vqgen.signature import signature
 from vqgen.tasks.trained import Outcome, Trained
 
@@ -44,8 +60,8 @@ def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | N
     Returns:
         The best value of the monitored metric, for a sweep to minimise.
     """
-    resumed = open_run(cfg.resume, "last") if cfg.resume else None
-    cfg = _config_of(resumed, words) if resumed else cfg
+    resumed = open_last(cfg.resume) if cfg.resume else None
+    cfg = _config_of(resumed, folder, words) if resumed else cfg
     cfg.run_dir = _shown(folder)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
@@ -53,20 +69,25 @@ def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | N
     source = _source(cfg, folder)
     cfg.facts = {**cfg.facts, **source.facts}
     config = _plain(cfg)
+    _name_wandb_run(config)
     _write_config(config, folder)
     model = build(config["model"])
     _place(model, config["hardware"])
+    loggers = _loggers(config, resumed)
     trainer = build(
         config["trainer"],
         callbacks=_callbacks(config, source),
-        logger=_loggers(config, resumed),
+        logger=loggers,
+        plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
-    for logger in trainer.loggers:
-        if not isinstance(logger, CSV):  # config.yaml is there already
-            logger.log_hyperparams(config)
-    trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
-    return _finish(trainer, model, source.data, folder)
+    try:
+        trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
+        return _finish(trainer, model, source, folder)
+    finally:
+        for logger in loggers:
+            if isinstance(logger, Wandb):
+                logger.close()   # the next job of a sweep is another run
 
 
 def sample(cfg: DictConfig) -> None:
@@ -103,11 +124,16 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     return Trained(priors[0], priors, tokenizers[0].to(device), lambda: images_of(source), *about)
 
 
-def _config_of(run: Run, words: Sequence[str]) -> DictConfig:
-    """The config of a run to be resumed, with what was said on the command line beside `resume=`."""
+def _config_of(run: Run, folder: Path, words: Sequence[str]) -> DictConfig:
+    """The config of a run to be resumed where it is now, with what was said on the command line beside `resume=`."""
+    places = {k: moved(run.config[k], run.config["run_dir"], _shown(folder)) for k in ("callbacks", "logger", "trainer")}
+    run = run._replace(config={**run.config, **places})
+    refuse_foreign_run(run, folder)
     config = OmegaConf.create(run.config)
+    if "vqgen" in run.contents and run.tokenizer and run.tokenizer_path().exists():
+        config.tokenizer = _shown(run.tokenizer_path())
     for word in words:
-        if word.startswith("resume="):
+        if word.startswith(("resume=", "run_dir=", "hydra.")):
             continue
         key, _, value = word.partition("=")
         if OmegaConf.select(config, key) is None or OmegaConf.is_dict(OmegaConf.select(config, key)):
@@ -176,8 +202,8 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 
 @rank_zero_only
 def _write_config(config: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    with replacing(folder / "config.yaml") as part:
+        OmegaConf.save(OmegaConf.create(config), part)
 
 
 def _place(model: Any, hardware: Mapping[str, Any]) -> None:
@@ -198,25 +224,37 @@ def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     return callbacks
 
 
+def _name_wandb_run(config: dict[str, Any]) -> None:
+    """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
+    for node in (config["logger"] or {}).values():
+        if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
+            node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+
+
 def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+    """The configured loggers, set back to where the run goes on."""
     loggers = [build(node) for node in (config["logger"] or {}).values()]
-    if resumed:
-        versions = resumed.contents["vqgen"]["loggers"]
-        for logger in loggers:
-            if isinstance(logger, CSV):
-                logger.rewind(resumed.contents["global_step"])
-            elif type(logger).__name__ in versions:
-                logger._wandb_init["id"] = versions[type(logger).__name__]
+    step = resumed.contents["global_step"] if resumed else 0
+    rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
+    for logger in loggers:
+        logger.rewind(step, rows.get(type(logger).__name__, 0))
+        if not isinstance(logger, CSV):   # config.yaml is there already
+            logger.log_hyperparams(config)
     return loggers
 
 
-def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float | None:
+def _checkpoint_of(resumed: Run | None) -> str | None:
+    """The file to go on from; None for a run that begins."""
+    return str(resumed.file) if resumed and "state_dict" in resumed.contents else None
+
+
+def _finish(trainer: pl.Trainer, model: Any, source: _Source, folder: Path) -> float | None:
     """Test the best weights, say what came out and what one may do next; returns the best validation loss."""
     best: Any = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
-    if trainer.interrupted or not path:
+    if not path:
         return None
-    results = trainer.test(model, data, ckpt_path=path, weights_only=True, verbose=False)[0]
+    results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
     place = _shown(folder)
     rank_zero_info(f"\nRun folder: {place}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
