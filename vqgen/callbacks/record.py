@@ -24,6 +24,7 @@ class Record(pl.Callback):
         self.config = config
         self.tokenizer = tokenizer
         self._random_state: dict[str, Any] | None = None
+        self._places: list[dict[str, int]] = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -46,12 +47,18 @@ class Record(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random state until training starts: setting up draws numbers too."""
+        """Keep the random state until training starts, as setting up draws numbers too, and the place in the epoch."""
+        self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         states = checkpoint["vqgen"]["random_states"]
         self._random_state = states[trainer.global_rank] if trainer.global_rank < len(states) else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with the random numbers of the interrupted run."""
+        """Go on at the batch and with the random numbers of the interrupted run.
+
+        Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does.
+        """
+        for place in self._places:
+            trainer.train_dataloader.load_state_dict(place)
         if self._random_state is not None:
             _set_random_state(self._random_state)
 
