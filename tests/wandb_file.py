@@ -10,22 +10,17 @@ _BLOCK, _FULL, _LAST = 32768, 1, 4
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
-    """The history of a run folder's W&B run; of rows with one number the first counts, as it does for W&B."""
-    found: dict[int, dict[str, Any]] = {}
-    for record in records(run):
-        if record.WhichOneof("record_type") == "history":
-            items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-            found.setdefault(record.history.step.num, items)
-    return [found[step] for step in sorted(found)]
+    """The history of a run folder's W&B run: its latest part, which is whole by itself."""
+    histories = [record.history for record in records(run) if record.WhichOneof("record_type") == "history"]
+    return [{i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in row.item} for row in histories]
 
 
 def records(run: Path) -> list[Any]:
-    """Every record of every part of the run, oldest part first."""
+    """Every record of the run's latest part."""
     from wandb.proto import wandb_internal_pb2
 
-    files = sorted(run.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
-    parts = [part for file in files for part in _parts(file.read_bytes())]
-    return [wandb_internal_pb2.Record.FromString(part) for part in parts]
+    (file,) = run.glob("wandb/latest-run/*.wandb")
+    return [wandb_internal_pb2.Record.FromString(part) for part in _parts(file.read_bytes())]
 
 
 def _parts(data: bytes) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Loggers that a resumed run goes on with as if it had not been interrupted: CSV, W&B, TensorBoard."""
 
 import csv
+import json
 import netrc
 import os
 import sys
@@ -88,7 +89,8 @@ def _write_rows(file: Path, columns: list[str], rows: list[dict[str, str]]) -> N
 class Wandb(WandbLogger):
     """Weights & Biases: online where credentials are configured, otherwise offline, without a question.
 
-    Every row has a number that a resumed run counts on from its checkpoint: W&B ignores rows that it has already.
+    Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
+    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole.
 
     Args:
         save_dir: the run folder.
@@ -115,6 +117,7 @@ class Wandb(WandbLogger):
         )  # fmt: skip
         self._wandb_init.pop("anonymous")   # W&B warns about it
         self.artifacts = artifacts
+        self._journal = Path(save_dir, "wandb", "rows.jsonl")
         self._rows, self._step, self._rows_before_step = 0, -1, 0
 
     @rank_zero_only
@@ -124,35 +127,51 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log one row at optimiser step `step` (None: the last one logged)."""
-        step = self._step if step is None else step
-        if step != self._step:
-            self._step, self._rows_before_step = step, self._rows
-        self.experiment.log({**metrics, "trainer/global_step": step}, step=self._rows, commit=True)
-        self._rows += 1
+        """Log one row of numbers at optimiser step `step` (None: the last one logged)."""
+        self._add({"step": self._step if step is None else step, "metrics": dict(metrics)})
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
+        """Log pictures, given as files."""
+        self._add({"step": self._step if step is None else step, "images": {key: images}})
+
+    @rank_zero_only
+    def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
+        """Log how often each code occurs, the most frequent first."""
+        self._add({"step": step, "counts": {key: sorted(counts, reverse=True)}})
 
     def rows_before(self, step: int) -> int:
         """Rows logged so far that belong to earlier optimiser steps than `step`."""
         return self._rows_before_step if self._step == step else self._rows
 
+    @rank_zero_only
     def rewind(self, step: int, row: int) -> None:
-        """Count rows on from `row`."""
-        self._rows = self._rows_before_step = row
+        """Go on after the first `row` rows, and send these again: a killed process may not have sent them."""
+        lines = self._journal.read_text().splitlines(keepends=True)[:row] if self._journal.exists() else []
+        with replacing(self._journal) as part:
+            part.write_text("".join(lines))
+        for line in lines:
+            self._send(json.loads(line))
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        with self._journal.open("a") as journal:
+            journal.write(json.dumps(entry) + "\n")
+        self._send(entry)
+
+    def _send(self, entry: dict[str, Any]) -> None:
+        if entry["step"] != self._step:
+            self._step, self._rows_before_step = entry["step"], self._rows
+        values = {"trainer/global_step": entry["step"], **entry.get("metrics", {})}
+        values |= {key: _pictures(files) for key, files in entry.get("images", {}).items()}
+        values |= {key: _histogram(counts) for key, counts in entry.get("counts", {}).items()}
+        self.experiment.log(values, step=self._rows, commit=True)
+        self._rows += 1
 
     @rank_zero_only
     def close(self) -> None:
         """End the W&B run; an exception on its way out marks it as failed."""
         if self._experiment is not None:
             self.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))
-
-    @rank_zero_only
-    def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
-        """Log how often each code occurs, the most frequent first."""
-        import wandb
-
-        pooled = _pool(sorted(counts, reverse=True))
-        edges = np.linspace(0, len(counts), len(pooled) + 1)
-        self.log_metrics({key: wandb.Histogram(np_histogram=(pooled, edges))}, step)
 
     @rank_zero_only
     def log_checkpoint(self, file: Path, kind: str, fingerprint: str, parent: str | None) -> None:
@@ -165,6 +184,20 @@ class Wandb(WandbLogger):
         artifact = wandb.Artifact(f"{kind}-{fingerprint}", type="model", metadata=facts)
         artifact.add_file(str(file))
         self.experiment.log_artifact(artifact)
+
+
+def _pictures(files: Sequence[str]) -> list[Any]:
+    import wandb
+
+    return [wandb.Image(file) for file in files]
+
+
+def _histogram(counts: Sequence[int]) -> Any:
+    """Bars of how often codes occur, in the order given."""
+    import wandb
+
+    pooled = _pool(counts)
+    return wandb.Histogram(np_histogram=(pooled, np.linspace(0, len(counts), len(pooled) + 1)))
 
 
 def _pool(counts: Sequence[int]) -> list[int]:
