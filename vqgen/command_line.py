@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config import ConfigError, find_started
@@ -39,6 +39,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
     def decorate(task: Callable) -> Callable:
         @functools.wraps(task)
         def told(cfg: DictConfig) -> Any:
+            _make_single_job()
             try:
                 check(cfg)
                 return task(cfg)
@@ -60,6 +61,15 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         return run
 
     return decorate
+
+
+def _make_single_job() -> None:
+    """In a sweep, make the command line that of this job: Lightning starts the processes of the other ranks with it."""
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
+        with read_write(job), open_dict(job):
+            job.run.dir = job.runtime.output_dir
 
 
 def _remove_if_empty(folder: Path) -> None:

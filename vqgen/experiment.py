@@ -81,10 +81,12 @@ def train(cfg: DictConfig, folder: Path, words: Sequence[str] = ()) -> float | N
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
+    environment = dict(os.environ)
     try:
         trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
         return _finish(trainer, model, source, folder)
     finally:
+        _restore(environment)
         for logger in loggers:
             if isinstance(logger, Wandb):
                 logger.close()   # the next job of a sweep is another run
@@ -152,7 +154,7 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         data.prepare_data()
         return _Source(data, data.facts())
     run = open_run(cfg.tokenizer)
-    tokenizer: Any = module_of(run).to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer: Any = module_of(run).to(_device())
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
@@ -173,6 +175,11 @@ def _source(cfg: DictConfig, folder: Path) -> _Source:
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
     }
     return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
+
+
+def _device() -> str:
+    """The GPU of this process, or the CPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
 def level_index(level: int | str, names: list[str]) -> int:
@@ -241,6 +248,13 @@ def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
         if not isinstance(logger, CSV):   # config.yaml is there already
             logger.log_hyperparams(config)
     return loggers
+
+
+def _restore(environment: dict[str, str]) -> None:
+    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
+    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        if key not in environment:
+            os.environ.pop(key, None)
 
 
 def _checkpoint_of(resumed: Run | None) -> str | None:
