@@ -18,19 +18,22 @@ from typing import Any, NamedTuple
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
-from vqgen.config import ConfigError, find_run
+from vqgen.config import COMPOSED, ConfigError, find_run
 from vqgen.errors import UserError
 from vqgen.signature import signature
 
 ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # what a config may name
 DEFINED_IN = (
     "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
+    "pytorch_lightning.profilers",
 )  # fmt: skip
 TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
+_WRITTEN = ("dirpath", "save_dir", "default_root_dir", "root_dir", "dir", "log_dir")
 
 
 class CheckpointError(UserError):
@@ -48,7 +51,7 @@ class Run(NamedTuple):
     @property
     def tokenizer(self) -> dict[str, str] | None:
         """Path (as seen from the run folder) and fingerprint of a prior's tokenizer."""
-        return self.contents["vqgen"]["tokenizer"]
+        return self.contents["vqgen"]["tokenizer"] if "vqgen" in self.contents else None
 
     def tokenizer_path(self) -> Path:
         """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
@@ -76,6 +79,56 @@ def open_run(run: str | Path, which: str = "best") -> Run:
     file = Path(run) if Path(run).is_file() else _checkpoint_file(folder, which)
     contents = _read(file)
     return Run(folder, file, contents["vqgen"]["config"], contents)
+
+
+def open_last(run: str | Path) -> Run:
+    """The newest checkpoint of a run that can be read, with a word where it is not `last.ckpt`.
+
+    A run that was killed before it wrote one has its config alone, and no `state_dict`.
+
+    Args:
+        run: a run folder, or the checkpoint file to take.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be read.
+    """
+    if Path(run).is_file():
+        return open_run(run)
+    folder = Path(run)
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")]
+    failures = []
+    for file in filter(Path.exists, files):
+        try:
+            opened = open_run(file)
+        except CheckpointError as error:
+            failures.append(error)
+            continue
+        if file.name != "last.ckpt":
+            reason = f"{failures[0]}; " if failures else ""
+            rank_zero_warn(f"{reason}going on from '{file}', step {opened.contents['global_step']}")
+        return opened
+    if failures:
+        raise failures[0]
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / COMPOSED), resolve=False)
+    rank_zero_warn(f"'{folder}' has no checkpoint yet: it begins anew, with its own config")
+    return Run(folder, folder / COMPOSED, config, {"global_step": 0})
+
+
+def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> None:
+    """Refuse to go on with a run whose config would run, or write outside `folder`, what is not ours.
+
+    Args:
+        config: resolved, of a run that is resumed.
+        file: where it comes from.
+        folder: of the run.
+
+    Raises:
+        CheckpointError: what is refused, and where it stands.
+    """
+    refuse_foreign({k: v for k, v in config.items() if k != "facts"}, file)
+    for where, path in _written_paths({k: config[k] for k in ("callbacks", "logger", "trainer")}, "config"):
+        if not Path(path).resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(f"'{file}' would write {where}={path}, outside of '{folder}': refused")
 
 
 def module_of(run: Run) -> nn.Module:
@@ -197,6 +250,19 @@ def refuse_foreign(node: Any, file: Path, path: str = "config") -> None:
             raise CheckpointError(
                 f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused"
             )
+
+
+def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every folder or file that an object of the config would write to, and where it is named."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if isinstance(value, str) and (key in _WRITTEN or os.path.isabs(value) or ".." in Path(value).parts):
+                yield f"{path}.{key}", value
+            else:
+                yield from _written_paths(value, f"{path}.{key}")
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _written_paths({str(index): value}, path)
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:

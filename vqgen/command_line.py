@@ -20,10 +20,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.config import ConfigError, find_run, resumed
+from vqgen.config import ConfigError, find_started, resumed
 from vqgen.errors import UserError, near_miss
 from vqgen.help import help_text
 
@@ -42,13 +42,12 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         @functools.wraps(task)
         def told(cfg: DictConfig) -> Any:
             sys.argv[1:] = words   # other processes of this run are started with them
+            _make_single_job()
             try:
                 cfg = _resumed(words) or cfg
                 check(cfg)
                 return task(cfg)
             except UserError as error:
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    raise  # one job of several: the sweep says what becomes of the others
                 _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
                 sys.exit(_fail(error))
 
@@ -79,6 +78,15 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
     return decorate
 
 
+def _make_single_job() -> None:
+    """In a sweep, make the command line that of this job: Lightning starts the processes of the other ranks with it."""
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
+        with read_write(job), open_dict(job):
+            job.run.dir = job.runtime.output_dir
+
+
 def _remove_if_empty(folder: Path) -> None:
     """Leave no run folder of a run that never began."""
     if folder != Path.cwd() and not any(folder.iterdir()):
@@ -87,8 +95,9 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _fail(error: Exception) -> int:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    print(f"error: {lines[0] if not isinstance(error, UserError) else error}", file=sys.stderr)
-    return 2
+    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    print(f"{kind}: {line}", file=sys.stderr)
+    return status
 
 
 def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig], None]) -> None:
@@ -236,9 +245,23 @@ def _values(overrides: list[Override]) -> list[str]:
 
 
 def _run_folder(resume: str | None) -> str:
-    """The folder of the run to go on with, or a new one named after the time."""
-    return str(find_run(resume)) if resume else f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+    """The folder of the run to go on with, or a new one: named after the job under SLURM, otherwise after the time."""
+    if resume:
+        return str(find_started(resume))
+    if "SLURM_PROCID" in os.environ:   # the processes of a job agree, and a job that is queued again finds its run
+        return f"runs/slurm_{os.environ['SLURM_JOB_ID']}"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
+    return f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+
+
+def _sweep_name() -> str | None:
+    """The folder name of the sweep that this job belongs to, if any."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
 
 
 OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)

@@ -80,8 +80,9 @@ def check(cfg: DictConfig) -> None:
 
     Nothing heavy is imported: constructors are read from source (vqgen.signature).
     """
-    _check_run("resume", cfg.resume)   # first, as the folder of the run follows from it
-    if not cfg.resume:
+    if cfg.resume:   # first, as the folder of the run follows from it
+        find_started(cfg.resume)
+    else:
         _check_run("tokenizer", cfg.tokenizer)
     _check_pairing(cfg)
     values = _resolve(cfg)
@@ -105,8 +106,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
     Raises:
         ConfigError: the run is not there, or has no such key.
     """
-    _check_run("resume", run)
-    folder = find_run(run)
+    folder = find_started(run)
     file = folder / COMPOSED
     if not file.exists():
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
@@ -151,6 +151,20 @@ def find_run(path: str | Path) -> Path:
     if not any((path / "checkpoints").glob("*.ckpt")):
         raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
     return path
+
+
+def find_started(path: str | Path) -> Path:
+    """As `find_run`, for a run that may have been killed before it wrote a checkpoint.
+
+    Raises:
+        ConfigError: no run began here.
+    """
+    if Path(path, COMPOSED).is_file():
+        return Path(path)
+    try:
+        return find_run(path)
+    except ConfigError as error:
+        raise ConfigError(f"resume={path}: {error}") from None
 
 
 def find_runs(run: str | Sequence[str]) -> list[str]:

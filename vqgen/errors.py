@@ -7,6 +7,9 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """A mistake the user can mend; its message names what is wrong and what to do, in one line."""
 
+    kind = "error"   # first word of the line
+    status = 2   # exit status of the program
+
 
 def near_miss(word: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""

@@ -3,6 +3,8 @@
 import functools
 import json
 import logging
+import os
+import secrets
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,13 +28,17 @@ from vqgen.checkpoint import (
     load_tokenizer,
     loggers_of,
     module_of,
+    open_last,
     open_run,
     refuse_foreign,
+    refuse_foreign_run,
     relative_to,
 )
+from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.config import CODES, COMPOSED, ConfigError, find_runs
+from vqgen.data.whole import replacing
 from vqgen.errors import near_miss
-from vqgen.loggers import CSV
+from vqgen.loggers import CSV, Wandb
 from vqgen.signature import signature
 from vqgen.tasks.trained import Outcome, Trained
 
@@ -58,7 +64,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     Returns:
         The best value of the monitored metric, for a sweep to minimise.
     """
-    resumed = open_run(cfg.resume, "last") if cfg.resume else None
+    resumed = open_last(cfg.resume) if cfg.resume else None
     cfg.run_dir = _shown(folder)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -68,25 +74,31 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     cfg.facts = {**cfg.facts, **source.facts}
     config = _plain(cfg)
     if resumed:
-        refuse_foreign(config, resumed.file)
+        refuse_foreign_run(config, resumed.file, folder)
+    _name_wandb_run(config)
     model = build(config["model"])
     _check_fits(model, resumed)
     _write_configs(config, composed, folder)
     _place(model, config["hardware"])
+    loggers = _loggers(config, resumed)
     trainer = build(
         config["trainer"],
         callbacks=_callbacks(config, source),
-        logger=_loggers(config, resumed),
+        logger=loggers,
+        plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
-    for logger in trainer.loggers:
-        if not isinstance(logger, CSV):  # config.yaml is there already
-            logger.log_hyperparams(config)
+    environment = dict(os.environ)
     try:
-        trainer.fit(model, datamodule=source.data, ckpt_path=str(resumed.file) if resumed else None, weights_only=True)
+        trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
+        return _finish(trainer, model, source, folder)
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    return _finish(trainer, model, source.data, folder)
+    finally:
+        _restore(environment)
+        for logger in loggers:
+            if isinstance(logger, Wandb):
+                logger.close()   # the next job of a sweep is another run
 
 
 def sample(cfg: DictConfig) -> None:
@@ -160,9 +172,10 @@ def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Sourc
         data = build(_plain(cfg)["data"])
         data.prepare_data()
         return _Source(data, data.facts())
-    run = open_run(resumed.tokenizer_path() if resumed else cfg.tokenizer)
-    tokenizer: Any = load_tokenizer(resumed) if resumed else module_of(run)
-    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
+    known = resumed if resumed and resumed.tokenizer else None   # a run without checkpoint knows no tokenizer yet
+    run = open_run(known.tokenizer_path() if known else cfg.tokenizer)
+    tokenizer: Any = load_tokenizer(known) if known else module_of(run)
+    tokenizer.to(_device())
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
@@ -182,9 +195,14 @@ def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Sourc
         "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
     }
-    if not resumed:
+    if not known:
         keep_tokenizer(run, folder)
     return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
+
+
+def _device() -> str:
+    """The GPU of this process, or the CPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
 def level_index(level: int | str, names: list[str]) -> int:
@@ -215,14 +233,14 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
 @rank_zero_only
 def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -> None:
     """The config as it is, resolved, and as it was composed, from which a run is resumed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
-    OmegaConf.save(composed, folder / COMPOSED)
+    for name, content in (("config.yaml", OmegaConf.create(config)), (COMPOSED, composed)):
+        with replacing(folder / name) as part:
+            OmegaConf.save(content, part)
 
 
 def _check_fits(model: Any, resumed: Run | None) -> None:
     """Raise ConfigError where the sizes of a resumed run's model were changed."""
-    if resumed is None:
+    if resumed is None or "state_dict" not in resumed.contents:
         return
     saved = {name: tuple(tensor.shape) for name, tensor in resumed.contents["state_dict"].items()}
     built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -252,25 +270,44 @@ def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     return callbacks
 
 
+def _name_wandb_run(config: dict[str, Any]) -> None:
+    """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
+    for node in (config["logger"] or {}).values():
+        if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
+            node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+
+
 def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+    """The configured loggers, set back to where the run goes on."""
     loggers = [build(node) for node in (config["logger"] or {}).values()]
-    if resumed:
-        versions = resumed.contents["vqgen"]["loggers"]
-        for logger in loggers:
-            if isinstance(logger, CSV):
-                logger.rewind(resumed.contents["global_step"])
-            elif type(logger).__name__ in versions:
-                logger._wandb_init["id"] = versions[type(logger).__name__]
+    step = resumed.contents["global_step"] if resumed else 0
+    rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
+    for logger in loggers:
+        logger.rewind(step, rows.get(type(logger).__name__, 0))
+        if not isinstance(logger, CSV):   # config.yaml is there already
+            logger.log_hyperparams(config)
     return loggers
 
 
-def _finish(trainer: pl.Trainer, model: Any, data: Any, folder: Path) -> float | None:
+def _restore(environment: dict[str, str]) -> None:
+    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
+    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        if key not in environment:
+            os.environ.pop(key, None)
+
+
+def _checkpoint_of(resumed: Run | None) -> str | None:
+    """The file to go on from; None for a run that begins."""
+    return str(resumed.file) if resumed and "state_dict" in resumed.contents else None
+
+
+def _finish(trainer: pl.Trainer, model: Any, source: _Source, folder: Path) -> float | None:
     """Test the best weights, say what came out and what one may do next; returns the best validation loss."""
     best: Any = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
-    if trainer.interrupted or not path:
+    if not path:
         return None
-    results = trainer.test(model, data, ckpt_path=path, weights_only=True, verbose=False)[0]
+    results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
     place = _shown(folder)
     rank_zero_info(f"\nRun folder: {place}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))

@@ -1,5 +1,6 @@
 """The codes of a tokenizer as data for a prior."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,10 @@ class Codes(pl.LightningDataModule):
     def batch(self, name: str, index: ndarray) -> CodeBatch:
         """The codes of these rows of a split, as int64."""
         return self.on_after_batch_transfer(CodeBatches(self.split(name), self.level)(np.asarray(index), 0), 0)
+
+    def names(self, split: str, index: Sequence[int]) -> list[str]:
+        """What to call the images of these codes in a message."""
+        return self.images.names(split, index)
 
     def on_after_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:
         """Codes to int64, on the device."""

@@ -100,6 +100,11 @@ class Files(Images):
             self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), bad)
         return self._kept[split]
 
+    def names(self, split: str, index: Sequence[int]) -> list[str]:
+        """The paths of these images below the root."""
+        files, kept = self.listings[split].files, self.kept(split)
+        return [files[kept[i]].path for i in index]
+
     def unreadable(self) -> list[str]:
         """A line for each file and folder that was left out, with the reason."""
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable]

@@ -169,6 +169,10 @@ class Images(pl.LightningDataModule):
         """Images to [-1, 1], on the device."""
         return batch._replace(x=normalize(batch.x))
 
+    def names(self, split: str, index: Sequence[int]) -> list[str]:
+        """What to call these images of a split in a message: their numbers."""
+        return [str(i) for i in index]
+
     def _checked(self, name: str, split: Split) -> Split:
         if len(split.images) == 0:
             raise DataError(f"The {name} split of {type(self).__name__} holds no image.")

@@ -74,6 +74,7 @@ class Workers:
             prefetch_factor=_AHEAD,
             persistent_workers=True,
             collate_fn=_as_it_is,
+            generator=torch.Generator(),   # else it draws from the model's numbers, and a resumed run draws others
         )
 
 

@@ -150,5 +150,5 @@ class Prior(Model):
 
     def _log_code_entropy(self, stage: str) -> None:
         """In nats: what a prior without any context would need per code."""
-        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log())
+        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log(), sync_dist=True)
         self.usage[stage].reset()

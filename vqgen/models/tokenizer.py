@@ -133,7 +133,7 @@ class Tokenizer(Model):
         for name, metric in zip(self.level_names, self.usage[stage], strict=True):
             suffix = f"_{name}" if len(self.grids) > 1 else ""
             for key, value in metric.compute()._asdict().items():
-                self.log(f"{stage}/{key}{suffix}", value)
+                self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()
 
 

@@ -1,0 +1,87 @@
+"""Real processes on gloo, started through train.py: they end as one process on the joined batch does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, Command
+
+pytestmark = pytest.mark.slow
+
+WORDS = [   # 20 steps of 8 images; codes die and are revived
+    "model=vqvae2", "model.hidden_channels=8", "model.residual_channels=8", "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=4", "model.quantizer.revive_below=0.3", "data.size=32", "data.num_train=80",
+    "data.num_val=16", "data.num_test=16", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false", "callbacks=checkpoints",
+]  # fmt: skip
+ON_CPU = ["hardware.accelerator=cpu", "hardware.precision=32-true", "data.batch_size=4"]
+PORT = 29500 + os.getpid() % 1000
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    contents = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert contents["global_step"] == 20
+    return contents["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def alone(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process with the joined batch."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    done = command("train.py", *WORDS, "hardware=cpu", "data.batch_size=8", "logger=csv", f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def assert_close(run: Path, expected: dict[str, Any]) -> None:
+    found = weights(run)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_codes_are_revived_in_this_test(command: Command, alone: Path, tmp_path: Path):
+    words = [*WORDS, "hardware=cpu", "data.batch_size=8", "logger=csv", "model.quantizer.revive_below=0"]
+    assert command("train.py", *words, f"run_dir={tmp_path / 'run'}").returncode == 0
+    without, name = weights(tmp_path / "run"), "encoder.quantizers.0.counts"
+    assert not torch.allclose(without[name], weights(alone)[name], rtol=0.1)
+
+
+def test_two_processes_of_one_machine_end_as_one_on_the_joined_batch(command: Command, alone: Path, tmp_path: Path):
+    done = command("train.py", *WORDS, "hardware=ddp", "hardware.devices=2", *ON_CPU, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()   # one run folder, and nothing beside it
+    assert {p.name for p in tmp_path.iterdir()} == {"runs"}
+    assert len(list(run.glob("wandb/offline-run-*"))) == 1
+    assert done.stdout.count("Run folder:") + done.stderr.count("Run folder:") == 1
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert len(rows) == len((alone / "metrics.csv").read_text().splitlines())
+    assert_close(run, weights(alone))
+
+
+def test_two_machines_under_torchrun_end_as_one_process_on_the_joined_batch(alone: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={node}",
+             "--master-addr=127.0.0.1", f"--master-port={PORT}", str(ROOT / "train.py"), *WORDS, *ON_CPU,
+             "hardware=multinode", "hardware.devices=1", "hardware.num_nodes=2", "logger=csv", f"run_dir={run}"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for node in range(2)
+    ]  # fmt: skip
+    logs = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], logs
+    assert_close(run, weights(alone))
+
+
+def test_torchrun_without_a_run_folder_is_told_that_one_is_needed(command: Command, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    done = command("train.py")
+    assert done.returncode == 2
+    assert "run_dir=FOLDER is needed where torchrun starts the processes" in done.stderr

@@ -1,0 +1,86 @@
+"""Stops a run whose loss is no number any more, and says where and from which batch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vqgen.errors import UserError
+
+_SHOWN = 8   # images of a batch named in the message
+
+
+class Diverged(UserError):
+    """The loss became NaN or infinite."""
+
+
+class _Seen(NamedTuple):
+    """A step: its number from 0, its loss, and the images of its batch."""
+
+    step: int
+    loss: Tensor
+    index: Tensor
+
+
+class Divergence(pl.Callback):
+    """Raises `Diverged` when a loss is NaN or infinite, and before any checkpoint that would hold such weights.
+
+    Args:
+        dirpath: folder of the checkpoints, for the message.
+        every_n_steps: steps between two looks at the losses; each look waits for the device.
+    """
+
+    def __init__(self, dirpath: str, every_n_steps: int = 10) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"{every_n_steps=} must be at least 1")
+        self.dirpath, self.every_n_steps = dirpath, every_n_steps
+        self._seen: list[_Seen] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the loss, and look at those since the last look where it is time."""
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
+        self._seen.append(_Seen(trainer.fit_loop.total_batch_idx, loss, batch.index))
+        if len(self._seen) >= self.every_n_steps:
+            self._look(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to save what comes of a loss that is no number."""
+        self._look(trainer)
+
+    def _look(self, trainer: pl.Trainer) -> None:
+        seen, self._seen = self._seen, []
+        if not seen:
+            return
+        finite = torch.stack([one.loss for one in seen]).isfinite().tolist()
+        mine = next((one for one, good in zip(seen, finite, strict=True) if not good), None)
+        if trainer.strategy.reduce_boolean_decision(mine is not None, all=False):
+            raise Diverged(self._message(trainer, mine))
+
+    def _message(self, trainer: pl.Trainer, bad: _Seen | None) -> str:
+        if bad is None:
+            return "the loss of another process is not finite"
+        names = image_names(trainer, bad.index.tolist())
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        return (
+            f"the loss is {float(bad.loss)} at step {bad.step}, with the images {shown}; {self._advice()} "
+            "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"
+        )
+
+    def _advice(self) -> str:
+        folder = Path(self.dirpath)
+        if (folder / "last.ckpt").exists():
+            return f"'{folder / 'last.ckpt'}' is from before it: python train.py resume={folder.parent} optim.lr=VALUE."
+        return "no checkpoint had been written."
+
+
+def image_names(trainer: pl.Trainer, index: Sequence[int]) -> list[str]:
+    """File names of training images where they are files, otherwise their numbers."""
+    data: Any = trainer.datamodule   # type: ignore[attr-defined]
+    return data.names("train", index)

@@ -1,0 +1,91 @@
+"""What is measured while a model trains: gradient norm, speed, and how the codes are used."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class GradientNorm(pl.Callback):
+    """Logs `train/grad_norm`, the Euclidean norm of all gradients before clipping, where the trainer logs."""
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Gradients are whole here: summed over ranks and accumulated batches, unscaled, not yet clipped."""
+        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+            pl_module.log("train/grad_norm", gradient_norm(pl_module))
+
+
+def gradient_norm(module: torch.nn.Module) -> Float[Tensor, ""]:
+    """Euclidean norm of the gradients of all parameters together; 0 where there are none."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.tensor(0.0)
+
+
+class Throughput(pl.Callback):
+    """Logs `train/images_per_second` over all devices, where the trainer logs.
+
+    Only training steps and the reading of their batches count, not validation, pictures or checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self._images, self._start = 0, 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock; validation and the rest of the last epoch's end do not count."""
+        self._images, self._start = 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count, and log where the trainer will; the clock starts anew there."""
+        self._images += len(batch.index)
+        if not self._start:   # resumed inside an epoch
+            self._images, self._start = 0, time.perf_counter()
+        elif (trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % trainer.log_every_n_steps == 0:
+            _wait_for(pl_module.device)
+            now = time.perf_counter()
+            rate = self._images * trainer.world_size / (now - self._start)
+            pl_module.log("train/images_per_second", rate, prog_bar=True)
+            self._images, self._start = 0, now
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class CodeHistograms(pl.Callback):
+    """Hands the loggers that show histograms how often each code of each level occurs in the validation split."""
+
+    def __init__(self) -> None:
+        self._counts: list[Tensor] = []
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the counts before the model resets them."""
+        usage: Any = pl_module.usage
+        levels = [usage["val"]] if not isinstance(usage["val"], torch.nn.ModuleList) else usage["val"]
+        self._counts = [_over_ranks(metric.counts) for metric in levels]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log them as `val/codes_LEVEL`."""
+        names = getattr(pl_module, "level_names", ["codes"])
+        for logger in trainer.loggers:
+            for name, counts in zip(names, self._counts, strict=True):
+                if hasattr(logger, "log_code_counts") and not trainer.sanity_checking:
+                    key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
+                    logger.log_code_counts(key, counts.tolist(), trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def _over_ranks(counts: Tensor) -> Tensor:
+    counts = counts.clone()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(counts)
+    return counts

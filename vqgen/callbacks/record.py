@@ -1,0 +1,91 @@
+"""The record that a checkpoint holds beside Lightning's own entries, and exact random numbers after a resume."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+
+from vqgen.callbacks.last import between_steps
+from vqgen.version import code_version
+
+
+class Record(pl.Callback):
+    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the random state.
+
+    Args:
+        config: the resolved config as plain containers.
+        tokenizer: path and fingerprint of a prior's tokenizer.
+    """
+
+    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self._random_state: dict[str, Any] | None = None
+        self._places: list[dict[str, int]] = []
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the entry `vqgen`."""
+        between_steps(checkpoint)
+        rows = {
+            type(logger).__name__: logger.rows_before(trainer.global_step)
+            for logger in trainer.loggers
+            if hasattr(logger, "rows_before")
+        }
+        checkpoint["vqgen"] = {
+            "config": self.config,
+            "tokenizer": self.tokenizer,
+            "random_states": _of_all_ranks(_random_state()),
+            "logged_rows": rows,
+            "code_version": code_version(),
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the random state until training starts, as setting up draws numbers too, and the place in the epoch."""
+        self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+        states = checkpoint["vqgen"]["random_states"]
+        self._random_state = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on at the batch and with the random numbers of the interrupted run.
+
+        Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does.
+        """
+        for place in self._places:
+            trainer.train_dataloader.load_state_dict(place)
+        if self._random_state is not None:
+            _set_random_state(self._random_state)
+
+
+def _of_all_ranks(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The state of every process, in order of rank."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [state]
+    states: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    return states
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
