@@ -1,7 +1,6 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
 import functools
-import json
 import logging
 import os
 import secrets
@@ -10,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
-from vqgen import figures
 from vqgen.callbacks import Record
 from vqgen.checkpoint import (
     Run,
@@ -40,7 +37,7 @@ from vqgen.data.whole import replacing
 from vqgen.errors import near_miss
 from vqgen.loggers import CSV, Wandb
 from vqgen.signature import signature
-from vqgen.tasks.trained import Outcome, Trained
+from vqgen.tasks.trained import Trained
 
 torch.set_float32_matmul_precision("high")
 
@@ -109,7 +106,9 @@ def sample(cfg: DictConfig) -> None:
     name = cfg.task.rpartition(".")[2].lower()
     loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
-    written = _write(outcome, Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    written = outcome.write(Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    for line in [*written, *filter(None, [outcome.text])]:
+        print(line)
     for logger in loggers:
         for path in written:
             if path.suffix == ".png":
@@ -316,37 +315,6 @@ def _finish(trainer: pl.Trainer, model: Any, source: _Source, folder: Path) -> f
     elif hasattr(model, "sample"):
         rank_zero_info(f"Next: python sample.py run={place}")
     return float(best.best_model_score)
-
-
-def _write(outcome: Outcome, folder: Path, arrays: bool) -> list[Path]:
-    """Write and print what a task made; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [
-        figures.save_png(image, folder / f"{name}.png", figures.scale_for(image))
-        for name, image in outcome.pictures.items()
-    ]
-    written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in outcome.plots.items()]
-    for name, record in outcome.records.items():
-        written.append(folder / f"{name}.json")
-        written[-1].write_text(json.dumps(record, indent=1) + "\n")
-    for name, contents in outcome.files.items():
-        written.append(folder / name)
-        written[-1].write_bytes(contents)
-    written += _write_arrays(outcome.arrays, folder) if arrays else []
-    for line in [*written, *filter(None, [outcome.text])]:
-        print(line)
-    return written
-
-
-def _write_arrays(arrays: dict[str, np.ndarray], folder: Path) -> list[Path]:
-    """Arrays of the names FILE/NAME, or of one name alone, to one npz for each FILE."""
-    files: dict[str, dict[str, Any]] = {}
-    for key, array in arrays.items():
-        file, _, name = key.partition("/")
-        files.setdefault(file, {})[name or file] = array
-    for file, contents in files.items():
-        np.savez_compressed(folder / f"{file}.npz", **contents)
-    return [folder / f"{file}.npz" for file in files]
 
 
 def _image_loggers(run: Run) -> list[Any]:

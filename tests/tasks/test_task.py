@@ -1,8 +1,10 @@
 """Every task: which runs it fits, what it makes, and that there is a yaml and a page for it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from vqgen.command_line import CONF
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
 from vqgen.tasks.task import fitting, tasks
-from vqgen.tasks.trained import Trained
+from vqgen.tasks.trained import Outcome, Trained
 
 SMALL: dict[str, dict[str, Any]] = {
     "attribute": {"num_images": 96}, "latents": {"num_images": 24, "side": 3}, "export": {"format": "torch_export"},
@@ -74,6 +76,17 @@ def test_a_task_that_does_not_fit_names_those_that_do():
 def test_an_image_that_is_not_there_is_named():
     with pytest.raises(UserError, match="image 99: the test split has 24 images, from 0 to 23"):
         tasks()["morph"](first=[0], second=[99])(tiny.trained(tiny.latent_model()))
+
+
+def test_an_outcome_is_written_by_name_and_its_arrays_on_request(tmp_path: Path):
+    arrays = {"codes/top": np.arange(3), "codes/bottom": np.arange(4), "samples": np.arange(5)}
+    outcome = Outcome({"a": torch.zeros(3, 4, 4)}, arrays, records={"b": {"c": 1}}, files={"d.bin": b"\x01"})
+    assert [path.name for path in outcome.write(tmp_path / "new")] == ["a.png", "b.json", "d.bin"]
+    outcome.write(tmp_path, arrays=True)
+    assert sorted(np.load(tmp_path / "codes.npz")) == ["bottom", "top"]
+    assert np.load(tmp_path / "samples.npz")["samples"].tolist() == [0, 1, 2, 3, 4]
+    assert json.loads((tmp_path / "b.json").read_text()) == {"c": 1}
+    assert (tmp_path / "d.bin").read_bytes() == b"\x01"
 
 
 @pytest.mark.parametrize("name", tasks())

@@ -42,7 +42,7 @@ class Levels(Task):
         x = trained.batch(self.images).x
         columns = [f"bottom {i}" for i in self.images]
         levels = sheet("levels", _by_level(model, trained.levels, trained.first(self.num_samples).x), title)
-        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["itself", *columns])
+        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["original", *columns])
         mixed = sheet("blends", blend_rows(model, x, self.images, self.steps), title, _percent(self.steps))
         return Outcome(
             levels.pictures | analogy.pictures | mixed.pictures, plots=levels.plots | analogy.plots | mixed.plots
@@ -66,14 +66,13 @@ def _by_level(model: Any, names: Sequence[str], x: Float[Tensor, "b c h w"]) -> 
 def analogy_rows(
     model: Any, x: Float[Tensor, "b c h w"], numbers: Sequence[int]
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
-    """A row for each image, of its reconstruction and then of its upper levels with each image's bottom codes."""
+    """A row for each image: itself, and then its upper levels with each image's bottom codes; above, the images."""
     *upper, bottom = model.encode(x)
     b = len(x)
-    rows = {}
+    rows = {"original": torch.cat([torch.ones_like(x[:1]), x])}
     for i in range(b):
         own = [codes[i : i + 1].expand(b, -1, -1) for codes in upper]
-        mixed = model.decode([*own, bottom])
-        rows[f"upper {numbers[i]}"] = torch.cat([mixed[i : i + 1], mixed])
+        rows[f"upper {numbers[i]}"] = torch.cat([x[i : i + 1], model.decode([*own, bottom])])
     return rows
 
 

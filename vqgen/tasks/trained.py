@@ -1,5 +1,6 @@
 """What a task is given, and what it gives back."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen import figures
 from vqgen.errors import UserError
 
 
@@ -118,3 +120,27 @@ class Outcome:
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def write(self, folder: Path, arrays: bool = False) -> list[Path]:
+        """Write everything into a folder, which is made; `arrays` on request. Returns the files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [
+            figures.save_png(picture, folder / f"{name}.png", figures.scale_for(picture))
+            for name, picture in self.pictures.items()
+        ]
+        written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in self.plots.items()]
+        texts = {f"{name}.json": json.dumps(record, indent=1) + "\n" for name, record in self.records.items()}
+        for name, contents in ({name: text.encode() for name, text in texts.items()} | self.files).items():
+            written.append(folder / name)
+            written[-1].write_bytes(contents)
+        return written + (self._write_arrays(folder) if arrays else [])
+
+    def _write_arrays(self, folder: Path) -> list[Path]:
+        """One npz for each FILE of the names FILE/NAME."""
+        files: dict[str, dict[str, Any]] = {}
+        for key, array in self.arrays.items():
+            file, _, name = key.partition("/")
+            files.setdefault(file, {})[name or file] = array
+        for file, contents in files.items():
+            np.savez_compressed(folder / f"{file}.npz", **contents)
+        return [folder / f"{file}.npz" for file in files]
