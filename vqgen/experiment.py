@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import secrets
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -328,6 +329,8 @@ def _image_loggers(run: Run) -> list[Any]:
 def _log(metrics: dict[str, float], run: Run) -> None:
     """Add figures to those of the run, by the loggers it was trained with."""
     for logger in loggers_of(run):
+        if isinstance(logger, CSV):
+            logger.rewind(sys.maxsize)  # to its end: every row stays
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
         logger.finalize("success")

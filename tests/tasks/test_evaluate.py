@@ -1,13 +1,19 @@
 """task=evaluate: the right figures for each kind of run, and mistakes named."""
 
+import csv
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from tests.tasks import evaluated as runs
+from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
+from vqgen.command_line import CONF
 from vqgen.errors import UserError
+from vqgen.experiment import sample
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 
@@ -125,3 +131,16 @@ def test_cas_is_the_accuracy_on_real_images_of_three_classifiers():
     assert all(0 <= value <= 1 for value in found.values())
     with pytest.raises(UserError, match="trained without labels"):
         Evaluate(metrics=["cas"], classifier="classifier")(runs.prior_run(num_classes=0))
+
+
+def test_figures_are_added_to_those_of_the_run(tmp_path: Path):
+    run = train_in(tmp_path / "vqvae", ["model=vqvae", *NETWORK, *IMAGES, *SMALL])
+    before = (run / "metrics.csv").read_text().splitlines()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        sample(compose("sample", ["task=evaluate", f"run={run}"]))
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(before)   # one more, without the header
+    assert rows[0]["step"]
+    record = json.loads((run / "evaluate" / "evaluation.json").read_text())
+    assert float(rows[-1]["evaluate/test/mse"]) == pytest.approx(record["metrics"]["mse"])

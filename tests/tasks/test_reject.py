@@ -41,7 +41,7 @@ def test_the_kept_part_of_the_samples_is_written(label: int | str | None):
     assert label is None or set(classes.tolist()) == {1 if label == 1 else 2}
     record = outcome.records["rejection"]
     assert record["kept"] == [1.0, 0.5, 0.25, 0.2, 0.1, 0.05]
-    assert len(record["recall(classifier)"]) == len(record["precision(classifier)"]) == 6
+    assert len(record["recall(classifier's directions)"]) == 6
     assert {"rejection"} == set(outcome.pictures)
 
 

@@ -25,6 +25,15 @@ def kept(scores: Float[Tensor, " n"], classes: Int[Tensor, " n"], part: float) -
     return mask
 
 
+def directions(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Feature vectors at length 1.
+
+    The length of a feature vector is the classifier's certainty, by which the samples were chosen: those it is surest
+    of lie at the rim of the real ones, and would count as far from them for that alone.
+    """
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
 def trade_off(
     real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], scores: Float[Tensor, " m"],
     classes: Int[Tensor, " m"], parts: list[float],

@@ -77,7 +77,7 @@ def curve(kept: list[float], precision: list[float], recall: list[float], networ
     axes = plot.subplots()
     axes.plot(kept, precision, "o-", label="precision")
     axes.plot(kept, recall, "s-", label="recall")
-    axes.set(xscale="log", xlabel="part of the samples kept", ylabel=f"features of the {network}", ylim=(0, 1))
+    axes.set(xscale="log", xlabel="part of the samples kept", ylabel=f"by the {network}", ylim=(0, 1))
     axes.set_xticks(kept, [f"{part:g}" for part in kept])
     axes.minorticks_off()
     axes.invert_xaxis()

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.evaluation import report, sources
 from vqgen.evaluation.networks import open_classifier
-from vqgen.evaluation.rejection import kept, trade_off
+from vqgen.evaluation.rejection import directions, kept, trade_off
 from vqgen.metrics.features import Features
 from vqgen.metrics.precision_recall import PrecisionRecall
 from vqgen.tasks.sample import label_index, per_level
@@ -80,7 +80,7 @@ class Reject(Task):
         real = self._real(trained, images, classifier)
         classes = found.log_prob.argmax(1) if labels is None else labels.to(found.log_prob.device)
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
-        points = trade_off(real.vectors, found.vectors, scores, classes, self.parts)
+        points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self.parts)
         best = kept(scores, classes, self.keep).cpu()
         return self._outcome(pixels, classes.cpu(), best, points, trained.title(self.seed))
 
@@ -130,10 +130,10 @@ class Reject(Task):
         return Outcome(
             pictures={"rejection": report.before_and_after(x, classes, best, COLUMNS)},
             arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
-            plots={"curve": report.curve(self.parts, precision, recall, "classifier", title)},
+            plots={"curve": report.curve(self.parts, precision, recall, "classifier's directions", title)},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
-                "kept": self.parts, "precision(classifier)": precision, "recall(classifier)": recall,
+                "kept": self.parts, "precision(classifier's directions)": precision, "recall(classifier's directions)": recall,
             }},
-            text="\n".join(["\n  kept  precision   recall   (features of the classifier)", *lines]),
+            text="\n".join(["\n  kept  precision   recall   (directions of the classifier's features)", *lines]),
         )  # fmt: skip
