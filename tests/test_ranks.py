@@ -6,17 +6,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import ROOT, Command
 
 pytestmark = pytest.mark.slow
 
-WORDS = [   # 20 steps of 8 images; codes die and are revived
+WORDS = [   # 20 steps of 8 images of noise, whose features are far from ties; codes die and are revived
     "model=vqvae2", "model.hidden_channels=8", "model.residual_channels=8", "model.quantizer.num_embeddings=8",
-    "model.quantizer.embedding_dim=4", "model.quantizer.revive_below=0.3", "data.size=32", "data.num_train=80",
-    "data.num_val=16", "data.num_test=16", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
+    "model.quantizer.embedding_dim=4", "model.quantizer.revive_below=0.6", "data=folder", "data.size=32",
+    "data.num_workers=0", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
     "trainer.enable_progress_bar=false", "callbacks=checkpoints",
 ]  # fmt: skip
 ON_CPU = ["hardware.accelerator=cpu", "hardware.precision=32-true", "data.batch_size=4"]
@@ -30,10 +32,22 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def alone(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def noise(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Where the images are, as options."""
+    folder, generator = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
+    for split, number in (("train", 80), ("val", 16), ("test", 16)):
+        (folder / "images" / split).mkdir(parents=True)
+        for i in range(number):
+            pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / split / f"{i:03}.png")
+    return [*WORDS, f"data.root={folder / 'images'}", f"data_dir={folder / 'data'}"]
+
+
+@pytest.fixture(scope="module")
+def alone(command: Command, noise: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One process with the joined batch."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    done = command("train.py", *WORDS, "hardware=cpu", "data.batch_size=8", "logger=csv", f"run_dir={run}")
+    done = command("train.py", *noise, "hardware=cpu", "data.batch_size=8", "logger=csv", f"run_dir={run}")
     assert done.returncode == 0, done.stderr
     return run
 
@@ -45,15 +59,19 @@ def assert_close(run: Path, expected: dict[str, Any]) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
 
 
-def test_codes_are_revived_in_this_test(command: Command, alone: Path, tmp_path: Path):
-    words = [*WORDS, "hardware=cpu", "data.batch_size=8", "logger=csv", "model.quantizer.revive_below=0"]
+def test_codes_are_revived_in_this_test(
+    command: Command, noise: list[str], alone: Path, tmp_path: Path
+):
+    words = [*noise, "hardware=cpu", "data.batch_size=8", "logger=csv", "model.quantizer.revive_below=0"]
     assert command("train.py", *words, f"run_dir={tmp_path / 'run'}").returncode == 0
     without, name = weights(tmp_path / "run"), "encoder.quantizers.0.counts"
     assert not torch.allclose(without[name], weights(alone)[name], rtol=0.1)
 
 
-def test_two_processes_of_one_machine_end_as_one_on_the_joined_batch(command: Command, alone: Path, tmp_path: Path):
-    done = command("train.py", *WORDS, "hardware=ddp", "hardware.devices=2", *ON_CPU, cwd=tmp_path)
+def test_two_processes_of_one_machine_end_as_one_on_the_joined_batch(
+    command: Command, noise: list[str], alone: Path, tmp_path: Path
+):
+    done = command("train.py", *noise, "hardware=ddp", "hardware.devices=2", *ON_CPU, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()   # one run folder, and nothing beside it
     assert {p.name for p in tmp_path.iterdir()} == {"runs"}
@@ -64,12 +82,14 @@ def test_two_processes_of_one_machine_end_as_one_on_the_joined_batch(command: Co
     assert_close(run, weights(alone))
 
 
-def test_two_machines_under_torchrun_end_as_one_process_on_the_joined_batch(alone: Path, tmp_path: Path):
+def test_two_machines_under_torchrun_end_as_one_process_on_the_joined_batch(
+    noise: list[str], alone: Path, tmp_path: Path
+):
     run = tmp_path / "run"
     nodes = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={node}",
-             "--master-addr=127.0.0.1", f"--master-port={PORT}", str(ROOT / "train.py"), *WORDS, *ON_CPU,
+             "--master-addr=127.0.0.1", f"--master-port={PORT}", str(ROOT / "train.py"), *noise, *ON_CPU,
              "hardware=multinode", "hardware.devices=1", "hardware.num_nodes=2", "logger=csv", f"run_dir={run}"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )

@@ -44,7 +44,7 @@ RUNS = {
     "vae": ["model=vae", *FLAT, *IMAGES, "logger=csv", "trainer.accumulate_grad_batches=2"],
     "vqvae": [*VQVAE, *IMAGES],   # with W&B
     "workers": ["model=vae", *FLAT, *IMAGES, "logger=csv", "hardware.num_workers=1", "data.num_workers=1"],
-    "averaged": [*VQVAE, *IMAGES, "logger=csv", "+callbacks=averaged"],
+    "averaged": [*VQVAE, *IMAGES, "logger=csv", "extras=averaged_weights"],
 }
 KILLED_AT = {"vae": (2, 4)}   # optimiser steps: in the first epoch, and after resuming in the second; others:
 DEFAULT_KILLED_AT = (3, 9)

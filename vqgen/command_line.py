@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -24,8 +25,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config import ConfigError, find_started, resumed
-from vqgen.errors import UserError, near_miss
+from vqgen.errors import Interrupted, UserError, near_miss
 from vqgen.help import help_text
+from vqgen.leaderboard import failed, write_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
@@ -41,8 +43,9 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
 
         @functools.wraps(task)
         def told(cfg: DictConfig) -> Any:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return _job(task, check, cfg)
             sys.argv[1:] = words   # other processes of this run are started with them
-            _make_single_job()
             try:
                 cfg = _resumed(words) or cfg
                 check(cfg)
@@ -64,6 +67,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                     check(going_on)
                     sys.argv[1:] = _hydra_words(words)
                 program()
+                sys.exit(1 if failed else 0)
             except InstantiationException:
                 raise   # a fault of the program, not of the words
             except (UserError, HydraException, OmegaConfBaseException) as error:
@@ -78,13 +82,32 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
     return decorate
 
 
-def _make_single_job() -> None:
-    """In a sweep, make the command line that of this job: Lightning starts the processes of the other ranks with it."""
+def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -> float | None:
+    """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone."""
     job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN:
-        sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
-        with read_write(job), open_dict(job):
-            job.run.dir = job.runtime.output_dir
+    _make_single_job()
+    folder, words = Path(job.runtime.output_dir), job.overrides.task
+    try:
+        check(cfg)
+        objective = task(cfg)
+    except Interrupted as error:
+        sys.exit(_fail(error))   # the user stops the whole sweep
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        _fail(error)
+        write_job(folder, words, None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
+        return None
+    write_job(folder, words, objective)
+    return objective
+
+
+def _make_single_job() -> None:
+    """Make the command line that of this job: Lightning starts the processes of the other ranks with it."""
+    job = HydraConfig.get()
+    sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
+    with read_write(job), open_dict(job):
+        job.run.dir = job.runtime.output_dir
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -11,6 +11,13 @@ class UserError(ValueError):
     status = 2   # exit status of the program
 
 
+class Interrupted(UserError):
+    """The run was asked to stop, and stands saved in its last checkpoint."""
+
+    kind = "stopped"
+    status = 143   # as a program that SIGTERM ends
+
+
 def near_miss(word: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""
     candidates = sorted(map(str, candidates))

@@ -13,14 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vqgen.errors import UserError
-
-
-class Interrupted(UserError):
-    """The run was asked to stop, and stands saved in `last.ckpt`."""
-
-    kind = "stopped"
-    status = 128 + signal.SIGTERM
+from vqgen.errors import Interrupted
 
 
 class Last(Checkpoint):

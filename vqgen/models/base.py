@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from vqgen.errors import UserError
 from vqgen.schedules import Constant
 
 
@@ -63,7 +64,10 @@ class Model(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser, its rate scheduled per step."""
-        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        try:
+            optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        except ValueError as error:
+            raise UserError(f"optim: {error}") from None
         total_steps = self.trainer.estimated_stepping_batches
         schedule = LambdaLR(optimizer, lambda step: self.schedule(step, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -133,7 +133,8 @@ class Reject(Task):
             plots={"curve": report.curve(self.parts, precision, recall, "classifier's directions", title)},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
-                "kept": self.parts, "precision(classifier's directions)": precision, "recall(classifier's directions)": recall,
+                "kept": self.parts, "precision(classifier's directions)": precision,
+                "recall(classifier's directions)": recall,
             }},
             text="\n".join(["\n  kept  precision   recall   (directions of the classifier's features)", *lines]),
         )  # fmt: skip

@@ -1,0 +1,77 @@
+"""What the loggers write, read back from their files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import wandb_file
+from tests.conftest import TINY, Command
+from vqgen.loggers import CSV, Wandb
+
+
+@pytest.mark.slow
+def test_two_epochs_with_the_real_wandb_client_hold_all_that_is_promised(vqvae_run: Path):
+    rows = wandb_file.rows(vqvae_run)
+    keys = {key for row in rows for key in row}
+    assert {"val/loss", "val/perplexity", "test/recon_loss", "val/codes", "val/reconstructions"} <= keys
+    assert [row["_step"] for row in rows] == list(range(len(rows)))
+    usage = next(row["val/codes"] for row in rows if "val/codes" in row)
+    assert usage["_type"] == "histogram"
+    assert sum(usage["values"]) == 32 * 4 * 4   # validation images, positions of a map
+    assert len(list(vqvae_run.glob("wandb/latest-run/files/media/images/val/*.png"))) == 2
+    configs = [r.run.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "run"]
+    configs += [r.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "config"]
+    config = {item.key: json.loads(item.value_json) for part in configs for item in part.update}
+    assert config["model"]["_target_"] == "vqgen.models.vqvae.VQVAE"
+    assert config["code_version"]
+
+
+@pytest.mark.slow
+def test_several_loggers_at_once_log_speed_and_gradients(command: Command, tmp_path: Path):
+    words = [*TINY, "logger=[csv,tensorboard]", "trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
+    done = command("train.py", *words, f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["train/loss"]]
+    assert all(float(row["train/grad_norm"]) > 0 for row in rows)
+    assert all(float(row["train/images_per_second"]) > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_a_run_without_any_logger(command: Command, tmp_path: Path):
+    done = command("train.py", *TINY, "logger=none", "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.yaml", "checkpoints", "images"}
+
+
+def test_a_rewound_csv_is_that_of_a_run_that_stopped_there(tmp_path: Path):
+    logger = CSV(str(tmp_path))
+    for step in range(5):
+        logger.log_metrics({"a": step / 10}, step)
+        logger.save()
+    before = (tmp_path / "metrics.csv").read_text()
+    logger.log_metrics({"b": 1.0}, 5)
+    logger.save()
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("0.5,")   # a row cut short by a kill
+    CSV(str(tmp_path)).rewind(5, 0)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == before.splitlines()
+
+
+def test_rows_of_the_step_in_hand_are_not_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    logger = Wandb(str(tmp_path), "test", id="x")
+    logger.rewind(0, 0)
+    for step, value in ((0, 1.0), (0, 2.0), (3, 3.0), (4, 4.0)):
+        logger.log_metrics({"a": value}, step)
+    assert logger.rows_before(4) == 3   # the last row belongs to step 4, which a resumed run does again
+    assert logger.rows_before(5) == 4
+    resumed = Wandb(str(tmp_path), "test", id="x")
+    resumed.rewind(4, 3)
+    assert resumed.rows_before(4) == 3
+    assert len((tmp_path / "wandb" / "rows.jsonl").read_text().splitlines()) == 3
+
+

@@ -1,0 +1,84 @@
+"""Sweeps: one failing job does not lose the others, and a leaderboard stands at the end."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY, Command
+from vqgen.leaderboard import Job, markdown, plot, read_jobs, swept, write_job, write_table
+
+SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
+
+
+def _table(cwd: Path) -> list[dict[str, str]]:
+    (file,) = cwd.glob("multirun/*/leaderboard.csv")
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_jobs_are_ordered_best_first_and_failed_ones_last(tmp_path: Path):
+    for number, (k, objective, error) in enumerate([("64", 2.0, None), ("128", None, "broke"), ("256", 1.0, None)]):
+        write_job(tmp_path / str(number), ["model=vqvae", f"+model.k={k}"], objective, error)
+    jobs = read_jobs(tmp_path)
+    assert [job.objective for job in jobs] == [1.0, 2.0, None]
+    assert swept(jobs) == ["model.k"]
+    lines = markdown(jobs, ["model.k"]).splitlines()
+    assert lines[2] == f"| 1 | 1 | 256 | {tmp_path / '2'} |"
+    assert "failed: broke" in lines[4]
+    write_table(jobs, ["model.k"], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("1,1.0,256,")
+
+
+@pytest.mark.parametrize("values", [("64", "512"), ("ema", "fsq")])
+def test_every_swept_option_is_drawn(values: tuple[str, str], tmp_path: Path):
+    jobs = [Job(str(i), {"model/quantizer": value}, float(i), None) for i, value in enumerate(values)]
+    path = plot(jobs, "model/quantizer", tmp_path)
+    assert path is not None
+    assert Image.open(path).size[0] > 500
+    assert plot([job._replace(objective=None) for job in jobs], "model/quantizer", tmp_path) is None
+
+
+@pytest.mark.slow
+def test_a_failing_job_does_not_lose_the_others(command: Command, tmp_path: Path):
+    done = command("train.py", "-m", *SHORT, "optim.lr=1e-3,-1,2e-3", cwd=tmp_path)
+    assert done.returncode == 1
+    rows = _table(tmp_path)
+    assert [bool(row["objective"]) for row in rows] == [True, True, False]
+    assert float(rows[0]["objective"]) <= float(rows[1]["objective"])
+    assert rows[2]["optim.lr"] == "-1"
+    assert "optim: Invalid learning rate: -1" in rows[2]["error"]
+    assert "| 1 |" in done.stdout
+    assert list(tmp_path.glob("multirun/*/objective_optim.lr.png"))
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        ("hydra_plugins.hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        ("hydra_plugins.hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]),
+    ],
+)
+def test_parallel_launchers(plugin: str, words: list[str], command: Command, tmp_path: Path):
+    pytest.importorskip(plugin)
+    done = command("train.py", "-m", *SHORT, *words, "seed=0,1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len([row for row in _table(tmp_path) if row["objective"]]) == 2
+
+
+@pytest.mark.slow
+def test_optuna_searches_and_outlives_a_failing_trial(command: Command, tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    words = ["sweep=optuna", "hydra.sweeper.n_trials=3", "optim.lr=choice(1e-3,-1)", *SHORT]
+    words = [word for word in words if "num_embeddings" not in word]
+    done = command("train.py", *words, "hydra.sweeper.sampler.seed=1", cwd=tmp_path)
+    rows = _table(tmp_path)
+    assert len(rows) == 3, done.stderr
+    assert any(row["objective"] for row in rows)
+    assert done.returncode == (1 if any(row["error"] for row in rows) else 0)
+    record = json.loads(next(tmp_path.glob("multirun/*/0/job.json")).read_text())
+    assert "model.quantizer.num_embeddings" in record["overrides"]
