@@ -1,11 +1,14 @@
 """A stranger's run is not gone on with where it would run, or write, what is not ours."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.conftest import Command
 
@@ -34,8 +37,12 @@ EVIL = {
     "data": lambda c, cmd: c["data"].update(seed=_system(cmd)),
     "trainer": lambda c, cmd: c["trainer"].update(profiler=_system(cmd)),
     "model": lambda c, cmd: c["model"].update(likelihood=_system(cmd)),
-    "through ours": lambda c, cmd: c["callbacks"].update(evil={**_system(cmd), "_target_": "vqgen.version.subprocess.run"}),
-    "Lightning's launcher": lambda c, cmd: c["callbacks"].update(evil={"_target_": "pytorch_lightning.cli.LightningCLI"}),
+    "through ours": lambda c, cmd: c["callbacks"].update(
+        evil={**_system(cmd), "_target_": "vqgen.version.subprocess.run"}
+    ),
+    "Lightning's launcher": lambda c, cmd: c["callbacks"].update(
+        evil={"_target_": "pytorch_lightning.cli.LightningCLI"}
+    ),
     "interpolation": lambda c, cmd: c["trainer"].update(max_time="${oc.env:HOME}"),
     "args": lambda c, cmd: c["callbacks"]["best"].update(_args_=[_system(cmd)]),
 }
@@ -54,25 +61,31 @@ OUTSIDE = {
 @pytest.fixture
 def stranger(vqvae_run: Path, tmp_path: Path) -> Path:
     """A copy of a run, to be made evil."""
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    return tmp_path / "run"
+    return Path(shutil.copytree(vqvae_run, tmp_path / "run"))
+
+
+def _poison(run: Path, change: Callable[..., Any], value: Any) -> None:
+    """Change the config that the run would be resumed from."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(run / "composed.yaml"))
+    change(config, value)
+    OmegaConf.save(config, run / "composed.yaml")
 
 
 def _save(run: Path, contents: dict[str, Any]) -> None:
-    torch.save(contents, run / "checkpoints" / "last.ckpt")
+    for name in ("last", "previous", "best"):
+        torch.save(contents, run / "checkpoints" / f"{name}.ckpt")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", EVIL)
 def test_a_foreign_target_anywhere_in_a_config_is_refused(
-    where: str, stranger: Path, vqvae_run: Path, command: Command, tmp_path: Path
+    where: str, stranger: Path, command: Command, tmp_path: Path
 ):
-    contents = torch.load(vqvae_run / "checkpoints" / "last.ckpt", weights_only=True)
-    EVIL[where](contents["vqgen"]["config"], HERE.format(tmp_path / "was_here"))
-    _save(stranger, contents)
+    _poison(stranger, EVIL[where], HERE.format(tmp_path / "was_here"))
     done = command("train.py", f"resume={stranger}")
     assert done.returncode == 2
-    assert "refused" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert "refused" in last or "there is no such class" in last or "no such option" in last
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "was_here").exists()
 
@@ -80,11 +93,9 @@ def test_a_foreign_target_anywhere_in_a_config_is_refused(
 @pytest.mark.slow
 @pytest.mark.parametrize("where", OUTSIDE)
 def test_a_config_never_writes_outside_of_its_run_folder(
-    where: str, stranger: Path, vqvae_run: Path, command: Command, tmp_path: Path
+    where: str, stranger: Path, command: Command, tmp_path: Path
 ):
-    contents = torch.load(vqvae_run / "checkpoints" / "last.ckpt", weights_only=True)
-    OUTSIDE[where](contents["vqgen"]["config"], tmp_path / "outside")
-    _save(stranger, contents)
+    _poison(stranger, OUTSIDE[where], tmp_path / "outside")
     done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3")
     assert done.returncode == 2
     assert "refused" in done.stderr.splitlines()[-1]
@@ -101,32 +112,18 @@ def test_a_pickled_command_is_not_run_by_any_program(
     _save(stranger, {"vqgen": {"config": {}, "nested": [({"x": payload},)]}, "state_dict": {}})
     done = command(*[word.format(stranger) for word in words])
     assert done.returncode == 2
-    assert "holds more than plain data and was not loaded" in done.stderr
+    assert "holds more than plain data (posix.system) and was not loaded" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "was_here").exists()
 
 
 @pytest.mark.slow
 def test_a_foreign_target_in_the_config_of_a_run_without_checkpoint_is_refused(
-    stranger: Path, vqvae_run: Path, command: Command, tmp_path: Path
+    stranger: Path, command: Command
 ):
-    text = (vqvae_run / "config.yaml").read_text()
-    evil = text.replace("pytorch_lightning.callbacks.LearningRateMonitor", "subprocess.Popen")
-    assert evil != text
-    (stranger / "config.yaml").write_text(evil)
+    shutil.rmtree(stranger / "checkpoints")
+    _poison(stranger, lambda c, target: c["callbacks"]["learning_rate"].update(_target_=target), "subprocess.Popen")
     done = command("train.py", f"resume={stranger}")
     assert done.returncode == 2
     assert "subprocess.Popen" in done.stderr
     assert "refused" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_run_that_was_moved_goes_on_where_it_is(vqvae_run: Path, command: Command, tmp_path: Path):
-    (tmp_path / "moved" / "checkpoints").mkdir(parents=True)
-    for name in ("last.ckpt", "best.ckpt"):
-        (tmp_path / "moved" / "checkpoints" / name).write_bytes((vqvae_run / "checkpoints" / name).read_bytes())
-    before = (vqvae_run / "checkpoints" / "last.ckpt").stat().st_mtime
-    done = command("train.py", f"resume={tmp_path / 'moved'}", "trainer.max_epochs=3")
-    assert done.returncode == 0, done.stderr
-    assert (vqvae_run / "checkpoints" / "last.ckpt").stat().st_mtime == before
-    assert torch.load(tmp_path / "moved" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2

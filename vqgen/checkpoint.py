@@ -23,11 +23,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
-from vqgen.config import COMPOSED, ConfigError, find_run
+from vqgen.config import ALLOWED, COMPOSED, ConfigError, find_run
 from vqgen.errors import UserError
 from vqgen.signature import signature
 
-ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # what a config may name
 DEFINED_IN = (
     "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
     "pytorch_lightning.profilers",

@@ -1,6 +1,7 @@
 """The root schemas, and the check that every key and value fits the constructor it goes to."""
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from vqgen.errors import UserError, near_miss
 from vqgen.signature import Parameter, Signature, definitions, signature
 
 PRIOR = "vqgen.models.prior.Prior"
+ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # packages that the config of a run on disk may name
+RESOLVERS = {"run_folder", "sweep_name"}   # that it may ask
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
@@ -112,6 +115,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
+    _refuse_strangers(OmegaConf.to_container(config), "config", file)
     for key, value in changes.items():
         if key == "run_dir":
             raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
@@ -123,6 +127,22 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
         OmegaConf.update(config, key, value, merge=False)
     config.resume, config.run_dir = run, str(folder)
     return config
+
+
+def _refuse_strangers(node: Any, path: str, file: Path) -> None:
+    """Refuse a composed config that names a package or a resolver that is not ours (its classes are checked later)."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            target = key == "_target_" and not str(value).startswith(tuple(f"{package}." for package in ALLOWED))
+            if target or (str(key).startswith("_") and key not in ("_target_", "_partial_")):
+                ours = " or ".join(ALLOWED)
+                raise ConfigError(f"'{file}' names {path}.{key}={value}, which is not of {ours}: refused")
+            _refuse_strangers(value, f"{path}.{key}", file)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _refuse_strangers(value, f"{path}[{index}]", file)
+    elif isinstance(node, str) and not RESOLVERS.issuperset(re.findall(r"\$\{([^{}]+?):", node)):
+        raise ConfigError(f"'{file}' names {path}={node}, which asks for more than the config holds: refused")
 
 
 def check_sample(cfg: DictConfig) -> None:

@@ -330,7 +330,7 @@ def _log(metrics: dict[str, float], run: Run) -> None:
     """Add figures to those of the run, by the loggers it was trained with."""
     for logger in loggers_of(run):
         if isinstance(logger, CSV):
-            logger.rewind(sys.maxsize)  # to its end: every row stays
+            logger.rewind(sys.maxsize, 0)  # to its end: every row stays
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
         logger.finalize("success")
