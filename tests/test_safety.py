@@ -34,8 +34,8 @@ EVIL = {
     "data": lambda c, cmd: c["data"].update(seed=_system(cmd)),
     "trainer": lambda c, cmd: c["trainer"].update(profiler=_system(cmd)),
     "model": lambda c, cmd: c["model"].update(likelihood=_system(cmd)),
-    "through ours": lambda c, cmd: c["callbacks"].update(evil={**_system(cmd), "_target_": "vqgen.version.subprocess.run"}),
-    "Lightning's launcher": lambda c, cmd: c["callbacks"].update(evil={"_target_": "pytorch_lightning.cli.LightningCLI"}),
+    "through ours": lambda c, cmd: c["callbacks"].update(evil={"_target_": "vqgen.version.subprocess.run", "args": cmd}),
+    "Lightning's": lambda c, cmd: c["callbacks"].update(evil={"_target_": "pytorch_lightning.cli.LightningCLI"}),
     "interpolation": lambda c, cmd: c["trainer"].update(max_time="${oc.env:HOME}"),
     "args": lambda c, cmd: c["callbacks"]["best"].update(_args_=[_system(cmd)]),
 }

@@ -25,7 +25,8 @@ from vqgen.errors import UserError
 
 ALLOWED = ("vqgen", "torch.optim")
 # what a resumed run builds beside its model
-TRAINING = (*ALLOWED, *(f"pytorch_lightning.{name}" for name in ("Trainer", "trainer", "callbacks", "loggers", "profilers")))
+_LIGHTNING = ("Trainer", "trainer", "callbacks", "loggers", "profilers")
+TRAINING = (*ALLOWED, *(f"pytorch_lightning.{name}" for name in _LIGHTNING))
 _WRITTEN = ("dirpath", "save_dir", "default_root_dir", "root_dir", "dir", "log_dir")
 
 

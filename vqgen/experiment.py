@@ -31,13 +31,14 @@ from vqgen.checkpoint import (
 )
 from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.config import CODES, ConfigError, find_runs
-from vqgen.errors import near_miss
 from vqgen.data.whole import replacing
+from vqgen.errors import near_miss
 from vqgen.loggers import CSV, Wandb
 from vqgen.signature import signature
 from vqgen.tasks.trained import Outcome, Trained
 
 torch.set_float32_matmul_precision("high")
+NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
 class _Source(NamedTuple):
@@ -128,7 +129,8 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
 
 def _config_of(run: Run, folder: Path, words: Sequence[str]) -> DictConfig:
     """The config of a run to be resumed where it is now, with what was said on the command line beside `resume=`."""
-    places = {k: moved(run.config[k], run.config["run_dir"], _shown(folder)) for k in ("callbacks", "logger", "trainer")}
+    old, new = run.config["run_dir"], _shown(folder)
+    places = {key: moved(run.config[key], old, new) for key in ("callbacks", "logger", "trainer")}
     run = run._replace(config={**run.config, **places})
     refuse_foreign_run(run, folder)
     config = OmegaConf.create(run.config)
@@ -226,6 +228,8 @@ def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.tokenizer)]
     for node in (config["callbacks"] or {}).values():
+        if not config["logger"] and node["_target_"] in NEED_LOGGER:
+            continue
         wants_decode = "decode" in signature(node["_target_"]).parameters
         callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
     return callbacks
