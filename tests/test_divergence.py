@@ -4,20 +4,23 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from tests.conftest import TINY, Command
 from vqgen.callbacks import Diverged, Divergence
 from vqgen.callbacks.measures import gradient_norm
 
+MODEL = Mock(spec=pl.LightningModule)
+
 
 def _step(callback: Divergence, step: int, loss: float) -> None:
-    trainer = Mock(accumulate_grad_batches=1)
+    trainer = Mock(spec=pl.Trainer, accumulate_grad_batches=1, fit_loop=Mock(), strategy=Mock(), datamodule=Mock())
     trainer.fit_loop.total_batch_idx = step
     trainer.strategy.reduce_boolean_decision = lambda decision, all: decision
     trainer.datamodule.names = lambda split, index: [f"{split}/{i}.png" for i in index]
     batch = Mock(index=torch.arange(step * 10, step * 10 + 10))
-    callback.on_train_batch_end(trainer, Mock(), {"loss": torch.tensor(loss)}, batch, step)
+    callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(loss)}, batch, step)
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])

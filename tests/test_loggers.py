@@ -69,6 +69,7 @@ def test_rows_of_the_step_in_hand_are_not_those_before_it(tmp_path: Path, monkey
         logger.log_metrics({"a": value}, step)
     assert logger.rows_before(4) == 3   # the last row belongs to step 4, which a resumed run does again
     assert logger.rows_before(5) == 4
+    logger.close()
     resumed = Wandb(str(tmp_path), "test", id="x")
     resumed.rewind(4, 3)
     assert resumed.rows_before(4) == 3

@@ -104,7 +104,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
 
 def _make_single_job() -> None:
     """Make the command line that of this job: Lightning starts the processes of the other ranks with it."""
-    job = HydraConfig.get()
+    job: Any = HydraConfig.get()
     sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
     with read_write(job), open_dict(job):
         job.run.dir = job.runtime.output_dir

@@ -41,6 +41,7 @@ from vqgen.signature import signature
 from vqgen.tasks.trained import Trained
 
 torch.set_float32_matmul_precision("high")
+NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
 class _Source(NamedTuple):
@@ -265,6 +266,8 @@ def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.tokenizer)]
     for node in (config["callbacks"] or {}).values():
+        if not config["logger"] and node["_target_"] in NEED_LOGGER:
+            continue
         wants_decode = "decode" in signature(node["_target_"]).parameters
         callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
     return callbacks

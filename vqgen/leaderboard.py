@@ -91,12 +91,13 @@ def plot(jobs: Sequence[Job], name: str, folder: Path) -> Path | None:
     good = [job for job in jobs if job.objective is not None and name in job.overrides]
     if not good:
         return None
+    objectives = [job.objective or 0.0 for job in good]
     numbers = _numbers([job.overrides[name] for job in good])
     labels = sorted({job.overrides[name] for job in good})
     places = numbers or [float(labels.index(job.overrides[name])) for job in good]
     axes = (figure := Figure(figsize=(5, 3.5), layout="constrained")).subplots()
-    axes.plot(places, [job.objective for job in good], "o", color="tab:blue", alpha=0.8)
-    axes.plot(places[:1], [good[0].objective], "o", color="tab:orange", markersize=10, label=f"best: {good[0].folder}")
+    axes.plot(places, objectives, "o", color="tab:blue", alpha=0.8)
+    axes.plot(places[:1], objectives[:1], "o", color="tab:orange", markersize=10, label=f"best: {good[0].folder}")
     if numbers is None:
         axes.set_xticks(range(len(labels)), labels)
     elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):

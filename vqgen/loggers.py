@@ -210,7 +210,7 @@ def _histogram(counts: Sequence[int]) -> Any:
     import wandb
 
     pooled = _pool(counts)
-    return wandb.Histogram(np_histogram=(pooled, np.linspace(0, len(counts), len(pooled) + 1)))
+    return wandb.Histogram(np_histogram=(np.array(pooled), np.linspace(0, len(counts), len(pooled) + 1)))
 
 
 def _pool(counts: Sequence[int]) -> list[int]:

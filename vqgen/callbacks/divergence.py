@@ -22,7 +22,7 @@ class _Seen(NamedTuple):
 
     step: int
     loss: Tensor
-    index: Tensor
+    images: Tensor
 
 
 class Divergence(pl.Callback):
@@ -66,7 +66,7 @@ class Divergence(pl.Callback):
     def _message(self, trainer: pl.Trainer, bad: _Seen | None) -> str:
         if bad is None:
             return "the loss of another process is not finite"
-        names = image_names(trainer, bad.index.tolist())
+        names = image_names(trainer, bad.images.tolist())
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         return (
             f"the loss is {float(bad.loss)} at step {bad.step}, with the images {shown}; {self._advice()} "

@@ -18,7 +18,7 @@ class GradientNorm(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Gradients are whole here: summed over ranks and accumulated batches, unscaled, not yet clipped."""
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+        if _logs_at(trainer, trainer.global_step):
             pl_module.log("train/grad_norm", gradient_norm(pl_module))
 
 
@@ -48,12 +48,17 @@ class Throughput(pl.Callback):
         self._images += len(batch.index)
         if not self._start:   # resumed inside an epoch
             self._images, self._start = 0, time.perf_counter()
-        elif (trainer.fit_loop.epoch_loop._batches_that_stepped + 1) % trainer.log_every_n_steps == 0:
+        elif _logs_at(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped):
             _wait_for(pl_module.device)
             now = time.perf_counter()
             rate = self._images * trainer.world_size / (now - self._start)
             pl_module.log("train/images_per_second", rate, prog_bar=True)
             self._images, self._start = 0, now
+
+
+def _logs_at(trainer: Any, step: int) -> bool:
+    """Whether the trainer hands metrics to its loggers at the end of this step, counted from 0."""
+    return (step + 1) % trainer.log_every_n_steps == 0
 
 
 def _wait_for(device: torch.device) -> None:
@@ -71,7 +76,7 @@ class CodeHistograms(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the counts before the model resets them."""
         usage: Any = pl_module.usage
-        levels = [usage["val"]] if not isinstance(usage["val"], torch.nn.ModuleList) else usage["val"]
+        levels: list[Any] = [usage["val"]] if not isinstance(usage["val"], torch.nn.ModuleList) else list(usage["val"])
         self._counts = [_over_ranks(metric.counts) for metric in levels]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

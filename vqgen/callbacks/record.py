@@ -57,8 +57,9 @@ class Record(pl.Callback):
 
         Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does.
         """
+        loader: Any = trainer.train_dataloader
         for place in self._places:
-            trainer.train_dataloader.load_state_dict(place)
+            loader.load_state_dict(place)
         if self._random_state is not None:
             _set_random_state(self._random_state)
 
