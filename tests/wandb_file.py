@@ -12,7 +12,16 @@ _BLOCK, _FULL, _LAST = 32768, 1, 4
 def rows(run: Path) -> list[dict[str, Any]]:
     """The history of a run folder's W&B run: its latest part, which is whole by itself."""
     histories = [record.history for record in records(run) if record.WhichOneof("record_type") == "history"]
-    return [{i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in row.item} for row in histories]
+    return [_items(row) for row in histories]
+
+
+def _items(history: Any) -> dict[str, Any]:
+    """The values of a row; those of a picture or histogram come one by one, under two keys."""
+    row: dict[str, Any] = {}
+    for item in history.item:
+        *outer, key = item.nested_key or [item.key]
+        (row.setdefault(outer[0], {}) if outer else row)[key] = json.loads(item.value_json)
+    return row
 
 
 def records(run: Path) -> list[Any]:
