@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,6 @@ from torch import nn
 
 from vqgen.config import ALLOWED, COMPOSED, ConfigError, find_run
 from vqgen.errors import UserError
-from vqgen.signature import signature
 
 DEFINED_IN = (
     "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
@@ -307,10 +307,7 @@ def loggers_of(run: Run) -> list[Any]:
     """The loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
-    ids = run.contents["vqgen"]["loggers"]
-    loggers = []
-    for node in nodes.values():
-        name, accepts = node["_target_"].rpartition(".")[2], signature(node["_target_"]).parameters
-        known = {"id": ids[name]} if name in ids and "id" in accepts else {}
-        loggers.append(build(node | {"save_dir": str(run.folder)} | known))
+    loggers = [build(node | {"save_dir": str(run.folder)}) for node in nodes.values()]
+    for logger in loggers:
+        logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
     return loggers

@@ -4,7 +4,6 @@ import functools
 import logging
 import os
 import secrets
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +64,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     """
     resumed = open_last(cfg.resume) if cfg.resume else None
     cfg.run_dir = _shown(folder)
+    _name_wandb_run(cfg)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     _quiet()
@@ -74,7 +74,6 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     config = _plain(cfg)
     if resumed:
         refuse_foreign_run(config, resumed.file, folder)
-    _name_wandb_run(config)
     model = build(config["model"])
     _check_fits(model, resumed)
     _write_configs(config, composed, folder)
@@ -273,9 +272,9 @@ def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
     return callbacks
 
 
-def _name_wandb_run(config: dict[str, Any]) -> None:
+def _name_wandb_run(cfg: DictConfig) -> None:
     """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
-    for node in (config["logger"] or {}).values():
+    for node in (cfg.logger or {}).values():
         if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
             node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
 
@@ -332,8 +331,6 @@ def _image_loggers(run: Run) -> list[Any]:
 def _log(metrics: dict[str, float], run: Run) -> None:
     """Add figures to those of the run, by the loggers it was trained with."""
     for logger in loggers_of(run):
-        if isinstance(logger, CSV):
-            logger.rewind(sys.maxsize, 0)  # to its end: every row stays
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
         logger.finalize("success")
