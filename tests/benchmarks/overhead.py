@@ -4,7 +4,7 @@
 
 Both loops take batches from the same data module, call the same objective and step the same optimiser and schedule.
 The trainer has every default callback and logger, W&B (offline) among them. The two take turns in one process; the
-ratio is that of their fastest rounds. Validation and pictures are left out: they are work of their own, not overhead.
+ratio is that of their fastest rounds. Validation, pictures and checkpoints are left out: they are work of their own.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Clock(pl.Callback):
         if batch_idx == self.skip:
             self.start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.seconds = time.perf_counter() - self.start
 
 
@@ -58,9 +58,9 @@ def trained(config: dict[str, Any], source: Any, steps: int, skip: int) -> float
     """Seconds of the same steps under the trainer, with all its loggers and callbacks."""
     model, clock = build(config["model"]), Clock(skip)
     options = config["trainer"] | {"limit_train_batches": steps, "max_epochs": 1, "limit_val_batches": 0}
-    callbacks = [c for c in _callbacks(config, source) if not isinstance(c, pl.callbacks.ModelCheckpoint)]
+    callbacks = [*_callbacks(config, source), clock]
     trainer = build(
-        options, callbacks=[*callbacks, clock], logger=_loggers(config, None), default_root_dir=config["run_dir"]
+        options, callbacks=callbacks, logger=_loggers(config, None), default_root_dir=config["run_dir"]
     )
     trainer.fit(model, datamodule=source.data)
     return clock.seconds
