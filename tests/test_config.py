@@ -102,6 +102,15 @@ def test_sampling_without_a_run_says_so():
         check_sample(_compose(name="sample"))
 
 
+@pytest.mark.parametrize("word", ["temperature=0", "temperature=[1.0,-1.0]", "top_p=2", "top_p=0", "top_k=0",
+                                  "num_samples=0", "seed=-1", "guidance=-1"])  # fmt: skip
+def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str):
+    with pytest.raises(ConfigError) as error:
+        check_sample(_compose(word, "run=x", name="sample"))
+    assert str(error.value).startswith(f"{word.partition('=')[0]}=")
+    assert "expected" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("value", "annotation", "good"),
     [

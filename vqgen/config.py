@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,28 @@ def check_sample(cfg: DictConfig) -> None:
     common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer")
     options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
+    _check_drawing(values)
     if values["run"] is None:
         raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
     find_runs(values["run"])
+
+
+def _check_drawing(values: Mapping[str, Any]) -> None:
+    """Numbers with which no image could be drawn; a list has one for each level."""
+    ranges: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "num_samples": (lambda n: n >= 1, "at least 1"),
+        "batch_size": (lambda n: n >= 1, "at least 1"),
+        "seed": (lambda n: n >= 0, "0 or more"),
+        "temperature": (lambda t: t > 0, "above 0 (top_k=1 takes the likeliest code)"),
+        "top_k": (lambda k: k >= 1, "at least 1, or null for all codes"),
+        "top_p": (lambda p: 0 < p <= 1, "above 0 and at most 1, or null for all codes"),
+        "guidance": (lambda g: g >= 0, "0 or more, and 1 for none"),
+    }
+    for key, (fits_range, words) in ranges.items():
+        value = values.get(key)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int | float) and not fits_range(one):
+                raise ConfigError(f"{key}={value}: expected {words}")
 
 
 def find_run(path: str | Path) -> Path:
