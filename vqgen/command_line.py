@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vqgen.config import ConfigError, find_started, resumed
 from vqgen.errors import Interrupted, UserError, near_miss
 from vqgen.help import help_text
-from vqgen.leaderboard import failed, write_job
+from vqgen.leaderboard import failed, finish, write_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
@@ -70,6 +70,12 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 sys.exit(1 if failed else 0)
             except InstantiationException:
                 raise   # a fault of the program, not of the words
+            except ValueError as error:
+                if isinstance(error, UserError):
+                    sys.exit(_fail(error))
+                if not finish():
+                    raise
+                sys.exit(1)   # a sweeper that finds no best job: all of them failed, and said why
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
             except OSError as error:

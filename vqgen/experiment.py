@@ -89,7 +89,10 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     environment = dict(os.environ)
     try:
         trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
-        return _finish(trainer, model, source, folder)
+        score = _finish(trainer, model, source, folder)
+        if score is not None:
+            _upload(trainer, model, config, source)
+        return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     finally:
@@ -318,6 +321,17 @@ def _finish(trainer: pl.Trainer, model: Any, source: _Source, folder: Path) -> f
     elif hasattr(model, "sample"):
         rank_zero_info(f"Next: python sample.py run={place}")
     return float(best.best_model_score)
+
+
+@rank_zero_only
+def _upload(trainer: Any, model: Any, config: dict[str, Any], source: _Source) -> None:
+    """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
+    kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
+    parent = source.tokenizer["fingerprint"] if source.tokenizer else None
+    for logger in trainer.loggers:
+        if getattr(logger, "artifacts", False):
+            best = Path(trainer.checkpoint_callback.best_model_path)
+            logger.log_checkpoint(best, kind, fingerprint(model, config["model"]), parent)
 
 
 def _image_loggers(run: Run) -> list[Any]:

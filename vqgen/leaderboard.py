@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 JOB, TABLE = "job.json", "leaderboard.csv"
 failed: list[str] = []   # folders of the jobs of this process's sweep that failed
+_running: list[Path] = []   # the folder of the sweep, from its start to its end
 
 
 class Job(NamedTuple):
@@ -23,20 +24,32 @@ class Job(NamedTuple):
 
 
 class Leaderboard(Callback):
-    """Hydra's callback at the end of a multirun."""
+    """Hydra's callback around a multirun."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the folder."""
+        _running.append(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the leaderboard into the folder of the sweep, and show it."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = read_jobs(folder)
-        failed.extend(job.folder for job in jobs if job.error)
-        if jobs:
-            names = swept(jobs)
-            write_table(jobs, names, folder / TABLE)
-            print(f"\n{markdown(jobs, names)}\n\n{folder / TABLE}")
-            for name in names:
-                if path := plot(jobs, name, folder):
-                    print(path)
+        finish()
+
+
+def finish() -> bool:
+    """Write and show the leaderboard of the sweep that runs, once; whether all of its jobs failed."""
+    if not _running:
+        return False
+    folder = _running.pop()
+    jobs = read_jobs(folder)
+    failed.extend(job.folder for job in jobs if job.error)
+    if jobs:
+        names = swept(jobs)
+        write_table(jobs, names, folder / TABLE)
+        print(f"\n{markdown(jobs, names)}\n\n{folder / TABLE}")
+        for name in names:
+            if path := plot(jobs, name, folder):
+                print(path)
+    return bool(jobs) and len(failed) == len(jobs)
 
 
 def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:
