@@ -44,7 +44,7 @@ def test_several_loggers_at_once_log_speed_and_gradients(command: Command, tmp_p
 def test_a_run_without_any_logger(command: Command, tmp_path: Path):
     done = command("train.py", *TINY, "logger=none", "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.yaml", "checkpoints", "images"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.yaml", "composed.yaml", "checkpoints", "images"}
 
 
 def test_a_rewound_csv_is_that_of_a_run_that_stopped_there(tmp_path: Path):

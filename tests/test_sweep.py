@@ -43,15 +43,15 @@ def test_every_swept_option_is_drawn(values: tuple[str, str], tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_failing_job_does_not_lose_the_others(command: Command, tmp_path: Path):
-    done = command("train.py", "-m", *SHORT, "optim.lr=1e-3,-1,2e-3", cwd=tmp_path)
+    done = command("train.py", "-m", *SHORT, "optim.weight_decay=1e-3,-1,2e-3", cwd=tmp_path)
     assert done.returncode == 1
     rows = _table(tmp_path)
     assert [bool(row["objective"]) for row in rows] == [True, True, False]
     assert float(rows[0]["objective"]) <= float(rows[1]["objective"])
-    assert rows[2]["optim.lr"] == "-1"
-    assert "optim: Invalid learning rate: -1" in rows[2]["error"]
+    assert rows[2]["optim.weight_decay"] == "-1"
+    assert "optim: Invalid weight_decay value: -1" in rows[2]["error"]
     assert "| 1 |" in done.stdout
-    assert list(tmp_path.glob("multirun/*/objective_optim.lr.png"))
+    assert list(tmp_path.glob("multirun/*/objective_optim.weight_decay.png"))
     assert "Traceback" not in done.stderr
 
 
@@ -73,7 +73,7 @@ def test_parallel_launchers(plugin: str, words: list[str], command: Command, tmp
 @pytest.mark.slow
 def test_optuna_searches_and_outlives_a_failing_trial(command: Command, tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    words = ["sweep=optuna", "hydra.sweeper.n_trials=3", "optim.lr=choice(1e-3,-1)", *SHORT]
+    words = ["sweep=optuna", "hydra.sweeper.n_trials=3", "optim.weight_decay=choice(1e-3,1e-4,-1)", *SHORT]
     words = [word for word in words if "num_embeddings" not in word]
     done = command("train.py", *words, "hydra.sweeper.sampler.seed=1", cwd=tmp_path)
     rows = _table(tmp_path)

@@ -310,4 +310,5 @@ def loggers_of(run: Run) -> list[Any]:
     loggers = [build(node | {"save_dir": str(run.folder)}) for node in nodes.values()]
     for logger in loggers:
         logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
+        logger.log_hyperparams(run.config)
     return loggers

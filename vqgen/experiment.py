@@ -35,7 +35,7 @@ from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.config import CODES, COMPOSED, ConfigError, find_runs
 from vqgen.data.whole import replacing
 from vqgen.errors import near_miss
-from vqgen.loggers import CSV, Wandb
+from vqgen.loggers import Wandb
 from vqgen.signature import signature
 from vqgen.tasks.trained import Trained
 
@@ -289,8 +289,7 @@ def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
     rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
     for logger in loggers:
         logger.rewind(step, rows.get(type(logger).__name__, 0))
-        if not isinstance(logger, CSV):   # config.yaml is there already
-            logger.log_hyperparams(config)
+        logger.log_hyperparams(config)
     return loggers
 
 

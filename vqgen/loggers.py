@@ -71,6 +71,9 @@ class CSV(CSVLogger):
         """Write the rows, and no file of hyperparameters: the run folder has its config.yaml."""
         self.experiment.save()
 
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Nothing: the run folder has its config.yaml."""
+
     @rank_zero_only
     def rewind(self, step: int, row: int) -> None:
         """Drop the rows that were written after `step` optimiser steps: they will be made again."""
