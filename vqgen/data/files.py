@@ -72,8 +72,9 @@ class Files(Images):
         return self.list_files(self.tree)
 
     def source(self) -> dict[str, Any]:
-        """A hash of the files, and how they become images."""
-        return {"files": digest(self.listings), "preprocessing": PREPROCESSING, "window": self.window}
+        """Where the files are, a hash of their names and sizes, and how they become images."""
+        files = {"root": str(self.root.resolve()), "files": digest(self.listings)}
+        return files | {"preprocessing": PREPROCESSING, "window": self.window}
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""

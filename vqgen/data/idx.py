@@ -69,7 +69,7 @@ class Idx(Images):
             raise DataError(
                 f"data.shape={list(shape)}: the images are [1, 28, 28], and larger sizes get a border."
             )
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
 
     def source(self) -> dict[str, Any]:
         """The published files, and how the training images are split."""

@@ -47,6 +47,13 @@ class VAE(LatentModel):
         importance_samples: int = 0,
         **arguments: Any,
     ) -> None:
+        weights = {
+            "recon_weight": recon_weight, "kl_weight": kl_weight, "kl_warmup_steps": kl_warmup_steps,
+            "free_bits": free_bits, "importance_samples": importance_samples,
+        }  # fmt: skip
+        for name, value in weights.items():
+            if value < 0:
+                raise ValueError(f"{name}={value} must not be negative")
         super().__init__(**arguments)
         self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight

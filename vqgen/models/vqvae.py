@@ -39,10 +39,12 @@ class VQVAE(Tokenizer):
         super().__init__(shape, [grid], [quantizer.num_embeddings], likelihood, **model)
         self.encoder = encoding
         self.quantizer = quantizer
-        self.decoder = decoder(
+        self.decoder: Any = decoder(
             in_channels=quantizer.embedding_dim,
             out_channels=likelihood.num_outputs(channels),
         )
+        if self.decoder.upsampling != factor:
+            raise ValueError(f"the decoder's upsampling={self.decoder.upsampling} must be the downsampling={factor}")
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
         """Encode, quantise, decode (section 3.2)."""

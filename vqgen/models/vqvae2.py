@@ -42,6 +42,8 @@ class VQVAE2(Tokenizer):
     ) -> None:
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")
+        if min(downsampling) < 1:
+            raise ValueError(f"downsampling={list(downsampling)}: a step is a power of two, such as [2, 4]")
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         check_divides(shape, factors[0])
         channels, height, width = shape

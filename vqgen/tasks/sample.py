@@ -119,8 +119,8 @@ def label_index(label: int | str, num_classes: int, class_names: list[str]) -> i
     Raises:
         UserError: there is no such class.
     """
-    if isinstance(label, str) and label in class_names:
-        return class_names.index(label)
+    if str(label) in class_names:   # a class may be called by a number
+        return class_names.index(str(label))
     if isinstance(label, int) and 0 <= label < num_classes:
         return label
     raise UserError(f"label={label}: no such class{near_miss(str(label), class_names or map(str, range(num_classes)))}")

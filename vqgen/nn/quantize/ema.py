@@ -102,7 +102,9 @@ class EMAQuantizer(VectorQuantizer):
         weight = self._weight()
         self.counts.lerp_(counts, weight)
         self.sums.lerp_(sums, weight)
-        self.codebook.copy_(self.project(self.sums / self._smoothed_counts()[:, None]))
+        averages = self.project(self.sums / self._smoothed_counts()[:, None])
+        seen = (self.counts > self.epsilon)[:, None]   # an average of nothing would be the origin
+        self.codebook.copy_(torch.where(seen, averages, self.codebook))
         dead = self.counts < self.revive_below * self.counts.mean()
         if dead.any():
             self._revive(x, dead)
