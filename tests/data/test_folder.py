@@ -266,3 +266,14 @@ def test_a_disk_without_room_is_an_error(root, cache, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10}))
     with pytest.raises(DataError, match="GB left"):
         folder(root, cache).prepare_data()
+
+
+def test_folders_of_like_named_files_are_different_sources(tmp_path):
+    keys = []
+    for colour in (0, 255):
+        root = tmp_path / f"colour{colour}"
+        root.mkdir()
+        for i in range(4):
+            Image.new("RGB", (8, 8), (colour, 0, 0)).save(root / f"{i}.bmp")
+        keys.append(folder(root, tmp_path / "cache").key)
+    assert keys[0] != keys[1]
