@@ -277,3 +277,28 @@ def test_folders_of_like_named_files_are_different_sources(tmp_path):
             Image.new("RGB", (8, 8), (colour, 0, 0)).save(root / f"{i}.bmp")
         keys.append(folder(root, tmp_path / "cache").key)
     assert keys[0] != keys[1]
+
+
+def test_a_link_to_itself_is_listed_and_left_out(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
+    tree = scan(tmp_path)
+    assert [file.path for file in tree.files] == ["a.png"]
+    assert [path for path, _ in tree.unreadable] == ["self.png"]
+
+
+def test_a_folder_that_cannot_be_read_stops_the_preparation(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        for i in range(150):
+            Image.new("RGB", (8, 8)).save(tmp_path / "root" / name / f"{i}.bmp")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).rstrip("/").endswith("root/b"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match="a folder cannot be read: b/: Permission denied"):
+        folder(tmp_path / "root", tmp_path / "cache").prepare_data()

@@ -1,5 +1,6 @@
 """One image file to an array of a given shape, whatever kind of image it is."""
 
+import errno
 import os
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import ExifTags, Image
+
+from vqgen.data.error import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
@@ -22,6 +25,9 @@ _UPRIGHT = {   # how to undo each EXIF orientation
     8: Image.Transpose.ROTATE_90,
 }
 _GROUND = (255, 255, 255)   # behind transparent pixels
+
+# no fault of the file: what is prepared now would lack it for good
+_OF_THE_MACHINE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 
 
 class UnreadableError(ValueError):
@@ -40,15 +46,24 @@ def decode(
 
     Raises:
         UnreadableError: the file is empty, truncated, no image, or a decompression bomb.
+        DataError: the file may be whole, but the machine does not let it be read.
     """
     try:
         with Image.open(path) as image:
             return _decode(image, shape, window)
     except MemoryError:
         raise
+    except OSError as error:
+        if error.errno in _OF_THE_MACHINE:
+            raise DataError(f"{os.fsdecode(path)}: {error.strerror}; mend that and start again.") from error
+        raise _unreadable(path, error) from error
     except Exception as error:   # decoders raise nearly anything for a damaged file
-        reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
-        raise UnreadableError(reason.replace("\n", " ")) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | bytes | os.PathLike[Any], error: Exception) -> UnreadableError:
+    reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
+    return UnreadableError(reason.replace("\n", " "))
 
 
 def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None) -> ndarray:

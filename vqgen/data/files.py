@@ -127,6 +127,9 @@ class Files(Images):
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
         if not lines:
             return
+        folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable if path.endswith("/") or path == "."]
+        if folders and self.max_unreadable < 1:   # how many images are in it nobody knows, a whole class perhaps
+            raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Mend that, or move it away.")
         message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
         if len(lines) > self.max_unreadable * total:
             raise DataError(

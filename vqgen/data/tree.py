@@ -52,10 +52,10 @@ def scan(root: Path) -> Tree:
             unreadable.append((below or ".", str(error.strerror)))
             continue
         for entry in reversed(entries):
-            if entry.is_dir():
+            if _is_dir(entry):
                 folders.append((entry.path, f"{below}{entry.name}/"))
         for entry in entries:
-            if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+            if entry.name.lower().endswith(SUFFIXES) and not _is_dir(entry):
                 _add(files, unreadable, entry, f"{below}{entry.name}")
     return Tree(sorted(files), unreadable)
 
@@ -116,6 +116,13 @@ def _folder_at(file: File, depth: int) -> str | None:
 def _visible(folder: str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:   # a link to itself: it has no size either, and is told as a file that cannot be read
+        return False
 
 
 def _add(files: list[File], unreadable: list[tuple[str, str]], entry: os.DirEntry[str], path: str) -> None:
