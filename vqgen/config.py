@@ -48,7 +48,6 @@ class Facts:
     num_classes: int | None = None
     class_names: list[str] | None = None
     attribute_names: list[str] | None = None
-    num_train: int | None = None
     grid: list[int] | None = None
     num_embeddings: int | None = None
     upper_grids: list[list[int]] | None = None

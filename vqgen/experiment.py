@@ -179,6 +179,7 @@ def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Sourc
     run = open_run(known.tokenizer_path() if known else cfg.tokenizer)
     tokenizer: Any = load_tokenizer(known) if known else module_of(run)
     tokenizer.to(_device())
+    refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(
             f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"

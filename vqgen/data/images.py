@@ -119,7 +119,6 @@ class Images(pl.LightningDataModule):
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
             "attribute_names": list(self.attribute_names),
-            "num_train": len(self.split("train").images),
         }
 
     def variance(self) -> float:
