@@ -8,7 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import vqgen.command_line  # registers the resolvers
-from vqgen.config import ConfigError, check, check_sample, fits
+from vqgen.annotation import fits
+from vqgen.config import check, check_sample
+from vqgen.errors import ConfigError
 from vqgen.help import first_comment, help_text
 
 CONF = vqgen.command_line.CONF
