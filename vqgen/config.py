@@ -18,6 +18,7 @@ from vqgen.trust import refuse_foreign_names
 PRIOR = "vqgen.models.prior.Prior"
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
+EVALUATION = "vqgen.callbacks.Evaluation"
 KNOWN_LATER = "(known once the data are read)"
 
 
@@ -240,7 +241,8 @@ def _signature(path: str, target: str) -> Signature:
 
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"}}
+RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"},
+           EVALUATION: {"trained"}}
 
 
 def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:

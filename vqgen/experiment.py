@@ -1,5 +1,6 @@
 """Where configuration becomes objects: train(cfg) makes a run, sample(cfg) uses one."""
 
+import functools
 import logging
 import os
 import secrets
@@ -20,7 +21,7 @@ from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
-from vqgen.opening import trained
+from vqgen.opening import in_training, trained
 from vqgen.runs import COMPOSED, find_runs
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
@@ -59,7 +60,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     loggers = make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
-        callbacks=make_callbacks(config, source),
+        callbacks=make_callbacks(config, source, folder),
         logger=loggers,
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
@@ -144,14 +145,18 @@ def place(model: Any, hardware: Mapping[str, Any]) -> None:
             network.compile()
 
 
-def make_callbacks(config: dict[str, Any], source: Source) -> list[pl.Callback]:
+def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
-    callbacks: list[pl.Callback] = [Record(config, source.tokenizer)]
+    callbacks: list[pl.Callback] = [Record(config, source.lineage)]
+    runtime = {
+        "decode": getattr(source.tokenizer, "decode", None),
+        "trained": functools.partial(in_training, config=config, folder=folder, source=source),
+    }
     for node in (config["callbacks"] or {}).values():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
-        wants_decode = "decode" in signature(node["_target_"]).parameters
-        callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
+        wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
+        callbacks.append(build(node, **{name: runtime[name] for name in wanted}))
     return callbacks
 
 
@@ -206,7 +211,7 @@ def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> fl
 def _upload(trainer: Any, model: Any, config: dict[str, Any], source: Source) -> None:
     """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
     kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
-    parent = source.tokenizer["fingerprint"] if source.tokenizer else None
+    parent = source.lineage["fingerprint"] if source.lineage else None
     for logger in trainer.loggers:
         if getattr(logger, "artifacts", False):
             best = Path(trainer.checkpoint_callback.best_model_path)

@@ -1,14 +1,14 @@
 """A trained run, opened for the tasks of `vqgen.tasks`: by `sample.py`, or from a notebook."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vqgen.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.errors import ConfigError
 from vqgen.runs import find_runs
-from vqgen.source import device
+from vqgen.source import Source, device
 from vqgen.tasks.trained import Trained
 
 
@@ -37,12 +37,7 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
         tokenizer: where the priors' tokenizer is, if it has moved.
     """
     models: list[Any] = [module_of(run).to(device()) for run in runs]
-    facts = runs[0].config["facts"]
-    about = {
-        "folder": runs[0].folder, "class_names": facts["class_names"] or [], "step": runs[0].contents["global_step"],
-        "attribute_names": facts["attribute_names"] or [], "seed": runs[0].config["seed"],
-        "open": open_trained,
-    }  # fmt: skip
+    about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"])
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
@@ -53,3 +48,25 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     priors = sorted(models, key=lambda prior: prior.level)
     source, module = open_tokenizer(runs[0], tokenizer)
     return Trained(priors[0], priors, module.to(device()), functools.cache(lambda: images_of(source)), **about)
+
+
+def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Source) -> Trained:
+    """A model that is being trained, as the tasks take it.
+
+    Args:
+        model: the module.
+        config: the run's, resolved.
+        folder: the run's.
+        source: what it learns from.
+    """
+    priors = [model] if source.tokenizer is not None else []
+    about = _about(config, folder, model.global_step)
+    return Trained(model, priors, source.tokenizer, lambda: source.images, **about)
+
+
+def _about(config: Mapping[str, Any], folder: Path, step: int) -> dict[str, Any]:
+    facts = config["facts"]
+    return {
+        "folder": folder, "step": step, "seed": config["seed"], "open": open_trained,
+        "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
+    }  # fmt: skip

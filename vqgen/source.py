@@ -24,12 +24,16 @@ from vqgen.trust import refuse_foreign
 
 
 class Source(NamedTuple):
-    """What a run learns from: the data, what only they know, and (for a prior) whose codes they are."""
+    """What a run learns from: the data, what only they know, the images, and (for a prior) whose codes they are.
+
+    `tokenizer` is that module, and `lineage` its path, as seen from the run folder, and its fingerprint.
+    """
 
     data: Any
     facts: dict[str, Any]
-    tokenizer: dict[str, str] | None = None
-    decode: Any = None
+    images: Any
+    tokenizer: Any = None
+    lineage: dict[str, str] | None = None
 
 
 def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = None) -> Source:
@@ -46,7 +50,7 @@ def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = N
     if config["data"]["_target_"] != CODES:
         data = build(config["data"])
         data.prepare_data()
-        return Source(data, data.facts())
+        return Source(data, data.facts(), data)
     return _open_codes(config, folder, resumed if resumed and resumed.tokenizer else None)
 
 
@@ -72,7 +76,7 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
     }
     if not known:
         keep_tokenizer(run, folder)
-    return Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
+    return Source(data, facts, images, tokenizer, {"path": relative_to(folder, run.file), "fingerprint": mark})
 
 
 def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:
