@@ -101,7 +101,7 @@ def test_a_prior_given_images_is_refused(tmp_path: Path):
 
 def test_sampling_without_a_run_says_so():
     with pytest.raises(ConfigError, match="run=RUN is needed"):
-        check_sample(_compose(name="sample"))
+        check_sample(_compose("run=null", name="sample"))
 
 
 @pytest.mark.parametrize("word", ["temperature=0", "temperature=[1.0,-1.0]", "top_p=2", "top_p=0", "top_k=0",

@@ -11,7 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.annotation import fits
 from vqgen.errors import ConfigError, near_miss
-from vqgen.runs import COMPOSED, check_run, find_runs, find_started
+from vqgen.runs import COMPOSED, check_run, find_runs, find_started, released
 from vqgen.signature import Parameter, Signature, definitions, signature
 from vqgen.trust import refuse_foreign_names
 
@@ -131,8 +131,9 @@ def check_sample(cfg: DictConfig) -> None:
     options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
     _check_drawing(values)
-    if values["run"] is None:
-        raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
+    if not values["run"]:
+        names = near_miss("", released())
+        raise ConfigError(f"run=RUN is needed: a run folder, a checkpoint file, or a released run{names}")
     find_runs(values["run"])
 
 

@@ -22,7 +22,7 @@ from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
-from vqgen.runs import COMPOSED, find_runs
+from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
 from vqgen.trust import refuse_foreign_run
@@ -89,7 +89,7 @@ def sample(cfg: DictConfig) -> None:
     name = cfg.task.rpartition(".")[2].lower()
     loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
-    written = outcome.write(Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    written = outcome.write(Path(cfg.out) if cfg.out else output_base(runs[0].folder) / name, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
     for logger in loggers:
@@ -97,7 +97,7 @@ def sample(cfg: DictConfig) -> None:
             if path.suffix == ".png":
                 logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
         logger.finalize("success")
-    if outcome.metrics and not cfg.out:
+    if outcome.metrics and not cfg.out and output_base(runs[0].folder) == runs[0].folder:
         _log(outcome.metrics, runs[0])
 
 

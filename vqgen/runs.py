@@ -7,19 +7,37 @@ from typing import Any
 from vqgen.errors import ConfigError, near_miss
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
+RELEASED = Path(__file__).resolve().parent / "released"   # small trained runs that come with the project
+
+
+def located(path: str | Path) -> Path:
+    """The path, or, where nothing is there, the released run of this name if there is one."""
+    path = Path(path)
+    return path if path.exists() or not (RELEASED / path).exists() else RELEASED / path
+
+
+def released() -> list[str]:
+    """Names of the released runs."""
+    return sorted(folder.name for folder in RELEASED.glob("*/"))
+
+
+def output_base(folder: Path) -> Path:
+    """Where what is made of a run belongs: its folder, or `runs/released/NAME` here for a released run."""
+    inside = folder.resolve().is_relative_to(RELEASED)
+    return Path("runs", "released", folder.resolve().relative_to(RELEASED)) if inside else folder
 
 
 def find_run(path: str | Path) -> Path:
-    """The folder of a run given as its folder or one of its checkpoint files.
+    """The folder of a run given as its folder, one of its checkpoint files or the name of a released run.
 
     Raises:
         ConfigError: nothing there, or no checkpoint in it.
     """
-    path = Path(path)
+    path = located(path)
     if path.is_file():
         return path.parent.parent if path.parent.name == "checkpoints" else path.parent
     if not path.is_dir():
-        siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")]
+        siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")] + released()
         raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
     if not any((path / "checkpoints").glob("*.ckpt")):
         raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
@@ -48,8 +66,9 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(run, str):
         return [found for one in run for found in find_runs(one)]
-    jobs = sorted(p for p in Path(run).glob("*/checkpoints") if any(p.glob("*.ckpt")))
-    if jobs and not Path(run, "checkpoints").exists():
+    place = located(run)
+    jobs = sorted(p for p in place.glob("*/checkpoints") if any(p.glob("*.ckpt")))
+    if jobs and not (place / "checkpoints").exists():
         return [str(job.parent) for job in jobs]
     check_run("run", run)
     return [run]
