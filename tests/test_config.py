@@ -55,7 +55,7 @@ def test_every_yaml_says_what_it_is(path: Path):
 @pytest.mark.parametrize("name", ["train", "sample"])
 def test_help_lists_every_group_and_choice(name: str):
     text = help_text(CONF, name)
-    assert ("vqvae" in text) == (name == "train")
+    assert ("model=NAME" in text) == (name == "train")
     for path in (CONF / ("model" if name == "train" else "task")).glob("*.yaml"):
         assert path.stem in text
 

@@ -82,6 +82,9 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 sys.exit(1)   # a sweeper that finds no best job: all of them failed, and said why
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
+                sys.exit(1)
             except OSError as error:
                 if error.filename is None:
                     raise
