@@ -1,6 +1,7 @@
 """Sources in the layout of their publishers, on small copies that the tests make."""
 
 import io
+import re
 import tarfile
 import urllib.request
 from urllib.error import URLError
@@ -231,6 +232,59 @@ def test_imagenet_has_classes_by_wordnet_id_and_its_validation_images_as_test(tm
     assert images.facts()["class_names"] == ["n01", "n02"]
     assert images.split("val").labels.tolist() == images.split("test").labels.tolist() == [0, 1]
     assert images.split("train").images[:, 0, 0, 0].tolist() == [100, 0]
+
+
+def imagenet_names(tmp_path, ids, tables):
+    for split in ("train", "val"):
+        for i, wordnet in enumerate(ids):
+            write(tmp_path / "in" / split / wordnet / "1.JPEG", i * 10)
+    for name, content in tables.items():
+        (tmp_path / "in" / name).write_text(content)
+    return files_source(ImageNet, tmp_path / "in", tmp_path).facts()["class_names"]
+
+
+IDS = ["n02012849", "n01440764", "n03126707", "n01484850", "n09999999", "n03991062"]
+SYNSETS = (
+    "n01440764 tench, Tinca tinca\nn01484850 great white shark, white shark\nn02012849 crane\nn03126707 crane\n"
+    "n03991062 potter's wheel\nn07777777 not in the folder\n"
+)
+TABLES = {
+    "LOC_synset_mapping.txt": SYNSETS,
+    "words.txt": re.sub("^(n[0-9]+) ", r"\1\t", SYNSETS, flags=re.MULTILINE),
+    "train/words.txt": SYNSETS,
+    "imagenet_class_index.json":
+        '{"0": ["n01440764", "tench"], "1": ["n01484850", "great_white_shark"], "2": ["n02012849", "crane"], '
+        '"3": ["n03126707", "crane"], "4": ["n03991062", "potter\'s_wheel"]}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_classes_of_imagenet_go_by_name_in_the_order_of_their_ids(tmp_path, table):
+    assert imagenet_names(tmp_path, IDS, {table: TABLES[table]}) == [
+        "tench", "great-white-shark", "crane-n02012849", "crane-n03126707", "potters-wheel", "n09999999",
+    ]  # fmt: skip
+    images = files_source(ImageNet, tmp_path / "in", tmp_path)
+    assert images.split("train").images[:, 0, 0, 0].tolist() == [10, 30, 0, 20, 50, 40]
+    assert images.split("train").labels.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("table", "content", "message"), [
+    ("words.txt", "n01440764 tench\nn014", "line 2: 'n014' is no id"),
+    ("words.txt", "n01440764 , Tinca", "line 1"),
+    ("words.txt", "\udcff", "it cannot be read"),
+    ("imagenet_class_index.json", '{"0": ["n01440764", "tench"]', "it cannot be read"),
+    ("imagenet_class_index.json", "[1]", "it cannot be read"),
+    ("imagenet_class_index.json", '{"0": [1, 2]}', "it cannot be read"),
+    ("imagenet_class_index.json", '{"0": ["n01440764"]}', "line 1"),
+])  # fmt: skip
+def test_a_damaged_table_of_names_is_an_error_that_names_it(tmp_path, table, content, message):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / table).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError) as caught:
+        imagenet_names(tmp_path, IDS, {})
+    assert str(caught.value).startswith(f"{tmp_path}/in/{table}")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("names", [["train/1.JPEG", "val/n01/1.JPEG"], ["train/n01/1.JPEG", "train/n02/1.JPEG"],
