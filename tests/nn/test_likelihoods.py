@@ -40,6 +40,14 @@ def test_the_loss_is_nats_summed_over_pixels_and_averaged_over_the_batch(likelih
     torch.testing.assert_close(likelihood.log_prob(output, x), torch.stack(pixels).sum(dim=0))
 
 
+@pytest.mark.parametrize("likelihood", ALL, ids=lambda one: type(one).__name__)
+def test_the_loss_per_value_of_a_tiled_image_is_that_of_the_image(likelihood):
+    output = torch.randn(4, likelihood.num_outputs(3), 5, 6)
+    x = grey_values(4, 3, 5, 6)
+    tiled = likelihood.loss_per_value(output.repeat(1, 1, 2, 3), x.repeat(1, 1, 2, 3))
+    torch.testing.assert_close(tiled, likelihood.loss_per_value(output, x))
+
+
 def summed(log_prob):
     return log_prob.sum(dim=(1, 2, 3))
 

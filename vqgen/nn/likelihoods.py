@@ -13,6 +13,8 @@ LOG_2PI = log(2 * torch.pi)
 class Likelihood(nn.Module):
     """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob` and `x_hat`.
 
+    A VAE minimises `loss`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `loss_per_value`.
+
     A probability density p(x) counts for bits per dimension as the probability p(x) * `bin_width` of one of the
     256 values of a channel.
     """
@@ -34,6 +36,10 @@ class Likelihood(nn.Module):
     def loss(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Negative log-likelihood in nats an image: summed over pixels, averaged over the batch."""
         return -self.log_prob(output, x).mean()
+
+    def loss_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """`loss` divided by the number of channel values of an image, to stand beside a quantizer's mean errors."""
+        return self.loss(output, x) / x[0].numel()
 
     def bits_per_dim(self, nll: Float[Tensor, "*b"], num_dims: int) -> Float[Tensor, "*b"]:
         """Bits for each of `num_dims` channel values of an image, from its negative log-likelihood in nats."""
@@ -61,8 +67,8 @@ class Gaussian(Likelihood):
     """Independent normal values of one fixed standard deviation; the output is the mean.
 
     Args:
-        std: standard deviation, in the scale of [-1, 1]. Small asks for sharp reconstructions and weighs the KL less:
-            the squared error counts 1 / (2 std^2) times.
+        std: standard deviation, in the scale of [-1, 1]. Small asks for sharp reconstructions and weighs the KL, or
+            a quantizer's terms, less: the squared error counts 1 / (2 std^2) times.
     """
 
     def __init__(self, std: float = 0.1):
