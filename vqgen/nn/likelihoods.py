@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.nn.bounded import bounded
+
 LOG_2PI = log(2 * torch.pi)
 
 
@@ -56,7 +58,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Negative binary cross-entropy, summed over pixels and channels."""
-        return -_sum(F.binary_cross_entropy_with_logits(output, (x + 1) / 2, reduction="none"))
+        return -_sum(F.binary_cross_entropy_with_logits(output.float(), (x + 1) / 2, reduction="none"))
 
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The probabilities, taken back to [-1, 1]."""
@@ -90,13 +92,20 @@ class LearnedGaussian(Likelihood):
     """Independent normal values, mean and log-variance of each given by the decoder (arXiv 1312.6114, appendix C.2).
 
     Args:
-        min_log_var: floor of the log-variance, approached smoothly, without which the density of flat image parts
-            grows without bound; -7 is a standard deviation of 0.03, or 4 of 255 grey levels.
+        min_log_var: floor of the log-variance, without which the density of flat image parts grows without bound; -7
+            is a standard deviation of 0.03, or 4 of 255 grey levels.
+        max_log_var: its ceiling; 0 is a standard deviation of 1, the largest that values in [-1, 1] can have. Outputs
+            outside of the two count as the bound, with a gradient that leads back.
     """
 
-    def __init__(self, min_log_var: float = -7.0):
+    def __init__(self, min_log_var: float = -7.0, max_log_var: float = 0.0):
+        if not -20 <= min_log_var < max_log_var <= 20:
+            raise ValueError(
+                f"{min_log_var=} and {max_log_var=} must be within [-20, 20], the first below the second; -7 and 0 are"
+                " usual"
+            )
         super().__init__()
-        self.min_log_var = min_log_var
+        self.min_log_var, self.max_log_var = min_log_var, max_log_var
 
     def num_outputs(self, in_channels: int) -> int:
         """A mean and a log-variance for each channel."""
@@ -104,8 +113,8 @@ class LearnedGaussian(Likelihood):
 
     def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Normal log-density, summed over pixels and channels."""
-        mean, raw = output.chunk(2, dim=1)
-        log_var = self.min_log_var + F.softplus(raw - self.min_log_var)
+        mean, raw = output.float().chunk(2, dim=1)
+        log_var = bounded(raw, self.min_log_var, self.max_log_var)
         return _sum(-0.5 * (x - mean).square() * torch.exp(-log_var) - log_var / 2 - LOG_2PI / 2)
 
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:

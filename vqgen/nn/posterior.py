@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.bounded import bounded
 from vqgen.nn.flows import IAF
 
 LOG_2PI = log(2 * torch.pi)
 MAX_LOG_VAR = 14.0
+"""Log-variances are kept within [-14, 14], standard deviations of 1/1000 and 1000, with a gradient that leads back."""
 
 
 class PosteriorSample(NamedTuple):
@@ -54,9 +56,9 @@ class Posterior(nn.Module):
         raise NotImplementedError
 
     def normal(self, features: Float[Tensor, "b f"]) -> Normal:
-        """The normal distribution that the noise is first scaled to; |log_var| is kept where exp is finite."""
+        """The normal distribution that the noise is first scaled to; |log_var| is at most `MAX_LOG_VAR`."""
         mean, log_var = self.heads(features).float().chunk(2, dim=1)
-        return Normal(mean, log_var.clamp(-MAX_LOG_VAR, MAX_LOG_VAR))
+        return Normal(mean, bounded(log_var, -MAX_LOG_VAR, MAX_LOG_VAR))
 
 
 class DiagonalGaussian(Posterior):
