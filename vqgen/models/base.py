@@ -1,5 +1,6 @@
 """What all models share: optimiser and schedule, and every term of the objective logged under its own name."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,22 @@ class Objective(Protocol):
     loss: Tensor
 
     def _asdict(self) -> dict[str, Tensor]: ...
+
+
+def check_takes(argument: str, make: Callable[..., nn.Module], wanted: str) -> None:
+    """Raise ValueError unless `make` takes `argument`, and is so of the kind of network that is wanted.
+
+    Networks of maps are made from their channels, networks of one vector for the whole image from its shape.
+
+    Args:
+        argument: name of the argument.
+        make: a class with its other arguments bound, or a function.
+        wanted: what is wanted, and which choices are of that kind, for the message.
+    """
+    parameters = inspect.signature(make).parameters
+    if argument not in parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+        name = getattr(getattr(make, "func", make), "__name__", str(make))
+        raise ValueError(f"{name} does not fit: {wanted}")
 
 
 class Model(pl.LightningModule):

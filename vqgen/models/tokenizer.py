@@ -152,15 +152,3 @@ class Tokenizer(Model):
             for key, value in metric.compute()._asdict().items():
                 self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()
-
-
-def check_divides(shape: Sequence[int], downsampling: int) -> None:
-    """Raise ValueError, naming sizes that fit, unless height and width are multiples of `downsampling`."""
-    _, height, width = shape
-    if height % downsampling or width % downsampling:
-        below, above = (tuple(max(1, s // downsampling + up) * downsampling for s in (height, width)) for up in (0, 1))
-        raise ValueError(
-            f"an image of {height}x{width} is not divided by the downsampling factor {downsampling}: "
-            f"height and width must be multiples of {downsampling}, "
-            f"such as {below[0]}x{below[1]} or {above[0]}x{above[1]}"
-        )

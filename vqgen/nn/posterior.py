@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqgen.nn.bounded import bounded
 from vqgen.nn.flows import IAF
+from vqgen.nn.sizes import check_at_least
 
 LOG_2PI = log(2 * torch.pi)
 MAX_LOG_VAR = 14.0
@@ -43,6 +44,7 @@ class Posterior(nn.Module):
     """
 
     def __init__(self, num_features: int, latent_dim: int):
+        check_at_least(1, latent_dim=latent_dim)
         super().__init__()
         self.latent_dim = latent_dim
         self.heads = nn.Linear(num_features, 2 * latent_dim)
@@ -97,6 +99,7 @@ class IAFPosterior(Posterior):
         hidden_channels: Sequence[int],
         num_steps: int = 3,
     ):
+        check_at_least(1, context_dim=context_dim, num_steps=num_steps)
         super().__init__(num_features, latent_dim)
         self.context = nn.Linear(num_features, context_dim)
         self.flow = IAF(latent_dim, hidden_channels, context_dim, num_steps)
