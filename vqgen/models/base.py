@@ -13,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from vqgen.errors import UserError
 from vqgen.schedules import Constant
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
 
 @runtime_checkable
 class Objective(Protocol):
@@ -51,6 +53,21 @@ class Model(pl.LightningModule):
         super().__init__()
         self.optimizer = optimizer
         self.schedule = schedule
+
+    def setup(self, stage: str) -> None:
+        """Refuse a precision that stores weights and codebooks otherwise than in float32.
+
+        Averages and codebooks in half precision drift (an update of 1 % is below its resolution), and images come in
+        float32.
+
+        Raises:
+            UserError: names the precisions that there are.
+        """
+        if self.trainer.precision not in PRECISIONS:
+            raise UserError(
+                f"hardware.precision={self.trainer.precision}: weights and codebooks are kept in float32; take one of "
+                f"{', '.join(PRECISIONS)}"
+            )
 
     @abstractmethod
     def objective(self, batch: Any) -> Objective:
