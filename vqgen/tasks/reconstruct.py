@@ -33,5 +33,5 @@ class Reconstruct(Task):
         if trained.levels:
             codes = trained.autoencoder.encode(x)
             arrays |= {f"codes/{name}": c for name, c in zip(trained.levels, codes, strict=True)}
-        outcome = sheet("reconstructions", rows, trained.title())
+        outcome = sheet("reconstructions", rows, trained.title(), note=figures.ERROR_SCALE)
         return replace(outcome, arrays={name: array.cpu().numpy() for name, array in arrays.items()})

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen import plots
 from vqgen.errors import UserError
 from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
@@ -50,9 +51,12 @@ class Traverse(Task):
         rows = {}
         for d in self._chosen(std):
             values = mean[d] + amounts.to(z.device) * std[d]
-            rows[f"z[{d}] {float(mean[d]):+.2f} ± {float(std[d]):.2f}"] = model.decode(moved(start, d, values))
-        columns = [f"{amount:+.1f} sd" if amount else "mean" for amount in amounts.tolist()]
-        return sheet("traversals", rows, trained.title(), columns)
+            name = f"z[{d}]  {plots.spread(float(mean[d]), float(std[d]))}"
+            rows[name] = model.decode(moved(start, d, values))
+        columns = [f"{plots.number(amount, '+.3g')} sd" if amount else "mean" for amount in amounts.tolist()]
+        others = "at their means" if self.image is None else f"as test image {self.image} has them"
+        note = f"one dimension moves, by its mean ± standard deviation over test images; the others stay {others}"
+        return sheet("traversals", rows, trained.title(), columns, note)
 
     def _chosen(self, std: Float[Tensor, " d"]) -> list[int]:
         """The dimensions asked for, or those of greatest standard deviation."""
