@@ -126,7 +126,7 @@ def _shown(points: LatentPoints) -> str:
 def _plane(picture: Float[Tensor, "3 H W"], axes: Float[Tensor, "2 s"], normal: bool, title: str) -> Figure:
     """The decoded plane with its coordinates."""
     figure = Figure(figsize=(7.7, 7 * picture.shape[1] / picture.shape[2] + 0.5), layout="constrained")
-    drawn = plots.show(figure.add_subplot(), picture, 7)
+    drawn = plots.show(figure.add_subplot(), picture, 7.0)
     side = axes.shape[1]
     chosen = sorted({0, side // 4, side // 2, 3 * side // 4, side - 1})
     high, wide = (size / side for size in picture.shape[1:])
