@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vqgen import plots
 from vqgen.errors import UserError, near_miss
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -35,6 +35,8 @@ class Attribute(Task):
         alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
         num_images: int = 4000,
     ) -> None:
+        at_least(1, num_images=num_images)
+        not_empty(attribute=attribute, images=images, alphas=alphas)
         self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
 
     @staticmethod

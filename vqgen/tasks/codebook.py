@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqgen import figures, plots
 from vqgen.metrics.codebook import usage
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -36,6 +36,7 @@ class Codebook(Task):
     """
 
     def __init__(self, num_images: int = 2000, num_codes: int = 256) -> None:
+        at_least(1, num_images=num_images, num_codes=num_codes)
         self.num_images, self.num_codes = num_images, num_codes
 
     @staticmethod

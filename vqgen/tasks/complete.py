@@ -14,7 +14,7 @@ from vqgen.errors import UserError, near_miss
 from vqgen.evaluation.sources import lacks_priors
 from vqgen.nn.sampling import Known
 from vqgen.tasks.sample import per_level
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 HALVES = {
@@ -54,6 +54,8 @@ class Complete(Task):
         top_p: float | list[float | None] | None = None,
         seed: int = 0,
     ) -> None:
+        at_least(1, num_samples=num_samples)
+        not_empty(images=images)
         self.keep, self.invert, self.images, self.num_samples, self.seed = keep, invert, images, num_samples, seed
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
 

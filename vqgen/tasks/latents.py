@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqgen import figures, plots
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
@@ -37,6 +37,8 @@ class Latents(Task):
     """
 
     def __init__(self, num_images: int = 10000, side: int = 20, num_dimensions: int = 24, seed: int = 0) -> None:
+        at_least(2, num_images=num_images)
+        at_least(1, side=side, num_dimensions=num_dimensions)
         self.num_images, self.side, self.num_dimensions, self.seed = num_images, side, num_dimensions, seed
 
     @staticmethod

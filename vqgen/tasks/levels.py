@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen import figures
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -27,6 +27,7 @@ class Levels(Task):
     """
 
     def __init__(self, num_samples: int = 12, images: Sequence[int] = (0, 1, 2, 3, 4, 5), steps: int = 7) -> None:
+        at_least(1, num_samples=num_samples)
         if steps < 2 or len(images) < 2:
             raise UserError(f"steps={steps}, images={list(images)}: give two of each at least")
         self.num_samples, self.images, self.steps = num_samples, images, steps

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen import plots
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -31,6 +31,7 @@ class Morph(Task):
         alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
     ) -> None:
         check_pairs(first, second)
+        not_empty(alphas=alphas)
         self.first, self.second, self.alphas = first, second, alphas
 
     @staticmethod

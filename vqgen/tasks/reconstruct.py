@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from vqgen import figures
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -18,6 +18,7 @@ class Reconstruct(Task):
     """
 
     def __init__(self, num_samples: int = 16) -> None:
+        at_least(1, num_samples=num_samples)
         self.num_samples = num_samples
 
     @staticmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen import figures, plots
 from vqgen.errors import UserError, near_miss
 from vqgen.evaluation import sources
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 MAX_COLUMNS = 20
@@ -43,6 +43,7 @@ class Sample(Task):
         guidance: float | list[float] = 1.0,
         seed: int = 0,
     ) -> None:
+        at_least(1, num_samples=num_samples)
         self.num_samples = num_samples
         self.label = label
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}

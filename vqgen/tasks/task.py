@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -60,6 +61,20 @@ def tasks() -> dict[str, type[Task]]:
                 found[module.name] = member
     found.pop("task", None)  # this base
     return dict(sorted(found.items()))
+
+
+def at_least(least: int, **options: int) -> None:
+    """Raise UserError for an option below `least`."""
+    for name, value in options.items():
+        if value < least:
+            raise UserError(f"{name}={value}: expected at least {least}")
+
+
+def not_empty(**options: Sequence[Any] | None) -> None:
+    """Raise UserError for a list with nothing in it; None is no list."""
+    for name, value in options.items():
+        if value is not None and len(value) == 0:
+            raise UserError(f"{name}={list(value)}: nothing is asked for; give one value at least")
 
 
 def sheet(

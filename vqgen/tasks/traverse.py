@@ -1,5 +1,6 @@
 """What each latent dimension does."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from vqgen import plots
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -33,6 +34,11 @@ class Traverse(Task):
         steps: int = 9,
         num_images: int = 2000,
     ) -> None:
+        at_least(2, steps=steps, num_images=num_images)
+        at_least(1, num_dimensions=num_dimensions)
+        not_empty(dimensions=dimensions)
+        if not 0 < extent < math.inf:
+            raise UserError(f"extent={extent}: expected standard deviations above 0")
         self.image, self.dimensions, self.num_dimensions = image, dimensions, num_dimensions
         self.extent, self.steps, self.num_images = extent, steps, num_images
 
