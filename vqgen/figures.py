@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -98,8 +98,11 @@ def read_image(path: Path, channels: int) -> Float[Tensor, "c h w"]:
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"), np.float32)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"'{path}' cannot be read as an image: {str(error).splitlines()[0]}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"'{path}' cannot be read as an image: its format is unknown") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"'{path}' cannot be read as an image: {reason}") from None
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1) / 127.5 - 1
 
 

@@ -16,6 +16,9 @@ from vqgen.tasks.trained import Outcome, Trained
 MAX_COLUMNS = 20
 """Most classes that have a column each in a picture."""
 
+NEUTRAL: dict[str, Any] = {"temperature": 1.0, "top_k": None, "top_p": None, "guidance": 1.0}
+"""Options of a prior that change nothing."""
+
 
 class Sample(Task):
     """Codes drawn from the prior, decoded by its tokenizer; or a VAE's images of z ~ N(0, I).
@@ -81,6 +84,7 @@ class Sample(Task):
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
+        per_level(self.options, [])
         return self._shown(trained, trained.model.generate(self.num_samples, self.seed), "decoded from z ~ N(0, I)")
 
     def _shown(
@@ -113,8 +117,7 @@ class Sample(Task):
         if self.label is not None:
             number = label_index(self.label, trained.model.num_classes, trained.class_names)
             what = [f"class {trained.class_names[number] if trained.class_names else number}"]
-        neutral: dict[str, Any] = {"temperature": 1.0, "top_k": None, "top_p": None, "guidance": 1.0}
-        return ", ".join(what + [f"{k}={v}" for k, v in self.options.items() if v != neutral[k]])
+        return ", ".join(what + [f"{k}={v}" for k, v in self.options.items() if v != NEUTRAL[k]])
 
     def _labels(self, trained: Trained) -> Tensor | None:
         """One label per image."""
@@ -132,9 +135,11 @@ def per_level(options: dict[str, Any], levels: list[str]) -> list[dict[str, Any]
     """The options of each level, from options that are one value for all levels or a list of one for each.
 
     Raises:
-        UserError: a list of another length.
+        UserError: a list of another length, or an option of priors where there are none.
     """
     for name, value in options.items():
+        if not levels and value != NEUTRAL[name]:
+            raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
         if isinstance(value, list) and len(value) != len(levels):
             raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
     return [{k: v[i] if isinstance(v, list) else v for k, v in options.items()} for i in range(len(levels))]
