@@ -9,11 +9,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.errors import UserError
+
+RESOLUTION = 300
+"""Dots an inch of matplotlib's figures, for print."""
 
 
 def grid(
@@ -60,6 +63,9 @@ def code_colours(num_embeddings: int) -> Float[Tensor, "k 3"]:
     return colours * lightness[:, None]
 
 
+ERROR_SCALE = "absolute error: black where exact, white from 1 on, of the 2 from black to white"
+
+
 def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
     """Absolute error averaged over channels: -1 (black) where exact, 1 (white) for an error of 1 or more."""
     return (x - x_hat).abs().mean(1, keepdim=True).clamp(max=1) * 2 - 1
@@ -92,15 +98,18 @@ def read_image(path: Path, channels: int) -> Float[Tensor, "c h w"]:
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"), np.float32)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"'{path}' cannot be read as an image: {str(error).splitlines()[0]}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"'{path}' cannot be read as an image: its format is unknown") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"'{path}' cannot be read as an image: {reason}") from None
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1) / 127.5 - 1
 
 
 def save_plot(plot: Figure, path: Path) -> Path:
     """Write a matplotlib figure as PNG at a resolution for print; makes the folder. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot.savefig(path, dpi=200, bbox_inches="tight")
+    plot.savefig(path, dpi=RESOLUTION, bbox_inches="tight")
     return path
 
 
@@ -117,7 +126,7 @@ def reconstructions(model: Any, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3
 def reconstruction_rows(model: Any, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
     """The rows of `reconstructions` by their names."""
     x_hat = model.reconstruct(x)
-    named = {"original": x, "reconstruction": x_hat, "error": error_map(x, x_hat)}
+    named = {"original": x, "reconstruction": x_hat, "absolute error": error_map(x, x_hat)}
     if hasattr(model, "num_embeddings"):
         size = (x.shape[2], x.shape[3])
         for name, c, k in zip(model.level_names, model.encode(x), model.num_embeddings, strict=True):

@@ -78,6 +78,27 @@ def test_an_image_that_is_not_there_is_named():
         tasks()["morph"](first=[0], second=[99])(tiny.trained(tiny.latent_model()))
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        *[(name, {"num_samples": 0}, "num_samples=0: expected") for name in ("sample", "reconstruct", "levels")],
+        *[(name, {"images": []}, r"images=\[\]: ") for name in ("complete", "levels", "attribute")],
+        *[(name, {"alphas": []}, r"alphas=\[\]: nothing is asked for") for name in ("morph", "attribute")],
+        *[(name, {"num_images": 0}, "num_images=0") for name in ("attribute", "latents", "codebook", "traverse")],
+        *[(name, {"steps": 1}, "steps=1") for name in ("interpolate", "levels", "traverse")],
+        ("attribute", {"attribute": []}, r"attribute=\[\]: nothing"), ("traverse", {"dimensions": []}, "dimensions="),
+        ("traverse", {"extent": -1.0}, "extent=-1.0: expected standard deviations above 0"),
+        ("traverse", {"num_dimensions": 0}, "num_dimensions=0"), ("latents", {"side": 0}, "side=0: expected"),
+        ("latents", {"num_dimensions": 0}, "num_dimensions=0"), ("codebook", {"num_codes": 0}, "num_codes=0"),
+        ("export", {"batch_size": 0}, "batch_size=0"), ("complete", {"num_samples": 0}, "num_samples=0"),
+    ],
+)  # fmt: skip
+def test_an_option_that_asks_for_nothing_is_told(name: str, options: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message) as error:
+        tasks()[name](**options)
+    assert "\n" not in str(error.value)
+
+
 def test_an_outcome_is_written_by_name_and_its_arrays_on_request(tmp_path: Path):
     arrays = {"codes/top": np.arange(3), "codes/bottom": np.arange(4), "samples": np.arange(5)}
     outcome = Outcome({"a": torch.zeros(3, 4, 4)}, arrays, records={"b": {"c": 1}}, files={"d.bin": b"\x01"})

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqgen.errors import UserError
-from vqgen.tasks.task import Task
+from vqgen.errors import UserError, near_miss
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 MAX_DIFFERENCE = 1e-3
@@ -54,6 +54,9 @@ class Export(Task):
     """
 
     def __init__(self, format: Literal["onnx", "torch_export"] = "onnx", batch_size: int = 1) -> None:
+        at_least(1, batch_size=batch_size)
+        if format not in ("onnx", "torch_export"):
+            raise UserError(f"format={format}: no such format{near_miss(format, ['onnx', 'torch_export'])}")
         self.format, self.batch_size = format, batch_size
 
     @staticmethod
