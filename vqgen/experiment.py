@@ -25,6 +25,7 @@ from vqgen.opening import in_training, trained
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
+from vqgen.tasks.results import results_folder
 from vqgen.trust import refuse_foreign_run
 
 torch.set_float32_matmul_precision("high")
@@ -88,8 +89,10 @@ def sample(cfg: DictConfig) -> None:
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
     loggers = _image_loggers(runs[0]) if cfg.log else []
-    outcome = task(trained(runs, cfg.tokenizer))
-    written = outcome.write(Path(cfg.out) if cfg.out else output_base(runs[0].folder) / name, cfg.arrays)
+    base = output_base(runs[0].folder)
+    with results_folder(base, name, cfg.out) as folder:
+        outcome = task(trained(runs, cfg.tokenizer))
+        written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
     for logger in loggers:
@@ -97,7 +100,7 @@ def sample(cfg: DictConfig) -> None:
             if path.suffix == ".png":
                 logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
         logger.finalize("success")
-    if outcome.metrics and not cfg.out and output_base(runs[0].folder) == runs[0].folder:
+    if outcome.metrics and not cfg.out and base == runs[0].folder:
         _log(outcome.metrics, runs[0])
 
 
