@@ -50,7 +50,6 @@ def _numbered(folder: Path) -> Path:
 
 
 def _new(folder: Path) -> Path:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir()
     return folder
 
