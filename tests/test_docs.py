@@ -3,12 +3,15 @@
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["data.batch_size=16", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
@@ -68,3 +71,68 @@ def test_the_quantizer_of_the_page_finds_the_codes_that_it_embeds(extended: Path
         "assert torch.equal(q.nearest(q.embed(codes)), codes);"
         "z = torch.randn(2, 5, 3, 3, requires_grad=True); q(z).z_q.sum().backward(); assert (z.grad == 1).all()"
     ))  # fmt: skip
+
+
+def _idx(array: np.ndarray) -> bytes:
+    """An array as an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the two programs in it, small files where the page says that data are, and a folder of images."""
+    project = tmp_path_factory.mktemp("readme")
+    for name in ("train.py", "sample.py", "vqgen", "conf"):
+        (project / name).symlink_to(ROOT / name)
+    rng = np.random.default_rng(0)
+    folder = project / "data" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    for name, n in (("train", 5100), ("t10k", 40)):   # 5,000 of those for training are the validation split
+        images = rng.integers(0, 256, (n, 28, 28), np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(images))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx((np.arange(n) % 10).astype(np.uint8)))
+    (project / "PATH").mkdir()
+    for i in range(60):
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{i}.png")
+    return project
+
+
+def _smoke(words: list[str]) -> list[str]:
+    """The words of the page, and those that make a training short on two cores."""
+    if "--help" in words:
+        return words
+    if words[0] == "sample.py":
+        return [*words, *([] if any("num_samples" in word for word in words) else ["num_samples=2"])]
+    if any(word.startswith("resume=") for word in words):
+        return [word.replace("=60", "=2") for word in words]
+    kept = [word for word in words if word != "hardware.devices=4"]
+    machine = "hardware=cpu"
+    if "hardware=ddp" in words:
+        machine = "hardware.devices=2"
+        kept += ["hardware.accelerator=cpu", "hardware.precision=32-true", "hardware.channels_last=false"]
+    small = ["data.size=64"] if "data=ffhq" in words else []
+    images = ["data.num_train=64", "data.num_val=16", "data.num_test=16"]
+    shapes = [] if any(word.startswith(("data=", "tokenizer=")) for word in words) else images
+    logger = [] if any(word.startswith("logger=") for word in words) else ["logger=csv"]
+    short = [word for word in TINY if not word.startswith(("logger", "hardware"))]
+    return [*kept, machine, *small, *shapes, *logger, *short]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(fresh: Path):
+    text = (ROOT / "README.md").read_text()
+    commands = [shlex.split(line, comments=True) for line in re.findall(r"^    python (.*)$", text, re.M)]
+    assert len(commands) >= 16
+    for words in commands:
+        run(fresh, *_smoke(words))
+    assert len(list((fresh / "runs" / "priors").glob("*/checkpoints/best.ckpt"))) == 2
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(fresh: Path):
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"## From Python\n\n(.*?)\n\n[^ ]", text, re.DOTALL)
+    assert block is not None
+    code = textwrap.dedent(block[1]).replace("runs/vqvae", "fashion_vqvae")
+    made = "import torch\nx = torch.zeros(2, 1, 32, 32)\n"
+    run(fresh, "-c", f"{made}{code}\nassert x_hat.shape == x.shape\nassert outcome.arrays['samples'].shape[0] == 16")
