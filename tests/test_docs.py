@@ -92,8 +92,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(images))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx((np.arange(n) % 10).astype(np.uint8)))
     (project / "PATH").mkdir()
-    for i in range(60):
-        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{i}.png")
+    for number in [*range(30), *range(60_000, 60_015), *range(65_000, 65_015)]:   # as the faces of FFHQ are numbered
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{number:05}.png")
     return project
 
 
