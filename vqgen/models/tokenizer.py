@@ -127,16 +127,18 @@ class Tokenizer(Model):
         x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
         psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
         measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
+        terms = self._objective(batch.x, forward)
         if hasattr(self.likelihood, "log_prob"):
-            measured |= self._measure_likelihood(batch.x, forward.output)
-        self.log_means(stage, self._objective(batch.x, forward)._asdict() | measured, len(batch.x))
+            measured |= self._likelihood_figures(terms.recon_loss)
+        self.log_means(stage, terms._asdict() | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
 
-    def _measure_likelihood(self, x: Tensor, output: Tensor) -> dict[str, Tensor]:
+    def _likelihood_figures(self, nats_per_value: Tensor) -> dict[str, Tensor]:
         """What a decoder with a likelihood still needs, the codes known: nats an image, and bits a value."""
-        nll = self.likelihood.loss(output, x)
-        return {"nll": nll, "bits_per_dim_given_codes": self.likelihood.bits_per_dim(nll, math.prod(self.shape))}
+        num_dims = math.prod(self.shape)
+        nll = nats_per_value * num_dims
+        return {"nll": nll, "bits_per_dim_given_codes": self.likelihood.bits_per_dim(nll, num_dims)}
 
     def on_validation_epoch_end(self) -> None:
         """Log codebook usage and perplexity of each level over the whole validation split."""

@@ -26,8 +26,13 @@ def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
 def take_from_rank_zero(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     """The tensor of rank 0, in place of this rank's, which is overwritten."""
     if world_size() > 1:
-        dist.broadcast(tensor, src=0)
+        _broadcast(tensor)
     return tensor
+
+
+@torch.compiler.disable   # unlike an all-reduce, torch.compile cannot take it in
+def _broadcast(tensor: Tensor) -> None:
+    dist.broadcast(tensor, src=0)
 
 
 def draw_rows(
