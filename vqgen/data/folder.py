@@ -53,7 +53,8 @@ def _given_splits(files: Sequence[File]) -> dict[str, list[File]]:
     """The files of each split, if train is given and all folders are splits (a class may be called train, too)."""
     splits: dict[str, list[File]] = {}
     for file in files:
-        folder, slash, _ = file.path.partition("/")
+        name, slash, _ = file.path.partition("/")
+        folder = name.lower()
         if slash and folder not in _SPLIT_FOLDERS:
             return {}
         if slash:
