@@ -81,6 +81,13 @@ def test_one_folder_is_no_class(root, cache):
     assert folder(root, cache).facts()["num_classes"] == 0
 
 
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_an_image_beside_the_class_folders_takes_the_classes_away_with_a_warning(root, cache, split):
+    write(root, *[f"{split}{kind}/{i}.png" for kind in "ab" for i in range(5)], f"{split}stray.png")
+    with pytest.warns(UserWarning, match=f"No classes: {split}stray.png lies in no class folder"):
+        assert folder(root, cache).split("train").labels is None
+
+
 @pytest.mark.parametrize(("given", "held_out"), [(["val"], [3, 3]), (["test"], [3, 3]), (["valid", "test"], [3, 3])])
 def test_given_splits_are_kept(root, cache, given, held_out):
     write(root, *[f"{split}/{kind}/{i}.png" for split in ["train", *given] for kind in "ab" for i in range(3)])
@@ -158,6 +165,8 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
     with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
         images.prepare_data()
+        warnings.simplefilter("always")
+        images.prepare_data()   # as Lightning does
     assert len(caught) == 1
     found = [numbers(images, name) for name in ("train", "val", "test")]
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]

@@ -59,6 +59,7 @@ class Files(Images):
         self.root, self.cache, self.window = folder_of("root", root), folder_of("cache", cache), window
         self.prepare_up_to, self.max_unreadable = prepare_up_to, max_unreadable
         self._kept: dict[str, ndarray] = {}
+        self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
@@ -87,7 +88,9 @@ class Files(Images):
         """Read every file once, unless that is done, and say which are unreadable."""
         for name in SPLITS:
             self._prepared(name)
-        self._report()
+        if not self._reported:
+            self._report()
+            self._reported = True
 
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
