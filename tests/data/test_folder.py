@@ -157,6 +157,12 @@ def damage(root, *names):
         (root / name).write_bytes(b"no image")
 
 
+def prepare_twice(images):
+    warnings.simplefilter("always")
+    images.prepare_data()
+    images.prepare_data()
+
+
 @pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
 def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, tmp_path, prepare_up_to):
     names = [f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)]
@@ -164,9 +170,7 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     damage(root, "a/03.png", "b/07.png")
     images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
     with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
-        images.prepare_data()
-        warnings.simplefilter("always")
-        images.prepare_data()   # as Lightning does
+        prepare_twice(images)   # as Lightning does
     assert len(caught) == 1
     found = [numbers(images, name) for name in ("train", "val", "test")]
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
