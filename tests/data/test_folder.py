@@ -12,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 from PIL import Image
 
+from vqgen.data import prepare
 from vqgen.data.error import DataError
 from vqgen.data.folder import Folder
 from vqgen.data.prepare import Decoded, Rows
@@ -78,6 +79,13 @@ def test_class_folders_are_the_classes_sorted_by_name(root, cache):
 def test_one_folder_is_no_class(root, cache):
     write(root, *[f"all/{i}.png" for i in range(9)])
     assert folder(root, cache).facts()["num_classes"] == 0
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_an_image_beside_the_class_folders_takes_the_classes_away_with_a_warning(root, cache, split):
+    write(root, *[f"{split}{kind}/{i}.png" for kind in "ab" for i in range(5)], f"{split}stray.png")
+    with pytest.warns(UserWarning, match=f"No classes: {split}stray.png lies in no class folder"):
+        assert folder(root, cache).split("train").labels is None
 
 
 @pytest.mark.parametrize(("given", "held_out"), [(["val"], [3, 3]), (["test"], [3, 3]), (["valid", "test"], [3, 3])])
@@ -149,6 +157,12 @@ def damage(root, *names):
         (root / name).write_bytes(b"no image")
 
 
+def prepare_twice(images):
+    warnings.simplefilter("always")
+    images.prepare_data()
+    images.prepare_data()
+
+
 @pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
 def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, tmp_path, prepare_up_to):
     names = [f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)]
@@ -156,7 +170,7 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     damage(root, "a/03.png", "b/07.png")
     images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
     with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
-        images.prepare_data()
+        prepare_twice(images)   # as Lightning does
     assert len(caught) == 1
     found = [numbers(images, name) for name in ("train", "val", "test")]
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
@@ -311,6 +325,70 @@ def test_unicode_names_and_names_that_are_no_unicode_are_read(root, cache):
     open(strange, "wb").close()
     with pytest.raises(DataError, match=r"x'y/.*xff.*xfe.png: the file is empty"):
         folder(root, cache).prepare_data()
+
+
+def test_a_strange_name_is_shown_in_one_line(root, cache):
+    write(root, "good.png")
+    for name in ("two\nlines\x1b[31m.png", "x" * 251 + ".png"):
+        (root / name).write_bytes(b"no image")
+    images = folder(root, cache, max_unreadable=1.0)
+    with pytest.warns(UserWarning, match="2 of 3"):
+        images.prepare_data()
+    assert len(images.unreadable()) == 2
+    assert all(line.isprintable() for line in images.unreadable())
+    assert r"two\nlines\x1b[31m.png" in images.unreadable()[0]
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"${oc.env:HOME}"])
+def test_a_class_that_no_config_can_hold_is_an_error(root, cache, name):
+    write(root, "plain/1.png", "other/2.png", "other/3.png", "other/4.png")
+    os.rename(root / "plain", os.path.join(os.fsencode(root), name))
+    with pytest.raises(DataError, match="cannot be the name of a class") as caught:
+        folder(root, cache, val_fraction=0.0, test_fraction=0.0).facts()
+    assert str(caught.value).isprintable()
+
+
+def test_a_pipe_is_listed_and_not_opened(root, cache):
+    write(root, "a.png")
+    os.mkfifo(root / "b.png")
+    images = folder(root, cache, max_unreadable=0.5)
+    with pytest.warns(UserWarning, match="b.png: no ordinary file"):
+        images.prepare_data()
+    assert numbers(images) == [0]
+
+
+def test_a_root_that_cannot_be_read_is_told_with_the_reason(root, cache):
+    root.symlink_to(root)
+    with pytest.raises(DataError, match=r"there is no image that can be read .*Too many levels of symbolic links"):
+        folder(root, cache).prepare_data()
+
+
+def test_folders_of_splits_may_begin_with_a_capital(root, cache):
+    write(root, "Train/1.png", "Train/2.png", "VAL/3.png")
+    images = folder(root, cache)
+    assert [numbers(images, name) for name in ("train", "val", "test")] == [[0, 1], [2], [2]]
+
+
+def test_many_large_images_are_decoded_a_few_at_a_time(root, cache, monkeypatch):
+    write(root, *[f"{i:02}.png" for i in range(40)])
+    monkeypatch.setattr(prepare, "_MOST_BYTES", 3 * 8 * 8 * 5)
+    assert numbers(folder(root, cache)) == sorted(numbers(folder(root, cache)))
+    held = []
+    decode = prepare.Decoder.attempt
+    started = []
+    monkeypatch.setattr(prepare.Decoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
+    for done, _ in enumerate(prepare._decoded(prepare.Decoder(str(root), (3, 8, 8), None), [b"01.png"] * 40)):
+        held.append(len(started) - done)
+    assert max(held) <= 10
+
+
+def test_a_split_that_does_not_fit_into_memory_is_an_error(root, cache, monkeypatch):
+    write(root, "a.png")
+    monkeypatch.setattr(Folder, "load", lambda self, split: np.empty(2**50))
+    with pytest.raises(DataError, match="The val split of Folder does not fit into memory"):
+        folder(root, cache).split("val")
+    with pytest.raises(DataError, match=r"data\.size=100000: images of 100000 x 100000 pixels are too large"):
+        folder(root, cache, size=100_000, shape=(3, 100_000, 100_000))
 
 
 def test_links_that_lead_around_are_followed_once(root, cache):

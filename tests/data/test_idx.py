@@ -103,6 +103,13 @@ def test_a_truncated_gzip_file_is_an_error_that_names_it(tmp_path):
         read_idx(path)
 
 
+def test_a_label_without_a_class_is_an_error(tmp_path):
+    write_four(tmp_path, zipped=False)
+    (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.arange(20, dtype=np.uint8)))
+    with pytest.raises(DataError, match=f"{NAMES[1]} holds the label 19, and there are 10"):
+        mnist(tmp_path).split("train")
+
+
 def test_missing_files_without_network_name_the_three_remedies(tmp_path, offline):
     with pytest.raises(DataError) as caught:
         mnist(tmp_path).prepare_data()

@@ -135,6 +135,17 @@ def test_celeba_has_its_published_splits_and_attributes(tmp_path, ending):
     assert attributes.values.tolist() == [[0, 0], [1, 1], [1, 0]]
 
 
+def test_celeba_may_lie_one_folder_deeper_as_kaggle_packs_it(tmp_path):
+    write_celeba(tmp_path / "celeba", ".csv")
+    images = tmp_path / "celeba/img_align_celeba"
+    images.rename(tmp_path / "celeba/inner")
+    images.mkdir()
+    (tmp_path / "celeba/inner").rename(images / "img_align_celeba")
+    source = files_source(CelebA, tmp_path / "celeba", tmp_path)
+    assert len(source.split("train").images) == 3
+    assert source.attributes("val").values.tolist() == [[0, 0], [0, 0]]
+
+
 def test_celeba_leaves_out_the_attributes_of_unreadable_images(tmp_path):
     write_celeba(tmp_path / "celeba", ".txt")
     (tmp_path / "celeba/img_align_celeba/000003.jpg").write_bytes(b"no image")

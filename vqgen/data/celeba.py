@@ -8,7 +8,7 @@ import numpy as np
 from vqgen.data.celeba_table import CelebATable, read_table
 from vqgen.data.files import Files
 from vqgen.data.images import Attributes
-from vqgen.data.tree import Listing, Tree
+from vqgen.data.tree import File, Listing, Tree
 
 _IMAGES = "img_align_celeba/"
 _SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -18,7 +18,7 @@ class CelebA(Files):
     """Aligned faces in the published splits, with 40 attributes of 0 or 1. No labels."""
 
     layout = (
-        "  root/img_align_celeba/000001.jpg ... 202599.jpg   178 x 218\n"
+        "  root/img_align_celeba/000001.jpg ... 202599.jpg   178 x 218, or in one more folder as from Kaggle\n"
         "  root/list_attr_celeba.txt                         or in root/Anno/; Kaggle's .csv will do\n"
         "  root/list_eval_partition.txt                      or in root/Eval/; Kaggle's .csv will do"
     )
@@ -29,7 +29,7 @@ class CelebA(Files):
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """The published splits."""
-        files = {file.path.removeprefix(_IMAGES): file for file in tree.files if file.path.startswith(_IMAGES)}
+        files = {_name(file): file for file in tree.files if file.path.startswith(_IMAGES)}
         splits = read_table(self._path("list_eval_partition"), ["partition"], list(_SPLITS.values()))
         if absent := [name for name in splits.values if name not in files]:
             raise self.missing(f"there are {len(absent)} of {len(splits.values)} images missing, such as {absent[0]}")
@@ -47,7 +47,7 @@ class CelebA(Files):
     def attributes(self, split: str) -> Attributes:
         """The 40 attributes of each image, 1 where it has them and 0 where not."""
         table, files = self._attributes, self.listings[split].files
-        rows = [table.values[files[i].path.removeprefix(_IMAGES)] for i in self.kept(split)]
+        rows = [table.values[_name(files[i])] for i in self.kept(split)]
         return Attributes(table.names, (np.array(rows) == 1).astype(np.float32))
 
     @functools.cached_property
@@ -60,3 +60,8 @@ class CelebA(Files):
             if path.is_file():
                 return path
         raise self.missing(f"there is no {name}.txt")
+
+
+def _name(file: File) -> str:
+    """What the lists call an image, in whichever folder it lies."""
+    return file.path.rpartition("/")[2]

@@ -82,7 +82,8 @@ class CIFAR10(Images):
         return content
 
     def _from_archive(self, name: str) -> bytes:
-        with tarfile.open(self.root / _URL.rpartition("/")[2]) as archive:
+        with tarfile.open(self.root / _URL.rpartition("/")[2], "r:gz") as archive:
             member = archive.extractfile(f"{_FOLDER}/{name}")
-            assert member is not None
+            if member is None:
+                raise KeyError("it is no file")
             return member.read()

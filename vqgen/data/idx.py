@@ -77,6 +77,8 @@ class Idx(Images):
         x, labels = read_idx(self._find(images_name)), read_idx(self._find(labels_name)).astype(np.int64)
         if x.ndim != 3 or x.shape[1:] != (28, 28) or labels.shape != x.shape[:1]:
             raise DataError(f"{images_name} holds {list(x.shape)} and {labels_name} {list(labels.shape)}.")
+        if labels.max(initial=0) >= len(self.class_names):
+            raise DataError(f"{labels_name} holds the label {labels.max()}, and there are {len(self.class_names)}.")
         if split != "test":
             chosen = hold_out(len(x), _NUM_VAL)[split]
             x, labels = x[chosen], labels[chosen]

@@ -112,13 +112,17 @@ class Images(pl.LightningDataModule):
         if name not in SPLITS:
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
-            self._splits[name] = self._checked(name, self.load(name))
+            self._splits[name] = self._checked(name, self._loaded(name))
         return self._splits[name]
 
     def facts(self) -> dict[str, Any]:
         """Plain values known only from the data; loads the training split."""
+        variance = self.variance()   # loads the split, and so the names
+        for name in (*self.class_names, *self.attribute_names):
+            if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
+                raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
         return {
-            "variance": self.variance(),
+            "variance": variance,
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
             "attribute_names": list(self.attribute_names),
@@ -174,6 +178,13 @@ class Images(pl.LightningDataModule):
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """What to call these images of a split in a message: their numbers."""
         return [str(i) for i in index]
+
+    def _loaded(self, name: str) -> Split:
+        try:
+            return self.load(name)
+        except MemoryError as error:
+            what = f"The {name} split of {type(self).__name__}"
+            raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
 
     def _checked(self, name: str, split: Split) -> Split:
         if len(split.images) == 0:

@@ -1,6 +1,7 @@
 """Reading every image file once: to find the bad ones, and to keep the images as an array where that fits."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,11 @@ from numpy import ndarray
 from tqdm import tqdm
 
 from vqgen.data.array_file import ArrayFile, read_array
-from vqgen.data.decode import UnreadableError, decode
+from vqgen.data.decode import UnreadableError, decode, shown
 from vqgen.data.error import DataError
 from vqgen.data.whole import reading
 
-_AT_ONCE = 256   # images handed to the decoding threads together
+_AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the decoding threads together
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,13 @@ def prepared_images(folder: Path, shape: tuple[int, ...]) -> UInt8[ndarray, "n c
         return read_array(folder / "images.npy", shape, np.uint8)
 
 
-def shown(path: bytes) -> str:
-    """A path as text that can be written anywhere, whatever its bytes."""
-    return path.decode("utf-8", "backslashreplace")
-
-
 def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[ndarray | str]:
     """The results in order; one part is decoded while the one before it is used."""
+    at_once = max(1, min(_AT_ONCE, _MOST_BYTES // math.prod(decoder.shape)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: list[Future[ndarray | str]] = []
-        for start in range(0, len(paths), _AT_ONCE):
-            submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + _AT_ONCE]]
+        for start in range(0, len(paths), at_once):
+            submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + at_once]]
             yield from (future.result() for future in waiting)
             waiting = submitted
         yield from (future.result() for future in waiting)

@@ -120,6 +120,8 @@ class Shapes(Images):
         require(size >= 8, "size", size, "shapes can be told apart from 8 pixels on")
         self.size = size
         self.numbers = {"train": num_train, "val": num_val, "test": num_test}
+        for split, number in self.numbers.items():
+            require(number >= 1, f"num_{split}", number, "a split has at least 1 image")
 
     def source(self) -> dict[str, Any]:
         """The numbers of images, the seed, and a checksum of a few images: another drawing is another source."""

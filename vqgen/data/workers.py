@@ -16,6 +16,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
 from vqgen.data.error import DataError
@@ -23,6 +24,7 @@ from vqgen.data.error import DataError
 _AHEAD = 2   # batches that each worker makes ahead
 _HELD = 3   # batches that the model may hold before slots run out; more is slower, not wrong
 _NO_SLOT = -1
+_REMEDY = "Take a smaller data.batch_size or data.num_workers."
 
 Fetch = Callable[..., ImageBatch]   # of indices, the epoch, and what makes a new array (as np.empty, the default)
 Job = tuple[ndarray, int]
@@ -101,7 +103,7 @@ class _Slots:
     """Shared memory for some batches. No reference leads from here to the workers: see `Loader`."""
 
     def __init__(self, number: int, size: int) -> None:
-        self.memory = torch.empty((number, size), dtype=torch.uint8).share_memory_()
+        self.memory = _shared(number, size)
         self._held: set[int] = set()   # by a batch that was handed out
         self._taken: set[int] = set()   # by those and by jobs
 
@@ -124,6 +126,14 @@ class _Slots:
     def _release(self, slot: int) -> None:
         self._held.discard(slot)
         self._taken.discard(slot)
+
+
+def _shared(number: int, size: int) -> Tensor:
+    try:
+        return torch.empty((number, size), dtype=torch.uint8).share_memory_()
+    except RuntimeError as error:
+        needed = f"{number} batches in shared memory need {tqdm.format_sizeof(number * size, 'B')}"
+        raise DataError(f"{needed}, and /dev/shm is too small. {_REMEDY}") from error
 
 
 class _Jobs(Sampler):
@@ -180,7 +190,4 @@ def _told(batches: Iterable[Any]) -> Iterator[Any]:
         if "DataLoader worker" not in str(error):
             raise
         reason = str(error).split("\n")[0]
-        raise DataError(
-            f"{reason} Most often the memory, or /dev/shm, is too small: take a smaller data.batch_size or "
-            "data.num_workers."
-        ) from error
+        raise DataError(f"{reason} Most often the memory is too small. {_REMEDY}") from error
