@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vqgen import load
-from vqgen.checkpoint import CheckpointError, fingerprint, load_tokenizer, module_of, open_run
-from vqgen.config import ConfigError
+from vqgen.checkpoint import fingerprint, module_of, open_run, open_tokenizer
+from vqgen.errors import CheckpointError, ConfigError
 
 
 def _images(n: int = 4) -> torch.Tensor:
@@ -105,9 +105,9 @@ def test_the_fingerprint_changes_with_any_weight_and_with_the_architecture(vqvae
 
 def test_a_prior_refuses_another_tokenizer_and_names_both(prior_run: Path, vqvae_run: Path, tmp_path: Path):
     run = open_run(prior_run)
-    assert fingerprint(load_tokenizer(run), open_run(vqvae_run).config["model"]) == run.tokenizer["fingerprint"]
+    assert fingerprint(open_tokenizer(run)[1], open_run(vqvae_run).config["model"]) == run.tokenizer["fingerprint"]
     other = torch.load(vqvae_run / "checkpoints" / "best.ckpt", weights_only=True)
     other["state_dict"]["quantizer.codebook"] += 1
     torch.save(other, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match=rf"{run.tokenizer['fingerprint']}.*is [0-9a-f]{{16}}"):
-        load_tokenizer(run, tmp_path / "other.ckpt")
+        open_tokenizer(run, tmp_path / "other.ckpt")

@@ -15,8 +15,9 @@ import torch
 
 from tests import wandb_file
 from tests.conftest import ROOT, Command
-from vqgen.checkpoint import CheckpointError, open_last
+from vqgen.checkpoint import open_last
 from vqgen.checkpoint_io import SaveError, WholeCheckpointIO
+from vqgen.errors import CheckpointError
 
 pytestmark = pytest.mark.slow
 

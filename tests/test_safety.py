@@ -127,3 +127,20 @@ def test_a_foreign_target_in_the_config_of_a_run_without_checkpoint_is_refused(
     assert done.returncode == 2
     assert "subprocess.Popen" in done.stderr
     assert "refused" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["num_classes", "class_names"])
+def test_facts_of_a_strangers_tokenizer_name_nothing_to_build(
+    key: str, stranger: Path, command: Command, tmp_path: Path
+):
+    file = stranger / "checkpoints" / "best.ckpt"
+    contents = torch.load(file, weights_only=True)
+    evil = {"_target_": "os.makedirs", "name": str(tmp_path / "was_here")}
+    contents["vqgen"]["config"]["facts"][key] = evil if key == "num_classes" else ["a", [evil]]
+    torch.save(contents, file)
+    done = command("train.py", "model=gated_pixelcnn", f"tokenizer={file}")
+    assert done.returncode == 2
+    assert "refused" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "was_here").exists()

@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "open_trained":
-        from vqgen.experiment import open_trained
+        from vqgen.opening import open_trained
 
         return open_trained
     raise AttributeError(f"module 'vqgen' has no attribute {name!r}")

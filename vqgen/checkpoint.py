@@ -5,14 +5,12 @@ a prior, the path and fingerprint of its tokenizer. With these it rebuilds its m
 """
 
 import hashlib
-import importlib
-import inspect
 import json
 import os
 import pickle
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,19 +22,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
-from vqgen.config import ALLOWED, COMPOSED, ConfigError, find_run
-from vqgen.errors import UserError
+from vqgen.data.whole import replacing
+from vqgen.errors import CheckpointError, ConfigError
+from vqgen.runs import COMPOSED, find_run
+from vqgen.trust import refuse_foreign
 
-DEFINED_IN = (
-    "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
-    "pytorch_lightning.profilers",
-)  # fmt: skip
 TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
-_WRITTEN = ("dirpath", "save_dir", "default_root_dir", "root_dir", "dir", "log_dir")
-
-
-class CheckpointError(UserError):
-    """A checkpoint that cannot be read, or that is not to be trusted."""
 
 
 class Run(NamedTuple):
@@ -51,6 +42,11 @@ class Run(NamedTuple):
     def tokenizer(self) -> dict[str, str] | None:
         """Path (as seen from the run folder) and fingerprint of a prior's tokenizer."""
         return self.contents["vqgen"]["tokenizer"] if "vqgen" in self.contents else None
+
+    @property
+    def has_weights(self) -> bool:
+        """False where the run was killed before it wrote a checkpoint."""
+        return "state_dict" in self.contents
 
     def tokenizer_path(self) -> Path:
         """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
@@ -113,23 +109,6 @@ def open_last(run: str | Path) -> Run:
     return Run(folder, folder / COMPOSED, config, {"global_step": 0})
 
 
-def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> None:
-    """Refuse to go on with a run whose config would run, or write outside `folder`, what is not ours.
-
-    Args:
-        config: resolved, of a run that is resumed.
-        file: where it comes from.
-        folder: of the run.
-
-    Raises:
-        CheckpointError: what is refused, and where it stands.
-    """
-    refuse_foreign({k: v for k, v in config.items() if k != "facts"}, file)
-    for where, path in _written_paths({k: config[k] for k in ("callbacks", "logger", "trainer")}, "config"):
-        if not Path(path).resolve().is_relative_to(folder.resolve()):
-            raise CheckpointError(f"'{file}' would write {where}={path}, outside of '{folder}': refused")
-
-
 def module_of(run: Run) -> nn.Module:
     """Build the model that a checkpoint describes and give it its weights."""
     refuse_foreign(run.config["model"], run.file, "model")
@@ -168,8 +147,8 @@ def fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_tokenizer(run: Run, path: str | Path | None = None) -> nn.Module:
-    """The tokenizer that a prior was trained on.
+def open_tokenizer(run: Run, path: str | Path | None = None) -> tuple[Run, nn.Module]:
+    """The run of the tokenizer that a prior was trained on, and its module.
 
     Args:
         run: the prior's run.
@@ -191,16 +170,22 @@ def load_tokenizer(run: Run, path: str | Path | None = None) -> nn.Module:
             f"'{run.folder}' was trained on the codes of tokenizer {run.tokenizer['fingerprint']}, "
             f"but '{found}' is {actual}: its codes mean something else"
         )
-    return module
+    return opened, module
 
 
 @rank_zero_only
 def keep_tokenizer(run: Run, folder: Path) -> None:
     """Copy a prior's tokenizer into the prior's run folder: the codes mean nothing without it."""
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {"config": run.config, "tokenizer": None}
+    save_essence(run, folder / TOKENIZER)
+
+
+def save_essence(run: Run, file: Path) -> None:
+    """Write what rebuilds the model of a run, without what only its training needs (a third of the size with Adam)."""
+    ours = {"config": run.config, "tokenizer": run.tokenizer}
     contents = {"state_dict": run.contents["state_dict"], "global_step": run.contents["global_step"], "vqgen": ours}
-    torch.save(contents, folder / TOKENIZER)
+    with replacing(file) as part:
+        torch.save(contents, part)
 
 
 def _checkpoint_file(folder: Path, which: str) -> Path:
@@ -234,62 +219,6 @@ def _unpickled(file: Path) -> Any:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {reason}") from None
     return contents
-
-
-def refuse_foreign(node: Any, file: Path, path: str = "config") -> None:
-    """Raise CheckpointError where a config from a file names anything to build but a class of the allow-list.
-
-    Args:
-        node: the config, or the section of it that is to be built.
-        file: where it comes from.
-        path: what the node is called in the message.
-    """
-    for where, target in _targets(node, path):
-        if not _is_allowed(target):
-            raise CheckpointError(
-                f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused"
-            )
-
-
-def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every folder or file that an object of the config would write to, and where it is named."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if isinstance(value, str) and (key in _WRITTEN or os.path.isabs(value) or ".." in Path(value).parts):
-                yield f"{path}.{key}", value
-            else:
-                yield from _written_paths(value, f"{path}.{key}")
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _written_paths({str(index): value}, path)
-
-
-def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every `_target_` below a node, and every string that would be resolved at building."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if str(key).startswith("_") and key not in ("_partial_",):
-                yield f"{path}.{key}", value
-            else:
-                yield from _targets(value, f"{path}.{key}")
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _targets(value, f"{path}[{index}]")
-    elif isinstance(node, str) and "${" in node:
-        yield path, node
-
-
-def _is_allowed(target: Any) -> bool:
-    """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
-    if not isinstance(target, str) or not target.startswith(tuple(f"{package}." for package in ALLOWED)):
-        return False
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return False
-    packages = tuple(f"{package}." for package in DEFINED_IN)
-    return inspect.isclass(found) and f"{found.__module__}.".startswith(packages)
 
 
 def relative_to(folder: Path, path: Path) -> str:

@@ -24,10 +24,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.config import ConfigError, find_started, resumed
-from vqgen.errors import Interrupted, UserError, near_miss
+from vqgen.config import resumed
+from vqgen.errors import ConfigError, Interrupted, UserError, near_miss
 from vqgen.help import help_text
 from vqgen.leaderboard import failed, finish, write_job
+from vqgen.runs import find_started
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
@@ -40,6 +41,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
 
     def decorate(task: Callable) -> Callable:
         words = sys.argv[1:]
+        going_on: DictConfig | None = None
 
         @functools.wraps(task)
         def told(cfg: DictConfig) -> Any:
@@ -47,7 +49,8 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 return _job(task, check, cfg)
             sys.argv[1:] = words   # other processes of this run are started with them
             try:
-                cfg = _resumed(words) or cfg
+                if going_on is not None:
+                    return task(going_on)   # checked by run()
                 check(cfg)
                 return task(cfg)
             except UserError as error:
@@ -58,6 +61,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
 
         @functools.wraps(task)
         def run() -> None:
+            nonlocal going_on
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
                 going_on = _resumed(words)
@@ -78,6 +82,9 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 sys.exit(1)   # a sweeper that finds no best job: all of them failed, and said why
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
+                sys.exit(1)
             except OSError as error:
                 if error.filename is None:
                     raise

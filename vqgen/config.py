@@ -1,7 +1,6 @@
 """The root schemas, and the check that every key and value fits the constructor it goes to."""
 
 import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +9,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqgen.errors import UserError, near_miss
+from vqgen.annotation import fits
+from vqgen.errors import ConfigError, near_miss
+from vqgen.runs import COMPOSED, check_run, find_runs, find_started, released
 from vqgen.signature import Parameter, Signature, definitions, signature
+from vqgen.trust import refuse_foreign_names
 
 PRIOR = "vqgen.models.prior.Prior"
-ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # packages that the config of a run on disk may name
-RESOLVERS = {"run_folder", "sweep_name"}   # that it may ask
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
-COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
+EVALUATION = "vqgen.callbacks.Evaluation"
 KNOWN_LATER = "(known once the data are read)"
-
-
-class ConfigError(UserError):
-    """A key or a value of the configuration that does not fit."""
 
 
 @dataclass
@@ -48,7 +44,6 @@ class Facts:
     num_classes: int | None = None
     class_names: list[str] | None = None
     attribute_names: list[str] | None = None
-    num_train: int | None = None
     grid: list[int] | None = None
     num_embeddings: int | None = None
     upper_grids: list[list[int]] | None = None
@@ -86,7 +81,7 @@ def check(cfg: DictConfig) -> None:
     if cfg.resume:   # first, as the folder of the run follows from it
         find_started(cfg.resume)
     else:
-        _check_run("tokenizer", cfg.tokenizer)
+        check_run("tokenizer", cfg.tokenizer)
     _check_pairing(cfg)
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
@@ -115,7 +110,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
-    _refuse_strangers(OmegaConf.to_container(config), "config", file)
+    refuse_foreign_names(OmegaConf.to_container(config), file)
     for key, value in changes.items():
         if key == "run_dir":
             raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
@@ -129,22 +124,6 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
     return config
 
 
-def _refuse_strangers(node: Any, path: str, file: Path) -> None:
-    """Refuse a composed config that names a package or a resolver that is not ours (its classes are checked later)."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            target = key == "_target_" and not str(value).startswith(tuple(f"{package}." for package in ALLOWED))
-            if target or (str(key).startswith("_") and key not in ("_target_", "_partial_")):
-                ours = " or ".join(ALLOWED)
-                raise ConfigError(f"'{file}' names {path}.{key}={value}, which is not of {ours}: refused")
-            _refuse_strangers(value, f"{path}.{key}", file)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            _refuse_strangers(value, f"{path}[{index}]", file)
-    elif isinstance(node, str) and not RESOLVERS.issuperset(re.findall(r"\$\{([^{}]+?):", node)):
-        raise ConfigError(f"'{file}' names {path}={node}, which asks for more than the config holds: refused")
-
-
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
@@ -152,8 +131,9 @@ def check_sample(cfg: DictConfig) -> None:
     options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
     _check_drawing(values)
-    if values["run"] is None:
-        raise ConfigError("run=RUN is needed: the run folder or checkpoint file to work on")
+    if not values["run"]:
+        names = near_miss("", released())
+        raise ConfigError(f"run=RUN is needed: a run folder, a checkpoint file, or a released run{names}")
     find_runs(values["run"])
 
 
@@ -173,52 +153,6 @@ def _check_drawing(values: Mapping[str, Any]) -> None:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, int | float) and not fits_range(one):
                 raise ConfigError(f"{key}={value}: expected {words}")
-
-
-def find_run(path: str | Path) -> Path:
-    """The folder of a run given as its folder or one of its checkpoint files.
-
-    Raises:
-        ConfigError: nothing there, or no checkpoint in it.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    if not path.is_dir():
-        siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")]
-        raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
-    if not any((path / "checkpoints").glob("*.ckpt")):
-        raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
-    return path
-
-
-def find_started(path: str | Path) -> Path:
-    """As `find_run`, for a run that may have been killed before it wrote a checkpoint.
-
-    Raises:
-        ConfigError: no run began here.
-    """
-    if Path(path, COMPOSED).is_file():
-        return Path(path)
-    try:
-        return find_run(path)
-    except ConfigError as error:
-        raise ConfigError(f"resume={path}: {error}") from None
-
-
-def find_runs(run: str | Sequence[str]) -> list[str]:
-    """The runs meant by one run, a list of runs, or the folder of a multirun.
-
-    Raises:
-        ConfigError: one of them is not there.
-    """
-    if not isinstance(run, str):
-        return [found for one in run for found in find_runs(one)]
-    jobs = sorted(p for p in Path(run).glob("*/checkpoints") if any(p.glob("*.ckpt")))
-    if jobs and not Path(run, "checkpoints").exists():
-        return [str(job.parent) for job in jobs]
-    _check_run("run", run)
-    return [run]
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
@@ -243,14 +177,6 @@ def _check_free(folder: str) -> None:
         raise ConfigError(
             f"run_dir={folder}: this folder holds a run already; go on with it by resume={folder}, or choose another"
         )
-
-
-def _check_run(key: str, run: Any) -> None:
-    if isinstance(run, str) and run:   # other types are told by the check of types
-        try:
-            find_run(run)
-        except ConfigError as error:
-            raise ConfigError(f"{key}={run}: {error}") from None
 
 
 def _resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -316,7 +242,8 @@ def _signature(path: str, target: str) -> Signature:
 
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"}}
+RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"},
+           EVALUATION: {"trained"}}
 
 
 def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
@@ -337,42 +264,3 @@ def _check_type(path: str, value: Any, parameter: Parameter) -> None:
         return
     kind = ast.unparse(parameter.annotation)
     raise ConfigError(f"{path}={value}: expected {kind}, got {type(value).__name__} {value!r}")
-
-
-_SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
-_LISTS = {"list", "List", "Sequence", "Iterable", "tuple", "Tuple"}
-_MAPPINGS = {"dict", "Dict", "Mapping"}
-
-
-def fits(value: Any, annotation: ast.expr) -> bool:
-    """Whether a plain value may be an argument annotated so; annotations that say nothing of it accept it."""
-    match annotation:
-        case ast.Constant(value=None):
-            return value is None
-        case ast.Constant(value=str() as quoted):
-            return fits(value, ast.parse(quoted, mode="eval").body)
-        case ast.BinOp(left=left, right=right):
-            return fits(value, left) or fits(value, right)
-        case ast.Attribute(attr=name) | ast.Name(id=name):
-            return _fits_name(value, name, [])
-        case ast.Subscript(value=generic, slice=inner):
-            name = ast.unparse(generic).rpartition(".")[2]
-            return _fits_name(value, name, inner.elts if isinstance(inner, ast.Tuple) else [inner])
-    return True
-
-
-def _fits_name(value: Any, name: str, inner: list[ast.expr]) -> bool:
-    if name in _SCALARS:
-        return isinstance(value, _SCALARS[name]) and (name == "bool" or not isinstance(value, bool))
-    if name == "Optional":
-        return value is None or fits(value, inner[0])
-    if name == "Union":
-        return any(fits(value, kind) for kind in inner)
-    if name == "Literal":
-        return value in [ast.literal_eval(kind) for kind in inner]
-    if name in _LISTS:
-        return isinstance(value, list) and (not inner or all(fits(item, inner[0]) for item in value))
-    if name in _MAPPINGS:
-        return isinstance(value, dict)
-    # Any other class: built from a nested _target_, or not ours to judge (an alias, a TypeVar).
-    return name[0] == "_" or isinstance(value, dict) or name in ("Any", "Callable", "timedelta", "Path")

@@ -1,4 +1,4 @@
-"""The one exception that reaches the user as a line of text instead of a traceback."""
+"""The exceptions that reach the user as one line of text instead of a traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,14 @@ class UserError(ValueError):
 
     kind = "error"   # first word of the line
     status = 2   # exit status of the program
+
+
+class ConfigError(UserError):
+    """A key or a value of the configuration that does not fit."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read, or that is not to be trusted."""
 
 
 class Interrupted(UserError):

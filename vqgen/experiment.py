@@ -5,9 +5,9 @@ import logging
 import os
 import secrets
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,40 +16,20 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen.callbacks import Record
-from vqgen.checkpoint import (
-    Run,
-    build,
-    fingerprint,
-    images_of,
-    keep_tokenizer,
-    load_tokenizer,
-    loggers_of,
-    module_of,
-    open_last,
-    open_run,
-    refuse_foreign,
-    refuse_foreign_run,
-    relative_to,
-)
+from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
-from vqgen.config import CODES, COMPOSED, ConfigError, find_runs
 from vqgen.data.whole import replacing
-from vqgen.errors import near_miss
+from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
+from vqgen.opening import in_training, trained
+from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
-from vqgen.tasks.trained import Trained
+from vqgen.source import Source, open_source
+from vqgen.tasks.results import results_folder
+from vqgen.trust import refuse_foreign_run
 
 torch.set_float32_matmul_precision("high")
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
-
-
-class _Source(NamedTuple):
-    """What a run learns from: the data, what only they know, and (for a prior) whose codes they are."""
-
-    data: Any
-    facts: dict[str, Any]
-    tokenizer: dict[str, str] | None = None
-    decode: Any = None
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
@@ -67,21 +47,21 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     _name_wandb_run(cfg)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    _quiet()
+    quiet()
 
-    source = _source(cfg, folder, resumed)
-    cfg.facts = {**cfg.facts, **source.facts}
-    config = _plain(cfg)
     if resumed:
-        refuse_foreign_run(config, resumed.file, folder)
+        refuse_foreign_run(plain(cfg), resumed.file, folder)
+    source = open_source(plain(cfg), folder, resumed)
+    cfg.facts = {**cfg.facts, **source.facts}
+    config = plain(cfg)
     model = build(config["model"])
     _check_fits(model, resumed)
     _write_configs(config, composed, folder)
-    _place(model, config["hardware"])
-    loggers = _loggers(config, resumed)
+    place(model, config["hardware"])
+    loggers = make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
-        callbacks=_callbacks(config, source),
+        callbacks=make_callbacks(config, source, folder),
         logger=loggers,
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
@@ -105,12 +85,15 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
-    options = {k: v for k, v in _plain(cfg).items() if k in signature(cfg.task).parameters}
+    options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
     loggers = _image_loggers(runs[0]) if cfg.log else []
-    outcome = task(trained(runs, cfg.tokenizer))
-    written = outcome.write(Path(cfg.out) if cfg.out else runs[0].folder / name, cfg.arrays)
+    base = output_base(runs[0].folder)
+    base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
+    with results_folder(base, name, cfg.out) as folder:
+        outcome = task(trained(runs, cfg.tokenizer))
+        written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
     for logger in loggers:
@@ -118,107 +101,8 @@ def sample(cfg: DictConfig) -> None:
             if path.suffix == ".png":
                 logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
         logger.finalize("success")
-    if outcome.metrics and not cfg.out:
+    if outcome.metrics and not cfg.out and base == runs[0].folder:
         _log(outcome.metrics, runs[0])
-
-
-def open_trained(
-    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None
-) -> Trained:
-    """A run, ready for the tasks of `vqgen.tasks`.
-
-    Args:
-        run: a run folder or checkpoint file; a list of them, or the folder of a multirun, for the priors of all levels.
-        checkpoint: which of a folder's checkpoints, `best` or `last`.
-        tokenizer: where a prior's tokenizer is, if it has moved.
-
-    Raises:
-        UserError: not there, not a checkpoint, or priors of different tokenizers.
-    """
-    places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
-    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer)
-
-
-def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
-    """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
-
-    Args:
-        runs: an autoencoder's, or one of each level's prior.
-        tokenizer: where the priors' tokenizer is, if it has moved.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    models: list[Any] = [module_of(run).to(device) for run in runs]
-    facts = runs[0].config["facts"]
-    about = {
-        "folder": runs[0].folder, "class_names": facts["class_names"] or [], "step": runs[0].contents["global_step"],
-        "attribute_names": facts["attribute_names"] or [], "seed": runs[0].config["seed"],
-        "open": open_trained,
-    }  # fmt: skip
-    if runs[0].tokenizer is None:
-        if len(runs) > 1:
-            raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0])), **about)
-    tokenizers: list[Any] = [load_tokenizer(run, tokenizer) for run in runs]
-    if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
-        places = ", ".join(f"'{run.folder}' {run.tokenizer}" for run in runs)
-        raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
-    priors = sorted(models, key=lambda prior: prior.level)
-    source = open_run(tokenizer or runs[0].tokenizer_path())
-    return Trained(priors[0], priors, tokenizers[0].to(device), functools.cache(lambda: images_of(source)), **about)
-
-
-def _source(cfg: DictConfig, folder: Path, resumed: Run | None = None) -> _Source:
-    """The data module: images, or the codes that a tokenizer gives to its own images."""
-    if resumed:
-        refuse_foreign(_plain(cfg)["data"], resumed.file)
-    if cfg.data._target_ != CODES:
-        data = build(_plain(cfg)["data"])
-        data.prepare_data()
-        return _Source(data, data.facts())
-    known = resumed if resumed and resumed.tokenizer else None   # a run without checkpoint knows no tokenizer yet
-    run = open_run(known.tokenizer_path() if known else cfg.tokenizer)
-    tokenizer: Any = load_tokenizer(known) if known else module_of(run)
-    tokenizer.to(_device())
-    if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
-        raise ConfigError(
-            f"tokenizer={cfg.tokenizer}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has"
-        )
-    level = level_index(cfg.level, tokenizer.level_names)
-    mark = fingerprint(tokenizer, run.config["model"])
-    images = images_of(run)
-    images.prepare_data()
-    data = build(
-        _plain(cfg)["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
-        num_embeddings=tokenizer.num_embeddings, level=level,
-    )  # fmt: skip
-    data.prepare_data()  # before the trainer's other processes start: extraction may take long
-    facts = run.config["facts"] | {
-        "grid": list(tokenizer.grids[level]),
-        "num_embeddings": tokenizer.num_embeddings[level],
-        "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
-        "upper_num_embeddings": tokenizer.num_embeddings[:level],
-    }
-    if not known:
-        keep_tokenizer(run, folder)
-    return _Source(data, facts, {"path": relative_to(folder, run.file), "fingerprint": mark}, tokenizer.decode)
-
-
-def _device() -> str:
-    """The GPU of this process, or the CPU."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-
-
-def level_index(level: int | str, names: list[str]) -> int:
-    """Number of a level (from the top) given by number or name.
-
-    Raises:
-        ConfigError: the tokenizer has no such level.
-    """
-    if isinstance(level, int) and 0 <= level < len(names):
-        return level
-    if level in names:
-        return names.index(str(level))
-    raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
 
 
 def _shown(path: Path) -> str:
@@ -227,7 +111,8 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, every reference resolved."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -243,7 +128,7 @@ def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -
 
 def _check_fits(model: Any, resumed: Run | None) -> None:
     """Raise ConfigError where the sizes of a resumed run's model were changed."""
-    if resumed is None or "state_dict" not in resumed.contents:
+    if resumed is None or not resumed.has_weights:
         return
     saved = {name: tuple(tensor.shape) for name, tensor in resumed.contents["state_dict"].items()}
     built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -255,7 +140,7 @@ def _check_fits(model: Any, resumed: Run | None) -> None:
             )
 
 
-def _place(model: Any, hardware: Mapping[str, Any]) -> None:
+def place(model: Any, hardware: Mapping[str, Any]) -> None:
     """Memory layout and compilation, as the hardware config asks."""
     if hardware["channels_last"]:
         model.to(memory_format=torch.channels_last)
@@ -264,14 +149,18 @@ def _place(model: Any, hardware: Mapping[str, Any]) -> None:
             network.compile()
 
 
-def _callbacks(config: dict[str, Any], source: _Source) -> list[pl.Callback]:
+def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
-    callbacks: list[pl.Callback] = [Record(config, source.tokenizer)]
+    callbacks: list[pl.Callback] = [Record(config, source.lineage)]
+    runtime = {
+        "decode": getattr(source.tokenizer, "decode", None),
+        "trained": functools.partial(in_training, config=config, folder=folder, source=source),
+    }
     for node in (config["callbacks"] or {}).values():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
-        wants_decode = "decode" in signature(node["_target_"]).parameters
-        callbacks.append(build(node, **({"decode": source.decode} if wants_decode else {})))
+        wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
+        callbacks.append(build(node, **{name: runtime[name] for name in wanted}))
     return callbacks
 
 
@@ -282,7 +171,7 @@ def _name_wandb_run(cfg: DictConfig) -> None:
             node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
 
 
-def _loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
     """The configured loggers, set back to where the run goes on."""
     loggers = [build(node) for node in (config["logger"] or {}).values()]
     step = resumed.contents["global_step"] if resumed else 0
@@ -302,31 +191,31 @@ def _restore(environment: dict[str, str]) -> None:
 
 def _checkpoint_of(resumed: Run | None) -> str | None:
     """The file to go on from; None for a run that begins."""
-    return str(resumed.file) if resumed and "state_dict" in resumed.contents else None
+    return str(resumed.file) if resumed and resumed.has_weights else None
 
 
-def _finish(trainer: pl.Trainer, model: Any, source: _Source, folder: Path) -> float | None:
+def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> float | None:
     """Test the best weights, say what came out and what one may do next; returns the best validation loss."""
     best: Any = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
         return None
     results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
-    place = _shown(folder)
-    rank_zero_info(f"\nRun folder: {place}   (pictures in images/, every figure in metrics.csv)")
+    shown = _shown(folder)
+    rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
     if hasattr(model, "num_embeddings") and hasattr(model, "encode"):
-        rank_zero_info(f"Next: python train.py model=gated_pixelcnn tokenizer={place}")
+        rank_zero_info(f"Next: python train.py model=gated_pixelcnn tokenizer={shown}")
     elif hasattr(model, "sample"):
-        rank_zero_info(f"Next: python sample.py run={place}")
+        rank_zero_info(f"Next: python sample.py run={shown}")
     return float(best.best_model_score)
 
 
 @rank_zero_only
-def _upload(trainer: Any, model: Any, config: dict[str, Any], source: _Source) -> None:
+def _upload(trainer: Any, model: Any, config: dict[str, Any], source: Source) -> None:
     """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
     kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
-    parent = source.tokenizer["fingerprint"] if source.tokenizer else None
+    parent = source.lineage["fingerprint"] if source.lineage else None
     for logger in trainer.loggers:
         if getattr(logger, "artifacts", False):
             best = Path(trainer.checkpoint_callback.best_model_path)
@@ -349,7 +238,7 @@ def _log(metrics: dict[str, float], run: Run) -> None:
         logger.finalize("success")
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Leave out warnings and notes that tell the user nothing to act on."""
     for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*is not empty.*"):
         warnings.filterwarnings("ignore", message)

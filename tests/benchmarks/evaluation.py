@@ -92,7 +92,7 @@ def main() -> None:
     if options.run is None:
         return compare(options)
     from vqgen.checkpoint import open_run
-    from vqgen.experiment import trained
+    from vqgen.opening import trained
     from vqgen.tasks.evaluate import Evaluate
 
     task = Evaluate(num_samples=options.num_samples, classifier=options.classifier)

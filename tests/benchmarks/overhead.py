@@ -20,7 +20,8 @@ import torch
 
 from tests.test_experiment import composed
 from vqgen.checkpoint import build
-from vqgen.experiment import _callbacks, _loggers, _plain, _quiet, _source
+from vqgen.experiment import make_callbacks, make_loggers, plain, quiet
+from vqgen.source import open_source
 
 
 class Clock(pl.Callback):
@@ -58,9 +59,9 @@ def trained(config: dict[str, Any], source: Any, steps: int, skip: int) -> float
     """Seconds of the same steps under the trainer, with all its loggers and callbacks."""
     model, clock = build(config["model"]), Clock(skip)
     options = config["trainer"] | {"limit_train_batches": steps, "max_epochs": 1, "limit_val_batches": 0}
-    callbacks = [*_callbacks(config, source), clock]
+    callbacks = [*make_callbacks(config, source, Path(config["run_dir"])), clock]
     trainer = build(
-        options, callbacks=callbacks, logger=_loggers(config, None), default_root_dir=config["run_dir"]
+        options, callbacks=callbacks, logger=make_loggers(config, None), default_root_dir=config["run_dir"]
     )
     trainer.fit(model, datamodule=source.data)
     return clock.seconds
@@ -75,13 +76,13 @@ def main() -> None:
     parser.add_argument("--overrides", nargs="*", default=[])
     options = parser.parse_args()
     os.environ["WANDB_MODE"] = "offline"
-    _quiet()
+    quiet()
     with tempfile.TemporaryDirectory() as folder:
         words = ["model=vqvae", f"data={options.data}", f"run_dir={folder}", *options.overrides]
         cfg = composed(words)
-        source = _source(cfg, Path(folder))
+        source = open_source(plain(cfg), Path(folder))
         cfg.facts = {**cfg.facts, **source.facts}
-        config, skip = _plain(cfg), options.steps // 10
+        config, skip = plain(cfg), options.steps // 10
         times: dict[str, list[float]] = {"bare": [], "trainer": []}
         for _ in range(options.rounds):
             times["bare"].append(bare(config, source.data, options.steps, skip))

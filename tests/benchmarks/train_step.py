@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from tests.test_experiment import composed
 from vqgen.batch import ImageBatch
 from vqgen.checkpoint import build
-from vqgen.experiment import _place
+from vqgen.experiment import place
 
 OPTIONS = ("channels_last", "compile", "bf16")
 
@@ -31,7 +31,7 @@ class Step:
         config: Any = OmegaConf.to_container(cfg, resolve=True)
         torch.manual_seed(0)
         self.model = build(config["model"]).to(device).train()
-        _place(self.model, {"channels_last": option == "channels_last", "compile": option == "compile"})
+        place(self.model, {"channels_last": option == "channels_last", "compile": option == "compile"})
         self.optimizer = self.model.optimizer(self.model.parameters())
         x = torch.rand(batch, 3, 256, 256, device=device) * 2 - 1
         if option == "channels_last":

@@ -2,6 +2,7 @@
 
 from vqgen.callbacks.averaged_weights import AveragedWeights
 from vqgen.callbacks.divergence import Diverged, Divergence
+from vqgen.callbacks.evaluation import Evaluation
 from vqgen.callbacks.last import Last
 from vqgen.callbacks.measures import CodeHistograms, GradientNorm, Throughput
 from vqgen.callbacks.pictures import LatentSamples, Reconstructions, Samples
@@ -10,5 +11,6 @@ from vqgen.callbacks.warnings import CollapsedCodesWarning, CollapseWarning, Ove
 
 __all__ = [
     "AveragedWeights", "CodeHistograms", "CollapseWarning", "CollapsedCodesWarning", "Diverged", "Divergence",
-    "GradientNorm", "Last", "LatentSamples", "OverfittingWarning", "Reconstructions", "Record", "Samples", "Throughput",
+    "Evaluation", "GradientNorm", "Last", "LatentSamples", "OverfittingWarning", "Reconstructions", "Record",
+    "Samples", "Throughput",
 ]  # fmt: skip

@@ -11,9 +11,9 @@ from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.data.decode import PREPROCESSING
-from vqgen.data.error import DataError
+from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
-from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, unreadable_files
+from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
 from vqgen.data.tree import Listing, Tree, digest, scan
 from vqgen.data.whole import make_once
 
@@ -48,9 +48,12 @@ class Files(Images):
         **images: Any,
     ) -> None:
         super().__init__(shape=shape, **images)
-        if self.shape[0] not in (1, 3) or self.shape[1:] != (size, size):
-            raise DataError(f"data.shape={list(shape)}: files are resized to [1 or 3, {size}, {size}] (data.size).")
-        self.root, self.cache, self.window = Path(root).expanduser(), Path(cache).expanduser(), window
+        wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
+        require(self.shape[1:] == (size, size), "shape", list(shape), wanted)
+        require(window is None or window >= 1, "window", window, "expected 1 pixel or more, or null for all")
+        require(0 <= max_unreadable <= 1, "max_unreadable", max_unreadable, "expected a fraction, 0 to 1")
+        require(prepare_up_to >= 0, "prepare_up_to", prepare_up_to, "expected 0 GB or more")
+        self.root, self.cache, self.window = folder_of("root", root), folder_of("cache", cache), window
         self.prepare_up_to, self.max_unreadable = prepare_up_to, max_unreadable
         self._kept: dict[str, ndarray] = {}
 
@@ -88,7 +91,7 @@ class Files(Images):
         make_once(folder, partial(self._prepare, split))
         kept = self.kept(split)
         if self._fits():
-            array = np.asarray(np.load(folder / "images.npy", mmap_mode="r"))
+            array = prepared_images(folder, (len(listing.files), *self.held_shape))
             images: Any = array if len(kept) == len(array) else Rows(array, kept)
         else:
             images = Decoded(self._decoder(), np.array(_paths(listing))[kept])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vqgen.data.error import DataError
+from vqgen.data.error import require
 from vqgen.data.files import Files
 from vqgen.data.tree import File, Listing, Tree, class_folders, divide, labels_of
 
@@ -31,8 +31,10 @@ class Folder(Files):
 
     def __init__(self, val_fraction: float, test_fraction: float, **files: Any) -> None:
         super().__init__(**files)
-        if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
-            raise DataError(f"val_fraction={val_fraction}, test_fraction={test_fraction}: their sum is from 0 to 1.")
+        for option, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
+            require(value >= 0, option, value, "expected a fraction, 0 or more")
+        both = f"{val_fraction}, data.test_fraction={test_fraction}"
+        require(val_fraction + test_fraction < 1, "val_fraction", both, "together they are less than 1")
         self.fractions = (val_fraction, test_fraction)
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:

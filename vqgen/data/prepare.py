@@ -14,9 +14,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
-from vqgen.data.array_file import ArrayFile
+from vqgen.data.array_file import ArrayFile, read_array
 from vqgen.data.decode import UnreadableError, decode
 from vqgen.data.error import DataError
+from vqgen.data.whole import reading
 
 _AT_ONCE = 256   # images handed to the decoding threads together
 
@@ -65,7 +66,10 @@ class Decoded:
             try:
                 image[...] = self.decoder(path)
             except UnreadableError as error:
-                raise DataError(f"{shown(path)} was an image when it was prepared, and now: {error}") from error
+                place = shown(os.path.join(os.fsencode(self.decoder.root), path))
+                raise DataError(
+                    f"{place} was an image when the files were checked, and is none now ({error}): put it back."
+                ) from error
         return images
 
 
@@ -105,8 +109,16 @@ def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, 
 
 
 def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:
-    """Row, path and reason of every file that `prepare` could not read."""
-    return [(row, path, reason) for row, path, reason in json.loads((folder / "unreadable.json").read_text())]
+    """Row, path and reason of every file that `prepare` could not read. Raises DataError if that is damaged."""
+    with reading(folder):
+        found = json.loads((folder / "unreadable.json").read_text())
+        return [(int(row), str(path), str(reason)) for row, path, reason in found]
+
+
+def prepared_images(folder: Path, shape: tuple[int, ...]) -> UInt8[ndarray, "n c h w"]:
+    """A memory map of the images that `prepare` kept. Raises DataError unless they have this shape."""
+    with reading(folder):
+        return read_array(folder / "images.npy", shape, np.uint8)
 
 
 def shown(path: bytes) -> str:

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from vqgen.data.counter import integers, uniform
 from vqgen.data.distance import DISTANCES, SYMMETRY
-from vqgen.data.error import DataError
+from vqgen.data.error import require
 from vqgen.data.images import Attributes, Images, Split
 
 COLOURS = {
@@ -117,8 +117,7 @@ class Shapes(Images):
         num_workers: int,
     ) -> None:
         super().__init__(shape, batch_size, seed, num_workers)
-        if size < 8:
-            raise DataError(f"data.size={size}: shapes can be told apart from 8 pixels on.")
+        require(size >= 8, "size", size, "shapes can be told apart from 8 pixels on")
         self.size = size
         self.numbers = {"train": num_train, "val": num_val, "test": num_test}
 

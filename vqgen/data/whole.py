@@ -8,16 +8,56 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import IO
+
+from tqdm import tqdm
 
 from vqgen.data.error import DataError
+
+_TRIES = 10   # to open a lock in a folder that others make and take away
+_REMEDY = "Make room there, or set data.{} to a folder on another disk."
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
-    """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
-        yield _lock(lock.fileno())
+    """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks.
+
+    What it makes for that it takes away again: the lock, and the folders of `path` in which nothing came to lie.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with _held(path.with_name(f".{path.name}.lock")) as locked:
+            yield locked
+    finally:
+        with suppress(OSError):   # a folder that is not empty, and so those around it
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Only who holds the lock that lies at its path may take that away; who waited for one taken away begins anew."""
+    while True:
+        with _opened(lock) as file:
+            locked = _lock(file.fileno())
+            if not _lies_at(file, lock):
+                continue
+            try:
+                yield locked
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _opened(lock: Path) -> IO[str]:
+    for left in reversed(range(_TRIES)):
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return open(lock, "a")
+        except (FileNotFoundError, FileExistsError):   # another process took the folder away between these lines
+            if not left:
+                raise
+    raise AssertionError
 
 
 def _lock(file: int) -> bool:
@@ -28,25 +68,45 @@ def _lock(file: int) -> bool:
     return True
 
 
+def _lies_at(file: IO[str], path: Path) -> bool:
+    try:
+        with open(path) as now:   # a network disk says by opening, not by looking, what is there
+            return os.path.sameopenfile(now.fileno(), file.fileno())
+    except FileNotFoundError:
+        return False
+
+
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
     What an interrupted process left behind is cleared away by the next one.
+
+    Raises:
+        DataError: the folder cannot be written, or its disk is full.
     """
-    if path.exists():
-        return path
-    with alone(path) as locked:
-        if locked:
-            for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*"):
-                shutil.rmtree(remnant, ignore_errors=True)
+    try:
         if not path.exists():
-            folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
-            try:
-                make(folder)
-                _publish(folder, path)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            with alone(path) as locked:
+                _clear(path, locked)
+                if not path.exists():
+                    _make(path, make)
+    except OSError as error:
+        raise DataError(f"{path} cannot be made: {error.strerror or error}. {_REMEDY.format('cache')}") from error
     return path
+
+
+def _clear(path: Path, locked: bool) -> None:
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*") if locked else ():
+        shutil.rmtree(remnant, ignore_errors=True)
+
+
+def _make(path: Path, make: Callable[[Path], None]) -> None:
+    folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
+    try:
+        make(folder)
+        _publish(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, path: Path) -> None:
@@ -56,6 +116,18 @@ def _publish(folder: Path, path: Path) -> None:
     except OSError:
         if not path.exists():   # else another process was first, on a disk without locks
             raise
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while reading a folder that `make_once` made into a DataError that says to delete it."""
+    try:
+        yield
+    except (DataError, PermissionError):
+        raise
+    except Exception as error:   # numpy and json raise nearly anything for a damaged file
+        reason = str(error).replace("\n", " ") or type(error).__name__
+        raise DataError(f"{folder} is not whole ({reason}); delete it, and it is made again.") from error
 
 
 @contextmanager
@@ -77,8 +149,23 @@ def _umask() -> int:
     return mask
 
 
-def require_space(folder: Path, size: int) -> None:
-    """Raise DataError unless `size` bytes fit on the disk of `folder`."""
+def require_space(folder: Path, size: int, option: str = "cache") -> None:
+    """Raise DataError unless `size` bytes fit on the disk of `folder`, which data.`option` decides."""
     free = shutil.disk_usage(folder).free
     if free < size:
-        raise DataError(f"{folder.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left.")
+        raise _no_space(folder, size, option, f"its disk has {tqdm.format_sizeof(free, 'B')} left")
+
+
+@contextmanager
+def writing(folder: Path, size: int, option: str = "cache") -> Iterator[None]:
+    """Turn a failure to write some of `size` bytes into `folder` into a DataError as that of `require_space`."""
+    try:
+        yield
+    except OSError as error:
+        raise _no_space(folder, size, option, f"writing failed: {error.strerror}") from error
+
+
+def _no_space(folder: Path, size: int, option: str, reason: str) -> DataError:
+    return DataError(
+        f"{folder} needs {tqdm.format_sizeof(size, 'B')}, and {reason}. {_REMEDY.format(option)}"
+    )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.nn.made import MADE
+from vqgen.nn.sizes import check_at_least
 
 
 class Transformed(NamedTuple):
@@ -29,12 +30,13 @@ class IAF(nn.Module):
         dim: length of the latent vector.
         hidden_channels: width of each hidden layer of a step's network.
         context_dim: numbers in the context vector h that every step sees.
-        num_steps: number of steps.
+        num_steps: number of steps, at least 1.
     """
 
     FORGET_BIAS = 2.0
 
     def __init__(self, dim: int, hidden_channels: Sequence[int], context_dim: int, num_steps: int):
+        check_at_least(1, dim=dim, context_dim=context_dim, num_steps=num_steps)
         super().__init__()
         self.steps = nn.ModuleList(MADE(dim, 2, hidden_channels, context_dim) for _ in range(num_steps))
         for step in self.steps:

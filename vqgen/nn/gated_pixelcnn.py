@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
+from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 
 def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
@@ -62,6 +63,9 @@ class GatedPixelCNN(AutoregressiveNetwork):
         output_channels: int = 256,
         dropout: float = 0.0,
     ):
+        check_at_least(1, hidden_channels=hidden_channels, num_layers=num_layers, output_channels=output_channels)
+        check_odd(kernel_size=kernel_size)
+        check_share(dropout=dropout)
         super().__init__(num_embeddings, condition_channels)
         self.embedding = nn.Embedding(num_embeddings, hidden_channels)
         self.input_vertical = PastVerticalConv2d(hidden_channels, hidden_channels, 4, 7)

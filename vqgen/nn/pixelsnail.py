@@ -13,6 +13,7 @@ from vqgen.nn.attention import CausalAttention
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
 POSITION_CHANNELS = 4 * len(WAVELENGTHS)
@@ -100,6 +101,13 @@ class PixelSNAIL(AutoregressiveNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
+        check_at_least(
+            1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers,
+            num_heads=num_heads, attention_channels=attention_channels,
+        )  # fmt: skip
+        check_at_least(0, num_attention_layers=num_attention_layers, num_output_layers=num_output_layers)
+        check_odd(kernel_size=kernel_size)
+        check_share(dropout=dropout)
         super().__init__(num_embeddings, condition_channels)
         if num_attention_layers and num_layers % num_attention_layers:
             raise ValueError(f"num_layers={num_layers} is no multiple of num_attention_layers={num_attention_layers}.")

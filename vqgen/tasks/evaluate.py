@@ -3,6 +3,8 @@
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from numpy import ndarray
 
 from vqgen.errors import UserError
 from vqgen.evaluation import plan, report, sources
@@ -68,9 +70,7 @@ class Evaluate(Task):
         Raises:
             UserError: a measure is asked for that cannot be had.
         """
-        images = trained.images()
-        index = sources.choose(len(images.split(self.split).images), self.num_samples)
-        network = self._network(trained, images)
+        images, index, network = self._subject(trained)
         chosen, left_out = plan.plan(plan.Case(trained, len(index), network), self.metrics)
         settings = Settings(self.split, index, per_level(self.options, trained.levels), self.cas_epochs, *self.repeat)
         measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
@@ -84,6 +84,17 @@ class Evaluate(Task):
             pictures=measured.pictures, plots=measured.plots, records={"evaluation": record},
             text=self._text(measured, left_out), metrics=self._logged(measured.figures),
         )  # fmt: skip
+
+    def check(self, trained: Trained) -> None:
+        """Raise UserError for a measure that is asked for and cannot be had, without measuring anything."""
+        _, index, network = self._subject(trained)
+        plan.plan(plan.Case(trained, len(index), network), self.metrics)
+
+    def _subject(self, trained: Trained) -> tuple[Any, Int[ndarray, " n"], Network | str]:
+        """The data module, the numbers of the images to measure, and the feature network or why there is none."""
+        images = trained.images()
+        index = sources.choose(len(images.split(self.split).images), self.num_samples)
+        return images, index, self._network(trained, images)
 
     def _logged(self, figures: dict[str, float]) -> dict[str, float]:
         return {f"evaluate/{self.split}/{name}": value for name, value in figures.items()}

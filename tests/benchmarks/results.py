@@ -1,0 +1,167 @@
+"""The table of docs/results.md: measured from runs, and measured again from the released ones.
+
+    python -m tests.benchmarks.results --runs runs          measure every row, and write the table
+    python -m tests.benchmarks.results --runs runs --row "VQ-VAE"     rows whose name begins so
+    python -m tests.benchmarks.results --check              measure the released runs and compare (make results-check)
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from vqgen.opening import open_trained
+from vqgen.tasks.evaluate import Evaluate
+from vqgen.tasks.trained import Trained
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+RECORD, PAGE = DOCS / "results.json", DOCS / "results.md"
+BEGIN, END = "<!-- table: python -m tests.benchmarks.results -->\n", "<!-- end of table -->"
+TOLERANCE = 0.02   # relative; other machines round otherwise, and a code or two of a sample differs
+
+
+class Row(NamedTuple):
+    """A row: the runs by the names of their folders (the autoencoder's, then its priors'), and the released ones."""
+
+    autoencoder: str
+    priors: tuple[str, ...] = ()
+    released: str | None = None
+
+
+def _with_priors(name: str, tokenizer: str, levels: tuple[str, ...]) -> dict[str, Row]:
+    kinds = {"pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelsnail": "PixelSNAIL"}
+    return {
+        f"{name} + {title}": Row(
+            tokenizer, tuple(f"{tokenizer}_{kind}{level}" for level in levels),
+            f"{tokenizer}_{kind}" if kind == "pixelsnail" else None,
+        )
+        for kind, title in kinds.items()
+    }  # fmt: skip
+
+
+ROWS = {
+    "AE": Row("fashion_ae"),
+    "VAE": Row("fashion_vae"),
+    "VAE + IAF": Row("fashion_vae_iaf"),
+    **_with_priors("VQ-VAE", "fashion_vqvae", ("",)),
+    **_with_priors("VQ-VAE-2", "fashion_vqvae2", ("_top", "_bottom")),
+}
+COLUMNS = {
+    "parameters": "parameters", "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo",
+    "bits/dim": "bits_per_dim", "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
+    "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
+    "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",
+    "draw 64, s": "seconds_64",
+}  # fmt: skip
+
+
+def measure(row: Row, folder: Path | None, classifier: str, num_images: int, cas: bool) -> dict[str, float]:
+    """All figures of a row, from runs in a folder, or from the released ones where there is none."""
+    autoencoder = str(folder / row.autoencoder) if folder else row.autoencoder
+    priors = [str(folder / name) for name in row.priors] if folder else row.released
+    options: Any = {"classifier": classifier, "num_samples": num_images}
+    of_images = open_trained(autoencoder)
+    figures = _figures(Evaluate(**options, metrics=_wanted(of_images)), of_images)
+    models = [of_images.model]
+    if priors:
+        of_codes = open_trained(priors)
+        metrics = ["likelihood", "fid", "precision_recall", "density_coverage", *(["cas"] if cas else [])]
+        figures |= _figures(Evaluate(**options, metrics=metrics, cas_epochs=4), of_codes)
+        figures["seconds_64"] = _seconds(of_codes)
+        models += of_codes.priors
+    return figures | {"parameters": sum(p.numel() for model in models for p in model.parameters())}
+
+
+def _wanted(trained: Trained) -> list[str]:
+    samples = ["likelihood", "fid", "precision_recall", "density_coverage"]
+    return ["reconstruction", *(samples if hasattr(trained.model, "generate") else [])]
+
+
+def _figures(task: Evaluate, trained: Trained) -> dict[str, float]:
+    return task(trained).records["evaluation"]["metrics"]
+
+
+def _seconds(trained: Trained, number: int = 64) -> float:
+    """Wall time of drawing images through all levels; the second drawing counts."""
+    labels = torch.arange(number) % trained.model.num_classes if trained.model.num_classes else None
+    for _ in range(2):
+        start, codes = time.perf_counter(), []
+        for prior in trained.priors:
+            codes.append(prior.sample(number, codes, labels, seed=0))
+        trained.autoencoder.decode(codes)
+    return time.perf_counter() - start
+
+
+def table(record: dict[str, dict[str, float]]) -> str:
+    """The Markdown table of all rows that are recorded."""
+    lines = ["| model | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name in ROWS:
+        if name in record:
+            cells = [_cell(record[name], key) for key in COLUMNS.values()]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figures: dict[str, float], key: str) -> str:
+    levels = [figures[name] for name in (key, f"{key}_top", f"{key}_bottom") if name in figures]
+    return " / ".join(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" for value in levels)
+
+
+def write(record: dict[str, dict[str, float]]) -> None:
+    """Keep the figures, and put the table into the page."""
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    if PAGE.exists():
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(before + BEGIN + table(record) + END + rest.partition(END)[2])
+
+
+def differences(found: dict[str, float], recorded: dict[str, float]) -> list[str]:
+    """Figures that are not those of the record, in words."""
+    same = [math.isclose(found[key], recorded[key], rel_tol=TOLERANCE, abs_tol=1e-3) for key in found]
+    return [
+        f"{key}: {found[key]:.6g}, and the page says {recorded[key]:.6g}"
+        for key, agrees in zip(found, same, strict=True)
+        if not agrees and not key.startswith(("seconds", "cas"))
+    ]
+
+
+def check(record: dict[str, dict[str, float]], num_images: int) -> int:
+    """Measure the released runs again; the number of figures that differ from the page."""
+    wrong = 0
+    for name, row in ROWS.items():
+        if row.released and name in record:
+            found = differences(measure(row, None, "fashion_classifier", num_images, cas=False), record[name])
+            wrong += len(found)
+            print(f"{name}: " + ("as on the page" if not found else "; ".join(found)), flush=True)
+    return wrong
+
+
+def main() -> None:
+    """Measure and write, or measure and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="folder of the runs, named as in conf/experiment")
+    parser.add_argument("--row", default="", help="only rows whose name begins so")
+    parser.add_argument("--num-images", type=int, default=10000)
+    parser.add_argument("--cas", action="store_true", help="also the classification accuracy score: minutes a row")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    record: dict[str, dict[str, float]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if options.check:
+        sys.exit(1 if check(record, options.num_images) else 0)
+    if options.runs is None:
+        parser.error("--runs FOLDER or --check is needed")
+    for name, row in ROWS.items():
+        if name.startswith(options.row):
+            classifier = str(options.runs / "fashion_classifier")
+            record[name] = measure(row, options.runs, classifier, options.num_images, options.cas)
+            write(record)
+            print(table({name: record[name]}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

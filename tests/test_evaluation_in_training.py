@@ -1,0 +1,63 @@
+"""The measures of task=evaluate, taken while a model trains."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, composed, train_in
+from vqgen.callbacks import Evaluation
+from vqgen.config import check
+from vqgen.errors import UserError
+from vqgen.experiment import train
+from vqgen.opening import open_trained
+from vqgen.tasks.evaluate import Evaluate
+
+TWICE = ["trainer.max_epochs=2", "extras=evaluation", "callbacks.evaluation.every_n_epochs=1"]
+VAE = ["model=vae", *FLAT, *IMAGES, *SMALL, *TWICE, "callbacks.evaluation.task.num_samples=16"]
+
+
+def _logged(folder: Path, name: str) -> list[float]:
+    with open(folder / "metrics.csv") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def test_what_is_logged_in_training_is_what_the_task_finds_in_its_last_checkpoint(tmp_path: Path):
+    folder = train_in(tmp_path / "vae", VAE)
+    logged = _logged(folder, "evaluate/val/elbo")
+    found = Evaluate(split="val", num_samples=16)(open_trained(folder, "last")).metrics["evaluate/val/elbo"]
+    assert len(logged) == 2
+    assert logged[0] != logged[1]
+    assert logged[1] == pytest.approx(found, rel=1e-5)
+    assert (folder / "evaluation" / "epoch_0002" / "evaluation.json").exists()
+
+
+def test_measuring_leaves_the_training_as_it_is(tmp_path: Path):
+    weights: list[Any] = []
+    for name, words in (("with", VAE), ("without", [word for word in VAE if "evaluation" not in word])):
+        folder = train_in(tmp_path / name, words)
+        weights.append(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_a_prior_in_training_is_measured_with_its_tokenizer(tmp_path: Path):
+    tokenizer = train_in(tmp_path / "vqvae", ["model=vqvae", *NETWORK, *IMAGES, *SMALL])
+    words = ["model=gated_pixelcnn", f"tokenizer={tokenizer}", "model.network.hidden_channels=8", *SMALL, *TWICE]
+    folder = train_in(tmp_path / "prior", [*words, "model.network.num_layers=2"])
+    assert len(_logged(folder, "evaluate/val/nats_per_code")) == 2
+
+
+def test_a_measure_that_cannot_be_had_stops_the_run_before_its_first_step(tmp_path: Path):
+    words = [*VAE, "callbacks.evaluation.task.metrics=[fid]", f"run_dir={tmp_path / 'run'}"]
+    cfg = composed([*words, f"data_dir={tmp_path}"])
+    check(cfg)
+    with pytest.raises(UserError, match="classifier=RUN is needed"):
+        train(cfg, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_epochs_between_evaluations_are_at_least_one():
+    with pytest.raises(ValueError, match="every_n_epochs=0"):
+        Evaluation(lambda model: model, Evaluate(), every_n_epochs=0)

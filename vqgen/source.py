@@ -1,0 +1,108 @@
+"""What a run learns from: images, or the codes that a trained tokenizer gives to its own images."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from vqgen.checkpoint import (
+    Run,
+    build,
+    fingerprint,
+    images_of,
+    keep_tokenizer,
+    module_of,
+    open_run,
+    open_tokenizer,
+    relative_to,
+)
+from vqgen.config import CODES
+from vqgen.errors import ConfigError, near_miss
+from vqgen.trust import refuse_foreign
+
+
+class Source(NamedTuple):
+    """What a run learns from: the data, what only they know, the images, and (for a prior) whose codes they are.
+
+    `tokenizer` is that module, and `lineage` its path, as seen from the run folder, and its fingerprint.
+    """
+
+    data: Any
+    facts: dict[str, Any]
+    images: Any
+    tokenizer: Any = None
+    lineage: dict[str, str] | None = None
+
+
+def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = None) -> Source:
+    """Open what a run learns from: images, or the codes that a tokenizer gives to its own images.
+
+    Args:
+        config: the run's, resolved.
+        folder: of the run, where a prior keeps its tokenizer.
+        resumed: the run to go on with, if any.
+
+    Raises:
+        UserError: the data are not there, or `tokenizer` or `level` does not fit.
+    """
+    if config["data"]["_target_"] != CODES:
+        data = build(config["data"])
+        data.prepare_data()
+        return Source(data, data.facts(), data)
+    return _open_codes(config, folder, resumed if resumed and resumed.tokenizer else None)
+
+
+def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> Source:
+    """The codes of a tokenizer: that of the prior `known`, or a new one, of which the run then keeps a copy."""
+    run, tokenizer = _tokenizer(config["tokenizer"], known)
+    refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
+    level = level_index(config["level"], tokenizer.level_names)
+    mark = fingerprint(tokenizer, run.config["model"])
+    images = images_of(run)
+    images.prepare_data()
+    tokenizer.to(device())
+    data = build(
+        config["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
+        num_embeddings=tokenizer.num_embeddings, level=level,
+    )  # fmt: skip
+    data.prepare_data()  # before the trainer's other processes start: extraction may take long
+    facts = run.config["facts"] | {
+        "grid": list(tokenizer.grids[level]),
+        "num_embeddings": tokenizer.num_embeddings[level],
+        "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
+        "upper_num_embeddings": tokenizer.num_embeddings[:level],
+    }
+    if not known:
+        keep_tokenizer(run, folder)
+    return Source(data, facts, images, tokenizer, {"path": relative_to(folder, run.file), "fingerprint": mark})
+
+
+def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:
+    """The tokenizer at a path, or the one that a prior that goes on was trained on."""
+    if prior:
+        return open_tokenizer(prior)
+    run = open_run(path)
+    tokenizer = module_of(run)
+    if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
+        raise ConfigError(f"tokenizer={path}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has")
+    return run, tokenizer
+
+
+def device() -> str:
+    """The GPU of this process, or the CPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def level_index(level: int | str, names: list[str]) -> int:
+    """Number of a level (from the top) given by number or name.
+
+    Raises:
+        ConfigError: the tokenizer has no such level.
+    """
+    if isinstance(level, int) and 0 <= level < len(names):
+        return level
+    if level in names:
+        return names.index(str(level))
+    raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
