@@ -20,17 +20,18 @@ RESOLUTION = 300
 
 
 def grid(
-    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2, ground: float = 1.0
+    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int | None = None, ground: float = 1.0
 ) -> Float[Tensor, "3 H W"]:
     """Images in [-1, 1] side by side, row by row.
 
     Args:
         images: grey or RGB.
         columns: images in a row; None makes the grid about square.
-        padding: pixels between images and around them.
+        padding: pixels between images and around them; None takes `gap`.
         ground: value of these pixels: 1 white, 0 grey.
     """
     b, _, h, w = images.shape
+    padding = gap(w) if padding is None else padding
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
     sheet = images.new_full((3, rows * (h + padding) + padding, columns * (w + padding) + padding), ground)
@@ -40,10 +41,15 @@ def grid(
     return sheet
 
 
-def rows(*images: Float[Tensor, "_ _ h w"], padding: int = 2) -> Float[Tensor, "3 H W"]:
+def gap(width: int) -> int:
+    """Pixels between images of this width: 2, and more between large ones."""
+    return max(2, width // 32)
+
+
+def rows(*images: Float[Tensor, "_ _ h w"]) -> Float[Tensor, "3 H W"]:
     """One row of the grid for each batch (same number of images in each; grey and RGB may be mixed)."""
     coloured = [batch.cpu().expand(-1, 3, -1, -1) for batch in images]
-    return grid(torch.cat(coloured), columns=len(images[0]), padding=padding)
+    return grid(torch.cat(coloured), columns=len(images[0]))
 
 
 def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, int]) -> Float[Tensor, "b 3 H W"]:

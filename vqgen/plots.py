@@ -15,7 +15,6 @@ from torch import Tensor
 from vqgen import figures
 from vqgen.figures import RESOLUTION
 
-PADDING = 2
 MAX_CLASSES = 20
 """Classes that colours can tell apart."""
 
@@ -50,8 +49,8 @@ def labelled_rows(
         note: what is shown, under the title.
     """
     batch = next(iter(rows.values()))
-    picture = figures.rows(*rows.values(), padding=PADDING)
-    h, w = (size + PADDING for size in batch.shape[2:])
+    picture = figures.rows(*rows.values())
+    h, w = (size + figures.gap(batch.shape[3]) for size in batch.shape[2:])
     number = len(batch)
     roomy = min(2 * CELL, max(CELL, _room(columns or ""), LEAST / number))
     width = number * min(roomy, WIDTH / number, HEIGHT / len(rows) * w / h)

@@ -60,6 +60,17 @@ def test_a_task_that_fits_makes_pictures_and_figures(kind: str, name: str):
         assert "x, step 7, trained with seed 0" in plot.get_suptitle()
 
 
+@pytest.mark.parametrize("name", ["interpolate", "morph", "traverse", "levels", "complete"])
+def test_the_images_of_rows_are_arrays_too(name: str):
+    run = tiny.trained(tiny.latent_model()) if name == "traverse" else _runs()["priors"]
+    outcome = tasks()[name](**SMALL.get(name, {}))(run)
+    for picture in outcome.pictures:
+        rows = [array for key, array in outcome.arrays.items() if key.startswith(f"{picture}/")]
+        height, width = outcome.pictures[picture].shape[1:]
+        assert (len(rows), len(rows[0])) == ((height - 2) // 18, (width - 2) // 18)
+        assert all(row.dtype == np.uint8 for row in rows)
+
+
 def test_a_task_that_does_not_fit_names_those_that_do():
     message = r"task=latents needs a model with latent vectors.*VQVAE2.*codebook, .*levels"
     with pytest.raises(UserError, match=message) as error:

@@ -1,6 +1,7 @@
 """Keep a part of an image and draw the rest."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Complete(Task):
         note = "test images; what is grey is not kept, and drawn from the priors of all levels"
         outcome = sheet("completions", rows, trained.title(self.seed), columns, note)
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
-        return Outcome(outcome.pictures, arrays, plots=outcome.plots)
+        return replace(outcome, arrays=outcome.arrays | arrays)
 
     def _completed(self, trained: Trained, batch: Any, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
         """Codes of all levels, `num_samples` for each image one after another."""

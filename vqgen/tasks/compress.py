@@ -30,6 +30,8 @@ class Compress(Task):
     """
 
     def __init__(self, file: str | None = None, image: int = 0, label: int | str | None = None) -> None:
+        if label is not None and file is None:
+            raise UserError(f"label={label}: a test image has its own; label is for file=FILE")
         self.file, self.image, self.label = file, image, label
 
     @staticmethod
@@ -74,5 +76,7 @@ class Compress(Task):
             raise UserError(
                 f"file={self.file}: the image is {x.shape[1]}x{x.shape[2]}, the tokenizer takes {shape[1]}x{shape[2]}"
             )
+        if self.label is not None and not num_classes:
+            raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
         label = None if self.label is None else label_index(self.label, num_classes, trained.class_names)
         return x[None].to(trained.model.device), label

@@ -55,7 +55,9 @@ class Levels(Task):
         rows = blend_rows(model, x, self.images, self.steps)
         mixed = sheet("blends", rows, title, _percent(self.steps), notes["blends"])
         return Outcome(
-            levels.pictures | analogy.pictures | mixed.pictures, plots=levels.plots | analogy.plots | mixed.plots
+            levels.pictures | analogy.pictures | mixed.pictures,
+            levels.arrays | analogy.arrays | mixed.arrays,
+            plots=levels.plots | analogy.plots | mixed.plots,
         )
 
 

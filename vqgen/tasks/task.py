@@ -81,7 +81,7 @@ def sheet(
     name: str, rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None,
     note: str = "",
 ) -> Outcome:
-    """Rows of images twice: as a picture pixel by pixel, and as a figure with the names of rows and columns.
+    """Rows of images as a picture pixel by pixel, as a figure with the names of rows and columns, and as arrays.
 
     Args:
         name: of the picture; the figure is called NAME_labelled.
@@ -91,4 +91,5 @@ def sheet(
         note: what is shown, under the title.
     """
     figure = plots.labelled_rows(rows, title, columns, note)
-    return Outcome(pictures={name: figures.rows(*rows.values())}, plots={f"{name}_labelled": figure})
+    arrays = {f"{name}/{row}": figures.to_uint8(images).cpu().numpy() for row, images in rows.items()}
+    return Outcome({name: figures.rows(*rows.values())}, arrays, plots={f"{name}_labelled": figure})
