@@ -90,7 +90,8 @@ def sample(cfg: DictConfig) -> None:
     name = cfg.task.rpartition(".")[2].lower()
     loggers = _image_loggers(runs[0]) if cfg.log else []
     base = output_base(runs[0].folder)
-    base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
+    if not cfg.out:
+        base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
     with results_folder(base, name, cfg.out) as folder:
         outcome = task(trained(runs, cfg.tokenizer))
         written = outcome.write(folder, cfg.arrays)
