@@ -89,8 +89,8 @@ def test_a_validation_loss_that_is_no_number_stops_the_run(loss: float, tmp_path
     ("words", "message"),
     [
         (["optim.lr=1e30"], "error: val/loss is nan after step 1"),
-        (["hardware.precision=bf16-true"], "error: hardware.precision=bf16-true: weights and codebooks"),
-        (["hardware.precision=64-true"], "error: hardware.precision=64-true: weights and codebooks"),
+        (["hardware.precision=bf16-true"], "error: hardware.precision=bf16-true: take one of 32-true"),
+        (["hardware.precision=64-true"], "error: hardware.precision=64-true: take one of 32-true"),
     ],
 )
 def test_a_run_of_one_step_that_cannot_go_well_ends_in_one_line(

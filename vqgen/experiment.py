@@ -200,6 +200,7 @@ def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> fl
     best: Any = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
+        rank_zero_info(f"\nRun folder: {_shown(folder)}   (ended before its first validation: no best.ckpt, no test)")
         return None
     results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
     shown = _shown(folder)
