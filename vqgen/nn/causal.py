@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.incremental import ConvStack, Stepwise
+from vqgen.nn.conv_stack import ConvStack, conv_stack
+from vqgen.nn.incremental import Stepwise
 
 
 class RasterConv2d(Stepwise):
@@ -112,7 +113,7 @@ class RasterConv2d(Stepwise):
 
     def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]) -> ConvStack:
         """The state from which `forward` is evaluated position by position."""
-        return ConvStack(layers, num_samples, grid)
+        return conv_stack(layers, num_samples, grid)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""

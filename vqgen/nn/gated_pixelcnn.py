@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
-from vqgen.nn.incremental import Contexts, ConvStack, Incremental, Parallel, Positions, Rows, Run, row_of
+from vqgen.nn.conv_stack import SmallConvStack
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 
 
 def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
@@ -127,7 +128,7 @@ class GatedPixelCNNState(Incremental):
         horizontal = [m for m in network.layers.modules() if isinstance(m, (CausalConv2d, Pointwise))]
         self.rows = Rows(vertical, num_samples, grid)
         self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
-        self.input = ConvStack([network.input_horizontal], num_samples, grid)
+        self.input = SmallConvStack([network.input_horizontal], num_samples, grid)
         self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
 
     def begin_row(self) -> None:

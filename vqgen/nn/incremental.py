@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.product import RowConvolution, RowConvolutions, product, products, threads_pay
+from vqgen.nn.product import RowConvolution, threads_pay
 from vqgen.nn.tape import Tape
 
 Run = Callable[..., Tensor]
@@ -175,77 +175,6 @@ def row_of(condition: Float[Tensor, "b e h w"] | None, row: int) -> Float[Tensor
     return condition[:, :, row : row + 1]
 
 
-class ConvStack(Stack):
-    """Line buffers of causal convolutions: the rows above, the own row so far, and the folded row.
-
-    Args:
-        layers: `vqgen.nn.causal.RasterConv2d` of one geometry, which see their own row up to a position.
-    """
-
-    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
-        first, width = layers[0], grid[1]
-        reach, size, count = first.columns // 2, first.in_channels, len(layers)
-        left = [layer.own_matrix[:, : reach * size] for layer in layers]
-        self.left = products(left, num_samples) if reach else None
-        self.keeps = first.rows_above + reach > 0
-        self.here = [product(layer.own_matrix[:, reach * size :], num_samples) for layer in layers]
-        self.fold = RowConvolutions(
-            [layer.above_taps for layer in layers], [layer.bias for layer in layers], first.columns, num_samples * width
-        )
-        self.project = None
-        if first.project is not None:
-            self.project = torch.stack([layer.project.weight for layer in layers]).transpose(1, 2)
-        zeros = first.bias.new_zeros
-        self.folded = zeros(count, num_samples, width, first.out_channels)
-        self.known = self.folded.unbind(2)
-        self.above = zeros(count, num_samples, first.rows_above, width + 2 * reach, size)
-        self.line = zeros(count, num_samples, width + 2 * reach, size)
-        self.cells = self.line[:, :, reach : reach + width].unbind(2)
-        flat = self.line.flatten(2)
-        self.windows = [flat[:, :, x * size : (x + reach) * size] for x in range(width)]
-        self.inputs: list[Tensor] = [zeros(num_samples, size)] * count
-        self.sums: Sequence[Tensor] = ()
-        self.rows_seen = -1
-
-    def begin_row(self, contexts: Sequence[Float[Tensor, "_ e 1 _"] | None]) -> None:
-        """Move the finished row up, and fold the rows above and the condition."""
-        self.rows_seen += 1
-        if self.rows_seen:
-            self._enter(-1)
-            push_row(self.above, self.line)
-        outside = max(0, self.above.shape[2] - self.rows_seen)
-        self.fold(self.above[:, :, outside:], self.folded)
-        maps = [context for context in contexts if context is not None]
-        if self.project is not None and maps:
-            self.folded += projected(torch.stack(maps), self.project)
-
-    def begin_column(self, column: int) -> None:
-        """Enter the inputs of the column before, and fold the columns left."""
-        if column:
-            self._enter(column - 1)
-        known = self.known[column]
-        sums = self.left.plus(known, self.windows[column]) if self.left else torch.clone(known)
-        self.sums = sums.unbind(0)
-
-    def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """Take the input of layer `k` and give its result."""
-        self.inputs[k] = x
-        return self.here[k].add(self.sums[k], x)
-
-    def read(self) -> Float[Tensor, "b o"]:
-        """The result of the only layer, which does not see its own position."""
-        return self.sums[0]
-
-    def write(self, x: Float[Tensor, "b i"]) -> None:
-        """Take the input of the only layer."""
-        self.inputs[0] = x
-
-    def _enter(self, column: int) -> None:
-        """Write the inputs taken at a column, for the positions that see it."""
-        if self.keeps:
-            self.cells[column].copy_(torch.stack(self.inputs))
-
-
 class RowState:
     """The last rows that a convolution of a vertical stack has seen."""
 
@@ -262,12 +191,6 @@ class RowState:
         if context is not None:
             result = result + self.layer.project_row(context)
         return result.transpose(1, 2).unsqueeze(2)
-
-
-def projected(contexts: Float[Tensor, "n c e 1 w"], weights: Float[Tensor, "n e o"]) -> Float[Tensor, "n c w o"]:
-    """What a row of each layer's condition adds to the layer's row."""
-    maps = contexts.squeeze(3).transpose(2, 3)
-    return torch.bmm(maps.flatten(1, 2), weights).unflatten(1, maps.shape[1:3])
 
 
 def push_row(rows: Float[Tensor, "*n r w i"], line: Float[Tensor, "*n w i"]) -> None:

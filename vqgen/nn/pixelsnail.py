@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from vqgen.nn.attention import CausalAttention
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
-from vqgen.nn.incremental import Contexts, ConvStack, Incremental, Parallel, Positions, Run, row_of
+from vqgen.nn.conv_stack import SmallConvStack
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
 POSITION_CHANNELS = 4 * len(WAVELENGTHS)
@@ -177,7 +178,7 @@ class PixelSNAILState(Incremental):
         self.network, self.condition = network, condition
         layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
         self.run = Positions(layers, num_samples, grid)
-        self.input = ConvStack([network.input], num_samples, grid)
+        self.input = SmallConvStack([network.input], num_samples, grid)
         self.positions = position_features(grid, like=network.embedding.weight)
         self.previous = network.embedding.weight.new_zeros(num_samples, network.embedding.embedding_dim)
 

@@ -20,6 +20,9 @@ LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 FEW_POSITIONS, SOME_POSITIONS = 32, 128
 """Rows of up to so many positions are convolved by a matrix product, or with arranged weights."""
 
+LARGE_FOR_LAYERS = 2**16
+"""Entries from which on a matrix is worth a product of its own, beside those of other layers."""
+
 LARGE_FOR_ROWS = 2**18
 """Entries of one layer's weights from which on rows are not convolved for many layers at once: copies cost memory."""
 
@@ -136,8 +139,9 @@ class SingleProducts(Products):
 
 def products(weights: Sequence[Float[Tensor, "o i"]], num_vectors: int) -> Products:
     """The quickest products of each of `weights` with its own `num_vectors` vectors."""
-    each = [product(weight, num_vectors) for weight in weights]
-    return SingleProducts(each) if isinstance(each[0], PackedProduct) else BatchedProducts(weights)
+    if weights[0].numel() < LARGE_FOR_LAYERS:
+        return BatchedProducts(weights)
+    return SingleProducts([product(weight, num_vectors) for weight in weights])
 
 
 class RowConvolution:
