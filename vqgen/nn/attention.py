@@ -1,5 +1,6 @@
 """Causal attention over the positions of a map in raster order, in memory linear in their number."""
 
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -44,13 +45,14 @@ class CausalAttention(Stepwise):
 
 
 class AttentionState(Stack):
-    """The keys and values of all positions so far, of each sample and head."""
+    """The keys, already scaled, and values of all positions so far, of each sample and head."""
 
     def __init__(self, layer: CausalAttention, num_samples: int, grid: Sequence[int]):
         self.width, self.row, self.here = grid[1], -1, 0
-        self.split = (num_samples, 3, layer.num_heads, layer.channels // layer.num_heads)
-        self.size = (2, num_samples, layer.num_heads, grid[0] * grid[1], layer.channels // layer.num_heads)
-        self.seen = torch.empty(0)
+        self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
+        self.split = (num_samples, 3, layer.num_heads, self.size)
+        self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
+        self.keys = self.values = torch.empty(0)
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
         """Attention takes no condition: only the place moves on."""
@@ -62,9 +64,13 @@ class AttentionState(Stack):
 
     def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
         """Enter key and value of the position and give the result there."""
-        if not self.seen.numel():
-            self.seen = x.new_zeros(self.size)
-        parts = x.view(self.split).transpose(0, 1)
-        self.seen.select(3, self.here).copy_(parts[1:])
-        keys, values = self.seen.narrow(3, 0, self.here + 1).unbind(0)
-        return F.scaled_dot_product_attention(parts[0].unsqueeze(2), keys, values).view(len(x), -1)
+        if not self.keys.numel():
+            self.keys = x.new_zeros(self.parts, self.size, self.length)
+            self.values = x.new_zeros(self.parts, self.length, self.size)
+        heads = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size)
+        query, key, value = heads.unbind(0)
+        torch.mul(key, self.scale, out=self.keys.select(2, self.here))
+        self.values.select(1, self.here).copy_(value)
+        seen = self.here + 1
+        weights = torch.bmm(query.unsqueeze(1), self.keys.narrow(2, 0, seen)).softmax(2)
+        return torch.bmm(weights, self.values.narrow(1, 0, seen)).view(len(x), -1)
