@@ -155,10 +155,10 @@ class PixelCNNState(Incremental):
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        layer, self.run.column = self.network.input, self.column
+        layer = self.network.input
         window = self.codes[:, self.row : self.row + layer.rows_above + 1, self.column : self.column + layer.columns]
         features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
-        return self.network.body(self.run, features)
+        return self.run(self.network.body, self.column, features)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""

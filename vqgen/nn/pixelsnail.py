@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from vqgen.nn.attention import CausalAttention
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
+from vqgen.nn.conv_stack import SmallConvStack
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
@@ -185,7 +186,7 @@ class PixelSNAILState(Incremental):
         self.network, self.condition = network, condition
         layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
         self.run = Positions(layers, num_samples, grid)
-        self.input = network.input.start(num_samples, grid)
+        self.input = SmallConvStack([network.input], num_samples, grid)
         self.positions = position_features(grid, like=network.embedding.weight)
         self.previous = network.embedding.weight.new_zeros(num_samples, network.embedding.embedding_dim)
 
@@ -194,14 +195,14 @@ class PixelSNAILState(Incremental):
         positions = self.positions[:, :, self.row : self.row + 1]
         contexts = self.network.contexts(positions, row_of(self.condition, self.row))
         self.run.begin_row(contexts)
-        self.input.begin_row(contexts[self.network.input])
+        self.input.begin_row([contexts[self.network.input]])
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        self.run.column = self.column
-        return self.network.body(self.run, self.input.read(self.column), self.previous)
+        self.input.begin_column(self.column)
+        return self.run(self.network.body, self.column, self.input.read(), self.previous)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
         self.previous = self.network.embedding(codes)
-        self.input.write(self.column, self.previous)
+        self.input.write(self.previous)
