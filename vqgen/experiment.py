@@ -22,6 +22,7 @@ from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
+from vqgen.processes import of_one_run
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
@@ -65,17 +66,16 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
-    environment = dict(os.environ)
     try:
-        trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
-        score = _finish(trainer, model, source, folder)
+        with of_one_run(trainer):
+            trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
+            score = _finish(trainer, model, source, folder)
         if score is not None:
             _upload(trainer, model, config, source)
         return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     finally:
-        _restore(environment)
         for logger in loggers:
             if isinstance(logger, Wandb):
                 logger.close()   # the next job of a sweep is another run
@@ -176,13 +176,6 @@ def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
         logger.rewind(step, rows.get(type(logger).__name__, 0))
         logger.log_hyperparams(config)
     return loggers
-
-
-def _restore(environment: dict[str, str]) -> None:
-    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
-    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        if key not in environment:
-            os.environ.pop(key, None)
 
 
 def _checkpoint_of(resumed: Run | None) -> str | None:
