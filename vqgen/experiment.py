@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
+from vqgen import tuning
 from vqgen.callbacks import Record
 from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
@@ -53,6 +54,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
     source = open_source(plain(cfg), folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
+    if not resumed:
+        _tune(cfg, composed, source, folder)
     config = plain(cfg)
     model = build(config["model"])
     _check_fits(model, resumed)
@@ -120,6 +123,23 @@ def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -
     for name, content in (("config.yaml", OmegaConf.create(config)), (COMPOSED, composed)):
         with replacing(folder / name) as part:
             OmegaConf.save(content, part)
+
+
+def _tune(cfg: DictConfig, composed: DictConfig, source: Source, folder: Path) -> None:
+    """Put what the searches of `cfg.tune` find into the configs, as if it had been typed."""
+    config = plain(cfg)
+    searches = {name: build(node) for name, node in (config["tune"] or {}).items()}
+
+    def model() -> Any:
+        made = build(config["model"])
+        place(made, config["hardware"])
+        return made
+
+    trainer = functools.partial(build, config["trainer"])
+    for found in tuning.search(searches, trainer, model, source.data, folder):
+        for one in (cfg, composed):
+            OmegaConf.update(one, found.key, found.value)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
 def _check_fits(model: Any, resumed: Run | None) -> None:
