@@ -100,6 +100,47 @@ def test_two_machines_under_torchrun_end_as_one_process_on_the_joined_batch(
     assert_close(run, weights(alone))
 
 
+def slurm(folder: Path, words: list[str], place: str, restarts: int = 0) -> list[tuple[int, str]]:
+    """Exit status and errors of two tasks of a job, as srun would start them; the second one is sent a signal."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / "scontrol").write_text(f"#!/bin/sh\necho $@ >> {folder / 'scontrol.txt'}\n")
+    (folder / "bin" / "scontrol").chmod(0o755)
+    job = os.environ | {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": str(PORT), "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "127.0.0.1", "SLURM_RESTART_COUNT": str(restarts), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    programs = [[str(ROOT / "train.py")], ["-m", "tests.killed", place] if place else [str(ROOT / "train.py")]]
+    tasks = [
+        subprocess.Popen([sys.executable, *program, *words], cwd=folder, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True,
+                         env=job | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)})
+        for rank, program in enumerate(programs)
+    ]  # fmt: skip
+    errors = [task.communicate(timeout=300)[1] for task in tasks]
+    return [(task.returncode, error) for task, error in zip(tasks, errors, strict=True)]
+
+
+def test_a_job_that_slurm_queues_again_goes_on_in_its_run_and_ends_as_one_process(
+    noise: list[str], alone: Path, tmp_path: Path
+):
+    words = [*noise, *ON_CPU, "hardware=ddp", "hardware.devices=2", "logger=csv"]
+    (status, errors), (_, other) = slurm(tmp_path, words, "13:SIGUSR1")
+    assert status == 143, errors
+    run = tmp_path / "runs" / f"slurm_{PORT}"
+    assert f"at step 14, saved in '{run.relative_to(tmp_path) / 'checkpoints' / 'last.ckpt'}'" in errors
+    assert errors.strip().endswith("the job is queued again")
+    assert (tmp_path / "scontrol.txt").read_text() == f"requeue {PORT}\n"
+    assert "Traceback" not in errors + other
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 14
+    for status, errors in slurm(tmp_path, words, "", restarts=1):
+        assert status == 0, errors
+    assert_close(run, weights(alone))
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert len(rows) == len((alone / "metrics.csv").read_text().splitlines())
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [run.name]
+
+
 def test_torchrun_without_a_run_folder_is_told_that_one_is_needed(command: Command, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     done = command("train.py")

@@ -56,6 +56,28 @@ def test_a_failing_job_does_not_lose_the_others(command: Command, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_failing_one(
+    command: Command, tmp_path: Path
+):
+    two = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true",
+           "hardware.num_workers=0", "data.batch_size=8"]  # fmt: skip
+    done = command("train.py", "-m", *SHORT, *two, "optim.weight_decay=1e-3,-1,2e-3", cwd=tmp_path)
+    assert done.returncode == 1
+    rows = _table(tmp_path)
+    assert {row["optim.weight_decay"] for row in rows if row["objective"]} == {"0.001", "0.002"}
+    assert "Invalid weight_decay value: -1" in rows[2]["error"]
+    assert done.stderr.count("Invalid weight_decay value: -1") == 1   # of two processes
+    assert "Traceback" not in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["multirun"]
+    jobs = [p for p in next((tmp_path / "multirun").iterdir()).iterdir() if p.is_dir()]
+    assert {job.name for job in jobs} == {"0", "1", "2"}
+    for job in jobs:
+        expected = {"config.yaml", "composed.yaml", "job.json"}
+        expected |= set() if job.name == "1" else {"checkpoints", "metrics.csv"}
+        assert {p.name for p in job.iterdir()} == expected
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugin", "words"),
     [

@@ -25,10 +25,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config import resumed
-from vqgen.errors import ConfigError, Interrupted, UserError, near_miss
+from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, UserError, near_miss
 from vqgen.help import help_text
 from vqgen.leaderboard import failed, finish, write_job
-from vqgen.runs import find_started
+from vqgen.runs import begun_before, find_started, slurm_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
@@ -64,6 +64,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             nonlocal going_on
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
+                words[:] = _requeued(config_name, words)
                 going_on = _resumed(words)
                 if going_on is None:
                     _preflight(config_name, words, check)
@@ -82,6 +83,8 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 sys.exit(1)   # a sweeper that finds no best job: all of them failed, and said why
             except (UserError, HydraException, OmegaConfBaseException) as error:
                 sys.exit(_fail(error))
+            except KeyboardInterrupt:
+                sys.exit(_fail(Interrupted("by SIGINT before there was anything to save")))
             except BrokenPipeError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
                 sys.exit(1)
@@ -101,10 +104,12 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
     _make_single_job()
     folder, words = Path(job.runtime.output_dir), job.overrides.task
     try:
+        cfg = resumed(str(folder), {}) if begun_before(folder) else cfg
         check(cfg)
         objective = task(cfg)
     except Interrupted as error:
-        sys.exit(_fail(error))   # the user stops the whole sweep
+        finish()   # the user stops the whole sweep
+        sys.exit(_fail(error))
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()
@@ -131,9 +136,10 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _fail(error: Exception) -> int:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
-    print(f"{kind}: {line}", file=sys.stderr)
+    if not isinstance(error, InterruptedElsewhere):
+        print(f"{kind}: {line}", file=sys.stderr)
     return status
 
 
@@ -171,6 +177,15 @@ def _resumed(words: list[str]) -> DictConfig | None:
             return None
     changes = {k: o.value() for k, o in overrides.items() if k != "resume" and not k.startswith("hydra")}
     return resumed(str(overrides["resume"].value()), changes)
+
+
+def _requeued(config_name: str, words: list[str]) -> list[str]:
+    """The words, or those that go on with the run that this SLURM job had begun before it was queued again."""
+    if not slurm_job() or config_name != "train" or any(w.startswith(("resume=", "-")) for w in words):
+        return words
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        folder = compose(config_name, words).run_dir
+    return [f"resume={folder}"] if begun_before(Path(folder)) else words
 
 
 def _hydra_words(words: list[str]) -> list[str]:
@@ -285,8 +300,8 @@ def _run_folder(resume: str | None) -> str:
     """The folder of the run to go on with, or a new one: named after the job under SLURM, otherwise after the time."""
     if resume:
         return str(find_started(resume))
-    if "SLURM_PROCID" in os.environ:   # the processes of a job agree, and a job that is queued again finds its run
-        return f"runs/slurm_{os.environ['SLURM_JOB_ID']}"
+    if job := slurm_job():   # the processes of a job agree, and a job that is queued again finds its run
+        return f"runs/slurm_{job}"
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
     return f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"

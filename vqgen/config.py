@@ -69,6 +69,7 @@ class Train:
     data_dir: str
     project: str
     tags: list[str]
+    tune: dict | None = None
     resume: str | None = None
     tokenizer: str | None = None
     level: int | str = 0
@@ -91,8 +92,8 @@ def check(cfg: DictConfig) -> None:
         _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
         _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
-    for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer"):
-        _check_node(section, values[section])
+    for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer", "tune"):
+        _check_node(section, values.get(section))
 
 
 def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:

@@ -26,6 +26,12 @@ class Interrupted(UserError):
     status = 143   # as a program that SIGTERM ends
 
 
+class InterruptedElsewhere(Interrupted):
+    """As `Interrupted`, in a process that leaves the telling to the first of several."""
+
+    status = 0   # of processes that the first one has started, any other would be taken for a crash
+
+
 def near_miss(word: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""
     candidates = sorted(map(str, candidates))

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
+from vqgen import tuning
 from vqgen.callbacks import Record
 from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
@@ -22,6 +23,7 @@ from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
+from vqgen.processes import of_one_run
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
@@ -53,6 +55,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
     source = open_source(plain(cfg), folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
+    if not resumed:
+        _tune(cfg, composed, source, folder)
     config = plain(cfg)
     model = build(config["model"])
     _check_fits(model, resumed)
@@ -66,17 +70,16 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
-    environment = dict(os.environ)
     try:
-        trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
-        score = _finish(trainer, model, source, folder)
+        with of_one_run(trainer):
+            trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
+            score = _finish(trainer, model, source, folder)
         if score is not None:
             _upload(trainer, model, config, source)
         return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     finally:
-        _restore(environment)
         for logger in loggers:
             if isinstance(logger, Wandb):
                 logger.close()   # the next job of a sweep is another run
@@ -125,6 +128,23 @@ def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -
     for name, content in (("config.yaml", OmegaConf.create(config)), (COMPOSED, composed)):
         with replacing(folder / name) as part:
             OmegaConf.save(content, part)
+
+
+def _tune(cfg: DictConfig, composed: DictConfig, source: Source, folder: Path) -> None:
+    """Put what the searches of `cfg.tune` find into the configs, as if it had been typed."""
+    config = plain(cfg)
+    searches = {name: build(node) for name, node in (config["tune"] or {}).items()}
+
+    def model() -> Any:
+        made = build(config["model"])
+        place(made, config["hardware"])
+        return made
+
+    trainer = functools.partial(build, config["trainer"])
+    for found in tuning.search(searches, trainer, model, source.data, folder):
+        for one in (cfg, composed):
+            OmegaConf.update(one, found.key, found.value)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
 def _check_fits(model: Any, resumed: Run | None) -> None:
@@ -181,13 +201,6 @@ def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
         logger.rewind(step, rows.get(type(logger).__name__, 0))
         logger.log_hyperparams(config)
     return loggers
-
-
-def _restore(environment: dict[str, str]) -> None:
-    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
-    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        if key not in environment:
-            os.environ.pop(key, None)
 
 
 def _checkpoint_of(resumed: Run | None) -> str | None:

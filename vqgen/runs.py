@@ -1,5 +1,6 @@
 """Where runs lie: folders and checkpoint files named by the user."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,18 @@ from vqgen.errors import ConfigError, near_miss
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parent / "released"   # small trained runs that come with the project
+
+
+def slurm_job() -> str | None:
+    """The number of the SLURM job that this process belongs to; None outside of one, and in an interactive one."""
+    if "SLURM_NTASKS" not in os.environ or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
+        return None
+    return os.environ["SLURM_JOB_ID"]
+
+
+def begun_before(folder: Path) -> bool:
+    """Whether the SLURM job of this process was queued again, and began its run in this folder."""
+    return bool(slurm_job()) and int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0 and (folder / COMPOSED).is_file()
 
 
 def located(path: str | Path) -> Path:

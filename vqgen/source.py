@@ -92,7 +92,8 @@ def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:
 
 def device() -> str:
     """The GPU of this process, or the CPU."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
 
 def level_index(level: int | str, names: list[str]) -> int:

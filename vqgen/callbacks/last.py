@@ -1,27 +1,25 @@
 """`last.ckpt`: where a run stands, so that it can go on from any step as if nothing had happened."""
 
 import signal
-import threading
+import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.plugins.environments import SLURMEnvironment
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vqgen.errors import Interrupted
+from vqgen.errors import Interrupted, InterruptedElsewhere
+from vqgen.runs import slurm_job
+from vqgen.signals import asked, listen
 
 
 class Last(Checkpoint):
     """Writes `last.ckpt` at the end of every epoch, after every so many steps or minutes, and when asked to stop.
 
-    The file before it is kept as `previous.ckpt`. SIGTERM or SIGINT (Ctrl-C) stops the run after the step in hand; a
-    second one stops it at once. A checkpoint inside an epoch is written when the next batch is there, as all that
-    belongs to the step before has then been logged.
+    The file before it is kept as `previous.ckpt`. SIGTERM or SIGINT (Ctrl-C) stops the run after the step in hand;
+    SIGUSR1 under SLURM does, and queues the job again. A checkpoint inside an epoch is written when the next batch is
+    there, as all that belongs to the step before has then been logged.
 
     Args:
         dirpath: folder of the checkpoints.
@@ -37,8 +35,6 @@ class Last(Checkpoint):
             raise ValueError(f"{every_n_minutes=} must be more than 0; null for none")
         self.dirpath, self.every_n_steps, self.every_n_minutes = dirpath, every_n_steps, every_n_minutes
         self._saved_step, self._saved_at = 0, time.monotonic()
-        self._signal: int | None = None
-        self._handlers: dict[int, Any] = {}
 
     @property
     def path(self) -> Path:
@@ -47,73 +43,82 @@ class Last(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen for signals, and count from here."""
-        self._saved_step, self._saved_at, self._signal = trainer.global_step, time.monotonic(), None
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if not _slurm_requeues(trainer) or number == signal.SIGINT:
-                    self._handlers[number] = signal.signal(number, self._ask_to_stop)
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        _listen(trainer)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen for signals."""
+        _listen(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Save before the step where it is time, and stop where that is asked for."""
-        if batch_idx == 0 or batch_idx % trainer.accumulate_grad_batches or _validated_before(trainer, batch_idx):
+        if batch_idx and (batch_idx % trainer.accumulate_grad_batches or _validated_before(trainer, batch_idx)):
             return
-        stop = self._any(trainer, self._signal is not None)
-        if stop or self._due(trainer):
+        stop = _any(trainer, asked() is not None)
+        if batch_idx and (stop or self._due(trainer)):   # the first batch's state was saved by the epoch before
             self._save(trainer)
         if stop:
-            self._stop(trainer)
+            self._stop(trainer, f"at step {trainer.global_step}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and stop where that is asked for."""
         self._save(trainer)
-        if self._any(trainer, self._signal is not None):
-            self._stop(trainer)
+        if _any(trainer, asked() is not None):
+            self._stop(trainer, f"at step {trainer.global_step}")
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Stop listening."""
-        self._give_back_handlers()
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop listening."""
-        self._give_back_handlers()
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Stop where that is asked for: the training is saved."""
+        if _any(trainer, asked() is not None):
+            self._stop(trainer, "before the test was over")
 
     def _due(self, trainer: pl.Trainer) -> bool:
         by_step = self.every_n_steps and trainer.global_step >= self._saved_step + self.every_n_steps
         minutes = (time.monotonic() - self._saved_at) / 60
-        by_time = self.every_n_minutes and self._any(trainer, minutes >= self.every_n_minutes)
+        by_time = self.every_n_minutes and _any(trainer, minutes >= self.every_n_minutes)
         return bool(by_step or by_time)
 
     def _save(self, trainer: pl.Trainer) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         trainer.save_checkpoint(self.path, weights_only=False)
 
-    def _stop(self, trainer: pl.Trainer) -> None:
-        name = signal.Signals(self._signal).name if self._signal else "a signal to another process"
-        raise Interrupted(
-            f"by {name} at step {trainer.global_step}, saved in '{self.path}'; "
-            f"go on with: python train.py resume={self.path.parent.parent}"
-        )
-
-    def _any(self, trainer: pl.Trainer, decision: bool) -> bool:
-        """Whether any process decides so."""
-        return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
-
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
-            self._give_back_handlers()
-            signal.raise_signal(number)
-        self._signal = number
-        _say(f"{signal.Signals(number).name}: the run stops after this step; once more stops it at once")
-
-    def _give_back_handlers(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+    def _stop(self, trainer: pl.Trainer, when: str) -> None:
+        """Raise Interrupted; under SLURM the job is queued again first where SIGUSR1 asked for it."""
+        queued = _any(trainer, asked() == signal.SIGUSR1) and _queue_again(trainer)
+        if not trainer.is_global_zero:
+            raise InterruptedElsewhere("")
+        name = signal.Signals(number).name if (number := asked()) else "a signal to another process"
+        saved = f"saved in '{self.path}'" if self.path.exists() else "nothing was saved yet"
+        then = "the job is queued again" if queued else f"go on with: python train.py resume={self.path.parent.parent}"
+        raise Interrupted(f"by {name} {when}, {saved}; {then}")
 
 
-_say: Callable[[str], None] = rank_zero_only(lambda message: print(message, flush=True))
+def _any(trainer: pl.Trainer, decision: bool) -> bool:
+    """Whether any process decides so."""
+    return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
+
+
+def _listen(trainer: pl.Trainer) -> None:
+    listen(getattr(trainer.strategy.launcher, "kill", None))
+
+
+def _queue_again(trainer: pl.Trainer) -> bool:
+    """Ask SLURM, by the first process, to start this job again; whether it will.
+
+    Lightning's own answer to the signal would save in the middle of a step, when other processes are elsewhere.
+    """
+    done = trainer.is_global_zero and _succeeds("scontrol", "requeue", str(slurm_job()))
+    return _any(trainer, done)
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def between_steps(checkpoint: dict[str, Any]) -> None:
@@ -135,9 +140,3 @@ def _validated_before(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether a validation inside the epoch has just ended: Lightning would count this step twice on resuming."""
     every = trainer.val_check_batch
     return isinstance(every, int) and every > 0 and batch_idx % every == 0
-
-
-def _slurm_requeues(trainer: pl.Trainer) -> bool:
-    """Whether Lightning answers SLURM's signals, by saving and queueing the job again."""
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue

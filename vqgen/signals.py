@@ -1,0 +1,76 @@
+"""Signals that ask a run to stop: noted when they come, and obeyed between two steps."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from vqgen.runs import slurm_job
+
+_SAME = 1.0   # seconds within which a second signal is the first one again, sent to the group as well
+
+_children: list[Callable[[int], Any]] = []   # each sends a signal to the processes that this one has started
+_handlers: dict[int, Any] = {}   # those of before
+_asked: list[tuple[int, float]] = []   # the signal that came first, and when
+
+
+def asked() -> int | None:
+    """The signal that asked this process to stop."""
+    return _asked[0][0] if _asked else None
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Take SIGTERM and SIGINT, and under SLURM SIGUSR1, as a wish to stop; the second one ends the process at once.
+
+    Where one came, this holds to the end of the process, which is near.
+    """
+    _asked.clear()
+    listen()
+    try:
+        yield
+    finally:
+        if not _asked:
+            for number, handler in _handlers.items():
+                signal.signal(number, handler)
+        _handlers.clear()
+
+
+def listen(children: Callable[[int], Any] | None = None) -> None:
+    """Listen again where someone else has begun to, such as Lightning, whose handler would wait for other processes.
+
+    Args:
+        children: sends a signal to the processes that this one has started.
+    """
+    if children is not None:
+        _children[:] = [children]
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if slurm_job() else [])):
+        if signal.getsignal(number) != signal.SIG_IGN:   # as nohup and the shell's & ask for
+            before = signal.signal(number, _note)
+            _handlers.setdefault(number, before)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if not _asked:
+        _asked.append((number, now))
+        _say(f"{signal.Signals(number).name}: the run stops after this step; once more stops it at once\n")
+    elif now - _asked[0][1] > _SAME and number != signal.SIGUSR1:
+        for send in _children:
+            send(signal.SIGKILL)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+@rank_zero_only
+def _say(message: str) -> None:
+    """To the standard error, past Python's buffers: the signal may have come while they are in use."""
+    os.write(2, message.encode())
