@@ -11,6 +11,7 @@ from torch import Tensor
 from vqgen.nn.incremental import Stack, push_row
 from vqgen.nn.product import LARGE_FOR_LAYERS, RowConvolutions, product, products
 
+
 class ConvStack(Stack):
     """Line buffers of causal convolutions: the rows above, the own row so far, and the folded row.
 
