@@ -41,6 +41,31 @@ def test_several_loggers_at_once_log_speed_and_gradients(command: Command, tmp_p
 
 
 @pytest.mark.slow
+def test_a_logger_of_lightning_itself_can_be_added(command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    own = "+logger.board={_target_: pytorch_lightning.loggers.TensorBoardLogger, save_dir: '${run_dir}/board'}"
+    words = [*TINY, "logger=csv", own, "trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
+    done = command("train.py", *words, f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert len(list(run.glob("board/**/events.*"))) == 1
+    done = command("train.py", f"resume={run}", "trainer.max_epochs=2")
+    assert done.returncode == 0, done.stderr
+    assert "TensorBoardLogger cannot go back: what it has of later steps than 3 stays" in done.stderr
+    assert len(list(run.glob("board/**/events.*"))) == 2
+    done = command("sample.py", "task=evaluate", "metrics=[recon]", f"run={run}")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_logger_whose_package_is_missing_is_told_in_one_line(command: Command, tmp_path: Path):
+    own = "+logger.own={_target_: pytorch_lightning.loggers.NeptuneLogger}"
+    done = command("train.py", *TINY, "logger=csv", own, f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: NeptuneLogger: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_run_without_any_logger(command: Command, tmp_path: Path):
     done = command("train.py", *TINY, "logger=none", "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY, Command
-from vqgen.leaderboard import Job, markdown, plot, read_jobs, swept, write_job, write_table
+from vqgen.leaderboard import UNFINISHED, Job, markdown, plot, read_jobs, swept, write_job, write_table
 
 SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
 
@@ -30,6 +30,13 @@ def test_jobs_are_ordered_best_first_and_failed_ones_last(tmp_path: Path):
     assert "failed: broke" in lines[4]
     write_table(jobs, ["model.k"], tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("1,1.0,256,")
+
+
+def test_a_job_that_was_killed_stands_in_the_table(tmp_path: Path):
+    write_job(tmp_path / "0", ["seed=0"], None, UNFINISHED)
+    write_job(tmp_path / "1", ["seed=1"], None, UNFINISHED)
+    write_job(tmp_path / "1", ["seed=1"], 1.0)
+    assert [(job.objective, job.error) for job in read_jobs(tmp_path)] == [(1.0, None), (None, UNFINISHED)]
 
 
 @pytest.mark.parametrize("values", [("64", "512"), ("ema", "fsq")])
@@ -83,13 +90,20 @@ def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_fail
     [
         ("hydra_plugins.hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_plugins.hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]),
+        ("hydra_plugins.hydra_ray_launcher", ["hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=local",
+         "hydra.launcher.ray.remote.num_gpus=0", "hydra.launcher.ray.remote.num_cpus=1"]),
     ],
-)
-def test_parallel_launchers(plugin: str, words: list[str], command: Command, tmp_path: Path):
+)  # fmt: skip
+def test_parallel_launchers_train_all_jobs_but_the_failing_one(
+    plugin: str, words: list[str], command: Command, tmp_path: Path
+):
     pytest.importorskip(plugin)
-    done = command("train.py", "-m", *SHORT, *words, "seed=0,1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len([row for row in _table(tmp_path) if row["objective"]]) == 2
+    done = command("train.py", "-m", *SHORT, *words, "optim.weight_decay=1e-3,-1,2e-3", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    rows = _table(tmp_path)
+    assert {row["optim.weight_decay"] for row in rows if row["objective"]} == {"0.001", "0.002"}
+    assert "Invalid weight_decay value: -1" in rows[2]["error"]
+    assert list(tmp_path.glob("multirun/*/objective_optim.weight_decay.png"))
 
 
 @pytest.mark.slow

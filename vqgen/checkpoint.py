@@ -132,8 +132,9 @@ def build(node: Mapping[str, Any], **runtime: Any) -> Any:
     try:
         return instantiate(node, **runtime, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | MisconfigurationException):
-            raise ConfigError(f"{node['_target_'].rpartition('.')[2]}: {error.__cause__}") from error
+        if isinstance(error.__cause__, ValueError | ImportError | MisconfigurationException):
+            reason = str(error.__cause__).strip().splitlines()[0]
+            raise ConfigError(f"{node['_target_'].rpartition('.')[2]}: {reason}") from error
         raise
 
 
@@ -233,10 +234,11 @@ def images_of(run: Run) -> Any:
 
 
 def loggers_of(run: Run) -> list[Any]:
-    """The loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
+    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
-    loggers = [build(node | {"save_dir": str(run.folder)}) for node in nodes.values()]
+    ours = [node for node in nodes.values() if node["_target_"].startswith("vqgen.")]
+    loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
     for logger in loggers:
         logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
         logger.log_hyperparams(run.config)

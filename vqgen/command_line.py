@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vqgen.config import resumed
 from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, UserError, near_miss
 from vqgen.help import help_text
-from vqgen.leaderboard import failed, finish, write_job
+from vqgen.leaderboard import UNFINISHED, failed, finish, write_job
 from vqgen.runs import begun_before, find_started, slurm_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -73,25 +73,8 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                     sys.argv[1:] = _hydra_words(words)
                 program()
                 sys.exit(1 if failed else 0)
-            except InstantiationException:
-                raise   # a fault of the program, not of the words
-            except ValueError as error:
-                if isinstance(error, UserError):
-                    sys.exit(_fail(error))
-                if not finish():
-                    raise
-                sys.exit(1)   # a sweeper that finds no best job: all of them failed, and said why
-            except (UserError, HydraException, OmegaConfBaseException) as error:
-                sys.exit(_fail(error))
-            except KeyboardInterrupt:
-                sys.exit(_fail(Interrupted("by SIGINT before there was anything to save")))
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
-                sys.exit(1)
-            except OSError as error:
-                if error.filename is None:
-                    raise
-                sys.exit(_fail(UserError(f"'{error.filename}': {error.strerror}")))
+            except (Exception, KeyboardInterrupt) as error:
+                sys.exit(_explained(error, *finish()))
 
         return run
 
@@ -103,11 +86,13 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
     job = HydraConfig.get()
     _make_single_job()
     folder, words = Path(job.runtime.output_dir), job.overrides.task
+    write_job(folder, words, None, UNFINISHED)
     try:
         cfg = resumed(str(folder), {}) if begun_before(folder) else cfg
         check(cfg)
         objective = task(cfg)
     except Interrupted as error:
+        write_job(folder, words, None, str(error))
         finish()   # the user stops the whole sweep
         sys.exit(_fail(error))
     except Exception as error:
@@ -135,7 +120,24 @@ def _remove_if_empty(folder: Path) -> None:
             place.rmdir()
 
 
-def _fail(error: Exception) -> int:
+def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
+    """Tell in a line what ended the program, for its exit status; a fault of its own is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        return _fail(Interrupted("by SIGINT before there was anything to save"))
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
+        return 1
+    if isinstance(error, OSError) and error.filename is not None:
+        return _fail(UserError(f"'{error.filename}': {error.strerror}"))
+    if isinstance(error, ValueError) and all_failed and not isinstance(error, UserError):
+        return 1   # a sweeper finds no best job: all of them failed, and said why
+    told = isinstance(error, UserError | HydraException | OmegaConfBaseException)
+    if isinstance(error, InstantiationException) or not (told or swept):
+        raise error
+    return _fail(error)   # of a sweep: a process of a job was killed, say
+
+
+def _fail(error: BaseException) -> int:
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
     if not isinstance(error, InterruptedElsewhere):
@@ -214,7 +216,9 @@ def _parse(words: list[str]) -> list[Override]:
 
 
 def _is_group(override: Override) -> bool:
-    return (CONF / str(override.key_or_group)).is_dir()
+    """Whether it chooses from a group of ours; those of Hydra have choices from its plugins, too."""
+    name = str(override.key_or_group)
+    return not name.startswith("hydra") and (CONF / name).is_dir()
 
 
 def _check_choice(override: Override) -> None:

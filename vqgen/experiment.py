@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from vqgen import tuning
 from vqgen.callbacks import Record
@@ -198,7 +198,10 @@ def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
     step = resumed.contents["global_step"] if resumed else 0
     rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
     for logger in loggers:
-        logger.rewind(step, rows.get(type(logger).__name__, 0))
+        if hasattr(logger, "rewind"):
+            logger.rewind(step, rows.get(type(logger).__name__, 0))
+        elif resumed:
+            rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
         logger.log_hyperparams(config)
     return loggers
 

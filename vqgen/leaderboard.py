@@ -10,6 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 JOB, TABLE = "job.json", "leaderboard.csv"
+UNFINISHED = "it did not end by itself: its process was killed"   # noted when a job begins
 failed: list[str] = []   # folders of the jobs of this process's sweep that failed
 _running: list[Path] = []   # the folder of the sweep, from its start to its end
 
@@ -35,10 +36,17 @@ class Leaderboard(Callback):
         finish()
 
 
-def finish() -> bool:
-    """Write and show the leaderboard of the sweep that runs, once; whether all of its jobs failed."""
+class Outcome(NamedTuple):
+    """Whether a sweep ran, with jobs to show for it, and whether all of them failed."""
+
+    swept: bool
+    all_failed: bool
+
+
+def finish() -> Outcome:
+    """Write and show the leaderboard of the sweep that runs, once."""
     if not _running:
-        return False
+        return Outcome(False, False)
     folder = _running.pop()
     jobs = read_jobs(folder)
     failed.extend(job.folder for job in jobs if job.error)
@@ -49,7 +57,7 @@ def finish() -> bool:
         for name in names:
             if path := plot(jobs, name, folder):
                 print(path)
-    return bool(jobs) and len(failed) == len(jobs)
+    return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
 
 
 def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:
