@@ -23,6 +23,7 @@ CODES = {
     "fashion_pixelcnn": ([(8, 8)], 128, 10),
     "fashion_gated_pixelcnn": ([(8, 8)], 128, 10),
     "fashion_pixelsnail": ([(8, 8)], 128, 10),
+    "photographs_pixelsnail": ([(8, 8), (16, 16)], 256, 0),
     "vqvae2_imagenet256_top": ([(32, 32)], 512, 1000),
     "vqvae2_imagenet256_bottom": ([(32, 32), (64, 64)], 512, 1000),
     "vqvae2_ffhq256_top": ([(32, 32)], 512, 0),
@@ -38,6 +39,7 @@ GRIDS = {
     "vqvae_cifar10": [(8, 8)],
     "fashion_vqvae": [(8, 8)],
     "fashion_vqvae2": [(4, 4), (8, 8)],
+    "photographs_vqvae2": [(8, 8), (16, 16)],
     "vqvae2_128": [(16, 16), (32, 32)],
     "vqvae2_ffhq256": [(32, 32), (64, 64)],
     "vqvae2_imagenet256": [(32, 32), (64, 64)],
@@ -49,6 +51,7 @@ SMALLER = {
     **{f"{model}_fashion": FLAT for model in ("ae", "vae")},
     **{f"fashion_{model}": FLAT for model in ("ae", "vae", "vae_iaf")},
     "fashion_vqvae2": HIERARCHY,
+    "photographs_vqvae2": [*HIERARCHY, "~data.flip", "~data.root"],
     "vae_celeba64": ["data.size=64", "model.encoder.hidden_channels=[4,4,4,4,4]"],
     "vae_iaf_cifar10": ["model.latent_dim=8", "model.encoder.hidden_channels=[16]"],
     "vqvae2_ffhq1024": ["data.size=32", *HIERARCHY],
@@ -125,7 +128,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[int, Path], tmp_path: Path):
-    levels = 3 if "1024" in name else 2 if name.startswith("vqvae2_") else 1
+    levels = len(CODES[name][0]) if name.endswith("snail") else 3 if "1024" in name else 2 if "vqvae2_" in name else 1
     smaller = SMALLER_PRIOR.get(name, SMALLER_PIXELSNAIL)
     words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]
     train_in(tmp_path / name, words)

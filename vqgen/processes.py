@@ -25,7 +25,7 @@ def of_one_run(trainer: Any) -> Iterator[None]:
             yield
         _end(trainer, _PATIENCE)
     except BaseException as error:
-        _end(trainer, _PATIENCE if isinstance(error, Interrupted) else 0)
+        _end(trainer, _PATIENCE if isinstance(error, Interrupted) else 0.0)
         if not isinstance(error, Interrupted) and trainer.local_rank > 0:
             time.sleep(_FIRST)   # most mistakes are everyone's: the first process tells it, and ends this one
         raise
