@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNS := runs/demo
 
-.PHONY: demo test check fast clean
+.PHONY: demo test check fast results-check clean
 
 demo: $(VENV)/ready
 	rm -rf $(RUNS)
@@ -24,6 +24,10 @@ check: $(VENV)/ready
 # the tests that need no more than two minutes
 fast: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
+
+# measures the released runs again and compares with docs/results.md: a few minutes, and Fashion-MNIST
+results-check: $(VENV)/ready
+	$(PY) -m tests.benchmarks.results --check
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
