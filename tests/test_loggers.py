@@ -52,16 +52,16 @@ def test_a_logger_of_lightning_itself_can_be_added(command: Command, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert "TensorBoardLogger cannot go back: what it has of later steps than 3 stays" in done.stderr
     assert len(list(run.glob("board/**/events.*"))) == 2
-    done = command("sample.py", "task=evaluate", "metrics=[recon]", f"run={run}")
-    assert "Traceback" not in done.stderr
+    done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={run}")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_a_logger_whose_package_is_missing_is_told_in_one_line(command: Command, tmp_path: Path):
-    own = "+logger.own={_target_: pytorch_lightning.loggers.NeptuneLogger}"
+    own = "+logger.own={_target_: pytorch_lightning.loggers.MLFlowLogger}"
     done = command("train.py", *TINY, "logger=csv", own, f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: NeptuneLogger: ")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: MLFlowLogger: ")
     assert "Traceback" not in done.stderr
 
 

@@ -19,7 +19,7 @@ from vqgen import tuning
 from vqgen.callbacks import Record
 from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
-from vqgen.data.whole import replacing
+from vqgen.data.whole import confine, replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
@@ -27,7 +27,7 @@ from vqgen.processes import of_one_run
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
-from vqgen.trust import refuse_foreign_run
+from vqgen.trust import refuse_foreign_run, refuse_links
 
 torch.set_float32_matmul_precision("high")
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
@@ -52,6 +52,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 
     if resumed:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
+    _confine(cfg, folder)
     source = open_source(plain(cfg), folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if not resumed:
@@ -87,9 +88,13 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
+    confine(Path.cwd(), *(run.folder for run in runs), *([Path(cfg.out)] if cfg.out else []))
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
+    if not cfg.out or cfg.log:
+        refuse_links(output_base(runs[0].folder) / name, runs[0].folder)
+        refuse_links(runs[0].folder / "wandb", runs[0].folder)
     loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
     written = outcome.write(Path(cfg.out) if cfg.out else output_base(runs[0].folder) / name, cfg.arrays)
@@ -102,6 +107,16 @@ def sample(cfg: DictConfig) -> None:
         logger.finalize("success")
     if outcome.metrics and not cfg.out and output_base(runs[0].folder) == runs[0].folder:
         _log(outcome.metrics, runs[0])
+
+
+def _confine(cfg: DictConfig, folder: Path) -> None:
+    """Where the config of another run has a say, write nowhere but here and where the user has said."""
+    if cfg.resume and not cfg.trust:
+        confine(Path.cwd(), folder)
+    elif cfg.tokenizer and not cfg.trust:
+        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache))
+    else:
+        confine()
 
 
 def _shown(path: Path) -> str:

@@ -79,13 +79,13 @@ class Files(Images):
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
         for name in SPLITS:
-            make_once(self._folder(name), partial(self._prepare, name))
+            make_once(self._folder(name), partial(self._prepare, name), self.cache)
         self._report()
 
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
         folder, listing = self._folder(split), self.listings[split]
-        make_once(folder, partial(self._prepare, split))
+        make_once(folder, partial(self._prepare, split), self.cache)
         kept = self.kept(split)
         if self._fits():
             array = np.asarray(np.load(folder / "images.npy", mmap_mode="r"))

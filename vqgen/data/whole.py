@@ -11,10 +11,36 @@ from tempfile import mkdtemp
 
 from vqgen.data.error import DataError
 
+_CACHE = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bford.info/cachedir)
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
+_confined: list[Path] = []   # the only folders to be written to; none: any
+
+
+def confine(*folders: Path) -> None:
+    """From here on write into these folders and into marked caches alone, as paths come from the config of a run.
+
+    Args:
+        folders: those that the user has named; none for no limit.
+    """
+    _confined[:] = [folder.resolve() for folder in folders]
+
+
+def _require_allowed(path: Path, whole: Path) -> None:
+    """Raise DataError where nothing may be written to a path, a part of the folder `whole`."""
+    place = path.resolve()
+    if not _confined or any(place.is_relative_to(folder) for folder in _confined):
+        return
+    if not any((parent / _CACHE).is_file() for parent in place.parents):
+        raise DataError(
+            f"The config of the run would write '{path}', outside of '{_confined[0]}': refused. If your data go there, "
+            f"say so: mkdir -p {whole} && touch {whole / _CACHE}"
+        )
+
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
     """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks."""
+    _require_allowed(path, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "a") as lock:
         yield _lock(lock.fileno())
@@ -28,14 +54,21 @@ def _lock(file: int) -> bool:
     return True
 
 
-def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
     What an interrupted process left behind is cleared away by the next one.
+
+    Args:
+        path: of the folder.
+        make: fills it.
+        cache: the folder above it that is marked as one of things that can be made again.
     """
     if path.exists():
         return path
+    _require_allowed(path, cache)
     with alone(path) as locked:
+        (cache / _CACHE).write_text(_SIGNATURE)
         if locked:
             for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*"):
                 shutil.rmtree(remnant, ignore_errors=True)
@@ -61,6 +94,7 @@ def _publish(folder: Path, path: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name for one file, which becomes `path` when the block ends without an error."""
+    _require_allowed(path, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
