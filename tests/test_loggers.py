@@ -47,11 +47,12 @@ def test_a_logger_of_lightning_itself_can_be_added(command: Command, tmp_path: P
     words = [*TINY, "logger=csv", own, "trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
     done = command("train.py", *words, f"run_dir={run}")
     assert done.returncode == 0, done.stderr
-    assert len(list(run.glob("board/**/events.*"))) == 1
+    first = set(run.glob("board/**/events.*"))
+    assert first
     done = command("train.py", f"resume={run}", "trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr
     assert "TensorBoardLogger cannot go back: what it has of later steps than 3 stays" in done.stderr
-    assert len(list(run.glob("board/**/events.*"))) == 2
+    assert set(run.glob("board/**/events.*")) > first
     done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={run}")
     assert done.returncode == 0, done.stderr
 

@@ -55,7 +55,7 @@ EVIL = {
     "a logger that sends": lambda c, cmd: c["logger"].update(
         evil={"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://localhost:9"}
     ),
-    "a resolver by a computed name": lambda c, cmd: c.update(project="${oc.${sweep_name:}env:HOME}"),
+    "a resolver by a computed name": lambda c, cmd: c.update(project="oc", data_dir="${${project}.env:HOME}"),
     "args": lambda c, cmd: c["callbacks"]["best"].update(_args_=[_system(cmd)]),
 }
 OUTSIDE = {

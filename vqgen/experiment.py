@@ -30,6 +30,7 @@ from vqgen.source import Source, open_source
 from vqgen.trust import refuse_foreign_run, refuse_links
 
 torch.set_float32_matmul_precision("high")
+LOGS = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that figures of a task are added to
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
@@ -93,8 +94,8 @@ def sample(cfg: DictConfig) -> None:
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
-        refuse_links(output_base(runs[0].folder) / name, runs[0].folder)
-        refuse_links(runs[0].folder / "wandb", runs[0].folder)
+        for place in (output_base(runs[0].folder) / name, *(runs[0].folder / logs for logs in LOGS)):
+            refuse_links(place, runs[0].folder, "; out=FOLDER writes elsewhere")
     loggers = _image_loggers(runs[0]) if cfg.log else []
     outcome = task(trained(runs, cfg.tokenizer))
     written = outcome.write(Path(cfg.out) if cfg.out else output_base(runs[0].folder) / name, cfg.arrays)

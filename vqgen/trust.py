@@ -69,6 +69,7 @@ def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> N
         refuse_foreign(node, file, section)
     if config.get("trust"):
         return
+    refuse_links(folder, folder, _OWN)
     for name, node in (config["logger"] or {}).items():
         if not _found(node["_target_"]).__module__.startswith(LOCAL):
             raise CheckpointError(
@@ -79,15 +80,16 @@ def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> N
         for where, path in _written_paths(config[section], section):
             if not _is_inside(path, folder):
                 raise CheckpointError(f"'{file}' would write {where}={path}, outside of '{folder}': refused{_OWN}")
-    refuse_links(folder, folder)
 
 
-def refuse_links(place: Path, folder: Path) -> None:
-    """Raise CheckpointError where a name in `place`, or in a folder there, is a link that leads out of `folder`."""
+def refuse_links(place: Path, folder: Path, advice: str) -> None:
+    """Raise CheckpointError where `place`, a name in it or in a folder there is a link that leads out of `folder`."""
     paths = [place, *place.glob("*"), *place.glob("*/*")]
     for path in filter(Path.is_symlink, paths):
         if path != folder and not path.resolve().is_relative_to(folder.resolve()):
-            raise CheckpointError(f"'{path}' is a link that leads out of '{folder}', to '{path.resolve()}': refused")
+            raise CheckpointError(
+                f"'{path}' is a link that leads out of '{folder}', to '{path.resolve()}': refused{advice}"
+            )
 
 
 def _is_inside(path: str, folder: Path) -> bool:

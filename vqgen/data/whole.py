@@ -68,7 +68,6 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
         return path
     _require_allowed(path, cache)
     with alone(path) as locked:
-        (cache / _CACHE).write_text(_SIGNATURE)
         if locked:
             for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*"):
                 shutil.rmtree(remnant, ignore_errors=True)
@@ -77,6 +76,7 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
             try:
                 make(folder)
                 _publish(folder, path)
+                (cache / _CACHE).write_text(_SIGNATURE)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     return path
