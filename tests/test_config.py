@@ -127,3 +127,9 @@ def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str
 )  # fmt: skip
 def test_a_value_fits_its_annotation(value: object, annotation: str, good: bool):
     assert fits(value, ast.parse(annotation, mode="eval").body) is good
+
+
+@pytest.mark.parametrize("precision", ["transformer-engine", "bf16-true", "64-true", "half"])
+def test_precisions_that_do_not_keep_float32_weights_are_refused(precision: str):
+    with pytest.raises(ConfigError, match=f"hardware.precision={precision}: take one of 32-true"):
+        check(_compose(f"hardware.precision={precision}"))

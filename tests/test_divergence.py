@@ -14,11 +14,20 @@ from vqgen.callbacks.measures import gradient_norm
 MODEL = Mock(spec=pl.LightningModule)
 
 
-def _step(callback: Divergence, step: int, loss: float) -> None:
-    trainer = Mock(spec=pl.Trainer, accumulate_grad_batches=1, fit_loop=Mock(), strategy=Mock(), datamodule=Mock())
+def _trainer(step: int, **measured: float) -> Mock:
+    trainer = Mock(
+        spec=pl.Trainer, accumulate_grad_batches=1, fit_loop=Mock(), strategy=Mock(), datamodule=Mock(),
+        sanity_checking=False, global_step=step,
+        callback_metrics={f"val/{name}": torch.tensor(value) for name, value in measured.items()},
+    )  # fmt: skip
     trainer.fit_loop.total_batch_idx = step
     trainer.strategy.reduce_boolean_decision = lambda decision, all: decision
     trainer.datamodule.names = lambda split, index: [f"{split}/{i}.png" for i in index]
+    return trainer
+
+
+def _step(callback: Divergence, step: int, loss: float) -> None:
+    trainer = _trainer(step)
     batch = Mock(index=torch.arange(step * 10, step * 10 + 10))
     callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(loss)}, batch, step)
 
@@ -43,6 +52,56 @@ def test_finite_losses_pass(tmp_path: Path):
     callback = Divergence(str(tmp_path), every_n_steps=1)
     for step in range(3):
         _step(callback, step, 1e30)
+
+
+def _model(weight: float) -> Mock:
+    return Mock(spec=pl.LightningModule, parameters=lambda: iter([torch.ones(3), torch.tensor([1.0, weight])]))
+
+
+@pytest.mark.parametrize("hook", ["on_train_end", "on_save_checkpoint"])
+def test_fewer_losses_than_make_a_look_are_looked_at_before_a_checkpoint_and_at_the_end(hook: str, tmp_path: Path):
+    callback = Divergence(str(tmp_path), every_n_steps=10)
+    _step(callback, 0, float("nan"))
+    with pytest.raises(Diverged, match="the loss is nan at step 0"):
+        getattr(callback, hook)(_trainer(1), _model(1.0), *([{}] if hook == "on_save_checkpoint" else []))
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_never_saved(weight: float, tmp_path: Path):
+    callback = Divergence(str(tmp_path), every_n_steps=10)
+    _step(callback, 0, 1.0)
+    callback.on_save_checkpoint(_trainer(1), _model(1e30), {})
+    with pytest.raises(Diverged, match="weights not finite after step 1"):
+        callback.on_save_checkpoint(_trainer(1), _model(weight), {})
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_validation_loss_that_is_no_number_stops_the_run(loss: float, tmp_path: Path):
+    callback = Divergence(str(tmp_path), every_n_steps=10)
+    callback.on_validation_end(_trainer(1, loss=1e30), MODEL)
+    callback.on_validation_end(_trainer(1), MODEL)
+    with pytest.raises(Diverged, match=f"val/loss is {loss} after step 1; no checkpoint had been written"):
+        callback.on_validation_end(_trainer(1, loss=loss), MODEL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optim.lr=1e30"], "error: val/loss is nan after step 1"),
+        (["hardware.precision=bf16-true"], "error: hardware.precision=bf16-true: take one of 32-true"),
+        (["hardware.precision=64-true"], "error: hardware.precision=64-true: take one of 32-true"),
+    ],
+)
+def test_a_run_of_one_step_that_cannot_go_well_ends_in_one_line(
+    words: list[str], message: str, command: Command, tmp_path: Path
+):
+    one_step = [*TINY, "data.num_train=32", "schedule=constant", "trainer.max_epochs=1", "logger=none"]
+    done = command("train.py", *one_step, *words, f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith(message)
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ x_hat = model.reconstruct(x)
 
 from vqgen import open_trained
 from vqgen.tasks.sample import Sample
-Sample(num_samples=4)(open_trained("runs/my_prior")).plots["samples_titled"]
+Sample(num_samples=4)(open_trained("runs/my_prior")).plots["samples_labelled"]
 """
 
 from typing import Any

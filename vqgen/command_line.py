@@ -115,8 +115,9 @@ def _make_single_job() -> None:
 
 def _remove_if_empty(folder: Path) -> None:
     """Leave no run folder of a run that never began."""
-    if folder != Path.cwd() and not any(folder.iterdir()):
-        folder.rmdir()
+    for place in (folder, folder.parent):
+        if place != Path.cwd() and not any(place.iterdir()):
+            place.rmdir()
 
 
 def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:

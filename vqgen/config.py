@@ -20,6 +20,7 @@ PRIOR = "vqgen.models.prior.Prior"
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
 EVALUATION = "vqgen.callbacks.Evaluation"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
 KNOWN_LATER = "(known once the data are read)"
 
 
@@ -176,6 +177,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}= is empty: give a path, or leave it out")
     if (values["data"] or {}).get("root") == "":
         raise ConfigError("data.root= is empty: give the folder of the data")
+    if str(values["hardware"].get("precision")) not in PRECISIONS:
+        raise ConfigError(f"hardware.precision={values['hardware']['precision']}: take one of {', '.join(PRECISIONS)}")
     if not 0 <= values["seed"] < 2**32:
         raise ConfigError(f"seed={values['seed']}: expected a number from 0 to 4294967295")
     rate = values["optim"].get("lr")

@@ -19,7 +19,8 @@ from vqgen import tuning
 from vqgen.callbacks import Record
 from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
-from vqgen.data.whole import confine, replacing
+from vqgen.data.confine import confine
+from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
@@ -27,6 +28,7 @@ from vqgen.processes import of_one_run
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
+from vqgen.tasks.results import results_folder
 from vqgen.trust import refuse_foreign_run, refuse_links
 
 torch.set_float32_matmul_precision("high")
@@ -97,8 +99,12 @@ def sample(cfg: DictConfig) -> None:
         for place in (output_base(runs[0].folder) / name, *(runs[0].folder / logs for logs in LOGS)):
             refuse_links(place, runs[0].folder, "; out=FOLDER writes elsewhere")
     loggers = _image_loggers(runs[0]) if cfg.log else []
-    outcome = task(trained(runs, cfg.tokenizer))
-    written = outcome.write(Path(cfg.out) if cfg.out else output_base(runs[0].folder) / name, cfg.arrays)
+    base = output_base(runs[0].folder)
+    if not cfg.out:
+        base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
+    with results_folder(base, name, cfg.out) as folder:
+        outcome = task(trained(runs, cfg.tokenizer))
+        written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
     for logger in loggers:
@@ -106,7 +112,7 @@ def sample(cfg: DictConfig) -> None:
             if path.suffix == ".png":
                 logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
         logger.finalize("success")
-    if outcome.metrics and not cfg.out and output_base(runs[0].folder) == runs[0].folder:
+    if outcome.metrics and not cfg.out and base == runs[0].folder:
         _log(outcome.metrics, runs[0])
 
 
@@ -227,6 +233,7 @@ def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> fl
     best: Any = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
+        rank_zero_info(f"\nRun folder: {_shown(folder)}   (ended before its first validation: no best.ckpt, no test)")
         return None
     results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
     shown = _shown(folder)

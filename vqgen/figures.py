@@ -9,25 +9,29 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.errors import UserError
 
+RESOLUTION = 300
+"""Dots an inch of matplotlib's figures, for print."""
+
 
 def grid(
-    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int = 2, ground: float = 1.0
+    images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int | None = None, ground: float = 1.0
 ) -> Float[Tensor, "3 H W"]:
     """Images in [-1, 1] side by side, row by row.
 
     Args:
         images: grey or RGB.
         columns: images in a row; None makes the grid about square.
-        padding: pixels between images and around them.
+        padding: pixels between images and around them; None takes `gap`.
         ground: value of these pixels: 1 white, 0 grey.
     """
     b, _, h, w = images.shape
+    padding = gap(w) if padding is None else padding
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
     sheet = images.new_full((3, rows * (h + padding) + padding, columns * (w + padding) + padding), ground)
@@ -37,10 +41,15 @@ def grid(
     return sheet
 
 
-def rows(*images: Float[Tensor, "_ _ h w"], padding: int = 2) -> Float[Tensor, "3 H W"]:
+def gap(width: int) -> int:
+    """Pixels between images of this width: 2, and more between large ones."""
+    return max(2, width // 32)
+
+
+def rows(*images: Float[Tensor, "_ _ h w"]) -> Float[Tensor, "3 H W"]:
     """One row of the grid for each batch (same number of images in each; grey and RGB may be mixed)."""
     coloured = [batch.cpu().expand(-1, 3, -1, -1) for batch in images]
-    return grid(torch.cat(coloured), columns=len(images[0]), padding=padding)
+    return grid(torch.cat(coloured), columns=len(images[0]))
 
 
 def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, int]) -> Float[Tensor, "b 3 H W"]:
@@ -58,6 +67,9 @@ def code_colours(num_embeddings: int) -> Float[Tensor, "k 3"]:
     colours = torch.tensor(colormaps["hsv"](hue.numpy())[:, :3], dtype=torch.float32)
     lightness = 0.45 + 0.55 * ((torch.arange(num_embeddings) * 0.7548777) % 1.0)
     return colours * lightness[:, None]
+
+
+ERROR_SCALE = "absolute error: black where exact, white from 1 on, of the 2 from black to white"
 
 
 def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -92,15 +104,18 @@ def read_image(path: Path, channels: int) -> Float[Tensor, "c h w"]:
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("L" if channels == 1 else "RGB"), np.float32)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"'{path}' cannot be read as an image: {str(error).splitlines()[0]}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"'{path}' cannot be read as an image: its format is unknown") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"'{path}' cannot be read as an image: {reason}") from None
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1) / 127.5 - 1
 
 
 def save_plot(plot: Figure, path: Path) -> Path:
     """Write a matplotlib figure as PNG at a resolution for print; makes the folder. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    plot.savefig(path, dpi=200, bbox_inches="tight")
+    plot.savefig(path, dpi=RESOLUTION, bbox_inches="tight")
     return path
 
 
@@ -117,7 +132,7 @@ def reconstructions(model: Any, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3
 def reconstruction_rows(model: Any, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
     """The rows of `reconstructions` by their names."""
     x_hat = model.reconstruct(x)
-    named = {"original": x, "reconstruction": x_hat, "error": error_map(x, x_hat)}
+    named = {"original": x, "reconstruction": x_hat, "absolute error": error_map(x, x_hat)}
     if hasattr(model, "num_embeddings"):
         size = (x.shape[2], x.shape[3])
         for name, c, k in zip(model.level_names, model.encode(x), model.num_embeddings, strict=True):

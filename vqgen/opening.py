@@ -43,9 +43,11 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
         return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0])), **about)
     if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
-        places = ", ".join(f"'{run.folder}' {run.tokenizer}" for run in runs)
+        places = ", ".join(f"'{run.folder}' on {run.tokenizer['path']}" for run in runs if run.tokenizer)
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
-    priors = sorted(models, key=lambda prior: prior.level)
+    pairs = sorted(zip(models, runs, strict=True), key=lambda pair: pair[0].level)
+    priors = [prior for prior, _ in pairs]
+    about["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
     return Trained(priors[0], priors, module.to(device()), functools.cache(lambda: images_of(source)), **about)
 

@@ -87,7 +87,7 @@ def show(name: str, value: float, unit: str = "images/s", note: str = "") -> Non
 
 def small_images() -> None:
     """Images of 28 x 28 held in memory against the per-item loader."""
-    images: Images = FashionMnist("data/fashion_mnist", (1, 28, 28), BATCH, 0, 0)
+    images: Images = FashionMnist("data/fashion_mnist", shape=(1, 28, 28), batch_size=BATCH, seed=0, num_workers=0)
     try:
         images.prepare_data()
     except DataError:

@@ -1,6 +1,8 @@
+import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 
@@ -113,12 +115,43 @@ def test_a_foreign_store_is_an_error_that_names_both(tmp_path, key, value):
     assert str(path.parent) in str(caught.value)
 
 
+def array_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:20]),
+    "cut off late": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "another array": lambda path: path.write_bytes(array_bytes(np.zeros(3))),
+    "a list": lambda path: path.write_text("[1, 2]"),
+}
+
+
 @pytest.mark.parametrize("name", ["meta.json", "level1.npy", "labels.npy"])
-def test_a_damaged_store_is_an_error(tmp_path, name):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_is_an_error_that_says_what_to_delete(tmp_path, name, damage):
     data = codes_of(tmp_path)
-    path = data.store.folder("val") / name
-    path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(DataError, match="no whole code store"):
+    folder = data.store.folder("val")
+    DAMAGES[damage](folder / name)
+    with pytest.raises(DataError) as caught:
+        data.split("val")
+    assert str(caught.value).startswith(f"{folder} is not whole (")
+    assert str(caught.value).endswith("delete it, and it is made again.")
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(folder)
+    assert len(codes_of(tmp_path).split("val").codes[0]) == 20
+
+
+def test_a_store_lacking_a_key_is_not_whole(tmp_path):
+    data = codes_of(tmp_path)
+    path = data.store.folder("val") / "meta.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "labels"}))
+    with pytest.raises(DataError, match=r"is not whole \('labels'\)"):
         data.split("val")
 
 
@@ -134,7 +167,7 @@ class Shifted(Tokenizer):
 
 
 def files(folder):
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def in_process(target, *arguments):

@@ -103,6 +103,32 @@ def test_rotated_photographs_stand_upright(tmp_path, orientation):
     assert close(x, gradient().transpose(2, 0, 1), 6)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_is_undone_once_whatever_the_format(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(gradient(40, 40))
+    expected = decode(saved(tmp_path, stored, "a.png", exif=exif), (3, 40, 40))
+    tiff = saved(tmp_path, stored, "a.tiff", tiffinfo={0x0112: orientation})
+    assert np.array_equal(decode(tiff, (3, 40, 40)), expected)
+    assert close(decode(saved(tmp_path, stored, "a.webp", exif=exif, quality=99), (3, 40, 40)), expected, 30)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_exif_block_does_not_spoil_the_image(tmp_path):
+    content = saved(tmp_path, Image.fromarray(gradient()), "a.jpg").read_bytes()
+    for exif in (b"Exif\0\0", b"Exif\0\0no header", b"Exif\0\0II*\0" + b"\xff" * 20):
+        block = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+        (tmp_path / "b.jpg").write_bytes(content[:2] + block + content[2:])
+        assert np.array_equal(decode(tmp_path / "b.jpg", (3, 48, 64)), decode(tmp_path / "a.jpg", (3, 48, 64)))
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (255, 0, 0)), ("L", 7)])
+def test_a_colour_that_means_transparent_is_white(tmp_path, mode, key):
+    x = decode(saved(tmp_path, Image.new(mode, (4, 4), key), transparency=key), (3, 4, 4))
+    assert (x == 255).all()
+
+
 def test_colour_becomes_grey_and_grey_becomes_colour(tmp_path):
     path = saved(tmp_path, Image.fromarray(gradient()))
     assert np.array_equal(decode(path, (1, 48, 64))[0], np.asarray(Image.fromarray(gradient()).convert("L")))

@@ -1,6 +1,10 @@
+import errno
 import itertools
+import multiprocessing
 import os
 import re
+import shutil
+import signal
 import warnings
 
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 from PIL import Image
 
+from vqgen.data import prepare
 from vqgen.data.error import DataError
 from vqgen.data.folder import Folder
 from vqgen.data.prepare import Decoded, Rows
@@ -74,6 +79,13 @@ def test_class_folders_are_the_classes_sorted_by_name(root, cache):
 def test_one_folder_is_no_class(root, cache):
     write(root, *[f"all/{i}.png" for i in range(9)])
     assert folder(root, cache).facts()["num_classes"] == 0
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_an_image_beside_the_class_folders_takes_the_classes_away_with_a_warning(root, cache, split):
+    write(root, *[f"{split}{kind}/{i}.png" for kind in "ab" for i in range(5)], f"{split}stray.png")
+    with pytest.warns(UserWarning, match=f"No classes: {split}stray.png lies in no class folder"):
+        assert folder(root, cache).split("train").labels is None
 
 
 @pytest.mark.parametrize(("given", "held_out"), [(["val"], [3, 3]), (["test"], [3, 3]), (["valid", "test"], [3, 3])])
@@ -145,6 +157,12 @@ def damage(root, *names):
         (root / name).write_bytes(b"no image")
 
 
+def prepare_twice(images):
+    warnings.simplefilter("always")
+    images.prepare_data()
+    images.prepare_data()
+
+
 @pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
 def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, tmp_path, prepare_up_to):
     names = [f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)]
@@ -152,7 +170,7 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     damage(root, "a/03.png", "b/07.png")
     images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
     with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
-        images.prepare_data()
+        prepare_twice(images)   # as Lightning does
     assert len(caught) == 1
     found = [numbers(images, name) for name in ("train", "val", "test")]
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
@@ -177,13 +195,31 @@ def test_too_many_unreadable_images_stop_the_run_unless_told_otherwise(root, cac
         folder(root, cache, max_unreadable=0.05).prepare_data()
 
 
-def test_a_file_that_vanishes_after_it_was_checked_is_an_error_that_names_it(root, cache):
-    write(root, *[f"{i:02}.png" for i in range(20)])
-    images = folder(root, cache, prepare_up_to=0.0)
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(b"no image")])
+def test_a_file_that_is_spoilt_after_it_was_checked_is_an_error_that_names_it(root, cache, num_workers, spoil):
+    write(root, *[f"{i:02}.png" for i in range(40)])
+    images = folder(root, cache, prepare_up_to=0.0, num_workers=num_workers)
     images.prepare_data()
-    (root / images.listings["val"].files[0].path).unlink()
-    with pytest.raises(DataError, match=re.escape(images.listings["val"].files[0].path)):
-        next(iter(images.val_dataloader()))
+    path = root / images.listings["train"].files[9].path
+    loader = iter(images.train_dataloader())
+    next(loader)
+    spoil(path)
+    with pytest.raises(DataError) as caught:
+        list(loader), list(images.train_dataloader())
+    assert str(caught.value).startswith(f"{path} was an image when the files were checked")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_is_killed_is_an_error_of_one_line(root, cache):
+    write(root, *[f"{i:02}.png" for i in range(40)])
+    images = folder(root, cache, prepare_up_to=0.0, num_workers=1, batch_size=1)
+    loader = iter(images.train_dataloader())
+    next(loader)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(DataError, match=r"DataLoader worker .*data\.num_workers") as caught:
+        list(loader)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_changed_folder_is_prepared_anew(root, cache):
@@ -191,6 +227,72 @@ def test_a_changed_folder_is_prepared_anew(root, cache):
     before = folder(root, cache).key
     picture(3).resize((40, 40)).save(root / "new.png")
     assert folder(root, cache).key != before
+
+
+@pytest.mark.parametrize("changes", [{}, {"prepare_up_to": 0.0}])
+@pytest.mark.parametrize("name", ["images.npy", "unreadable.json"])
+@pytest.mark.parametrize("damage", [
+    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    lambda path: path.write_bytes(b""), lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    lambda path: path.write_text("[1, 2]"),
+])  # fmt: skip
+def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache, name, damage, changes):
+    write(root, *[f"{i}.png" for i in range(10)])
+    folder(root, cache, **changes).prepare_data()
+    paths = list(cache.rglob(f"train-*/{name}"))
+    for path in paths:
+        damage(path)
+
+    def use():
+        images = folder(root, cache, **changes)
+        images.prepare_data()
+        return images.split("train").images[:]
+
+    if paths:   # a set that is decoded has no array
+        with pytest.raises(DataError) as caught:
+            use()
+        assert str(caught.value).startswith(f"{paths[0].parent} is not whole (")
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(paths[0].parent)
+    assert len(use()) == 7
+
+
+def test_an_option_out_of_range_is_an_error_that_names_it(root, cache):
+    wrong = {
+        "window": 0, "max_unreadable": 5.0, "prepare_up_to": -1.0, "batch_size": 0, "num_workers": -1, "margin": -2,
+        "shape": (3, 0, 8), "val_fraction": -0.1,
+    }
+    for option, value in wrong.items():
+        shown = list(value) if option == "shape" else value
+        with pytest.raises(DataError, match=re.escape(f"data.{option}={shown}: ")) as caught:
+            folder(root, cache, **{option: value})
+        assert "\n" not in str(caught.value)
+    for channels in (0, 2, 4):
+        with pytest.raises(DataError, match=r"1 channel .* or 3"):
+            folder(root, cache, shape=(channels, 8, 8))
+
+
+@pytest.mark.parametrize("option", ["root", "cache"])
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path, option, below):
+    (tmp_path / "file").write_text("x")
+    places = {"root": tmp_path / "images", "cache": tmp_path / "cache", option: tmp_path / "file" / below}
+    with pytest.raises(DataError, match=rf"data.{option}=.*{tmp_path}/file is a file, not a folder"):
+        folder(**places)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_unless_all_is_prepared(root, cache, monkeypatch):
+    write(root, "a.png")
+    folder(root, cache).prepare_data()
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("mkdir", "rename"):
+        monkeypatch.setattr(os, name, refuse)
+    assert len(folder(root, cache).split("train").images) == 1
+    with pytest.raises(DataError, match=r"train-array cannot be made: Read-only file system.*data\.cache"):
+        folder(root, cache, size=9, shape=(3, 9, 9)).prepare_data()
 
 
 @pytest.mark.parametrize(
@@ -225,6 +327,70 @@ def test_unicode_names_and_names_that_are_no_unicode_are_read(root, cache):
         folder(root, cache).prepare_data()
 
 
+def test_a_strange_name_is_shown_in_one_line(root, cache):
+    write(root, "good.png")
+    for name in ("two\nlines\x1b[31m.png", "x" * 251 + ".png"):
+        (root / name).write_bytes(b"no image")
+    images = folder(root, cache, max_unreadable=1.0)
+    with pytest.warns(UserWarning, match="2 of 3"):
+        images.prepare_data()
+    assert len(images.unreadable()) == 2
+    assert all(line.isprintable() for line in images.unreadable())
+    assert r"two\nlines\x1b[31m.png" in images.unreadable()[0]
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"${oc.env:HOME}"])
+def test_a_class_that_no_config_can_hold_is_an_error(root, cache, name):
+    write(root, "plain/1.png", "other/2.png", "other/3.png", "other/4.png")
+    os.rename(root / "plain", os.path.join(os.fsencode(root), name))
+    with pytest.raises(DataError, match="cannot be the name of a class") as caught:
+        folder(root, cache, val_fraction=0.0, test_fraction=0.0).facts()
+    assert str(caught.value).isprintable()
+
+
+def test_a_pipe_is_listed_and_not_opened(root, cache):
+    write(root, "a.png")
+    os.mkfifo(root / "b.png")
+    images = folder(root, cache, max_unreadable=0.5)
+    with pytest.warns(UserWarning, match="b.png: no ordinary file"):
+        images.prepare_data()
+    assert numbers(images) == [0]
+
+
+def test_a_root_that_cannot_be_read_is_told_with_the_reason(root, cache):
+    root.symlink_to(root)
+    with pytest.raises(DataError, match=r"there is no image that can be read .*Too many levels of symbolic links"):
+        folder(root, cache).prepare_data()
+
+
+def test_folders_of_splits_may_begin_with_a_capital(root, cache):
+    write(root, "Train/1.png", "Train/2.png", "VAL/3.png")
+    images = folder(root, cache)
+    assert [numbers(images, name) for name in ("train", "val", "test")] == [[0, 1], [2], [2]]
+
+
+def test_many_large_images_are_decoded_a_few_at_a_time(root, cache, monkeypatch):
+    write(root, *[f"{i:02}.png" for i in range(40)])
+    monkeypatch.setattr(prepare, "_MOST_BYTES", 3 * 8 * 8 * 5)
+    assert numbers(folder(root, cache)) == sorted(numbers(folder(root, cache)))
+    held = []
+    decode = prepare.Decoder.attempt
+    started = []
+    monkeypatch.setattr(prepare.Decoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
+    for done, _ in enumerate(prepare._decoded(prepare.Decoder(str(root), (3, 8, 8), None), [b"01.png"] * 40)):
+        held.append(len(started) - done)
+    assert max(held) <= 10
+
+
+def test_a_split_that_does_not_fit_into_memory_is_an_error(root, cache, monkeypatch):
+    write(root, "a.png")
+    monkeypatch.setattr(Folder, "load", lambda self, split: np.empty(2**50))
+    with pytest.raises(DataError, match="The val split of Folder does not fit into memory"):
+        folder(root, cache).split("val")
+    with pytest.raises(DataError, match=r"data\.size=100000: images of 100000 x 100000 pixels are too large"):
+        folder(root, cache, size=100_000, shape=(3, 100_000, 100_000))
+
+
 def test_links_that_lead_around_are_followed_once(root, cache):
     write(root, "a/1.png", "a/2.png", "b/3.png")
     (root / "a" / "loop").symlink_to(root)
@@ -257,15 +423,16 @@ def test_unreadable_folders_are_listed(root, cache, monkeypatch):
 def test_sizes_that_disagree_are_an_error(root, cache):
     with pytest.raises(DataError, match=r"data.shape=\[3, 8, 9\]"):
         folder(root, cache, shape=(3, 8, 9))
-    with pytest.raises(DataError, match=r"val_fraction=0\.5"):
+    with pytest.raises(DataError, match=r"val_fraction=0\.5, data.test_fraction=0\.5: together"):
         folder(root, cache, val_fraction=0.5, test_fraction=0.5)
 
 
 def test_a_disk_without_room_is_an_error(root, cache, monkeypatch):
     write(root, "a.png")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10}))
-    with pytest.raises(DataError, match="GB left"):
+    with pytest.raises(DataError, match=r"folder-8x8-\w+ needs 192B, and its disk has 10.0B left"):
         folder(root, cache).prepare_data()
+    assert not cache.exists()
 
 
 def test_folders_of_like_named_files_are_different_sources(tmp_path):

@@ -33,8 +33,8 @@ def write_four(folder, n=20, zipped=True):
         path.write_bytes(gzip.compress(content) if zipped else content)
 
 
-def mnist(root, shape=(1, 28, 28), source=Mnist):
-    return source(root=str(root), shape=shape, batch_size=4, seed=0, num_workers=0)
+def mnist(root, shape=(1, 28, 28), source=Mnist, seed=0):
+    return source(root=str(root), shape=shape, batch_size=4, seed=seed, num_workers=0)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_smaller_shape_and_colour_are_errors(tmp_path, shape):
 
 def test_the_split_does_not_depend_on_the_seed(tmp_path):
     write_four(tmp_path)
-    first, second = (Mnist(str(tmp_path), (1, 28, 28), 4, seed, 0) for seed in (0, 1))
+    first, second = (mnist(tmp_path, seed=seed) for seed in (0, 1))
     assert np.array_equal(first.split("val").images, second.split("val").images)
     assert first.key == second.key
 
@@ -103,13 +103,20 @@ def test_a_truncated_gzip_file_is_an_error_that_names_it(tmp_path):
         read_idx(path)
 
 
+def test_a_label_without_a_class_is_an_error(tmp_path):
+    write_four(tmp_path, zipped=False)
+    (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.arange(20, dtype=np.uint8)))
+    with pytest.raises(DataError, match=f"{NAMES[1]} holds the label 19, and there are 10"):
+        mnist(tmp_path).split("train")
+
+
 def test_missing_files_without_network_name_the_three_remedies(tmp_path, offline):
     with pytest.raises(DataError) as caught:
         mnist(tmp_path).prepare_data()
     for remedy in (str(tmp_path), Mnist.address, "data=shapes"):
         assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 class Site:
@@ -143,14 +150,27 @@ def test_missing_files_are_downloaded_once_and_checked(tmp_path, monkeypatch):
     mnist(tmp_path).prepare_data()
     assert site.served == [f"{Mnist.address}/{name}.gz" for name in NAMES]
     assert (tmp_path / f"{NAMES[0]}.gz").read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize(("breaks", "message"), [(True, "broken off"), (False, "checksum")])
-def test_a_failed_download_leaves_no_file(tmp_path, monkeypatch, breaks, message):
+def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, breaks, message):
     monkeypatch.setattr(urllib.request, "urlopen", Site(b"x" * 5000, breaks))
     with pytest.raises(DataError, match=message):
-        mnist(tmp_path).prepare_data()
-    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+        mnist(tmp_path / "data/mnist").prepare_data()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=message):
+        mnist(tmp_path / "data/mnist").prepare_data()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
+
+
+def test_a_download_to_a_full_disk_names_the_folder_and_the_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(urllib.request, "urlopen", Site(b"x" * 5000))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(DataError, match=r"data/mnist needs 5.00kB, and its disk has 10.0B left.*data.root"):
+        mnist(tmp_path / "data/mnist").prepare_data()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not INSTALLED.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")

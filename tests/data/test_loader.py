@@ -75,6 +75,16 @@ def test_batches_stay_as_they_are_however_long_they_are_held(keep):
         next(iter(batches))   # given up inside the epoch
 
 
+def test_shared_memory_that_is_too_small_is_an_error_of_one_line(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("unable to allocate shared memory(shm)\nfor file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    with pytest.raises(DataError, match=r"7 batches in shared memory need 336B.*data\.num_workers") as caught:
+        next(iter(loader(num_workers=2)))
+    assert "\n" not in str(caught.value)
+
+
 def test_workers_end_at_once_when_a_loader_is_given_up_inside_an_epoch():
     start = time.monotonic()
     next(iter(loader(num_workers=2)))

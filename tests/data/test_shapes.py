@@ -127,6 +127,8 @@ def test_the_key_changes_with_what_decides_the_images_and_with_nothing_else():
 def test_sizes_that_disagree_are_an_error():
     with pytest.raises(DataError, match=r"asks for images of \[3, 16, 16\], and Shapes has \[3, 32, 32\]"):
         shapes(shape=(3, 16, 16)).split("train")
+    with pytest.raises(DataError, match=r"data\.num_val=0: a split has at least 1 image"):
+        shapes(num_val=0)
     with pytest.raises(DataError, match="three sizes"):
         shapes(shape=(32, 32))
     with pytest.raises(DataError, match="'valid'"):

@@ -10,20 +10,23 @@ from torch.optim import Adam
 from vqgen.batch import ImageBatch
 from vqgen.models.vqvae import VQVAE
 from vqgen.nn.conv import ConvDecoder, ConvEncoder
+from vqgen.nn.likelihoods import Gaussian
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
 from vqgen.nn.reconstruction import NormalizedMSE
 from vqgen.nn.residual import Decoder, Encoder
 from vqgen.schedules import Constant
 
 
-def vqvae(shape: tuple[int, int, int] = (1, 16, 24), downsampling: int = 4, quantizer: Any = None) -> VQVAE:
+def vqvae(
+    shape: tuple[int, int, int] = (1, 16, 24), downsampling: int = 4, quantizer: Any = None, likelihood: Any = None
+) -> VQVAE:
     sizes: dict[str, Any] = {"hidden_channels": 16, "residual_channels": 8}
     return VQVAE(
         shape,
         partial(Encoder, downsampling=downsampling, **sizes),
         quantizer or EMAQuantizer(8, 4),
         partial(Decoder, upsampling=downsampling, **sizes),
-        NormalizedMSE(0.5),
+        likelihood or NormalizedMSE(0.5),
         optimizer=partial(Adam, lr=1e-3),
         schedule=Constant(),
     )
@@ -66,6 +69,36 @@ def test_training_lowers_the_loss():
 def test_the_loss_is_the_sum_of_its_terms():
     terms = vqvae().objective(_batch())
     assert torch.isclose(terms.loss, terms.recon_loss + terms.quantizer_loss)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 24), (3, 8, 8)])
+def test_under_a_gaussian_the_terms_weigh_as_under_the_squared_error_times_the_stated_factor(shape: tuple[int, ...]):
+    std, variance = 0.2, 0.5
+    batch = _batch(shape)
+    gradients = []
+    for likelihood in (Gaussian(std), NormalizedMSE(variance)):
+        torch.manual_seed(0)
+        model = vqvae(shape, likelihood=likelihood)   # type: ignore[arg-type]
+        torch.manual_seed(0)
+        terms = model.objective(batch)
+        parts = (terms.recon_loss, terms.quantizer_loss)
+        gradients.append([torch.autograd.grad(part, model.encoder.parameters(), retain_graph=True) for part in parts])
+    for by_gaussian, by_mse in zip(gradients[0][0], gradients[1][0], strict=True):
+        torch.testing.assert_close(by_gaussian, by_mse * variance / (2 * std**2), rtol=1e-4, atol=1e-6)
+    for one, other in zip(gradients[0][1], gradients[1][1], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_a_likelihood_measures_is_logged_in_nats_an_image_and_bits_a_value():
+    model, batch = vqvae(likelihood=Gaussian(0.2)), _batch()
+    logged: dict[str, Any] = {}
+    model.log_means = lambda stage, values, batch_size: logged.update(values)   # type: ignore[method-assign]
+    model.eval().evaluate(batch, "val")
+    nll = -model.likelihood.log_prob(model(batch.x).output, batch.x).mean()
+    torch.testing.assert_close(logged["nll"], nll)
+    torch.testing.assert_close(logged["recon_loss"], nll / (16 * 24))
+    bits = (nll / (16 * 24) - torch.tensor(2 / 255).log()) / torch.tensor(2.0).log()
+    torch.testing.assert_close(logged["bits_per_dim_given_codes"], bits)
 
 
 def test_the_keras_recipe_has_the_published_number_of_parameters():

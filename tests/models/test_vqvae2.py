@@ -113,6 +113,24 @@ def test_the_gradient_reaches_every_parameter():
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_usage_and_perplexity_are_those_of_all_codes_of_the_split_for_each_level():
+    torch.manual_seed(0)
+    model = vqvae2(downsampling=(2, 2, 4), shape=(3, 16, 32)).eval()
+    logged: dict[str, float] = {}
+    model.log = lambda name, value, **how: logged.update({name: float(value)})   # type: ignore[method-assign]
+    model.log_means = lambda *measured: None   # type: ignore[method-assign]
+    for _ in range(2):   # the second epoch starts to count anew
+        batches = [torch.rand(n, 3, 16, 32) * 2 - 1 for n in (4, 4, 1)]
+        for x in batches:
+            model.evaluate(ImageBatch(x, None, torch.arange(len(x))), "val")
+        model.on_validation_epoch_end()
+        for name, codes in zip(("top", "middle", "bottom"), model.encode(torch.cat(batches)), strict=True):
+            p = torch.bincount(codes.flatten(), minlength=8).double() / codes.numel()
+            entropy = -(p * p.clamp(min=1e-30).log()).sum()
+            assert logged[f"val/perplexity_{name}"] == pytest.approx(float(entropy.exp()), rel=1e-5)
+            assert logged[f"val/codebook_usage_{name}"] == pytest.approx(float((p > 0).double().mean()))
+
+
 def test_one_level_is_refused_and_a_size_that_does_not_fit_names_others():
     with pytest.raises(ValueError, match="take model=vqvae"):
         vqvae2(downsampling=[4])

@@ -48,11 +48,13 @@ def test_the_first_position_attends_to_itself():
 @torch.no_grad()
 def test_stepping_through_a_map_is_attention_in_parallel():
     layer, x = CausalAttention(8, 4), torch.randn(3, 3 * 8, 4, 5, dtype=torch.float64)
-    state, rows = layer.start(3, (4, 5)), []
+    state, results = layer.stack([layer], 3, (4, 5)), []
     for row in range(4):
-        state.begin_row(None)
-        rows.append(torch.stack([state.step(column, x[:, :, row, column]) for column in range(5)], dim=2))
-    torch.testing.assert_close(torch.stack(rows, dim=2), layer(x))
+        state.begin_row([None])
+        for column in range(5):
+            state.begin_column(column)
+            results.append(state.step(0, x[:, :, row, column]))
+    torch.testing.assert_close(torch.stack(results, dim=2).unflatten(2, (4, 5)), layer(x))
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -39,6 +39,17 @@ def test_the_second_step_runs_in_the_reverse_order():
     assert (jacobian.triu(1) != 0).any()
 
 
+def test_under_autocast_the_log_determinant_is_still_that_of_the_jacobian():
+    torch.manual_seed(0)
+    flow = IAF(8, [16], context_dim=3, num_steps=3)
+    z, context = torch.randn(1, 8), torch.randn(1, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        transformed = flow(z, context)
+        jacobian = torch.autograd.functional.jacobian(lambda z: flow(z, context).z[0], z)[:, 0]
+    assert transformed.z.dtype == transformed.log_det.dtype == torch.float32
+    torch.testing.assert_close(transformed.log_det.sum(), jacobian.slogdet().logabsdet, atol=1e-4, rtol=0)
+
+
 def test_the_flow_starts_near_the_identity():
     flow = IAF(10, [20], context_dim=4, num_steps=3)
     z = torch.randn(50, 10)

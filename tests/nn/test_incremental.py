@@ -31,6 +31,15 @@ def test_stepping_gives_the_logits_of_the_parallel_forward(name, kind, grid, bat
     torch.testing.assert_close(stepped(network, codes, condition).double(), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_layers_that_count_as_large_give_the_same_logits(name, monkeypatch):
+    monkeypatch.setattr("vqgen.nn.conv_stack.LARGE_FOR_LAYERS", 1)
+    network = build(name, condition_channels=CONDITION_CHANNELS)
+    codes, condition = torch.randint(6, (3, 5, 4)), condition_map("map", 3, (5, 4))
+    torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
+
+
 @torch.no_grad()
 def test_a_normalised_weight_is_the_same_in_both_evaluations():
     network = build("pixelsnail")

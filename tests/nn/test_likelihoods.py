@@ -40,6 +40,14 @@ def test_the_loss_is_nats_summed_over_pixels_and_averaged_over_the_batch(likelih
     torch.testing.assert_close(likelihood.log_prob(output, x), torch.stack(pixels).sum(dim=0))
 
 
+@pytest.mark.parametrize("likelihood", ALL, ids=lambda one: type(one).__name__)
+def test_the_loss_per_value_of_a_tiled_image_is_that_of_the_image(likelihood):
+    output = torch.randn(4, likelihood.num_outputs(3), 5, 6)
+    x = grey_values(4, 3, 5, 6)
+    tiled = likelihood.loss_per_value(output.repeat(1, 1, 2, 3), x.repeat(1, 1, 2, 3))
+    torch.testing.assert_close(tiled, likelihood.loss_per_value(output, x))
+
+
 def summed(log_prob):
     return log_prob.sum(dim=(1, 2, 3))
 
@@ -53,10 +61,34 @@ def test_densities_are_those_of_torch():
 def test_the_learned_variance_is_the_second_half_of_the_output_above_its_floor():
     mean, log_var, x = torch.randn(3, 4, 3, 5, 6)
     normal = distributions.Normal(mean, (log_var / 2).exp())
-    log_prob = LearnedGaussian(min_log_var=-50.0).log_prob(torch.cat([mean, log_var], dim=1), x)
+    log_prob = LearnedGaussian(-20.0, 20.0).log_prob(torch.cat([mean, log_var], dim=1), x)
     torch.testing.assert_close(log_prob, summed(normal.log_prob(x)))
     lowest = LearnedGaussian(min_log_var=-3.0).log_prob(torch.cat([mean, log_var - 100], dim=1), x)
     torch.testing.assert_close(lowest, Gaussian(float(torch.tensor(-1.5).exp())).log_prob(mean, x))
+    highest = LearnedGaussian(max_log_var=2.0).log_prob(torch.cat([mean, log_var + 100], dim=1), x)
+    torch.testing.assert_close(highest, Gaussian(float(torch.tensor(1.0).exp())).log_prob(mean, x))
+
+
+@pytest.mark.parametrize("raw", [-1e30, -100.0, 100.0, 1e30])
+def test_scales_far_out_of_their_range_give_a_finite_loss_and_a_gradient_that_leads_back(raw):
+    """The mean is half a grey scale away, so that neither a tiny nor a huge spread is likely."""
+    x = torch.zeros(1, 1, 1, 1)
+    for likelihood, place in ((LearnedGaussian(), 1), (DiscretizedLogistic(1), 2)):
+        output = torch.full((1, likelihood.num_outputs(1), 1, 1), 0.5)
+        output[:, place] = raw
+        loss = likelihood.loss(output.requires_grad_(), x)
+        (gradient,) = torch.autograd.grad(loss, output)
+        assert torch.isfinite(loss)
+        assert torch.isfinite(gradient).all()
+        assert gradient[0, place] * raw > 0   # descent goes towards zero
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), LearnedGaussian()], ids=lambda one: type(one).__name__)
+def test_a_likelihood_of_half_precision_outputs_is_computed_in_float32(likelihood):
+    output = torch.randn(4, likelihood.num_outputs(1), 5, 6).bfloat16()
+    x = grey_values(4, 1, 5, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(likelihood.log_prob(output, x), likelihood.log_prob(output.float(), x))
 
 
 def test_bernoulli_takes_images_from_minus_one_to_one():
@@ -132,6 +164,8 @@ def test_l1_is_the_mean_absolute_error():
         (lambda: Gaussian(0.0), "std=0.0"),
         (lambda: Laplace(-1.0), "scale=-1.0"),
         (lambda: DiscretizedLogistic(0), "num_components=0"),
+        (lambda: LearnedGaussian(min_log_var=1.0), r"min_log_var=1\.0 and max_log_var=0\.0"),
+        (lambda: LearnedGaussian(max_log_var=100.0), r"max_log_var=100\.0"),
         (lambda: NormalizedMSE(0.0), "variance=0"),
     ],
 )

@@ -3,6 +3,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from vqgen.nn.posterior import (
+    MAX_LOG_VAR,
     DiagonalGaussian,
     IAFPosterior,
     free_bits,
@@ -78,6 +79,17 @@ def test_extreme_features_give_finite_values():
     for posterior in posteriors():
         sample = posterior(1e4 * torch.randn(8, NUM_FEATURES))
         assert all(torch.isfinite(value).all() for value in sample)
+
+
+@pytest.mark.parametrize("raw", [-1e3, -20.0, 20.0, 1e3])
+def test_log_variances_stay_in_their_range_and_find_back(raw):
+    posterior = DiagonalGaussian(NUM_FEATURES, LATENT_DIM)
+    torch.nn.init.zeros_(posterior.heads.weight)
+    torch.nn.init.constant_(posterior.heads.bias[LATENT_DIM:], raw)
+    features = torch.zeros(1, NUM_FEATURES)
+    assert posterior.normal(features).log_var.abs().max() == MAX_LOG_VAR
+    posterior(features).kl.sum().backward()
+    assert (posterior.heads.bias.grad[LATENT_DIM:] * raw > 0).all()
 
 
 def test_free_bits_count_each_dimension_at_the_floor_at_least_and_stop_its_gradient():

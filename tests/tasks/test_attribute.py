@@ -52,5 +52,18 @@ def test_an_unknown_attribute_is_named_with_the_near_miss():
 
 
 def test_an_attribute_that_all_images_share_is_told():
-    with pytest.raises(UserError, match="attribute=red: all of the 1 images are alike"):
-        Attribute("red", num_images=1)(tiny.trained(tiny.latent_model()))
+    run = tiny.trained(tiny.latent_model())
+    with pytest.raises(UserError, match="attribute=red: the images are all alike in it; num_images=N"):
+        Attribute("red", num_images=1)(run)
+    with pytest.raises(UserError, match="the images are all alike"):
+        Attribute(num_images=1)(run)
+
+
+def test_of_all_attributes_those_that_all_images_share_are_left_out_and_told():
+    run = tiny.trained(tiny.latent_model())
+    values = tiny.shapes().attributes("train").values[:2]
+    shared = {n for n, c in zip(tiny.shapes().attribute_names, values.T, strict=True) if len(np.unique(c)) == 1}
+    outcome = Attribute(num_images=2)(run)
+    assert shared
+    assert {line.split()[2].rstrip(",") for line in outcome.text.splitlines()} == shared
+    assert {name.removeprefix("attributes/") for name in outcome.arrays} == set(tiny.shapes().attribute_names) - shared

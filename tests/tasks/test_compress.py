@@ -69,6 +69,26 @@ def test_a_damaged_file_and_one_of_other_models_are_told():
         decompressed(run, b"\x89PNG")
 
 
+@pytest.mark.parametrize("num_classes", [0, 6])
+def test_whatever_is_wrong_with_a_file_is_told_in_words(num_classes: int):
+    run = _run(num_classes)
+    contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), 1 if num_classes else None).contents
+    header = len(contents) - len(contents[5 + 2 * bool(num_classes) :])
+    damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents) - 1)]
+    damaged += [contents[:header] + bytes([byte]) * 12 for byte in (0x00, 0xFF)] + [contents[:i] for i in range(12)]
+    for wrong in damaged:
+        with pytest.raises(UserError):
+            decompressed(run, wrong)
+
+
+def test_a_label_that_would_be_ignored_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="label=1: a test image has its own"):
+        Compress(image=2, label=1)
+    path = figures.save_png(_run().batch([5]).x[0], tmp_path / "photo.png")
+    with pytest.raises(UserError, match="label=circle: 'runs/x' was trained without labels"):
+        Compress(file=str(path), label="circle")(_run())
+
+
 def test_an_image_file_is_taken_and_its_size_checked(tmp_path: Path):
     run = _run()
     x = run.batch([5]).x

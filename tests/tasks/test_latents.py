@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from tests.tasks import tiny
 from vqgen import plots
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
-from vqgen.tasks.latents import Latents, decoded_plane, latent_points, plane_axes
+from vqgen.tasks.latents import Latents, _histograms, decoded_plane, latent_points, plane_axes
 from vqgen.tasks.traverse import Traverse, moved
 
 
@@ -57,8 +58,23 @@ def test_the_principal_plane_holds_the_two_greatest_variances():
     x = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 0.1, 2.0, 0.5, 0.2])
     plane = plots.principal_plane(x)
     values = np.linalg.eigvalsh(np.cov(x.numpy().T))
-    assert plane.var(0).tolist() == pytest.approx(values[[-1, -2]].tolist(), rel=1e-4)
-    assert plots.principal_plane(x[:, :1])[:, 1].abs().max() == 0
+    assert plane.points.var(0).tolist() == pytest.approx(values[[-1, -2]].tolist(), rel=1e-4)
+    assert plane.share.tolist() == pytest.approx((values[[-1, -2]] / values.sum()).tolist(), rel=1e-4)
+    line = plots.principal_plane(x[:, :1])
+    assert line.points[:, 1].abs().max() == 0
+    assert line.share.tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_histograms_of_an_autoencoder_are_of_standard_scores():
+    z = 100 + 7 * torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
+    heights = {normal: _heights(_histograms(z, normal, "")) for normal in (True, False)}
+    assert np.flatnonzero(heights[True]).tolist() == [39], "all beyond the right edge"
+    centres = np.linspace(-3.9, 3.9, 40)
+    assert heights[False] == pytest.approx(norm.pdf(centres), abs=0.05)
+
+
+def _heights(figure: Figure) -> np.ndarray:
+    return np.array([patch.get_height() for patch in figure.axes[0].patches])
 
 
 def test_a_traversal_moves_one_dimension_alone():

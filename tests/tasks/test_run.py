@@ -34,13 +34,22 @@ def test_a_run_without_such_a_logger_says_so(command: Command, prior_run: Path):
     assert done.stderr.count("\n") == 1
 
 
-def test_the_example_of_the_documentation_runs(vqvae_run: Path):
+def test_the_examples_of_the_documentation_run(
+    vqvae_run: Path, prior_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     page = (ROOT / "docs" / "tasks.md").read_text()
-    code = page.split("```python")[1].split("```")[0].replace("runs/demo", str(vqvae_run))
+    blocks = [part.split("```")[0] for part in page.split("```python")[1:]]
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(code, names)
+    for block in blocks:
+        exec(block.replace("runs/demo/vqvae", str(vqvae_run)).replace("runs/demo/prior", str(prior_run)), names)
+    assert len(blocks) == 2
     assert names["x"].shape == names["x_hat"].shape == (8, 3, 16, 16)
-    assert len(names["codes"][0]) == 8
+    assert names["samples"].shape == (4, 3, 16, 16)
+    assert len(names["codes"]) == 4
+    assert {"complete", "compress", "sample"} < set(names["names"])
+    for name in ("reconstruct", "interpolate", "morph", "codebook"):
+        assert list((tmp_path / "figures" / name).glob("*_labelled.png"))
 
 
 def test_a_prior_is_opened_with_its_tokenizer(prior_run: Path, vqvae_run: Path):

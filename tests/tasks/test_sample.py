@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
+from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.models.vae import VAE
 from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
@@ -43,6 +44,29 @@ def test_a_vae_draws_from_the_normal_distribution_by_seed(vae: VAE):
 def test_a_vae_given_a_label_says_it_knows_none(vae: VAE):
     with pytest.raises(UserError, match="a VAE knows no labels"):
         Sample(label=3)(_trained(vae))
+
+
+def test_a_vae_given_an_option_of_priors_says_so_and_does_not_ignore_it(vae: VAE):
+    for option in ({"temperature": 0.5}, {"top_k": 3}, {"top_p": [0.9]}, {"guidance": 2.0}):
+        with pytest.raises(UserError, match="this is an option of priors"):
+            Sample(**option)(_trained(vae))
+
+
+def test_the_classes_drawn_in_turn_have_a_column_each():
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(3))._replace(class_names=["a", "b", "c"])
+    outcome = Sample(num_samples=7)(run)
+    labels = [label.get_text() for label in outcome.plots["samples_labelled"].axes[0].get_xticklabels()]
+    assert labels == ["a", "b", "c"]
+    assert outcome.pictures["samples"].shape == outcome.pictures["codes_top"].shape == (3, 3 * 18 + 2, 3 * 18 + 2)
+    one = Sample(num_samples=4, label="b", temperature=0.7)(run).plots["samples_labelled"]
+    assert one.get_suptitle().replace("\n", " ").endswith("class b, temperature=0.7")
+
+
+def test_two_priors_of_a_level_are_refused():
+    top, bottom = tiny.priors(0)
+    run = tiny.trained(tiny.vqvae2(), [top, top, bottom])
+    with pytest.raises(UserError, match="needs one prior of each level, and not several of top"):
+        Sample()(run)
 
 
 def test_options_are_for_all_levels_or_one_for_each():

@@ -60,6 +60,17 @@ def test_a_task_that_fits_makes_pictures_and_figures(kind: str, name: str):
         assert "x, step 7, trained with seed 0" in plot.get_suptitle()
 
 
+@pytest.mark.parametrize("name", ["interpolate", "morph", "traverse", "levels", "complete"])
+def test_the_images_of_rows_are_arrays_too(name: str):
+    run = tiny.trained(tiny.latent_model()) if name == "traverse" else _runs()["priors"]
+    outcome = tasks()[name](**SMALL.get(name, {}))(run)
+    for picture in outcome.pictures:
+        rows = [array for key, array in outcome.arrays.items() if key.startswith(f"{picture}/")]
+        height, width = outcome.pictures[picture].shape[1:]
+        assert (len(rows), len(rows[0])) == ((height - 2) // 18, (width - 2) // 18)
+        assert all(row.dtype == np.uint8 for row in rows)
+
+
 def test_a_task_that_does_not_fit_names_those_that_do():
     message = r"task=latents needs a model with latent vectors.*VQVAE2.*codebook, .*levels"
     with pytest.raises(UserError, match=message) as error:
@@ -76,6 +87,27 @@ def test_a_task_that_does_not_fit_names_those_that_do():
 def test_an_image_that_is_not_there_is_named():
     with pytest.raises(UserError, match="image 99: the test split has 24 images, from 0 to 23"):
         tasks()["morph"](first=[0], second=[99])(tiny.trained(tiny.latent_model()))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        *[(name, {"num_samples": 0}, "num_samples=0: expected") for name in ("sample", "reconstruct", "levels")],
+        *[(name, {"images": []}, r"images=\[\]: ") for name in ("complete", "levels", "attribute")],
+        *[(name, {"alphas": []}, r"alphas=\[\]: nothing is asked for") for name in ("morph", "attribute")],
+        *[(name, {"num_images": 0}, "num_images=0") for name in ("attribute", "latents", "codebook", "traverse")],
+        *[(name, {"steps": 1}, "steps=1") for name in ("interpolate", "levels", "traverse")],
+        ("attribute", {"attribute": []}, r"attribute=\[\]: nothing"), ("traverse", {"dimensions": []}, "dimensions="),
+        ("traverse", {"extent": -1.0}, "extent=-1.0: expected standard deviations above 0"),
+        ("traverse", {"num_dimensions": 0}, "num_dimensions=0"), ("latents", {"side": 0}, "side=0: expected"),
+        ("latents", {"num_dimensions": 0}, "num_dimensions=0"), ("codebook", {"num_codes": 0}, "num_codes=0"),
+        ("export", {"batch_size": 0}, "batch_size=0"), ("complete", {"num_samples": 0}, "num_samples=0"),
+    ],
+)  # fmt: skip
+def test_an_option_that_asks_for_nothing_is_told(name: str, options: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message) as error:
+        tasks()[name](**options)
+    assert "\n" not in str(error.value)
 
 
 def test_an_outcome_is_written_by_name_and_its_arrays_on_request(tmp_path: Path):

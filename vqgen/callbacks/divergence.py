@@ -1,5 +1,6 @@
 """Stops a run whose loss is no number any more, and says where and from which batch."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 
 _SHOWN = 8   # images of a batch named in the message
+_REMEDIES = "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"
 
 
 class Diverged(UserError):
@@ -26,7 +28,10 @@ class _Seen(NamedTuple):
 
 
 class Divergence(pl.Callback):
-    """Raises `Diverged` when a loss is NaN or infinite, and before any checkpoint that would hold such weights.
+    """Raises `Diverged` when a loss or a weight is NaN or infinite.
+
+    Training losses are looked at every so many steps; they and the weights before any checkpoint is written and at the
+    end of training, and the validation loss after every validation: weights that are finite but huge show there first.
 
     Args:
         dirpath: folder of the checkpoints, for the message.
@@ -52,7 +57,31 @@ class Divergence(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Refuse to save what comes of a loss that is no number."""
+        self._look_at_all(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the validation loss, after the losses that led to it."""
+        if trainer.sanity_checking or "val/loss" not in trainer.callback_metrics:
+            return
         self._look(trainer)
+        loss = float(trainer.callback_metrics["val/loss"])
+        if self._anywhere(trainer, not math.isfinite(loss)):
+            raise Diverged(f"val/loss is {loss} after step {trainer.global_step}; {self._advice()} {_REMEDIES}")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the last steps."""
+        self._look_at_all(trainer, pl_module)
+
+    def _look_at_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._look(trainer)
+        finite = torch.stack([p.isfinite().all() for p in pl_module.parameters()]).all()
+        if self._anywhere(trainer, not finite):
+            step = trainer.global_step
+            raise Diverged(f"there are weights not finite after step {step}; {self._advice()} {_REMEDIES}")
+
+    def _anywhere(self, trainer: pl.Trainer, decision: bool) -> bool:
+        """Whether any process decides so."""
+        return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
 
     def _look(self, trainer: pl.Trainer) -> None:
         seen, self._seen = self._seen, []
@@ -60,7 +89,7 @@ class Divergence(pl.Callback):
             return
         finite = torch.stack([one.loss for one in seen]).isfinite().tolist()
         mine = next((one for one, good in zip(seen, finite, strict=True) if not good), None)
-        if trainer.strategy.reduce_boolean_decision(mine is not None, all=False):
+        if self._anywhere(trainer, mine is not None):
             raise Diverged(self._message(trainer, mine))
 
     def _message(self, trainer: pl.Trainer, bad: _Seen | None) -> str:
@@ -69,8 +98,7 @@ class Divergence(pl.Callback):
         names = image_names(trainer, bad.images.tolist())
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         return (
-            f"the loss is {float(bad.loss)} at step {bad.step}, with the images {shown}; {self._advice()} "
-            "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"
+            f"the loss is {float(bad.loss)} at step {bad.step}, with the images {shown}; {self._advice()} {_REMEDIES}"
         )
 
     def _advice(self) -> str:

@@ -30,3 +30,10 @@ def center_crop(x: UInt8[ndarray, "b c hh ww"], height: int, width: int) -> UInt
     """Cut the window of height x width in the middle of each image."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]
+
+
+def bordered(x: UInt8[ndarray, "b c h w"], height: int, width: int) -> UInt8[ndarray, "b c hh ww"]:
+    """The images in the middle of larger ones that are 0 around them."""
+    top, left = (height - x.shape[2]) // 2, (width - x.shape[3]) // 2
+    bottom, right = height - x.shape[2] - top, width - x.shape[3] - left
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))

@@ -2,14 +2,14 @@
 
 import tarfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vqgen.data.augment import bordered
 from vqgen.data.download import download
-from vqgen.data.error import DataError
+from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -21,23 +21,22 @@ _ROW = 1 + 3 * 32 * 32   # bytes: the label and the image, channel by channel
 
 
 class CIFAR10(Images):
-    """Small photographs; 5,000 of the published training images are the validation split.
+    """Small photographs; a larger `shape` gets a border of zeros.
+
+    5,000 of the published training images, the same for every seed, are the validation split.
 
     Args:
         root: folder that holds, or gets, cifar-10-binary.tar.gz or what is in it (not the pickles for Python).
-        flip: mirror half of the training images left to right.
         Others as in Images.
     """
 
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-    def __init__(
-        self, root: str, shape: Sequence[int], batch_size: int, seed: int, num_workers: int, flip: bool
-    ) -> None:
-        super().__init__(shape, batch_size, seed, num_workers, flip)
-        if self.shape != (3, 32, 32):
-            raise DataError(f"data.shape={list(shape)}: the images are [3, 32, 32].")
-        self.root = Path(root).expanduser()
+    def __init__(self, root: str, **images: Any) -> None:
+        super().__init__(**images)
+        fits = self.shape[0] == 3 and min(self.shape[1:]) >= 32
+        require(fits, "shape", list(self.shape), "the images are [3, 32, 32], and larger sizes get a border")
+        self.root = folder_of("root", root)
 
     def source(self) -> dict[str, Any]:
         """The published archive, and how the training images are split."""
@@ -64,7 +63,8 @@ class CIFAR10(Images):
         rows = np.frombuffer(content, np.uint8).reshape(-1, _ROW)
         if split != "test":
             rows = rows[hold_out(len(rows), _NUM_VAL)[split]]
-        return Split(rows[:, 1:].reshape(-1, 3, 32, 32).copy(), rows[:, 0].astype(np.int64))
+        images = bordered(rows[:, 1:].reshape(-1, 3, 32, 32), *self.held_shape[1:])
+        return Split(images, rows[:, 0].astype(np.int64))
 
     def _unpacked(self) -> Path | None:
         folders = (self.root, self.root / _FOLDER)
@@ -82,7 +82,8 @@ class CIFAR10(Images):
         return content
 
     def _from_archive(self, name: str) -> bytes:
-        with tarfile.open(self.root / _URL.rpartition("/")[2]) as archive:
+        with tarfile.open(self.root / _URL.rpartition("/")[2], "r:gz") as archive:
             member = archive.extractfile(f"{_FOLDER}/{name}")
-            assert member is not None
+            if member is None:
+                raise KeyError("it is no file")
             return member.read()

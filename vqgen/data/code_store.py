@@ -19,13 +19,13 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqgen.data.array_file import ArrayFile
+from vqgen.data.array_file import ArrayFile, read_array
 from vqgen.data.batches import EvaluationBatches
 from vqgen.data.error import DataError
 from vqgen.data.images import Images, normalize
 from vqgen.data.loader import Loader
 from vqgen.data.order import UndividedOrder
-from vqgen.data.whole import make_once
+from vqgen.data.whole import make_once, reading
 
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
@@ -85,21 +85,21 @@ class CodeStore:
         Raises:
             DataError: they are not of this tokenizer and these images, or not whole.
         """
-        folder, expected = self.folder(split), self._meta(split)
-        try:
+        folder = self.folder(split)
+        with reading(folder):
             found = json.loads((folder / "meta.json").read_text())
-            codes = [_memory_map(folder / f"level{i}.npy") for i in range(len(self.num_embeddings))]
-            labels = np.load(folder / "labels.npy") if found["labels"] else None
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder} is no whole code store ({error}); delete it to make it again.") from error
-        for key, value in expected.items():
-            if found.get(key) != value:
-                raise DataError(
-                    f"{folder} holds codes of another {key}: {found.get(key)}, not {value}; delete it to make it again."
-                )
-        if {len(level) for level in codes} != {found["rows"]}:
-            raise DataError(f"{folder} has not {found['rows']} rows a level; delete it to make it again.")
-        return CodeSplit(codes, labels, found["images"])
+            for key, value in self._meta(split).items():
+                if found.get(key) != value:
+                    raise DataError(
+                        f"{folder} holds codes of another {key}: {found.get(key)}, not {value}; delete it, and it is "
+                        "made again."
+                    )
+            codes = [
+                read_array(folder / f"level{i}.npy", (found["rows"], None, None), smallest_type(k))
+                for i, k in enumerate(self.num_embeddings)
+            ]
+            labels = read_array(folder / "labels.npy", (found["rows"],), np.int64) if found["labels"] else None
+            return CodeSplit(codes, None if labels is None else np.array(labels), int(found["images"]))
 
     def _meta(self, split: str) -> dict[str, Any]:
         """Whose codes a split's are."""
@@ -172,7 +172,3 @@ def _checked(codes: Tensor, num_embeddings: int) -> ndarray:
         found = f"{array.min()} to {array.max()}"
         raise DataError(f"The tokenizer gives codes from {found} for {num_embeddings} embeddings.")
     return array
-
-
-def _memory_map(path: Path) -> ndarray:
-    return np.asarray(np.load(path, mmap_mode="r"))

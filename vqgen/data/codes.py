@@ -1,7 +1,6 @@
 """The codes of a tokenizer as data for a prior."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
@@ -10,7 +9,7 @@ from numpy import ndarray
 
 from vqgen.batch import CodeBatch
 from vqgen.data.code_store import CodeSplit, CodeStore, Encode
-from vqgen.data.error import DataError
+from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import Images
 from vqgen.data.loader import Loader, clock
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -60,8 +59,9 @@ class Codes(pl.LightningDataModule):
         super().__init__()
         if not 0 <= level < len(num_embeddings):
             raise DataError(f"level={level}: the tokenizer has levels 0 to {len(num_embeddings) - 1}.")
+        require(batch_size >= 1, "batch_size", batch_size, "a batch holds at least 1 code map")
         self.images, self.encode, self.level = images, encode, level
-        self.store = CodeStore(images, fingerprint, num_embeddings, Path(cache))
+        self.store = CodeStore(images, fingerprint, num_embeddings, folder_of("cache", cache))
         self.batch_size, self.seed = batch_size, seed
         self._splits: dict[str, CodeSplit] = {}
 

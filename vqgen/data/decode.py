@@ -13,7 +13,7 @@ from vqgen.data.error import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
-PREPROCESSING = "middle, lanczos, 1"   # names how pixels come about, for caches; change it when they do
+PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
 
 _UPRIGHT = {   # how to undo each EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,7 +55,7 @@ def decode(
         raise
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
-            raise DataError(f"{os.fsdecode(path)}: {error.strerror}; mend that and start again.") from error
+            raise DataError(f"{shown(os.fsencode(path))}: {error.strerror}; mend that and start again.") from error
         raise _unreadable(path, error) from error
     except Exception as error:   # decoders raise nearly anything for a damaged file
         raise _unreadable(path, error) from error
@@ -70,10 +70,11 @@ def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None)
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
     channels, height, width = shape
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if window is None:   # the JPEG decoder itself halves a much larger image; what is left is enough to stay sharp
         side = 2 * max(height, width)
         image.draft(None, (side, side))
+    image.load()
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)   # loading turns a TIFF, and forgets this
     upright = _colours(image, "L" if channels == 1 else "RGB")
     if orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[orientation])
@@ -93,8 +94,7 @@ def _middle(image: Image.Image, height: int, width: int, window: int | None) -> 
 
 def _colours(image: Image.Image, mode: str) -> Image.Image:
     """Grey ("L") or RGB of 8 bits, transparent pixels on white."""
-    if image.mode == mode:
-        image.load()
+    if image.mode == mode and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _eight_bits(image)
@@ -119,3 +119,9 @@ def _is_empty(path: Any) -> bool:
         return os.path.getsize(path) == 0
     except OSError:
         return False
+
+
+def shown(path: bytes) -> str:
+    """A path as one line of text that can be written anywhere, whatever its bytes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

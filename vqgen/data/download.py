@@ -7,16 +7,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vqgen.data.error import DataError
-from vqgen.data.whole import alone, replacing
+from vqgen.data.whole import alone, replacing, require_space, writing
 
 _TIMEOUT = 20.0   # seconds without an answer
 _BLOCK = 2**16
 
 
 def download(url: str, path: Path, md5: str) -> None:
-    """Put what `url` holds at `path`, unless it is there.
+    """Put what `url` holds at `path`, unless it is there. A download that fails leaves nothing.
 
-    Raises OSError without network, and DataError where the checksum is wrong.
+    Raises OSError without network, and DataError where the checksum is wrong or the disk is full.
     """
     with alone(path):
         if path.exists():
@@ -31,10 +31,12 @@ def _fetch(url: str, path: Path) -> str:
     """The MD5 checksum of what was written."""
     digest = hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(url, timeout=_TIMEOUT) as response, open(path, "wb") as file:
-        size = int(response.headers.get("Content-Length") or 0) or None
-        with tqdm(total=size, unit="B", unit_scale=True, desc=path.name.strip(".").split(".part")[0]) as bar:
+        size = int(response.headers.get("Content-Length") or 0)
+        require_space(path.parent, size, "root")
+        with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name.strip(".").split(".part")[0]) as bar:
             while block := response.read(_BLOCK):
-                file.write(block)
+                with writing(path.parent, size, "root"):
+                    file.write(block)
                 digest.update(block)
                 bar.update(len(block))
     return digest.hexdigest()

@@ -1,7 +1,25 @@
 """The error a user of a dataset can mend."""
 
+from pathlib import Path
+from typing import Any
+
 from vqgen.errors import UserError
 
 
 class DataError(UserError):
     """Missing, unreadable or unsuitable data; the message says where and what would do."""
+
+
+def require(holds: bool, option: str, value: Any, wanted: str) -> None:
+    """Raise DataError, which names an option of the data, its value and what is wanted, unless that `holds`."""
+    if not holds:
+        raise DataError(f"data.{option}={value}: {wanted}.")
+
+
+def folder_of(option: str, value: str) -> Path:
+    """The path that an option gives for a folder. Raises DataError where it, or what should hold it, is a file."""
+    path = Path(value).expanduser()
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    if file is not None:
+        raise DataError(f"data.{option}={value}: {file.resolve()} is a file, not a folder.")
+    return path

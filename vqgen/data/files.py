@@ -1,5 +1,6 @@
 """The base of sources that are image files in folders."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -10,10 +11,10 @@ import numpy as np
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from vqgen.data.decode import PREPROCESSING
-from vqgen.data.error import DataError
+from vqgen.data.decode import MAX_PIXELS, PREPROCESSING
+from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
-from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, unreadable_files
+from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
 from vqgen.data.tree import Listing, Tree, digest, scan
 from vqgen.data.whole import make_once
 
@@ -48,11 +49,17 @@ class Files(Images):
         **images: Any,
     ) -> None:
         super().__init__(shape=shape, **images)
-        if self.shape[0] not in (1, 3) or self.shape[1:] != (size, size):
-            raise DataError(f"data.shape={list(shape)}: files are resized to [1 or 3, {size}, {size}] (data.size).")
-        self.root, self.cache, self.window = Path(root).expanduser(), Path(cache).expanduser(), window
+        pixels = size + self.margin
+        require(pixels**2 <= MAX_PIXELS, "size", size, f"images of {pixels} x {pixels} pixels are too large")
+        wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
+        require(self.shape[1:] == (size, size), "shape", list(shape), wanted)
+        require(window is None or window >= 1, "window", window, "expected 1 pixel or more, or null for all")
+        require(0 <= max_unreadable <= 1, "max_unreadable", max_unreadable, "expected a fraction, 0 to 1")
+        require(prepare_up_to >= 0, "prepare_up_to", prepare_up_to, "expected 0 GB or more")
+        self.root, self.cache, self.window = folder_of("root", root), folder_of("cache", cache), window
         self.prepare_up_to, self.max_unreadable = prepare_up_to, max_unreadable
         self._kept: dict[str, ndarray] = {}
+        self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
@@ -63,7 +70,8 @@ class Files(Images):
         """All image files below the root."""
         tree = scan(self.root)
         if not tree.files:
-            raise self.missing("there is no image")
+            reasons = [f" that can be read ({path}: {reason})" for path, reason in tree.unreadable]
+            raise self.missing("there is no image" + "".join(reasons[:1]))
         return tree
 
     @cached_property
@@ -73,22 +81,22 @@ class Files(Images):
 
     def source(self) -> dict[str, Any]:
         """Where the files are, a hash of their names and sizes, and how they become images."""
-        files = {"root": str(self.root.resolve()), "files": digest(self.listings)}
+        files = {"root": os.path.realpath(self.root), "files": digest(self.listings)}
         return files | {"preprocessing": PREPROCESSING, "window": self.window}
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
         for name in SPLITS:
-            make_once(self._folder(name), partial(self._prepare, name), self.cache)
-        self._report()
+            self._prepared(name)
+        if not self._reported:
+            self._report()
+            self._reported = True
 
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
-        folder, listing = self._folder(split), self.listings[split]
-        make_once(folder, partial(self._prepare, split), self.cache)
-        kept = self.kept(split)
+        listing, kept = self.listings[split], self.kept(split)
         if self._fits():
-            array = np.asarray(np.load(folder / "images.npy", mmap_mode="r"))
+            array = prepared_images(self._prepared(split), (len(listing.files), *self.held_shape))
             images: Any = array if len(kept) == len(array) else Rows(array, kept)
         else:
             images = Decoded(self._decoder(), np.array(_paths(listing))[kept])
@@ -97,7 +105,7 @@ class Files(Images):
     def kept(self, split: str) -> ndarray:
         """Which files of the split's listing are images."""
         if split not in self._kept:
-            bad = [row for row, *_ in unreadable_files(self._folder(split))]
+            bad = [row for row, *_ in unreadable_files(self._prepared(split))]
             self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), bad)
         return self._kept[split]
 
@@ -109,7 +117,7 @@ class Files(Images):
     def unreadable(self) -> list[str]:
         """A line for each file and folder that was left out, with the reason."""
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable]
-        found = {(path, reason) for name in SPLITS for _, path, reason in unreadable_files(self._folder(name))}
+        found = {(path, reason) for name in SPLITS for _, path, reason in unreadable_files(self._prepared(name))}
         return folders + [f"{path}: {reason}" for path, reason in sorted(found)]
 
     def setup(self, stage: str | None = None) -> None:
@@ -121,7 +129,8 @@ class Files(Images):
     @rank_zero_only
     def _write_unreadable(self, path: Path) -> None:
         if lines := self.unreadable():
-            path.write_text("\n".join([f"Left out of {self.root.resolve()}:", *lines, ""]), errors="backslashreplace")
+            title = f"Left out of {os.path.realpath(self.root)}:"
+            path.write_text("\n".join([title, *lines, ""]), errors="backslashreplace")
 
     def _report(self) -> None:
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
@@ -142,7 +151,7 @@ class Files(Images):
         """The error that says what is missing and what would do."""
         suffix = "" if self.root.is_dir() else " (no such folder)"
         return DataError(
-            f"In {self.root.resolve()}{suffix} {what}. Expected:\n{self.layout}\n{self.download}\n"
+            f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.layout}\n{self.download}\n"
             "Set data.root to where it is, or take data=shapes, which needs no files."
         )
 
@@ -152,6 +161,10 @@ class Files(Images):
 
     def _folder(self, split: str) -> Path:
         return self.cache / self.key / f"{split}-{'array' if self._fits() else 'checked'}"
+
+    def _prepared(self, split: str) -> Path:
+        """The folder of a split, made unless it is there."""
+        return make_once(self._folder(split), partial(self._prepare, split), self.cache)
 
     def _decoder(self) -> Decoder:
         return Decoder(str(self.root), self.held_shape, self.window)

@@ -1,9 +1,13 @@
 """Any folder of images."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from vqgen.data.error import DataError
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from vqgen.data.decode import shown
+from vqgen.data.error import require
 from vqgen.data.files import Files
 from vqgen.data.tree import File, Listing, Tree, class_folders, divide, labels_of
 
@@ -31,16 +35,22 @@ class Folder(Files):
 
     def __init__(self, val_fraction: float, test_fraction: float, **files: Any) -> None:
         super().__init__(**files)
-        if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
-            raise DataError(f"val_fraction={val_fraction}, test_fraction={test_fraction}: their sum is from 0 to 1.")
+        for option, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
+            require(value >= 0, option, value, "expected a fraction, 0 or more")
+        both = f"{val_fraction}, data.test_fraction={test_fraction}"
+        require(val_fraction + test_fraction < 1, "val_fraction", both, "together they are less than 1")
         self.fractions = (val_fraction, test_fraction)
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """Splits by folder where all folders are named for splits, otherwise by hash."""
         given = _given_splits(tree.files)
         depth = 1 if given else 0
-        self.class_names = class_folders(given.get("train", tree.files), depth)
-        splits = _completed(given) if len(given) > 1 else self._divided(given.get("train", tree.files))
+        training = given.get("train", tree.files)
+        self.class_names = class_folders(training, depth)
+        stray = [file for file in training if file.path.count("/") == depth]
+        if stray and class_folders([file for file in training if file.path.count("/") > depth], depth):
+            rank_zero_warn(f"No classes: {shown(os.fsencode(stray[0].path))} lies in no class folder of {self.root}.")
+        splits = _completed(given) if len(given) > 1 else self._divided(training)
         return {name: Listing(files, labels_of(files, self.class_names, depth)) for name, files in splits.items()}
 
     def _divided(self, files: Sequence[File]) -> dict[str, list[File]]:
@@ -51,7 +61,8 @@ def _given_splits(files: Sequence[File]) -> dict[str, list[File]]:
     """The files of each split, if train is given and all folders are splits (a class may be called train, too)."""
     splits: dict[str, list[File]] = {}
     for file in files:
-        folder, slash, _ = file.path.partition("/")
+        name, slash, _ = file.path.partition("/")
+        folder = name.lower()
         if slash and folder not in _SPLIT_FOLDERS:
             return {}
         if slash:

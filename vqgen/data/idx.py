@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import ndarray
 
+from vqgen.data.augment import bordered
 from vqgen.data.download import download
-from vqgen.data.error import DataError
+from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
 
 _FILES = {
@@ -54,22 +55,11 @@ class Idx(Images):
     address: str
     md5: ClassVar[Mapping[str, str]]
 
-    def __init__(
-        self,
-        root: str,
-        shape: Sequence[int],
-        batch_size: int,
-        seed: int,
-        num_workers: int,
-        flip: bool = False,
-        margin: int = 0,
-    ) -> None:
-        super().__init__(shape, batch_size, seed, num_workers, flip, margin)
-        if self.shape[0] != 1 or min(self.shape[1:]) < 28:
-            raise DataError(
-                f"data.shape={list(shape)}: the images are [1, 28, 28], and larger sizes get a border."
-            )
-        self.root = Path(root).expanduser()
+    def __init__(self, root: str, **images: Any) -> None:
+        super().__init__(**images)
+        fits = self.shape[0] == 1 and min(self.shape[1:]) >= 28
+        require(fits, "shape", list(self.shape), "the images are [1, 28, 28], and larger sizes get a border")
+        self.root = folder_of("root", root)
 
     def source(self) -> dict[str, Any]:
         """The published files, and how the training images are split."""
@@ -87,10 +77,12 @@ class Idx(Images):
         x, labels = read_idx(self._find(images_name)), read_idx(self._find(labels_name)).astype(np.int64)
         if x.ndim != 3 or x.shape[1:] != (28, 28) or labels.shape != x.shape[:1]:
             raise DataError(f"{images_name} holds {list(x.shape)} and {labels_name} {list(labels.shape)}.")
+        if labels.max(initial=0) >= len(self.class_names):
+            raise DataError(f"{labels_name} holds the label {labels.max()}, and there are {len(self.class_names)}.")
         if split != "test":
             chosen = hold_out(len(x), _NUM_VAL)[split]
             x, labels = x[chosen], labels[chosen]
-        return Split(_pad(x[:, None], *self.held_shape[1:]), labels)
+        return Split(bordered(x[:, None], *self.held_shape[1:]), labels)
 
     def _find(self, name: str) -> Path:
         folders = [self.root, *map(Path, self.also_in)]
@@ -108,9 +100,3 @@ class Idx(Images):
                 "data=shapes, which needs no files."
             ) from error
         return path
-
-
-def _pad(x: ndarray, height: int, width: int) -> ndarray:
-    top, left = (height - x.shape[2]) // 2, (width - x.shape[3]) // 2
-    bottom, right = height - x.shape[2] - top, width - x.shape[3] - left
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))

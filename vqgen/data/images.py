@@ -15,7 +15,7 @@ from vqgen.batch import ImageBatch
 from vqgen.data.augment import center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.counter import permutation
-from vqgen.data.error import DataError
+from vqgen.data.error import DataError, require
 from vqgen.data.loader import Loader, clock
 from vqgen.data.order import SequentialOrder, ShuffledOrder
 
@@ -47,7 +47,7 @@ class Images(pl.LightningDataModule):
     """A source of images. A subclass says which in `load`, `source` and, where there are any, `attributes`.
 
     Args:
-        shape: channels, height and width of an image as the model gets it.
+        shape: channels (1 or 3), height and width of an image as the model gets it.
         batch_size: images a step on each device.
         seed: decides the order of training images and their augmentation.
         num_workers: processes that read and decode ahead; 0 reads in the training process, which is as fast
@@ -70,10 +70,13 @@ class Images(pl.LightningDataModule):
         margin: int = 0,
     ) -> None:
         super().__init__()
-        if len(shape) != 3 or min(shape) < 1:
-            raise DataError(f"shape={list(shape)}: an image has three sizes, channels, height and width.")
-        if margin < 0 or num_workers < 0:
-            raise DataError(f"margin={margin}, num_workers={num_workers}: neither can be less than 0.")
+        sizes = list(shape)
+        require(len(sizes) == 3, "shape", sizes, "an image has three sizes: channels, height and width")
+        require(sizes[0] in (1, 3), "shape", sizes, "an image has 1 channel (grey) or 3 (colour)")
+        require(min(sizes) >= 1, "shape", sizes, "height and width are at least 1")
+        require(batch_size >= 1, "batch_size", batch_size, "a batch holds at least 1 image")
+        require(num_workers >= 0, "num_workers", num_workers, "expected 0 or more processes")
+        require(margin >= 0, "margin", margin, "expected 0 or more pixels")
         self.shape = (shape[0], shape[1], shape[2])
         self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
         self.flip, self.margin = flip, margin
@@ -109,13 +112,17 @@ class Images(pl.LightningDataModule):
         if name not in SPLITS:
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
-            self._splits[name] = self._checked(name, self.load(name))
+            self._splits[name] = self._checked(name, self._loaded(name))
         return self._splits[name]
 
     def facts(self) -> dict[str, Any]:
         """Plain values known only from the data; loads the training split."""
+        variance = self.variance()   # loads the split, and so the names
+        for name in (*self.class_names, *self.attribute_names):
+            if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
+                raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
         return {
-            "variance": self.variance(),
+            "variance": variance,
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
             "attribute_names": list(self.attribute_names),
@@ -171,6 +178,13 @@ class Images(pl.LightningDataModule):
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """What to call these images of a split in a message: their numbers."""
         return [str(i) for i in index]
+
+    def _loaded(self, name: str) -> Split:
+        try:
+            return self.load(name)
+        except MemoryError as error:
+            what = f"The {name} split of {type(self).__name__}"
+            raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
 
     def _checked(self, name: str, split: Split) -> Split:
         if len(split.images) == 0:

@@ -1,6 +1,7 @@
 """Reading every image file once: to find the bad ones, and to keep the images as an array where that fits."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,11 +15,12 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
-from vqgen.data.array_file import ArrayFile
-from vqgen.data.decode import UnreadableError, decode
+from vqgen.data.array_file import ArrayFile, read_array
+from vqgen.data.decode import UnreadableError, decode, shown
 from vqgen.data.error import DataError
+from vqgen.data.whole import reading
 
-_AT_ONCE = 256   # images handed to the decoding threads together
+_AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the decoding threads together
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Decoded:
             try:
                 image[...] = self.decoder(path)
             except UnreadableError as error:
-                raise DataError(f"{shown(path)} was an image when it was prepared, and now: {error}") from error
+                place = shown(os.path.join(os.fsencode(self.decoder.root), path))
+                raise DataError(
+                    f"{place} was an image when the files were checked, and is none now ({error}): put it back."
+                ) from error
         return images
 
 
@@ -105,21 +110,25 @@ def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, 
 
 
 def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:
-    """Row, path and reason of every file that `prepare` could not read."""
-    return [(row, path, reason) for row, path, reason in json.loads((folder / "unreadable.json").read_text())]
+    """Row, path and reason of every file that `prepare` could not read. Raises DataError if that is damaged."""
+    with reading(folder):
+        found = json.loads((folder / "unreadable.json").read_text())
+        return [(int(row), str(path), str(reason)) for row, path, reason in found]
 
 
-def shown(path: bytes) -> str:
-    """A path as text that can be written anywhere, whatever its bytes."""
-    return path.decode("utf-8", "backslashreplace")
+def prepared_images(folder: Path, shape: tuple[int, ...]) -> UInt8[ndarray, "n c h w"]:
+    """A memory map of the images that `prepare` kept. Raises DataError unless they have this shape."""
+    with reading(folder):
+        return read_array(folder / "images.npy", shape, np.uint8)
 
 
 def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[ndarray | str]:
     """The results in order; one part is decoded while the one before it is used."""
+    at_once = max(1, min(_AT_ONCE, _MOST_BYTES // math.prod(decoder.shape)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: list[Future[ndarray | str]] = []
-        for start in range(0, len(paths), _AT_ONCE):
-            submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + _AT_ONCE]]
+        for start in range(0, len(paths), at_once):
+            submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + at_once]]
             yield from (future.result() for future in waiting)
             waiting = submitted
         yield from (future.result() for future in waiting)

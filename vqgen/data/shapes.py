@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from vqgen.data.counter import integers, uniform
 from vqgen.data.distance import DISTANCES, SYMMETRY
-from vqgen.data.error import DataError
+from vqgen.data.error import require
 from vqgen.data.images import Attributes, Images, Split
 
 COLOURS = {
@@ -117,10 +117,11 @@ class Shapes(Images):
         num_workers: int,
     ) -> None:
         super().__init__(shape, batch_size, seed, num_workers)
-        if size < 8:
-            raise DataError(f"data.size={size}: shapes can be told apart from 8 pixels on.")
+        require(size >= 8, "size", size, "shapes can be told apart from 8 pixels on")
         self.size = size
         self.numbers = {"train": num_train, "val": num_val, "test": num_test}
+        for split, number in self.numbers.items():
+            require(number >= 1, f"num_{split}", number, "a split has at least 1 image")
 
     def source(self) -> dict[str, Any]:
         """The numbers of images, the seed, and a checksum of a few images: another drawing is another source."""

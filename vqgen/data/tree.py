@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from vqgen.data.decode import SUFFIXES
+from vqgen.data.decode import SUFFIXES, shown
 from vqgen.data.error import DataError
 
 
@@ -49,7 +50,7 @@ def scan(root: Path) -> Tree:
             visited.add((status.st_dev, status.st_ino))
             entries = sorted(_visible(folder), key=lambda entry: entry.name)
         except OSError as error:
-            unreadable.append((below or ".", str(error.strerror)))
+            unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
             continue
         for entry in reversed(entries):
             if _is_dir(entry):
@@ -86,7 +87,8 @@ def labels_of(files: Sequence[File], class_names: Sequence[str], depth: int = 0)
     names = [_folder_at(file, depth) for file in files]
     for file, name in zip(files, names, strict=True):
         if name not in numbers:
-            raise DataError(f"{file.path} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
+            place = shown(os.fsencode(file.path))
+            raise DataError(f"{place} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
     return np.array([numbers[name] for name in names if name], np.int64)
 
 
@@ -127,6 +129,11 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 def _add(files: list[File], unreadable: list[tuple[str, str]], entry: os.DirEntry[str], path: str) -> None:
     try:
-        files.append(File(path, entry.stat().st_size))
+        status = entry.stat()
     except OSError as error:   # a link to nowhere
-        unreadable.append((path, str(error.strerror)))
+        unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
+        return
+    if stat.S_ISREG(status.st_mode):
+        files.append(File(path, status.st_size))
+    else:   # to open a pipe would take for ever
+        unreadable.append((shown(os.fsencode(path)), "no ordinary file"))

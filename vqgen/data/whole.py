@@ -8,42 +8,58 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import IO
 
+from tqdm import tqdm
+
+from vqgen.data.confine import mark, require_allowed
 from vqgen.data.error import DataError
 
-_CACHE = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bford.info/cachedir)
-_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
-_confined: list[Path] = []   # the only folders to be written to; none: any
-
-
-def confine(*folders: Path) -> None:
-    """From here on write into these folders and into marked caches alone, as paths come from the config of a run.
-
-    Args:
-        folders: those that the user has named; none for no limit.
-    """
-    _confined[:] = [folder.resolve() for folder in folders]
-
-
-def _require_allowed(path: Path, whole: Path) -> None:
-    """Raise DataError where nothing may be written to a path, a part of the folder `whole`."""
-    place = path.resolve()
-    if not _confined or any(place.is_relative_to(folder) for folder in _confined):
-        return
-    if not any((parent / _CACHE).is_file() for parent in place.parents):
-        raise DataError(
-            f"The config of the run would write '{path}', outside of '{_confined[0]}': refused. If your data go there, "
-            f"say so: mkdir -p {whole} && touch {whole / _CACHE}"
-        )
+_TRIES = 10   # to open a lock in a folder that others make and take away
+_REMEDY = "Make room there, or set data.{} to a folder on another disk."
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
-    """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks."""
-    _require_allowed(path, path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
-        yield _lock(lock.fileno())
+    """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks.
+
+    What it makes for that it takes away again: the lock, and the folders of `path` in which nothing came to lie.
+    """
+    require_allowed(path, path.parent)
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with _held(path.with_name(f".{path.name}.lock")) as locked:
+            yield locked
+    finally:
+        with suppress(OSError):   # a folder that is not empty, and so those around it
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Only who holds the lock that lies at its path may take that away; who waited for one taken away begins anew."""
+    while True:
+        with _opened(lock) as file:
+            locked = _lock(file.fileno())
+            if not _lies_at(file, lock):
+                continue
+            try:
+                yield locked
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _opened(lock: Path) -> IO[str]:
+    for left in reversed(range(_TRIES)):
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return open(lock, "a")
+        except (FileNotFoundError, FileExistsError):   # another process took the folder away between these lines
+            if not left:
+                raise
+    raise AssertionError
 
 
 def _lock(file: int) -> bool:
@@ -54,6 +70,14 @@ def _lock(file: int) -> bool:
     return True
 
 
+def _lies_at(file: IO[str], path: Path) -> bool:
+    try:
+        with open(path) as now:   # a network disk says by opening, not by looking, what is there
+            return os.path.sameopenfile(now.fileno(), file.fileno())
+    except FileNotFoundError:
+        return False
+
+
 def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
@@ -62,24 +86,36 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
     Args:
         path: of the folder.
         make: fills it.
-        cache: the folder above it that is marked as one of things that can be made again.
+        cache: the folder above it, which is marked as one of things that can be made again.
+
+    Raises:
+        DataError: the folder cannot be written, or its disk is full.
     """
-    if path.exists():
-        return path
-    _require_allowed(path, cache)
-    with alone(path) as locked:
-        if locked:
-            for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*"):
-                shutil.rmtree(remnant, ignore_errors=True)
+    try:
         if not path.exists():
-            folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
-            try:
-                make(folder)
-                _publish(folder, path)
-                (cache / _CACHE).write_text(_SIGNATURE)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            require_allowed(path, cache)
+            with alone(path) as locked:
+                _clear(path, locked)
+                if not path.exists():
+                    _make(path, make)
+                    mark(cache)
+    except OSError as error:
+        raise DataError(f"{path} cannot be made: {error.strerror or error}. {_REMEDY.format('cache')}") from error
     return path
+
+
+def _clear(path: Path, locked: bool) -> None:
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*") if locked else ():
+        shutil.rmtree(remnant, ignore_errors=True)
+
+
+def _make(path: Path, make: Callable[[Path], None]) -> None:
+    folder = Path(mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
+    try:
+        make(folder)
+        _publish(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, path: Path) -> None:
@@ -92,9 +128,21 @@ def _publish(folder: Path, path: Path) -> None:
 
 
 @contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while reading a folder that `make_once` made into a DataError that says to delete it."""
+    try:
+        yield
+    except (DataError, PermissionError):
+        raise
+    except Exception as error:   # numpy and json raise nearly anything for a damaged file
+        reason = str(error).replace("\n", " ") or type(error).__name__
+        raise DataError(f"{folder} is not whole ({reason}); delete it, and it is made again.") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name for one file, which becomes `path` when the block ends without an error."""
-    _require_allowed(path, path.parent)
+    require_allowed(path, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
@@ -111,8 +159,23 @@ def _umask() -> int:
     return mask
 
 
-def require_space(folder: Path, size: int) -> None:
-    """Raise DataError unless `size` bytes fit on the disk of `folder`."""
+def require_space(folder: Path, size: int, option: str = "cache") -> None:
+    """Raise DataError unless `size` bytes fit on the disk of `folder`, which data.`option` decides."""
     free = shutil.disk_usage(folder).free
     if free < size:
-        raise DataError(f"{folder.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left.")
+        raise _no_space(folder, size, option, f"its disk has {tqdm.format_sizeof(free, 'B')} left")
+
+
+@contextmanager
+def writing(folder: Path, size: int, option: str = "cache") -> Iterator[None]:
+    """Turn a failure to write some of `size` bytes into `folder` into a DataError as that of `require_space`."""
+    try:
+        yield
+    except OSError as error:
+        raise _no_space(folder, size, option, f"writing failed: {error.strerror}") from error
+
+
+def _no_space(folder: Path, size: int, option: str, reason: str) -> DataError:
+    return DataError(
+        f"{folder} needs {tqdm.format_sizeof(size, 'B')}, and {reason}. {_REMEDY.format(option)}"
+    )

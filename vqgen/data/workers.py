@@ -5,7 +5,7 @@ number of slots of shared memory, mapped once; a slot is used again when no tens
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -16,12 +16,15 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
+from vqgen.data.error import DataError
 
 _AHEAD = 2   # batches that each worker makes ahead
 _HELD = 3   # batches that the model may hold before slots run out; more is slower, not wrong
 _NO_SLOT = -1
+_REMEDY = "Take a smaller data.batch_size or data.num_workers."
 
 Fetch = Callable[..., ImageBatch]   # of indices, the epoch, and what makes a new array (as np.empty, the default)
 Job = tuple[ndarray, int]
@@ -42,7 +45,11 @@ class Workers:
         self.loader: DataLoader | None = None
 
     def map(self, jobs: Iterator[Job]) -> Iterator[ImageBatch]:
-        """The batches of these jobs; the first call starts the workers."""
+        """The batches of these jobs; the first call starts the workers.
+
+        Raises:
+            DataError: as in the process that fetched, or it was ended from outside.
+        """
         first = next(jobs, None)
         if first is None:
             return
@@ -50,8 +57,12 @@ class Workers:
             self._start(first)
         assert self.loader is not None
         self._jobs.iterator = self._slots.assign(chain([first], jobs))
-        for batch in self.loader:
-            yield self._slots.unpack(batch) if isinstance(batch, _Packed) else batch
+        try:
+            for batch in _told(self.loader):
+                yield self._slots.unpack(batch) if isinstance(batch, _Packed) else batch
+        except DataError:
+            self.iterator._shutdown_workers()   # the traceback holds them, and then they end slowly
+            raise
 
     @property
     def iterator(self) -> Any:
@@ -92,7 +103,7 @@ class _Slots:
     """Shared memory for some batches. No reference leads from here to the workers: see `Loader`."""
 
     def __init__(self, number: int, size: int) -> None:
-        self.memory = torch.empty((number, size), dtype=torch.uint8).share_memory_()
+        self.memory = _shared(number, size)
         self._held: set[int] = set()   # by a batch that was handed out
         self._taken: set[int] = set()   # by those and by jobs
 
@@ -117,6 +128,14 @@ class _Slots:
         self._taken.discard(slot)
 
 
+def _shared(number: int, size: int) -> Tensor:
+    try:
+        return torch.empty((number, size), dtype=torch.uint8).share_memory_()
+    except RuntimeError as error:
+        needed = f"{number} batches in shared memory need {tqdm.format_sizeof(number * size, 'B')}"
+        raise DataError(f"{needed}, and /dev/shm is too small. {_REMEDY}") from error
+
+
 class _Jobs(Sampler):
     iterator: Iterator[tuple[ndarray, int, int]] = iter(())
 
@@ -130,8 +149,13 @@ class _Fetched(Dataset):
     def __init__(self, fetch: Fetch, memory: Tensor) -> None:
         self.fetch, self.memory = fetch, memory
 
-    def __getitem__(self, job: tuple[ndarray, int, int]) -> ImageBatch | _Packed:
-        index, epoch, slot = job
+    def __getitem__(self, job: tuple[ndarray, int, int]) -> ImageBatch | _Packed | DataError:
+        try:
+            return self._fetched(*job)
+        except DataError as error:   # handed over as it is: torch would put a traceback into its message
+            return error
+
+    def _fetched(self, index: ndarray, epoch: int, slot: int) -> ImageBatch | _Packed:
         if slot == _NO_SLOT:
             return self.fetch(index, epoch)
         memory = self.memory[slot].numpy()
@@ -153,3 +177,17 @@ def _new_in(memory: ndarray, shape: tuple[int, ...], dtype: type) -> ndarray:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _told(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches; raises the DataError that a worker made, or one where torch finds that a worker has ended."""
+    try:
+        for batch in batches:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{reason} Most often the memory is too small. {_REMEDY}") from error

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen import figures
+from vqgen import figures, plots
 from vqgen.batch import ImageBatch
 from vqgen.evaluation import classification, likelihood, plan, quality, reconstruction, report, sources
 from vqgen.evaluation.classification import Labelled
@@ -87,7 +87,10 @@ class Measurement:
         if measured.counts:
             self.plots["codes"] = report.code_usage(measured.counts, self.trained.title())
         x = self.images.batch(self.settings.split, self.settings.index[:16]).x.to(self.device)
-        self.pictures["reconstructions"] = figures.reconstructions(model, x)
+        rows = figures.reconstruction_rows(model, x)
+        self.pictures["reconstructions"] = figures.rows(*rows.values())
+        title, note = self.trained.title(), figures.ERROR_SCALE
+        self.plots["reconstructions_labelled"] = plots.labelled_rows(rows, title, note=note)
 
     def _likelihood(self) -> None:
         batches = self._real(self.settings.split, self.settings.index, "likelihood")
@@ -112,7 +115,7 @@ class Measurement:
         drawn = sources.generated(self.trained, len(self.settings.index), labels, options, seed, size)
         with self.watch.part("features"):
             generated = sources.describe(self.network.module, shown.of(self.watch.each("sampling", drawn)))
-        self.pictures["samples"] = figures.grid(shown.images(64))
+        self._show("samples", figures.grid(shown.images(64)), "first samples")
         measures = [name for name in quality.MEASURES if name in chosen]
         if measures or "neighbours" in chosen:
             real = self._real_features()
@@ -136,7 +139,14 @@ class Measurement:
         ratio = near.distance[:, 0].median() / usual.median()
         self.figures[f"nearest_train_distance_ratio({self.network.name})"] = float(ratio)
         found = [self.images.batch("train", i.cpu().numpy()).x for i in near.index[: len(samples)]]
-        self.pictures["neighbours"] = report.neighbour_rows(samples, found)
+        note = f"left: samples; right: their nearest training images by the {self.network.name}, the nearest first"
+        self._show("neighbours", report.neighbour_rows(samples, found), note)
+
+    def _show(self, name: str, picture: Float[Tensor, "3 H W"], note: str) -> None:
+        """A picture, and its figure."""
+        self.pictures[name] = picture
+        title = self.trained.title(self.settings.seed)
+        self.plots[f"{name}_labelled"] = plots.titled({"": picture}, title, note)
 
     def _cas(self, samples: UInt8[Tensor, "n c h w"]) -> None:
         """The classifier trained on samples, and on as many reconstructions and real images, tested on real ones."""

@@ -60,7 +60,10 @@ def open_classifier(trained: Trained, images: Any, path: str | None) -> Any:
     """
     if path is None:
         raise UserError("classifier=RUN is needed: train one with python train.py model=classifier data=DATA")
-    other = trained.open(path)
+    try:
+        other = trained.open(path)
+    except UserError as error:
+        raise UserError(f"classifier={str(error).removeprefix('run=')}") from None
     model = other.model
     if not hasattr(model, "describe"):
         raise UserError(f"classifier={path}: this run is a {other.kind} and no classifier")

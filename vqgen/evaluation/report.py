@@ -1,5 +1,7 @@
 """What an evaluation shows: a table, figures and pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,7 +43,8 @@ def position_map(maps: dict[str, Float[Tensor, "_ _"]], title: str) -> Figure:
     plot.suptitle(title, fontsize=9)
     for axes, (name, nats) in zip(plot.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         image = axes.imshow(nats.numpy(), cmap="viridis")
-        axes.set(xticks=[], yticks=[], title=f"{name}: {float(nats.mean()):.3f} nats per code")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(f"{name}: {float(nats.mean()):.3f} nats per code", fontsize=10)
         plot.colorbar(image, ax=axes, shrink=0.8, label="mean nats at the position")
     return plot
 
@@ -56,18 +59,29 @@ def neighbour_rows(
 
 
 def before_and_after(
-    x: Float[Tensor, "n c h w"], classes: Int[Tensor, " n"], kept: Bool[Tensor, " n"], columns: int
-) -> Float[Tensor, "3 H W"]:
-    """A row for each class (four, if there is one class): some of all its samples, a gap, and some that are kept."""
+    x: Float[Tensor, "n c h w"], classes: Int[Tensor, " n"], kept: Bool[Tensor, " n"], columns: int,
+    names: Sequence[str],
+) -> dict[str, Float[Tensor, "_ c h w"]]:
+    """A row for each class by name (four, if there is one class): some of its samples, a gap, and some that are kept.
+
+    Args:
+        x: the samples.
+        classes: of each.
+        kept: which are kept.
+        columns: samples on each side of the gap.
+        names: of the classes; a class beyond them goes by its number.
+    """
     numbers = classes.unique().tolist()
-    gap = torch.ones_like(x[0])
-    cells: list[Tensor] = []
+    gap, rows = torch.ones_like(x[0]), {}
     for row, number in enumerate(numbers * 4 if len(numbers) == 1 else numbers[:10]):
         turn = row if len(numbers) == 1 else 0
+        cells: list[Tensor] = []
         for members, space in ((classes == number, 1), ((classes == number) & kept, 0)):
             found = x[members][turn * columns : (turn + 1) * columns]
             cells += [*found, *[gap] * (columns - len(found) + space)]
-    return figures.grid(torch.stack(cells).expand(-1, 3, -1, -1), columns=2 * columns + 1)
+        name = names[number] if number < len(names) else f"class {number}"
+        rows[f"{name} {row + 1}" if len(numbers) == 1 else name] = torch.stack(cells)
+    return rows
 
 
 def curve(kept: list[float], precision: list[float], recall: list[float], network: str, title: str) -> Figure:

@@ -59,14 +59,22 @@ def generated(
         yield trained.tokenizer.decode(codes)
 
 
+def lacks_priors(trained: Trained) -> str:
+    """What is missing to draw codes of every level; empty where nothing is."""
+    if not trained.priors:
+        return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
+    levels = [prior.level for prior in trained.priors]
+    if twice := [name for level, name in enumerate(trained.levels) if levels.count(level) > 1]:
+        return f"one prior of each level, and not several of {', '.join(twice)}"
+    missing = trained.missing_priors
+    return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+
+
 def lacks_samples(trained: Trained) -> str:
     """What is missing to draw images from a run; empty where nothing is."""
     if hasattr(trained.model, "generate"):
         return ""
-    if not trained.priors:
-        return "a VAE or a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
-    missing = trained.missing_priors
-    return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+    return ("" if trained.priors else "a VAE or ") + lacks_priors(trained)
 
 
 def has_classes(trained: Trained) -> bool:

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
-from vqgen.models.base import Model
+from vqgen.models.base import Model, check_takes
+from vqgen.nn.sizes import check_at_least
+
+VECTORS = (
+    "an autoencoder with one latent vector needs an encoder to, and a decoder of, vectors: "
+    "model/autoencoder=flat_conv, flat_norm_conv or mlp"
+)
 
 
 class AEObjective(NamedTuple):
@@ -39,6 +45,9 @@ class LatentModel(Model):
         likelihood: Any,
         **model: Any,
     ) -> None:
+        check_at_least(1, latent_dim=latent_dim)
+        for make in (encoder, decoder):
+            check_takes("shape", make, VECTORS)
         super().__init__(**model)
         self.shape = tuple(shape)
         self.latent_dim = latent_dim

@@ -1,5 +1,6 @@
 """What all models share: optimiser and schedule, and every term of the objective logged under its own name."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -12,6 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from vqgen.errors import UserError
 from vqgen.schedules import Constant
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
 
 @runtime_checkable
 class Objective(Protocol):
@@ -20,6 +23,22 @@ class Objective(Protocol):
     loss: Tensor
 
     def _asdict(self) -> dict[str, Tensor]: ...
+
+
+def check_takes(argument: str, make: Callable[..., nn.Module], wanted: str) -> None:
+    """Raise ValueError unless `make` takes `argument`, and is so of the kind of network that is wanted.
+
+    Networks of maps are made from their channels, networks of one vector for the whole image from its shape.
+
+    Args:
+        argument: name of the argument.
+        make: a class with its other arguments bound, or a function.
+        wanted: what is wanted, and which choices are of that kind, for the message.
+    """
+    parameters = inspect.signature(make).parameters
+    if argument not in parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+        name = getattr(getattr(make, "func", make), "__name__", str(make))
+        raise ValueError(f"{name} does not fit: {wanted}")
 
 
 class Model(pl.LightningModule):
@@ -34,6 +53,21 @@ class Model(pl.LightningModule):
         super().__init__()
         self.optimizer = optimizer
         self.schedule = schedule
+
+    def setup(self, stage: str) -> None:
+        """Refuse a precision that stores weights and codebooks otherwise than in float32.
+
+        Averages and codebooks in half precision drift (an update of 1 % is below its resolution), and images come in
+        float32.
+
+        Raises:
+            UserError: names the precisions that there are.
+        """
+        if self.trainer.precision not in PRECISIONS:
+            raise UserError(
+                f"hardware.precision={self.trainer.precision}: weights and codebooks are kept in float32; take one of "
+                f"{', '.join(PRECISIONS)}"
+            )
 
     @abstractmethod
     def objective(self, batch: Any) -> Objective:

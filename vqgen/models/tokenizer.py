@@ -1,5 +1,6 @@
 """The discrete autoencoder: images to a list of code maps and back. VQVAE and VQVAE2 are its two forms."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,7 +26,10 @@ class Forward(NamedTuple):
 
 
 class TokenizerObjective(NamedTuple):
-    """`loss` = `recon_loss` + `quantizer_loss` (codebook and commitment terms, weighted by the quantizer)."""
+    """`loss` = `recon_loss` + `quantizer_loss` (codebook and commitment terms, weighted by the quantizer).
+
+    Both are averages: `recon_loss` over the values of an image, `quantizer_loss` over those of its code vectors.
+    """
 
     loss: Float[Tensor, ""]
     recon_loss: Float[Tensor, ""]
@@ -35,11 +39,17 @@ class TokenizerObjective(NamedTuple):
 class Tokenizer(Model):
     """Base of the discrete autoencoders, of one interface for any number of levels (top first).
 
+    A likelihood counts in nats for each value of the image, and not for the whole image, so that the weight of the
+    quantizer's terms against it does not change with the size. `Gaussian` is then `NormalizedMSE` times
+    variance / (2 std^2), and equal to it (up to a constant) with std = sqrt(variance / 2); a smaller std weighs the
+    quantizer's terms less. What a likelihood measures stays in its own units: `nll` in nats an image,
+    `bits_per_dim_given_codes` in bits a value.
+
     Args:
         shape: (channels, height, width) of the images.
         grids: (height, width) of each level's code map, top first.
         num_embeddings: codebook size K of each level, top first.
-        likelihood: compares the decoder's output with the image.
+        likelihood: compares the decoder's output with the image; its `loss_per_value` is the reconstruction term.
         model: keyword arguments of `Model` (optimizer, schedule).
     """
 
@@ -107,19 +117,28 @@ class Tokenizer(Model):
         return self._objective(batch.x, self(batch.x))
 
     def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> TokenizerObjective:
-        recon_loss = self.likelihood.loss(forward.output, x)
+        recon_loss = self.likelihood.loss_per_value(forward.output, x)
         quantizer_loss = torch.stack([level.loss for level in forward.levels]).sum()
         return TokenizerObjective(recon_loss + quantizer_loss, recon_loss, quantizer_loss)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
-        """Log the objective, MSE and PSNR (of images in [-1, 1]), and count the codes."""
+        """Log the objective, MSE and PSNR (of images in [-1, 1]) and what the likelihood says; count the codes."""
         forward = self(batch.x)
         x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
         psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
         measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
-        self.log_means(stage, self._objective(batch.x, forward)._asdict() | measured, len(batch.x))
+        terms = self._objective(batch.x, forward)
+        if hasattr(self.likelihood, "log_prob"):
+            measured |= self._likelihood_figures(terms.recon_loss)
+        self.log_means(stage, terms._asdict() | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
+
+    def _likelihood_figures(self, nats_per_value: Tensor) -> dict[str, Tensor]:
+        """What a decoder with a likelihood still needs, the codes known: nats an image, and bits a value."""
+        num_dims = math.prod(self.shape)
+        nll = nats_per_value * num_dims
+        return {"nll": nll, "bits_per_dim_given_codes": self.likelihood.bits_per_dim(nll, num_dims)}
 
     def on_validation_epoch_end(self) -> None:
         """Log codebook usage and perplexity of each level over the whole validation split."""
@@ -135,15 +154,3 @@ class Tokenizer(Model):
             for key, value in metric.compute()._asdict().items():
                 self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()
-
-
-def check_divides(shape: Sequence[int], downsampling: int) -> None:
-    """Raise ValueError, naming sizes that fit, unless height and width are multiples of `downsampling`."""
-    _, height, width = shape
-    if height % downsampling or width % downsampling:
-        below, above = (tuple(max(1, s // downsampling + up) * downsampling for s in (height, width)) for up in (0, 1))
-        raise ValueError(
-            f"an image of {height}x{width} is not divided by the downsampling factor {downsampling}: "
-            f"height and width must be multiples of {downsampling}, "
-            f"such as {below[0]}x{below[1]} or {above[0]}x{above[1]}"
-        )

@@ -6,8 +6,12 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.models.tokenizer import Forward, Tokenizer, check_divides
+from vqgen.models.base import check_takes
+from vqgen.models.tokenizer import Forward, Tokenizer
 from vqgen.nn.quantize import Quantizer
+from vqgen.nn.sizes import check_divisible
+
+MAPS = "a VQ-VAE needs an encoder to, and a decoder of, maps of vectors: model/autoencoder=residual or conv"
 
 
 class VQVAE(Tokenizer):
@@ -31,10 +35,12 @@ class VQVAE(Tokenizer):
         likelihood: Any,
         **model: Any,
     ) -> None:
+        for make in (encoder, decoder):
+            check_takes("in_channels", make, MAPS)
         channels, height, width = shape
         encoding: Any = encoder(in_channels=channels, out_channels=quantizer.embedding_dim)
         factor = encoding.downsampling
-        check_divides(shape, factor)
+        check_divisible((height, width), factor)
         grid = (height // factor, width // factor)
         super().__init__(shape, [grid], [quantizer.num_embeddings], likelihood, **model)
         self.encoder = encoding

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.models.tokenizer import Forward, Tokenizer, check_divides
+from vqgen.models.tokenizer import Forward, Tokenizer
 from vqgen.nn.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import Quantizer
+from vqgen.nn.sizes import check_divisible
 
 
 class VQVAE2(Tokenizer):
@@ -45,8 +46,8 @@ class VQVAE2(Tokenizer):
         if min(downsampling) < 1:
             raise ValueError(f"downsampling={list(downsampling)}: a step is a power of two, such as [2, 4]")
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
-        check_divides(shape, factors[0])
         channels, height, width = shape
+        check_divisible((height, width), factors[0])
         quantizers = [quantizer() for _ in downsampling]
         grids = [(height // factor, width // factor) for factor in factors]
         super().__init__(shape, grids, [q.num_embeddings for q in quantizers], likelihood, **model)

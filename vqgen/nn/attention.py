@@ -1,14 +1,14 @@
 """Causal attention over the positions of a map in raster order, in memory linear in their number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.nn.incremental import LayerState, Stepwise
+from vqgen.nn.incremental import Stack, Stepwise
 
 
 class CausalAttention(Stepwise):
@@ -35,34 +35,42 @@ class CausalAttention(Stepwise):
         attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return attended.transpose(2, 3).flatten(1, 2).unflatten(2, query_key_value.shape[2:])
 
-    def start(self, num_samples: int, grid: Sequence[int]) -> "AttentionState":
+    def likeness(self) -> Hashable:
+        """No other layer's: each attends on its own."""
+        return self
+
+    def stack(self, layers: Sequence["CausalAttention"], num_samples: int, grid: Sequence[int]) -> "AttentionState":
         """The state from which `forward` is evaluated position by position."""
         return AttentionState(self, num_samples, grid)
 
 
-class AttentionState(LayerState):
-    """The keys and values of all positions so far, of each sample and head."""
+class AttentionState(Stack):
+    """The keys, already scaled, and values of all positions so far, of each sample and head."""
 
     def __init__(self, layer: CausalAttention, num_samples: int, grid: Sequence[int]):
-        self.layer, self.width, self.row = layer, grid[1], -1
+        self.width, self.row, self.here = grid[1], -1, 0
         self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
-        self.length = grid[0] * grid[1]
+        self.split = (num_samples, 3, layer.num_heads, self.size)
+        self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
         self.keys = self.values = torch.empty(0)
 
-    def begin_row(self, context: Tensor | None) -> None:
+    def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
         """Attention takes no condition: only the place moves on."""
         self.row += 1
 
-    def step(self, column: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
-        """Enter key and value of a column and give the result there."""
+    def begin_column(self, column: int) -> None:
+        """The place moves on."""
+        self.here = self.row * self.width + column
+
+    def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
+        """Enter key and value of the position and give the result there."""
         if not self.keys.numel():
             self.keys = x.new_zeros(self.parts, self.size, self.length)
             self.values = x.new_zeros(self.parts, self.length, self.size)
-        here = self.row * self.width + column
-        heads = x.view(len(x), 3, -1, self.size).transpose(0, 1).reshape(3, self.parts, self.size)
+        heads = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size)
         query, key, value = heads.unbind(0)
-        self.keys[:, :, here] = key
-        self.values[:, here] = value
-        query = query.unsqueeze(1) / math.sqrt(self.size)
-        weights = torch.bmm(query, self.keys[:, :, : here + 1]).softmax(2)
-        return torch.bmm(weights, self.values[:, : here + 1]).view(len(x), -1)
+        torch.mul(key, self.scale, out=self.keys.select(2, self.here))
+        self.values.select(1, self.here).copy_(value)
+        seen = self.here + 1
+        weights = torch.bmm(query.unsqueeze(1), self.keys.narrow(2, 0, seen)).softmax(2)
+        return torch.bmm(weights, self.values.narrow(1, 0, seen)).view(len(x), -1)

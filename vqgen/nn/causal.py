@@ -5,18 +5,20 @@ position's own row, as one window centred in its columns. Causality is how long 
 there is no mask to forget, and taps that must not be seen are neither stored nor trained (except by
 `MaskedConv2d`, which keeps the published parameter counts).
 
-Each layer evaluates a whole map (`forward`) or, through the state that `start` gives, one position after another.
+Each layer evaluates a whole map (`forward`) or, in the `stack` of all layers like it, one position after another.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.incremental import ConvState, LayerState, PointwiseState, Stepwise
+from vqgen.nn.conv_stack import ConvStack, conv_stack
+from vqgen.nn.incremental import Stepwise
 
 
 class RasterConv2d(Stepwise):
@@ -104,11 +106,14 @@ class RasterConv2d(Stepwise):
         assert self.project is not None
         return self.project(condition.squeeze(2).transpose(1, 2))
 
-    def start(self, num_samples: int, grid: Sequence[int]) -> LayerState:
+    def likeness(self) -> Hashable:
+        """The geometry, and whether there is a condition."""
+        seen = (self.rows_above, self.columns, self.own_taps)
+        return (*seen, self.in_channels, self.out_channels, self.project and self.project.in_features)
+
+    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]) -> ConvStack:
         """The state from which `forward` is evaluated position by position."""
-        if self.num_taps == self.own_taps == 1:
-            return PointwiseState(self, num_samples, grid)
-        return ConvState(self, num_samples, grid)
+        return conv_stack(layers, num_samples, grid)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
@@ -128,10 +133,6 @@ class PastConv2d(RasterConv2d):
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, columns: int, condition_channels: int = 0):
         super().__init__(in_channels, out_channels, rows - 1, columns, columns // 2, condition_channels)
-
-    def start(self, num_samples: int, grid: Sequence[int]) -> ConvState:
-        """A state that is read before the position's own input is written."""
-        return ConvState(self, num_samples, grid)
 
 
 class VerticalConv2d(RasterConv2d):

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.nn.residual import ResidualBlock
+from vqgen.nn.sizes import check_at_least, check_share
 
 
 class Upsample(nn.ConvTranspose2d):
@@ -67,6 +68,9 @@ class Conditioner(nn.Module):
         residual_channels: int = 64,
         label_dropout: float = 0.1,
     ):
+        check_at_least(1, channels=channels, residual_channels=residual_channels)
+        check_at_least(0, num_residual_blocks=num_residual_blocks, num_classes=num_classes)
+        check_share(label_dropout=label_dropout)
         super().__init__()
         if len(upper_num_embeddings) != len(upper_grids):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Plain stacks of strided convolutions, and the check that a size can be divided by their stride."""
+"""Plain stacks of strided convolutions."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -6,16 +6,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-
-def check_divisible(sides: Sequence[int], stride: int) -> None:
-    """Raise ValueError where height or width is no multiple of the stride, naming sizes that are."""
-    height, width = sides
-    if height % stride or width % stride:
-        lower, upper = ([max(1, side // stride + up) * stride for side in (height, width)] for up in (0, 1))
-        raise ValueError(
-            f"a size of {height}x{width} cannot be downsampled by {stride}: height and width must be"
-            f" multiples of {stride}, such as {lower[0]}x{lower[1]} or {upper[0]}x{upper[1]}"
-        )
+from vqgen.nn.sizes import check_divisible, check_widths
 
 
 class ConvEncoder(nn.Module):
@@ -30,6 +21,7 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
+        check_widths(hidden_channels)
         super().__init__()
         self.downsampling = 2 ** len(hidden_channels)
         self.trunk = conv_trunk([in_channels, *hidden_channels], conv_block)
@@ -51,6 +43,7 @@ class ConvDecoder(nn.Module):
     """
 
     def __init__(self, in_channels: int, hidden_channels: Sequence[int], out_channels: int):
+        check_widths(hidden_channels)
         super().__init__()
         self.upsampling = 2 ** len(hidden_channels)
         self.trunk = conv_trunk([in_channels, *hidden_channels], conv_transpose_block)

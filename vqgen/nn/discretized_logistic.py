@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.nn.bounded import bounded
 from vqgen.nn.likelihoods import Likelihood
 
-MIN_LOG_SCALE = -7.0
+MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
 
 
 class Mixture(NamedTuple):
@@ -29,7 +30,9 @@ class Mixture(NamedTuple):
 class DiscretizedLogistic(Likelihood):
     """Each pixel is a mixture of logistic distributions, integrated over the width of one of 256 values.
 
-    Values below the lowest and above the highest go to these two, so that the 256 probabilities sum to 1.
+    Values below the lowest and above the highest go to these two, so that the 256 probabilities sum to 1. Log-scales
+    are kept within [-7, 7], with a gradient that leads back: below, nearly all probability is in one bin; above,
+    in the two outermost.
 
     Args:
         num_components: of the mixture, 10 in the paper; 5 is often enough.
@@ -68,11 +71,12 @@ class DiscretizedLogistic(Likelihood):
         n, output = self.num_components, output.float()   # bins of 2/255 are too narrow for half precision
         c = (isqrt(1 + 8 * (output.shape[1] // n)) - 3) // 2  # solves 1 + 2 c + c (c - 1) / 2 outputs for c
         parts = output.unflatten(1, (n, -1)).split([1, c, c, c * (c - 1) // 2], dim=2)
-        weights, means, log_scales, pairs = parts
+        weights, means, raw, pairs = parts
+        log_scales = bounded(raw, MIN_LOG_SCALE, MAX_LOG_SCALE)
         i, j = torch.tril_indices(c, c, -1, device=output.device)
         coefficients = output.new_zeros(len(output), n, c, c, *output.shape[2:])
         coefficients[:, :, i, j] = torch.tanh(pairs)
-        return Mixture(F.log_softmax(weights[:, :, 0], dim=1), means, log_scales.clamp(min=MIN_LOG_SCALE), coefficients)
+        return Mixture(F.log_softmax(weights[:, :, 0], dim=1), means, log_scales, coefficients)
 
 
 def bin_log_prob(

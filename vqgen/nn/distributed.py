@@ -4,7 +4,7 @@ from itertools import accumulate
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -23,10 +23,16 @@ def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def take_from_rank_zero(tensor: Tensor) -> None:
-    """Overwrite the tensor with that of rank 0, in place."""
+def take_from_rank_zero(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
+    """The tensor of rank 0, in place of this rank's, which is overwritten."""
     if world_size() > 1:
-        dist.broadcast(tensor, src=0)
+        _broadcast(tensor)
+    return tensor
+
+
+@torch.compiler.disable   # unlike an all-reduce, torch.compile cannot take it in
+def _broadcast(tensor: Tensor) -> None:
+    dist.broadcast(tensor, src=0)
 
 
 def draw_rows(

@@ -6,7 +6,8 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.conv import check_divisible, conv_block, conv_transpose_block, conv_trunk
+from vqgen.nn.conv import conv_block, conv_transpose_block, conv_trunk
+from vqgen.nn.sizes import check_divisible, check_widths
 
 
 class FlatConvEncoder(nn.Module):
@@ -20,6 +21,7 @@ class FlatConvEncoder(nn.Module):
     block = staticmethod(conv_block)
 
     def __init__(self, shape: Sequence[int], hidden_channels: Sequence[int]):
+        check_widths(hidden_channels)
         super().__init__()
         channels, *sides = shape
         grid = _grid(sides, len(hidden_channels))
@@ -47,6 +49,7 @@ class FlatConvDecoder(nn.Module):
     block = staticmethod(conv_transpose_block)
 
     def __init__(self, latent_dim: int, shape: Sequence[int], out_channels: int, hidden_channels: Sequence[int]):
+        check_widths(hidden_channels)
         super().__init__()
         grid = _grid(shape[1:], len(hidden_channels))
         deepest = hidden_channels[0]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.nn.made import MADE
+from vqgen.nn.sizes import check_at_least
 
 
 class Transformed(NamedTuple):
@@ -27,14 +28,16 @@ class IAF(nn.Module):
 
     Args:
         dim: length of the latent vector.
-        hidden_channels: width of each hidden layer of a step's network.
+        hidden_channels: width of each hidden layer of a step's network; at least `dim`, or some positions do not see
+            all of those before them.
         context_dim: numbers in the context vector h that every step sees.
-        num_steps: number of steps.
+        num_steps: number of steps, at least 1.
     """
 
     FORGET_BIAS = 2.0
 
     def __init__(self, dim: int, hidden_channels: Sequence[int], context_dim: int, num_steps: int):
+        check_at_least(1, dim=dim, context_dim=context_dim, num_steps=num_steps)
         super().__init__()
         self.steps = nn.ModuleList(MADE(dim, 2, hidden_channels, context_dim) for _ in range(num_steps))
         for step in self.steps:
@@ -44,7 +47,8 @@ class IAF(nn.Module):
         """Transform `z`, all steps."""
         log_det = torch.zeros_like(z)
         for i, step in enumerate(self.steps):
-            m, s = (step(z, context) if i % 2 == 0 else step(z.flip(1), context).flip(2)).unbind(1)
+            given = step(z, context) if i % 2 == 0 else step(z.flip(1), context).flip(2)
+            m, s = given.to(z.dtype).unbind(1)   # float32 under autocast too: z and its log-determinant must agree
             z = torch.sigmoid(s) * z + torch.sigmoid(-s) * m
             log_det = log_det + F.logsigmoid(s)
         return Transformed(z, log_det)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
+from vqgen.nn.conv_stack import SmallConvStack
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
+from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 
 def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
@@ -62,6 +64,9 @@ class GatedPixelCNN(AutoregressiveNetwork):
         output_channels: int = 256,
         dropout: float = 0.0,
     ):
+        check_at_least(1, hidden_channels=hidden_channels, num_layers=num_layers, output_channels=output_channels)
+        check_odd(kernel_size=kernel_size)
+        check_share(dropout=dropout)
         super().__init__(num_embeddings, condition_channels)
         self.embedding = nn.Embedding(num_embeddings, hidden_channels)
         self.input_vertical = PastVerticalConv2d(hidden_channels, hidden_channels, 4, 7)
@@ -127,7 +132,7 @@ class GatedPixelCNNState(Incremental):
         horizontal = [m for m in network.layers.modules() if isinstance(m, (CausalConv2d, Pointwise))]
         self.rows = Rows(vertical, num_samples, grid)
         self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
-        self.input = network.input_horizontal.start(num_samples, grid)
+        self.input = SmallConvStack([network.input_horizontal], num_samples, grid)
         self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
 
     def begin_row(self) -> None:
@@ -135,15 +140,15 @@ class GatedPixelCNNState(Incremental):
         self.rows.contexts = self.network.contexts(row_of(self.condition, self.row))
         given = self.network.vertical(self.rows, self.embedded.transpose(1, 2).unsqueeze(2))
         self.run.begin_row(given)
-        self.input.begin_row(given[self.network.input_horizontal])
+        self.input.begin_row([given[self.network.input_horizontal]])
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        self.run.column = self.column
-        return self.network.horizontal(self.run, self.input.read(self.column))
+        self.input.begin_column(self.column)
+        return self.run(self.network.horizontal, self.column, self.input.read())
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
         embedded = self.network.embedding(codes)
         self.embedded[:, self.column] = embedded
-        self.input.write(self.column, embedded)
+        self.input.write(embedded)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.conv import check_divisible
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.nn.residual import Decoder, Encoder
+from vqgen.nn.sizes import check_divisible
 
 
 class HierarchyEncoder(nn.Module):

@@ -6,20 +6,25 @@ with `Rows` for the current row. Everything else a network does is the same for 
 positions, whose channels stand in axis 1 of ``b c h w`` and of ``b c`` alike.
 
 Before a row starts, what the rows above and the condition add to it is known, and each layer folds it in one
-convolution. What remains for a position is a small matrix product with the inputs left of it.
+convolution. Before a position, what the columns left of it add is known as well, and is one batched product for all
+layers of a shape. What remains in a layer is a small matrix product with its input at the position itself.
 
-States hold buffers of fixed size at fixed addresses: a step at a column does the same work in every row.
+For small maps the time goes to calling operations, not to arithmetic. So their calls are noted at the first position
+and repeated from a `Tape`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.product import RowConvolution, product
+from vqgen.nn.product import RowConvolution, threads_pay
+from vqgen.nn.tape import Tape
 
 Run = Callable[..., Tensor]
 """Gives a layer's result: ``run(layer, x)``."""
@@ -28,24 +33,36 @@ Contexts = Mapping[Any, Tensor]
 """For each layer that takes a condition, the map it takes."""
 
 
-class LayerState(ABC):
-    """What a layer keeps between positions."""
+class Stack(ABC):
+    """What some like layers of a network keep between positions.
+
+    Nothing that the layers take from before a position depends on one another's results there, so that it is
+    computed for all of them at once.
+    """
 
     @abstractmethod
-    def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
-        """Fold what is known before the row: the rows above, and the row of the layer's condition."""
+    def begin_row(self, contexts: Sequence[Float[Tensor, "_ e 1 _"] | None]) -> None:
+        """Fold what is known before the row: the rows above, and the row of each layer's condition."""
 
     @abstractmethod
-    def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """The layer's result at a column, from its input there and what it has seen."""
+    def begin_column(self, column: int) -> None:
+        """Fold what is known before the position: the columns left of it."""
+
+    @abstractmethod
+    def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
+        """The result of layer `k` at the column last begun, from its input there and what it has seen."""
 
 
 class Stepwise(nn.Module, ABC):
     """A layer that can be evaluated position by position as well."""
 
     @abstractmethod
-    def start(self, num_samples: int, grid: Sequence[int]) -> LayerState:
-        """The state before the first row."""
+    def likeness(self) -> Hashable:
+        """Equal for layers that go into one stack."""
+
+    @abstractmethod
+    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]) -> Stack:
+        """The state of layers like this one before the first row."""
 
 
 class Parallel:
@@ -61,22 +78,46 @@ class Parallel:
 
 
 class Positions:
-    """Runs layers at one position, `column` of the row last begun."""
+    """Runs layers at one position, in the row last begun."""
 
     def __init__(self, layers: Iterable[nn.Module], num_samples: int, grid: Sequence[int]):
-        stepwise = (layer for layer in layers if isinstance(layer, Stepwise))
-        self.states: dict[Any, LayerState] = {layer: layer.start(num_samples, grid) for layer in stepwise}
-        self.column = 0
+        like: dict[Hashable, list[Stepwise]] = {}
+        for layer in layers:
+            if isinstance(layer, Stepwise):
+                like.setdefault(layer.likeness(), []).append(layer)
+        self.stacks = [(group[0].stack(group, num_samples, grid), group) for group in like.values()]
+        self.steps: dict[Any, Callable[[Tensor], Tensor]] = {
+            layer: partial(stack.step, k) for stack, group in self.stacks for k, layer in enumerate(group)
+        }
+        self.tape: Tape | None = None
+        weights = [layer.own_matrix.numel() for layer in self.steps if hasattr(layer, "own_matrix")]
+        self.by_one_thread = not threads_pay(weights, num_samples)
 
     def begin_row(self, contexts: Contexts) -> None:
         """Fold, in every layer, what is known before the row."""
-        self.column = 0
-        for layer, state in self.states.items():
-            state.begin_row(contexts.get(layer))
+        for stack, layers in self.stacks:
+            stack.begin_row([contexts.get(layer) for layer in layers])
 
-    def __call__(self, layer: nn.Module, x: Tensor) -> Tensor:
-        """The layer's result at the current position."""
-        return self.states[layer].step(self.column, x)
+    def __call__(self, body: Callable[..., Tensor], column: int, *inputs: Tensor) -> Tensor:
+        """What ``body(run, *inputs)`` gives at a column; the first body given is the one for all positions."""
+        num_threads = torch.get_num_threads()
+        if self.by_one_thread:
+            torch.set_num_threads(1)
+        try:
+            for stack, _ in self.stacks:
+                stack.begin_column(column)
+            return self._record(body, *inputs) if self.tape is None else self.tape(*inputs)
+        finally:
+            torch.set_num_threads(num_threads)
+
+    def _record(self, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """What the body gives at the first position, noted for those after it."""
+
+        def compute(tape: Tape, *inputs: Tensor) -> Tensor:
+            return body(lambda layer, x: tape.call(self.steps[layer], x), *inputs)
+
+        self.tape = Tape(compute, *inputs)
+        return self.tape.first
 
 
 class Rows:
@@ -134,71 +175,6 @@ def row_of(condition: Float[Tensor, "b e h w"] | None, row: int) -> Float[Tensor
     return condition[:, :, row : row + 1]
 
 
-class ConvState(LayerState):
-    """Line buffers of a causal convolution: the rows above, the own row so far, and the folded row.
-
-    Args:
-        layer: a `vqgen.nn.causal.RasterConv2d` that sees its own row up to a position.
-    """
-
-    def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer, self.product = layer, product(layer.own_matrix, num_samples)
-        width, reach, size = grid[1], layer.columns // 2, layer.in_channels
-        padded = width + 2 * reach
-        self.above = layer.bias.new_zeros(num_samples, layer.rows_above, padded, size)
-        self.fold = RowConvolution(layer.above_taps, layer.bias, layer.columns, num_samples * width)
-        self.folded = layer.bias.new_zeros(num_samples, width, layer.out_channels)
-        self.sums = self.folded.unbind(1)
-        self.line = layer.bias.new_zeros(num_samples, padded, size)
-        self.cells = self.line[:, reach : reach + width].unbind(1)
-        flat, reads = self.line.flatten(1), layer.own_taps * size
-        self.windows = [flat[:, x * size : x * size + reads] for x in range(width)]
-        self.rows_seen = -1
-
-    def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
-        """Move the finished row up, and fold the rows above and the condition."""
-        self.rows_seen += 1
-        if self.rows_seen:
-            push_row(self.above, self.line)
-        outside = max(0, self.above.shape[1] - self.rows_seen)
-        self.folded.copy_(self.fold(self.above[:, outside:]))
-        if context is not None:
-            self.folded += self.layer.project_row(context)
-
-    def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """Enter the input at a column and give the result there."""
-        self.cells[column].copy_(x)
-        return self.product.add(self.sums[column], self.windows[column])
-
-    def read(self, column: int) -> Float[Tensor, "b o"]:
-        """The result at a column, of a layer that does not see its own position."""
-        return self.product.add(self.sums[column], self.windows[column])
-
-    def write(self, column: int, x: Float[Tensor, "b i"]) -> None:
-        """Enter the input at a column."""
-        self.cells[column].copy_(x)
-
-
-class PointwiseState(LayerState):
-    """A 1x1 convolution keeps nothing but what the condition adds in the row."""
-
-    def __init__(self, layer: Any, num_samples: int, grid: Sequence[int]):
-        self.layer, self.product = layer, product(layer.own_matrix, num_samples)
-        self.folded = layer.bias.new_zeros(num_samples, grid[1], layer.out_channels)
-        self.sums = self.folded.unbind(1)
-
-    def begin_row(self, context: Float[Tensor, "_ e 1 _"] | None) -> None:
-        """Fold the condition and the bias."""
-        if context is not None:
-            self.folded.copy_(self.layer.bias + self.layer.project_row(context))
-
-    def step(self, column: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """The result at a column."""
-        if self.layer.project is None:
-            return self.product.linear(x, self.layer.bias)
-        return self.product.add(self.sums[column], x)
-
-
 class RowState:
     """The last rows that a convolution of a vertical stack has seen."""
 
@@ -217,9 +193,8 @@ class RowState:
         return result.transpose(1, 2).unsqueeze(2)
 
 
-def push_row(rows: Float[Tensor, "b r w i"], line: Float[Tensor, "b w i"]) -> None:
+def push_row(rows: Float[Tensor, "*n r w i"], line: Float[Tensor, "*n w i"]) -> None:
     """Move the rows up by one and enter the line as the last."""
-    for i in range(rows.shape[1] - 1):
-        rows[:, i].copy_(rows[:, i + 1])
-    if rows.shape[1]:
-        rows[:, -1].copy_(line)
+    places = rows.unbind(-3)
+    for place, below in zip(places, [*places[1:], line], strict=False):
+        place.copy_(below)

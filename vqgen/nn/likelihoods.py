@@ -7,11 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.nn.bounded import bounded
+
 LOG_2PI = log(2 * torch.pi)
 
 
 class Likelihood(nn.Module):
     """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob` and `x_hat`.
+
+    A VAE minimises `loss`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `loss_per_value`.
 
     A probability density p(x) counts for bits per dimension as the probability p(x) * `bin_width` of one of the
     256 values of a channel.
@@ -35,6 +39,10 @@ class Likelihood(nn.Module):
         """Negative log-likelihood in nats an image: summed over pixels, averaged over the batch."""
         return -self.log_prob(output, x).mean()
 
+    def loss_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """`loss` divided by the number of channel values of an image, to stand beside a quantizer's mean errors."""
+        return self.loss(output, x) / x[0].numel()
+
     def bits_per_dim(self, nll: Float[Tensor, "*b"], num_dims: int) -> Float[Tensor, "*b"]:
         """Bits for each of `num_dims` channel values of an image, from its negative log-likelihood in nats."""
         return (nll / num_dims - log(self.bin_width)) / log(2)
@@ -50,7 +58,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Negative binary cross-entropy, summed over pixels and channels."""
-        return -_sum(F.binary_cross_entropy_with_logits(output, (x + 1) / 2, reduction="none"))
+        return -_sum(F.binary_cross_entropy_with_logits(output.float(), (x + 1) / 2, reduction="none"))
 
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The probabilities, taken back to [-1, 1]."""
@@ -61,8 +69,8 @@ class Gaussian(Likelihood):
     """Independent normal values of one fixed standard deviation; the output is the mean.
 
     Args:
-        std: standard deviation, in the scale of [-1, 1]. Small asks for sharp reconstructions and weighs the KL less:
-            the squared error counts 1 / (2 std^2) times.
+        std: standard deviation, in the scale of [-1, 1]. Small asks for sharp reconstructions and weighs the KL, or
+            a quantizer's terms, less: the squared error counts 1 / (2 std^2) times.
     """
 
     def __init__(self, std: float = 0.1):
@@ -84,13 +92,20 @@ class LearnedGaussian(Likelihood):
     """Independent normal values, mean and log-variance of each given by the decoder (arXiv 1312.6114, appendix C.2).
 
     Args:
-        min_log_var: floor of the log-variance, approached smoothly, without which the density of flat image parts
-            grows without bound; -7 is a standard deviation of 0.03, or 4 of 255 grey levels.
+        min_log_var: floor of the log-variance, without which the density of flat image parts grows without bound; -7
+            is a standard deviation of 0.03, or 4 of 255 grey levels.
+        max_log_var: its ceiling; 0 is a standard deviation of 1, the largest that values in [-1, 1] can have. Outputs
+            outside of the two count as the bound, with a gradient that leads back.
     """
 
-    def __init__(self, min_log_var: float = -7.0):
+    def __init__(self, min_log_var: float = -7.0, max_log_var: float = 0.0):
+        if not -20 <= min_log_var < max_log_var <= 20:
+            raise ValueError(
+                f"{min_log_var=} and {max_log_var=} must be within [-20, 20], the first below the second; -7 and 0 are"
+                " usual"
+            )
         super().__init__()
-        self.min_log_var = min_log_var
+        self.min_log_var, self.max_log_var = min_log_var, max_log_var
 
     def num_outputs(self, in_channels: int) -> int:
         """A mean and a log-variance for each channel."""
@@ -98,8 +113,8 @@ class LearnedGaussian(Likelihood):
 
     def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Normal log-density, summed over pixels and channels."""
-        mean, raw = output.chunk(2, dim=1)
-        log_var = self.min_log_var + F.softplus(raw - self.min_log_var)
+        mean, raw = output.float().chunk(2, dim=1)
+        log_var = bounded(raw, self.min_log_var, self.max_log_var)
         return _sum(-0.5 * (x - mean).square() * torch.exp(-log_var) - log_var / 2 - LOG_2PI / 2)
 
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:

@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.nn.sizes import check_widths
+
 
 class MaskedLinear(nn.Module):
     """A dense layer without the connections that a mask leaves out, plus one from a context, whole.
@@ -44,8 +46,7 @@ class MADE(nn.Module):
     """
 
     def __init__(self, dim: int, num_outputs: int, hidden_channels: Sequence[int], context_dim: int):
-        if not hidden_channels:
-            raise ValueError("hidden_channels=[] must name at least one hidden layer")
+        check_widths(hidden_channels)
         super().__init__()
         self.num_outputs = num_outputs
         degrees = [torch.arange(dim) + 1, *(_spread(dim, width) for width in hidden_channels)]

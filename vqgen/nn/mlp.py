@@ -7,6 +7,8 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.sizes import check_widths
+
 
 class MLPEncoder(nn.Module):
     """Dense layers with tanh, from all values of an image to a vector of `num_features`.
@@ -17,6 +19,7 @@ class MLPEncoder(nn.Module):
     """
 
     def __init__(self, shape: Sequence[int], hidden_channels: Sequence[int]):
+        check_widths(hidden_channels)
         super().__init__()
         self.num_features = hidden_channels[-1]
         self.network = nn.Sequential(nn.Flatten(), *_layers([prod(shape), *hidden_channels]))
@@ -37,6 +40,7 @@ class MLPDecoder(nn.Module):
     """
 
     def __init__(self, latent_dim: int, shape: Sequence[int], out_channels: int, hidden_channels: Sequence[int]):
+        check_widths(hidden_channels)
         super().__init__()
         _, height, width = shape
         self.network = nn.Sequential(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import MaskedConv2d, Pointwise
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+from vqgen.nn.sizes import check_at_least
 
 
 class OneHotConv2d(MaskedConv2d):
@@ -81,6 +82,8 @@ class PixelCNN(AutoregressiveNetwork):
         num_residual_blocks: int = 2,
         num_output_layers: int = 2,
     ):
+        check_at_least(2, hidden_channels=hidden_channels)
+        check_at_least(0, num_residual_blocks=num_residual_blocks, num_output_layers=num_output_layers)
         super().__init__(num_embeddings, condition_channels)
         self.input = OneHotConv2d(num_embeddings, hidden_channels, kernel_size=7)
         self.blocks = nn.ModuleList(
@@ -152,10 +155,10 @@ class PixelCNNState(Incremental):
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        layer, self.run.column = self.network.input, self.column
+        layer = self.network.input
         window = self.codes[:, self.row : self.row + layer.rows_above + 1, self.column : self.column + layer.columns]
         features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
-        return self.network.body(self.run, features)
+        return self.run(self.network.body, self.column, features)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""

@@ -12,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from vqgen.nn.attention import CausalAttention
 from vqgen.nn.autoregressive import AutoregressiveNetwork
 from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
+from vqgen.nn.conv_stack import SmallConvStack
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
 POSITION_CHANNELS = 4 * len(WAVELENGTHS)
@@ -100,6 +102,13 @@ class PixelSNAIL(AutoregressiveNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
+        check_at_least(
+            1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers,
+            num_heads=num_heads, attention_channels=attention_channels,
+        )  # fmt: skip
+        check_at_least(0, num_attention_layers=num_attention_layers, num_output_layers=num_output_layers)
+        check_odd(kernel_size=kernel_size)
+        check_share(dropout=dropout)
         super().__init__(num_embeddings, condition_channels)
         if num_attention_layers and num_layers % num_attention_layers:
             raise ValueError(f"num_layers={num_layers} is no multiple of num_attention_layers={num_attention_layers}.")
@@ -177,7 +186,7 @@ class PixelSNAILState(Incremental):
         self.network, self.condition = network, condition
         layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
         self.run = Positions(layers, num_samples, grid)
-        self.input = network.input.start(num_samples, grid)
+        self.input = SmallConvStack([network.input], num_samples, grid)
         self.positions = position_features(grid, like=network.embedding.weight)
         self.previous = network.embedding.weight.new_zeros(num_samples, network.embedding.embedding_dim)
 
@@ -186,14 +195,14 @@ class PixelSNAILState(Incremental):
         positions = self.positions[:, :, self.row : self.row + 1]
         contexts = self.network.contexts(positions, row_of(self.condition, self.row))
         self.run.begin_row(contexts)
-        self.input.begin_row(contexts[self.network.input])
+        self.input.begin_row([contexts[self.network.input]])
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        self.run.column = self.column
-        return self.network.body(self.run, self.input.read(self.column), self.previous)
+        self.input.begin_column(self.column)
+        return self.run(self.network.body, self.column, self.input.read(), self.previous)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
         self.previous = self.network.embedding(codes)
-        self.input.write(self.column, self.previous)
+        self.input.write(self.previous)

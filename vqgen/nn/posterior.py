@@ -8,10 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.bounded import bounded
 from vqgen.nn.flows import IAF
+from vqgen.nn.sizes import check_at_least
 
 LOG_2PI = log(2 * torch.pi)
 MAX_LOG_VAR = 14.0
+"""Log-variances are kept within [-14, 14], standard deviations of 1/1000 and 1000, with a gradient that leads back."""
 
 
 class PosteriorSample(NamedTuple):
@@ -41,6 +44,7 @@ class Posterior(nn.Module):
     """
 
     def __init__(self, num_features: int, latent_dim: int):
+        check_at_least(1, latent_dim=latent_dim)
         super().__init__()
         self.latent_dim = latent_dim
         self.heads = nn.Linear(num_features, 2 * latent_dim)
@@ -54,9 +58,9 @@ class Posterior(nn.Module):
         raise NotImplementedError
 
     def normal(self, features: Float[Tensor, "b f"]) -> Normal:
-        """The normal distribution that the noise is first scaled to; |log_var| is kept where exp is finite."""
+        """The normal distribution that the noise is first scaled to; |log_var| is at most `MAX_LOG_VAR`."""
         mean, log_var = self.heads(features).float().chunk(2, dim=1)
-        return Normal(mean, log_var.clamp(-MAX_LOG_VAR, MAX_LOG_VAR))
+        return Normal(mean, bounded(log_var, -MAX_LOG_VAR, MAX_LOG_VAR))
 
 
 class DiagonalGaussian(Posterior):
@@ -95,6 +99,7 @@ class IAFPosterior(Posterior):
         hidden_channels: Sequence[int],
         num_steps: int = 3,
     ):
+        check_at_least(1, context_dim=context_dim, num_steps=num_steps)
         super().__init__(num_features, latent_dim)
         self.context = nn.Linear(num_features, context_dim)
         self.flow = IAF(latent_dim, hidden_channels, context_dim, num_steps)

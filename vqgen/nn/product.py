@@ -6,6 +6,7 @@ weights of oneDNN are those that `torch.compile` uses; where torch has none, the
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,25 @@ LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 
 FEW_POSITIONS, SOME_POSITIONS = 32, 128
 """Rows of up to so many positions are convolved by a matrix product, or with arranged weights."""
+
+LARGE_FOR_LAYERS = 2**16
+"""Entries from which on a matrix is worth a product of its own, beside those of other layers."""
+
+LARGE_FOR_ROWS = 2**18
+"""Entries of one layer's weights from which on rows are not convolved for many layers at once: copies cost memory."""
+
+
+ENTRIES_FOR_THREADS, OPERATIONS_FOR_THREADS = 2**16, 2**19
+"""Matrix entries, or multiply-adds, of an average layer from which on several threads share a product."""
+
+
+def threads_pay(entries: Sequence[int], num_vectors: int) -> bool:
+    """Whether matrices of so many entries are worth the threads' waiting for each other at every product.
+
+    The wait is microseconds on an idle machine, but milliseconds where other programs take the cores.
+    """
+    average = sum(entries) / max(1, len(entries))
+    return average >= ENTRIES_FOR_THREADS or average * num_vectors >= OPERATIONS_FOR_THREADS
 
 
 def can_arrange(weight: Tensor) -> bool:
@@ -34,10 +54,6 @@ class Product(ABC):
     """Multiplies vectors with a fixed weight matrix."""
 
     @abstractmethod
-    def linear(self, x: Float[Tensor, "b i"], bias: Float[Tensor, " o"]) -> Float[Tensor, "b o"]:
-        """The products plus the bias."""
-
-    @abstractmethod
     def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """`sums`, with the products added in place."""
 
@@ -46,11 +62,7 @@ class PlainProduct(Product):
     """A general matrix product."""
 
     def __init__(self, weight: Float[Tensor, "o i"]):
-        self.weight, self.transposed = weight, weight.t()
-
-    def linear(self, x: Float[Tensor, "b i"], bias: Float[Tensor, " o"]) -> Float[Tensor, "b o"]:
-        """The products plus the bias."""
-        return F.linear(x, self.weight, bias)
+        self.transposed = weight.t()
 
     def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """`sums`, with the products added in place."""
@@ -65,11 +77,6 @@ class VectorProduct(Product):
     def __init__(self, weight: Float[Tensor, "o i"]):
         self.weight = weight.unflatten(0, (self.PARTS, -1))
 
-    def linear(self, x: Float[Tensor, "1 i"], bias: Float[Tensor, " o"]) -> Float[Tensor, "1 o"]:
-        """The product plus the bias."""
-        sums = bias.view(self.PARTS, -1, 1)
-        return torch.baddbmm(sums, self.weight, x.t().expand(self.PARTS, -1, 1)).view(1, -1)
-
     def add(self, sums: Float[Tensor, "1 o"], x: Float[Tensor, "1 i"]) -> Float[Tensor, "1 o"]:
         """`sums`, with the product added in place."""
         sums.view(self.PARTS, -1, 1).baddbmm_(self.weight, x.t().expand(self.PARTS, -1, 1))
@@ -81,10 +88,6 @@ class PackedProduct(Product):
 
     def __init__(self, weight: Float[Tensor, "o i"], num_vectors: int):
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_vectors)
-
-    def linear(self, x: Float[Tensor, "b i"], bias: Float[Tensor, " o"]) -> Float[Tensor, "b o"]:
-        """The products plus the bias."""
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, bias, "none", [], "")
 
     def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """`sums`, with the products added in place."""
@@ -99,6 +102,46 @@ def product(weight: Float[Tensor, "o i"], num_vectors: int) -> Product:
     if num_vectors > 1 and size >= LARGE_FOR_SOME and can_arrange(weight):
         return PackedProduct(weight, num_vectors)
     return PlainProduct(weight)
+
+
+class Products(ABC):
+    """Multiplies vectors with fixed weight matrices of one shape, each with its own vectors."""
+
+    @abstractmethod
+    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
+        """`sums` plus the products."""
+
+
+class BatchedProducts(Products):
+    """One batched product."""
+
+    def __init__(self, weights: Sequence[Float[Tensor, "o i"]]):
+        self.transposed = torch.stack([*weights]).transpose(1, 2)
+
+    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
+        """`sums` plus the products."""
+        return torch.baddbmm(sums, x, self.transposed)
+
+
+class SingleProducts(Products):
+    """One product after another."""
+
+    def __init__(self, each: Sequence[Product]):
+        self.each = each
+
+    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
+        """`sums` plus the products."""
+        sums = sums.clone()
+        for multiply, total, vectors in zip(self.each, sums.unbind(0), x.unbind(0), strict=True):
+            multiply.add(total, vectors)
+        return sums
+
+
+def products(weights: Sequence[Float[Tensor, "o i"]], num_vectors: int) -> Products:
+    """The quickest products of each of `weights` with its own `num_vectors` vectors."""
+    if weights[0].numel() < LARGE_FOR_LAYERS:
+        return BatchedProducts(weights)
+    return SingleProducts([product(weight, num_vectors) for weight in weights])
 
 
 class RowConvolution:
@@ -128,8 +171,7 @@ class RowConvolution:
             return self.bias.view(1, 1, -1)
         taps = self.taps[:, self.taps.shape[1] - rows.shape[1] * self.columns :]
         if self.by_product:
-            windows = rows.unfold(2, self.columns, 1).permute(0, 2, 1, 4, 3)
-            return F.linear(windows.flatten(2), taps.flatten(1), self.bias)
+            return F.linear(windows(rows, self.columns), taps.flatten(1), self.bias)
         x, kernel = rows.permute(0, 3, 1, 2), taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
         if self.arrange and taps.shape == self.taps.shape:
             return self._arranged(x, kernel).squeeze(2).transpose(1, 2)
@@ -143,3 +185,40 @@ class RowConvolution:
             self.arranged = arrange(kernel.contiguous().to_mkldnn(), *geometry, list(x.shape))
         convolve = torch.ops.mkldnn._convolution_pointwise
         return convolve(x, self.arranged, self.bias, *geometry, "none", [], "")
+
+
+class RowConvolutions:
+    """Convolutions of whole rows, one for each of some like layers.
+
+    Args:
+        taps, biases, columns, num_positions: as of `RowConvolution`, of each layer.
+    """
+
+    def __init__(
+        self,
+        taps: Sequence[Float[Tensor, "o n i"]],
+        biases: Sequence[Float[Tensor, " o"]],
+        columns: int,
+        num_positions: int,
+    ):
+        self.columns, self.bias = columns, torch.stack([*biases]).unsqueeze(1)
+        self.each = [RowConvolution(t, b, columns, num_positions) for t, b in zip(taps, biases, strict=True)]
+        few = num_positions <= FEW_POSITIONS and taps[0].numel() < LARGE_FOR_ROWS
+        self.transposed = torch.stack([*taps]).flatten(2).transpose(1, 2) if few else None
+
+    def __call__(self, rows: Float[Tensor, "n b r v i"], out: Float[Tensor, "n b w o"]) -> None:
+        """Write the rows below into `out`; see `RowConvolution`."""
+        if rows.shape[2] == 0:
+            out.copy_(self.bias.unsqueeze(2))
+        elif self.transposed is None:
+            for convolve, x, result in zip(self.each, rows.unbind(0), out.unbind(0), strict=True):
+                result.copy_(convolve(x))
+        else:
+            x = windows(rows, self.columns).flatten(1, 2)
+            sums = torch.baddbmm(self.bias, x, self.transposed[:, -x.shape[2] :])
+            out.copy_(sums.view_as(out))
+
+
+def windows(rows: Float[Tensor, "*n r v i"], columns: int) -> Float[Tensor, "*n w m"]:
+    """What a window that moves along the rows sees at each place, tap by tap in raster order."""
+    return rows.unfold(-2, columns, 1).transpose(-4, -3).transpose(-2, -1).flatten(-3)

@@ -5,7 +5,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class NormalizedMSE(nn.Module):
+class MeanError(nn.Module):
+    """An error averaged over all values of the batch; the decoder's output is the image."""
+
+    def num_outputs(self, in_channels: int) -> int:
+        """Decoder output channels for images of `in_channels`."""
+        return in_channels
+
+    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """Averaged over all values of the batch."""
+        raise NotImplementedError
+
+    def loss_per_value(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+        """`loss`, which is an average already."""
+        return self.loss(output, x)
+
+    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The output."""
+        return output
+
+
+class NormalizedMSE(MeanError):
     """Mean squared error divided by the variance of the data: 1 for a model that knows only the mean.
 
     Args:
@@ -18,30 +38,14 @@ class NormalizedMSE(nn.Module):
             raise ValueError(f"variance={variance} must be above 0: are all images of one value?")
         self.variance = variance
 
-    def num_outputs(self, in_channels: int) -> int:
-        """Decoder output channels for images of `in_channels`."""
-        return in_channels
-
     def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         return F.mse_loss(output, x) / self.variance
 
-    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The output is the image."""
-        return output
 
-
-class L1(nn.Module):
+class L1(MeanError):
     """Mean absolute error: edges stay sharper than with squared errors."""
-
-    def num_outputs(self, in_channels: int) -> int:
-        """Decoder output channels for images of `in_channels`."""
-        return in_channels
 
     def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         return F.l1_loss(output, x)
-
-    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The output is the image."""
-        return output

@@ -5,7 +5,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.conv import check_divisible
+from vqgen.nn.sizes import check_at_least, check_divisible
 
 
 class ResidualBlock(nn.Module):
@@ -51,6 +51,7 @@ class Encoder(nn.Module):
         num_residual_blocks: int = 2,
         residual_channels: int = 32,
     ):
+        _check_sizes(hidden_channels, num_residual_blocks, residual_channels)
         super().__init__()
         self.downsampling = downsampling
         num_steps = _num_steps("downsampling", downsampling)
@@ -93,6 +94,7 @@ class Decoder(nn.Module):
         num_residual_blocks: int = 2,
         residual_channels: int = 32,
     ):
+        _check_sizes(hidden_channels, num_residual_blocks, residual_channels)
         super().__init__()
         self.upsampling = upsampling
         num_steps = _num_steps("upsampling", upsampling)
@@ -110,6 +112,12 @@ class Decoder(nn.Module):
     def forward(self, z: Float[Tensor, "b d h_l w_l"]) -> Float[Tensor, "b c h w"]:
         """The outputs, with the sides multiplied by `upsampling`."""
         return self.network(z)
+
+
+def _check_sizes(hidden_channels: int, num_residual_blocks: int, residual_channels: int) -> None:
+    check_at_least(2, hidden_channels=hidden_channels)   # halved at one place
+    check_at_least(1, residual_channels=residual_channels)
+    check_at_least(0, num_residual_blocks=num_residual_blocks)
 
 
 def _num_steps(name: str, factor: int) -> int:

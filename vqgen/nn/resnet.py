@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.sizes import check_at_least, check_share, check_widths
+
 
 class PreActivationBlock(nn.Module):
     """skip(x) + conv3x3(ReLU(BN(conv3x3(ReLU(BN(x)))))), arXiv 1603.05027, figure 1b.
@@ -53,6 +55,9 @@ class ResNet(nn.Module):
         num_residual_blocks: int = 1,
         dropout: float = 0.0,
     ) -> None:
+        check_widths(hidden_channels)
+        check_at_least(1, num_residual_blocks=num_residual_blocks)
+        check_share(dropout=dropout)
         super().__init__()
         width = hidden_channels[0]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 3, padding=1, bias=False)]

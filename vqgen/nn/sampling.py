@@ -104,17 +104,18 @@ def sample_codes(
     device = next(network.parameters()).device
     precise = torch.float32 if device.type == "mps" else torch.float64
     uniforms = _uniforms(seeds, num_samples, height * width).to(device, precise).split(1, dim=1)
-    state = _start(network, grid, num_samples, condition, unconditional, guidance)
-    codes = torch.empty(num_samples, height, width, dtype=torch.long, device=device)
-    for row in tqdm(range(height), desc="rows", disable=not progress, leave=False):
-        for column in range(width):
-            logits = state.logits() / temperature
-            drawn = draw(restrict(logits, top_k, top_p), uniforms[row * width + column])
-            if known is not None:
-                drawn = torch.where(known.mask[:, row, column], known.codes[:, row, column], drawn)
-            state.push(drawn)
-            codes[:, row, column] = drawn
-    return codes
+    with torch.inference_mode():
+        state = _start(network, grid, num_samples, condition, unconditional, guidance)
+        codes = []
+        for row in tqdm(range(height), desc="rows", disable=not progress, leave=False):
+            for column in range(width):
+                logits = state.logits() if temperature == 1 else state.logits() / temperature
+                drawn = draw(restrict(logits, top_k, top_p), uniforms[row * width + column])
+                if known is not None:
+                    drawn = torch.where(known.mask[:, row, column], known.codes[:, row, column], drawn)
+                state.push(drawn)
+                codes.append(drawn)
+    return torch.stack(codes, dim=1).view(num_samples, *grid)
 
 
 def _start(

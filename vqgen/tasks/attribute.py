@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen import plots
 from vqgen.errors import UserError, near_miss
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -34,6 +35,8 @@ class Attribute(Task):
         alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
         num_images: int = 4000,
     ) -> None:
+        at_least(1, num_images=num_images)
+        not_empty(attribute=attribute, images=images, alphas=alphas)
         self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
 
     @staticmethod
@@ -45,20 +48,28 @@ class Attribute(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each image, or for each attribute."""
-        names = self._names(trained)
-        vectors = attribute_vectors(trained, names, self.num_images)
+        asked = self._names(trained)
+        vectors = attribute_vectors(trained, asked, self.num_images)
+        names, alike = list(vectors), [name for name in asked if name not in vectors]
+        if alike and (self.attribute is not None or not names):
+            raise UserError(f"attribute={alike[0]}: the images are all alike in it; num_images=N takes more of them")
         x = trained.batch(self.images if len(names) == 1 else self.images[:1]).x
         rows = {}
         for name, v in vectors.items():
             for i, image in zip(self.images, x, strict=False):
                 row = _changed(trained.autoencoder, image, v, self.alphas)
                 rows[f"image {i}" if len(names) == 1 else name] = row
-        columns = ["original", *(f"{alpha:+g}" if alpha else "0" for alpha in self.alphas)]
-        what = f"{names[0]}: " if len(names) == 1 else ""
-        outcome = sheet(
-            "attributes" if len(names) > 1 else f"attribute_{names[0]}", rows, what + trained.title(), columns
+        columns = ["original", *map(plots.number, self.alphas)]
+        many = len(names) > 1
+        what = f"test image {self.images[0]} by attributes" if many else f"attribute {names[0]}"
+        note = f"{what}: z + \u03b1 v by \u03b1, v from the mean latent without the attribute to the mean with it"
+        name = "attributes" if many else f"attribute_{names[0]}"
+        outcome = sheet(name, rows, trained.title(), columns, note)
+        return replace(
+            outcome,
+            arrays={f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()},
+            text="\n".join(f"left out: {name}, in which the images are all alike" for name in alike),
         )
-        return replace(outcome, arrays={f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()})
 
     def _names(self, trained: Trained) -> list[str]:
         """The attributes asked for, which must be among those of the data."""
@@ -73,8 +84,7 @@ class Attribute(Task):
 def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
     """For each attribute the mean latent of the training images that have it, less that of those that have not.
 
-    Raises:
-        UserError: all images have it, or none.
+    An attribute that all of the images have, or none, has no vector.
     """
     attributes = trained.images().attributes("train")
     batches = list(trained.batches(num_images, "train"))
@@ -83,9 +93,8 @@ def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -
     vectors = {}
     for name in names:
         has = torch.from_numpy(divided(values[:, list(attributes.names).index(name)])).to(z.device)
-        if has.all() or not has.any():
-            raise UserError(f"attribute={name}: all of the {len(z)} images are alike in it; num_images=N takes more")
-        vectors[name] = z[has].mean(0) - z[~has].mean(0)
+        if has.any() and not has.all():
+            vectors[name] = z[has].mean(0) - z[~has].mean(0)
     return vectors
 
 

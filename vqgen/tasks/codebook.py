@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqgen import figures, plots
 from vqgen.metrics.codebook import usage
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -36,6 +36,7 @@ class Codebook(Task):
     """
 
     def __init__(self, num_images: int = 2000, num_codes: int = 256) -> None:
+        at_least(1, num_images=num_images, num_codes=num_codes)
         self.num_images, self.num_codes = num_images, num_codes
 
     @staticmethod
@@ -51,16 +52,19 @@ class Codebook(Task):
             _Level(name, c, model.code_vectors(i), figures.code_colours(len(c)))
             for i, (name, c) in enumerate(zip(trained.levels, counts, strict=True))
         ]
-        pictures, records = {}, {}
+        pictures, drawn, records = {}, {}, {}
         for i, level in enumerate(levels):
             most = level.counts.argsort(descending=True)[: self.num_codes]
-            pictures[f"codes_{level.name}"] = figures.grid(code_images(model, i, most), ground=0.0)
+            name, picture = f"codes_{level.name}", figures.grid(code_images(model, i, most), ground=0.5)
+            note = f"what {len(most)} codes of the {level.name} level decode to, the most used first"
+            pictures[name] = picture
+            drawn[f"{name}_labelled"] = plots.titled({"": picture}, trained.title(), note)
             measured = {key: float(value) for key, value in usage(level.counts)._asdict().items()}
             records[level.name] = measured | {"num_embeddings": len(level.counts)}
         arrays = {f"codebook/{x.name}_vectors": x.vectors.cpu().numpy() for x in levels}
         arrays |= {f"codebook/{x.name}_counts": x.counts.cpu().numpy() for x in levels}
-        plot = _figure(levels, records, trained.title())
-        return Outcome(pictures, arrays, plots={"codebook": plot}, records={"codebook": records})
+        drawn["codebook"] = _figure(levels, records, trained.title(), self.num_images)
+        return Outcome(pictures, arrays, plots=drawn, records={"codebook": records})
 
 
 def code_counts(trained: Trained, num_images: int) -> list[Int[Tensor, " k"]]:
@@ -86,7 +90,7 @@ def code_images(model: Any, level: int, codes: Int[Tensor, " n"]) -> Float[Tenso
     return torch.cat(images)
 
 
-def _figure(levels: list[_Level], records: dict[str, dict[str, Any]], title: str) -> Figure:
+def _figure(levels: list[_Level], records: dict[str, dict[str, Any]], title: str, num_images: int) -> Figure:
     """A line for each level: usage, and the plane of the code vectors."""
     figure = Figure(figsize=(10, 3.6 * len(levels) + 0.4), layout="constrained")
     axes = figure.subplots(len(levels), 2, squeeze=False)
@@ -95,30 +99,29 @@ def _figure(levels: list[_Level], records: dict[str, dict[str, Any]], title: str
         _usage(left, level)
         used, perplexity = record["codebook_usage"], record["perplexity"]
         left.set_title(
-            f"{level.name}: {used:.1%} of {len(level.counts)} codes used, perplexity {perplexity:.1f}", size=10
+            f"{level.name}: {used:.1%} of {len(level.counts)} codes used, perplexity {perplexity:.1f}", size=9
         )
         _plane(right, level)
-    figure.suptitle(title, fontsize=10)
-    return figure
+        right.set_title(f"{level.name}: code vectors, disc area by uses, colour as in code maps", size=9)
+    return plots.heading(figure, title, f"codes of the first {num_images:,} test images")
 
 
 def _usage(axes: Axes, level: _Level) -> None:
     """The share of each code, the most used first."""
     share = (level.counts / level.counts.sum()).sort(descending=True).values
     axes.bar(range(len(share)), share.numpy(), width=1.0, color="#6baed6")
-    axes.axhline(1 / len(share), color="black", linewidth=0.8, linestyle="--", label="all codes alike")
+    axes.axhline(1 / len(share), color="black", linewidth=0.8, linestyle="--", label="all equally often")
     axes.set(xlabel="code, by number of uses", ylabel="share of all codes", xlim=(-0.5, len(share) - 0.5))
     axes.legend(frameon=False, fontsize=9)
 
 
 def _plane(axes: Axes, level: _Level) -> None:
     """The code vectors; unused codes as crosses."""
-    points = plots.principal_plane(level.vectors.cpu())
-    used = level.counts > 0
+    plane = plots.principal_plane(level.vectors.cpu())
+    points, used = plane.points, level.counts > 0
     area = 15 + 300 * level.counts[used] / level.counts.max()
     axes.scatter(points[used, 0], points[used, 1], s=area, c=level.colours[used].numpy(), alpha=0.8, linewidths=0)
     axes.scatter(points[~used, 0], points[~used, 1], s=20, c="black", marker="x", linewidths=0.8, label="unused")
-    axes.set(xlabel="first principal axis", ylabel="second principal axis")
-    axes.set_aspect("equal", adjustable="datalim")
+    plots.name_principal_axes(axes, plane)
     if not used.all():
         axes.legend(frameon=False, fontsize=9)

@@ -21,6 +21,10 @@ from vqgen.tasks.trained import Trained
 
 FORMAT = 1
 NO_LABEL = 0xFFFF
+WRONG = (
+    "the codes came out wrong: the file is damaged, or was compressed on another device or version of torch, "
+    "where the probabilities differ in their last bits"
+)
 
 
 class Coded(NamedTuple):
@@ -70,16 +74,18 @@ def decompressed(trained: Trained, contents: bytes) -> list[Int[Tensor, "1 h w"]
     padded = words + bytes(8 + -len(words) % 4)
     decoder = coder().stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
     label = int.from_bytes(contents[3:size], "big") if size > 3 else NO_LABEL
+    if label != NO_LABEL and label >= trained.model.num_classes:
+        raise UserError(f"the file is damaged: it says class {label}, and there are {trained.model.num_classes}")
 
     def code(level: int, position: int, p: Float64[ndarray, " k"]) -> int:
-        return int(decoder.decode(coder().stream.model.Categorical(p, perfect=False)))
+        try:
+            return int(decoder.decode(coder().stream.model.Categorical(p, perfect=False)))
+        except AssertionError:   # so the coder tells bits that no codes have
+            raise UserError(WRONG) from None
 
     codes = visited(trained, None if label == NO_LABEL else label, code)
     if _checksum(codes) != contents[size : size + 2]:
-        raise UserError(
-            "the codes came out wrong: the file is damaged, or was compressed on another device or version of torch, "
-            "where the probabilities differ in their last bits"
-        )
+        raise UserError(WRONG)
     return codes
 
 

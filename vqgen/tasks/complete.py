@@ -1,6 +1,7 @@
 """Keep a part of an image and draw the rest."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch.nn import functional as F
 
 from vqgen import figures
 from vqgen.errors import UserError, near_miss
+from vqgen.evaluation.sources import lacks_priors
 from vqgen.nn.sampling import Known
 from vqgen.tasks.sample import per_level
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 HALVES = {
@@ -53,16 +55,15 @@ class Complete(Task):
         top_p: float | list[float | None] | None = None,
         seed: int = 0,
     ) -> None:
+        at_least(1, num_samples=num_samples)
+        not_empty(images=images)
         self.keep, self.invert, self.images, self.num_samples, self.seed = keep, invert, images, num_samples, seed
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
 
     @staticmethod
     def lacks(trained: Trained) -> str:
         """A prior of every level."""
-        if not trained.priors:
-            return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
-        missing = trained.missing_priors
-        return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+        return lacks_priors(trained)
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
@@ -74,10 +75,11 @@ class Complete(Task):
         for i, (number, x) in enumerate(zip(self.images, batch.x, strict=True)):
             own = drawn[i * self.num_samples : (i + 1) * self.num_samples]
             rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], own])
-        columns = ["original", "kept", *map(str, range(1, self.num_samples + 1))]
-        outcome = sheet("completions", rows, trained.title(self.seed), columns)
+        columns = ["original", "kept", *(f"drawn {i}" for i in range(1, self.num_samples + 1))]
+        note = "test images; what is grey is not kept, and drawn from the priors of all levels"
+        outcome = sheet("completions", rows, trained.title(self.seed), columns, note)
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
-        return Outcome(outcome.pictures, arrays, plots=outcome.plots)
+        return replace(outcome, arrays=outcome.arrays | arrays)
 
     def _completed(self, trained: Trained, batch: Any, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
         """Codes of all levels, `num_samples` for each image one after another."""

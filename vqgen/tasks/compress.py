@@ -1,17 +1,19 @@
 """An image to a file, by tokenizer, prior and range coder."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vqgen import figures
 from vqgen.errors import UserError
+from vqgen.evaluation.sources import lacks_priors
 from vqgen.tasks.coding import coder, compressed
-from vqgen.tasks.complete import Complete
 from vqgen.tasks.sample import label_index
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -28,12 +30,14 @@ class Compress(Task):
     """
 
     def __init__(self, file: str | None = None, image: int = 0, label: int | str | None = None) -> None:
+        if label is not None and file is None:
+            raise UserError(f"label={label}: a test image has its own; label is for file=FILE")
         self.file, self.image, self.label = file, image, label
 
     @staticmethod
     def lacks(trained: Trained) -> str:
         """A prior of every level."""
-        return Complete.lacks(trained)
+        return lacks_priors(trained)
 
     def make(self, trained: Trained) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""
@@ -54,8 +58,11 @@ class Compress(Task):
             f"{name}: {sizes['file_bytes']} bytes; the codes' negative log-likelihood is "
             f"{sizes['nll_bytes']:.1f} bytes, the pixels are {sizes['pixel_bytes']}"
         )
-        picture = {"compressed": figures.rows(x, x_hat)}
-        return Outcome(picture, text=text, records={"compress": sizes}, files={name: coded.contents})
+        outcome = sheet(
+            "compressed", {"": torch.cat([x, x_hat])}, trained.title(), ["original", "decompressed"],
+            f"{sizes['file_bytes']:,} bytes in place of {sizes['pixel_bytes']:,}",
+        )  # fmt: skip
+        return replace(outcome, text=text, records={"compress": sizes}, files={name: coded.contents})
 
     def _image(self, trained: Trained) -> tuple[Float[Tensor, "1 c h w"], int | None]:
         """The image and its label."""
@@ -69,5 +76,7 @@ class Compress(Task):
             raise UserError(
                 f"file={self.file}: the image is {x.shape[1]}x{x.shape[2]}, the tokenizer takes {shape[1]}x{shape[2]}"
             )
+        if self.label is not None and not num_classes:
+            raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
         label = None if self.label is None else label_index(self.label, num_classes, trained.class_names)
         return x[None].to(trained.model.device), label

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from vqgen import figures
 from vqgen.errors import UserError
+from vqgen.evaluation.sources import lacks_priors
 from vqgen.tasks.coding import coder, decompressed
-from vqgen.tasks.complete import Complete
 from vqgen.tasks.task import Task
 from vqgen.tasks.trained import Outcome, Trained
 
@@ -23,7 +23,7 @@ class Decompress(Task):
     @staticmethod
     def lacks(trained: Trained) -> str:
         """A prior of every level."""
-        return Complete.lacks(trained)
+        return lacks_priors(trained)
 
     def make(self, trained: Trained) -> Outcome:
         """The image as a picture, and the codes as arrays."""

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqgen.errors import UserError
-from vqgen.tasks.task import Task
+from vqgen.errors import UserError, near_miss
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 MAX_DIFFERENCE = 1e-3
@@ -54,6 +54,9 @@ class Export(Task):
     """
 
     def __init__(self, format: Literal["onnx", "torch_export"] = "onnx", batch_size: int = 1) -> None:
+        at_least(1, batch_size=batch_size)
+        if format not in ("onnx", "torch_export"):
+            raise UserError(f"format={format}: no such format{near_miss(format, ['onnx', 'torch_export'])}")
         self.format, self.batch_size = format, batch_size
 
     @staticmethod
@@ -145,7 +148,8 @@ def _run_torch(contents: bytes, export: _Export) -> list[Tensor]:
 def _to_onnx(export: _Export) -> bytes:
     """The part by torch.onnx."""
     _onnxruntime()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
@@ -160,7 +164,9 @@ def _to_onnx(export: _Export) -> bytes:
 
 
 def _run_onnx(contents: bytes, export: _Export) -> list[Tensor]:
-    session = _onnxruntime().InferenceSession(contents, providers=["CPUExecutionProvider"])
+    runtime = _onnxruntime()
+    runtime.set_default_logger_severity(3)   # errors; the rest is about what the exporter left over
+    session = runtime.InferenceSession(contents, providers=["CPUExecutionProvider"])
     inputs = {name: x.cpu().numpy() for name, x in zip(export.names, export.inputs, strict=True)}
     return [torch.from_numpy(output) for output in session.run(None, inputs)]
 

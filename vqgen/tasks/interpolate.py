@@ -6,10 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen import plots
 from vqgen.errors import UserError
 from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
+
+LATENT = "between the latent vectors of two test images, in a line and on a sphere"
+CODES = "between the features of two test images, quantized on the way"
 
 
 class Interpolate(Task):
@@ -41,14 +45,16 @@ class Interpolate(Task):
         model = trained.autoencoder
         a, b = trained.batch(self.first).x, trained.batch(self.second).x
         amounts = torch.linspace(0, 1, self.steps).tolist()
-        rows = {}
+        rows: dict[str, Tensor] = {}
         for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
-            name = f"{one} to {other}"
-            rows[f"{name}, line" if trained.has_latents else name] = morphed(model, a[i], b[i], amounts)
+            name, pair = f"{one} to {other}", torch.stack([a[i], b[i]])
+            paths = {f"{name}, line" if trained.has_latents else name: morphed(model, a[i], b[i], amounts)}
             if trained.has_latents:
-                ends = model.encode(torch.stack([a[i], b[i]]))
-                rows[f"{name}, sphere"] = model.decode(spherical(ends[0], ends[1], self.steps))
-        return sheet("interpolations", rows, trained.title(), [f"{t:.2g}" for t in amounts])
+                ends = model.encode(pair)
+                paths[f"{name}, sphere"] = model.decode(spherical(ends[0], ends[1], self.steps))
+            rows |= {path: torch.cat([pair[:1], made, pair[1:]]) for path, made in paths.items()}
+        columns = ["original", *(plots.number(t) for t in amounts), "original"]
+        return sheet("interpolations", rows, trained.title(), columns, LATENT if trained.has_latents else CODES)
 
 
 def spherical(a: Float[Tensor, " d"], b: Float[Tensor, " d"], steps: int) -> Float[Tensor, "_ d"]:

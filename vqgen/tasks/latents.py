@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqgen import figures, plots
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
@@ -26,8 +26,8 @@ class Latents(Task):
     """Latent vectors of test images by label; of a VAE these are draws from the posterior.
 
     Of two dimensions: the scatter of z and (for a VAE) of its normal CDF, which is even over the square where z is
-    N(0, I), and the images decoded from a grid over the plane. Of more: histograms against N(0, 1) and the projection
-    onto the two principal axes.
+    N(0, I), and the images decoded from a grid over the plane. Of more: histograms against N(0, 1), for an AE of z less
+    its mean and over its standard deviation, and the projection onto the two principal axes.
 
     Args:
         num_images: test images; 10,000 fill the plane.
@@ -37,6 +37,8 @@ class Latents(Task):
     """
 
     def __init__(self, num_images: int = 10000, side: int = 20, num_dimensions: int = 24, seed: int = 0) -> None:
+        at_least(2, num_images=num_images)
+        at_least(1, side=side, num_dimensions=num_dimensions)
         self.num_images, self.side, self.num_dimensions, self.seed = num_images, side, num_dimensions, seed
 
     @staticmethod
@@ -52,18 +54,18 @@ class Latents(Task):
         if points.label is not None:
             arrays["latents/label"] = points.label.cpu().numpy()
         if model.latent_dim != 2:
-            return Outcome(plots=self._many(points, trained.class_names, title), arrays=arrays)
+            many = self._many(points, trained.class_names, hasattr(model, "infer"), title)
+            return Outcome(plots=many, arrays=arrays)
         axes = plane_axes(points.z, self.side, hasattr(model, "infer"))
         images = figures.grid(decoded_plane(model, axes), columns=self.side, padding=0)
         scatter = _scatter(points, trained.class_names, hasattr(model, "infer"), title)
-        return Outcome(
-            {"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": _plane(images, axes, title)}
-        )
+        plane = _plane(images, axes, hasattr(model, "infer"), title)
+        return Outcome({"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": plane})
 
-    def _many(self, points: LatentPoints, names: Sequence[str], title: str) -> dict[str, Figure]:
+    def _many(self, points: LatentPoints, names: Sequence[str], normal: bool, title: str) -> dict[str, Figure]:
         """Figures of more than two dimensions (or of one)."""
         return {
-            "histograms": _histograms(points.z[:, : self.num_dimensions], title),
+            "histograms": _histograms(points.z[:, : self.num_dimensions], normal, title),
             "latents": _projection(points, names, title),
         }
 
@@ -103,36 +105,44 @@ def decoded_plane(model: Any, axes: Float[Tensor, "2 s"]) -> Float[Tensor, "n c 
 
 def _scatter(points: LatentPoints, names: Sequence[str], normal: bool, title: str) -> Figure:
     """z and, beside it, its normal CDF."""
-    figure = Figure(figsize=(10.5 if normal else 6.2, 5), layout="constrained")
-    axes = figure.subplots(1, 2 if normal else 1, squeeze=False)[0]
     z = points.z.cpu()
-    plots.scatter(axes[0], z, points.label, names).set(xlabel="z[0]", ylabel="z[1]", title="z")
-    axes[0].set_aspect("equal", adjustable="datalim")
+    figure = Figure(figsize=(10.2, 4.6) if normal else plots.size_for(z), layout="constrained")
+    axes = figure.subplots(1, 2 if normal else 1, squeeze=False)[0]
+    plots.scatter(axes[0], z, points.label, names).set(xlabel="z[0]", ylabel="z[1]")
     if normal:
+        edge = 1.05 * float(z.abs().max())
+        axes[0].set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
         cdf = plots.scatter(axes[1], NORMAL.cdf(z), points.label, names)
-        cdf.set(xlabel="Φ(z[0])", ylabel="Φ(z[1])", title="normal CDF of z", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+        cdf.set(xlabel="Φ(z[0])", ylabel="Φ(z[1])", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+    else:
+        axes[0].set_aspect("equal", adjustable="datalim")
     plots.legend(figure, axes[0])
-    figure.suptitle(title, fontsize=10)
-    return figure
+    note = "; left: z, right: its normal CDF, where N(0, I) fills the square evenly" if normal else ""
+    return plots.heading(figure, title, _shown(points) + note)
 
 
-def _plane(picture: Float[Tensor, "3 H W"], axes: Float[Tensor, "2 s"], title: str) -> Figure:
+def _shown(points: LatentPoints) -> str:
+    return f"{len(points.z):,} test images" + (", by label" if points.label is not None else "")
+
+
+def _plane(picture: Float[Tensor, "3 H W"], axes: Float[Tensor, "2 s"], normal: bool, title: str) -> Figure:
     """The decoded plane with its coordinates."""
-    figure = Figure(figsize=(7, 7), layout="constrained")
-    drawn = plots.show(figure.add_subplot(), picture)
+    figure = Figure(figsize=(7.7, 7 * picture.shape[1] / picture.shape[2] + 0.5), layout="constrained")
+    drawn = plots.show(figure.add_subplot(), picture, 7.0)
     side = axes.shape[1]
-    cell = picture.shape[1] / side
     chosen = sorted({0, side // 4, side // 2, 3 * side // 4, side - 1})
-    places = [(i + 0.5) * cell for i in chosen]
-    drawn.set_xticks(places, [f"{float(axes[0, i]):.2f}" for i in chosen])
-    drawn.set_yticks(places, [f"{float(axes[1].flip(0)[i]):.2f}" for i in chosen])
+    high, wide = (size / side for size in picture.shape[1:])
+    across, down = ([plots.number(float(line[i]), "+.2f") for i in chosen] for line in (axes[0], axes[1].flip(0)))
+    drawn.set_xticks([(i + 0.5) * wide for i in chosen], across)
+    drawn.set_yticks([(i + 0.5) * high for i in chosen], down)
     drawn.set(xlabel="z[0]", ylabel="z[1]")
-    figure.suptitle(title, fontsize=10)
-    return figure
+    spacing = "at even probabilities of N(0, 1)" if normal else "evenly over the middle 98 % of the images"
+    return plots.heading(figure, title, f"decoded from points of the plane, spaced {spacing}")
 
 
-def _histograms(z: Float[Tensor, "n d"], title: str) -> Figure:
-    """A histogram of each dimension with the density of N(0, 1)."""
+def _histograms(z: Float[Tensor, "n d"], normal: bool, title: str) -> Figure:
+    """A histogram of each dimension, or where z need not be normal of its standard score, with that of N(0, 1)."""
+    mean, std = z.mean(0), z.std(0)
     columns = min(6, z.shape[1])
     lines = -(-z.shape[1] // columns)
     figure = Figure(figsize=(max(4.0, 1.7 * columns), 0.6 + 1.4 * lines), layout="constrained")
@@ -140,18 +150,19 @@ def _histograms(z: Float[Tensor, "n d"], title: str) -> Figure:
     for i, one in enumerate(axes):
         one.set_visible(i < z.shape[1])
         if i < z.shape[1]:
-            plots.normal_histogram(one, z[:, i], f"z[{i}]  {float(z[:, i].mean()):+.2f} ± {float(z[:, i].std()):.2f}")
+            values = z[:, i] if normal else (z[:, i] - mean[i]) / std[i].clamp(min=1e-12)
+            plots.normal_histogram(one, values, f"z[{i}]  {plots.spread(float(mean[i]), float(std[i]))}")
     axes[0].set_ylim(0, 0.8)
-    figure.suptitle(f"{title}\ndensity of each dimension, mean ± standard deviation; line: N(0, 1)", fontsize=10)
-    return figure
+    what = "each dimension" if normal else "each dimension less its mean and over its standard deviation"
+    note = f"{len(z):,} test images: density of {what}; above, mean ± standard deviation; line: N(0, 1)"
+    return plots.heading(figure, title, note)
 
 
 def _projection(points: LatentPoints, names: Sequence[str], title: str) -> Figure:
     """The plane of the principal axes."""
-    figure = Figure(figsize=(6.2, 5), layout="constrained")
-    axes = plots.scatter(figure.add_subplot(), plots.principal_plane(points.z), points.label, names)
-    axes.set(xlabel="first principal axis", ylabel="second principal axis")
-    axes.set_aspect("equal", adjustable="datalim")
+    plane = plots.principal_plane(points.z.cpu())
+    figure = Figure(figsize=plots.size_for(plane.points), layout="constrained")
+    axes = plots.scatter(figure.add_subplot(), plane.points, points.label, names)
+    plots.name_principal_axes(axes, plane)
     plots.legend(figure, axes)
-    figure.suptitle(title, fontsize=10)
-    return figure
+    return plots.heading(figure, title, _shown(points))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen import figures
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -27,6 +27,7 @@ class Levels(Task):
     """
 
     def __init__(self, num_samples: int = 12, images: Sequence[int] = (0, 1, 2, 3, 4, 5), steps: int = 7) -> None:
+        at_least(1, num_samples=num_samples)
         if steps < 2 or len(images) < 2:
             raise UserError(f"steps={steps}, images={list(images)}: give two of each at least")
         self.num_samples, self.images, self.steps = num_samples, images, steps
@@ -40,12 +41,23 @@ class Levels(Task):
         """The three pictures."""
         model, title = trained.autoencoder, trained.title()
         x = trained.batch(self.images).x
-        columns = [f"bottom {i}" for i in self.images]
-        levels = sheet("levels", _by_level(model, trained.levels, trained.first(self.num_samples).x), title)
-        analogy = sheet("analogy", analogy_rows(model, x, self.images), title, ["original", *columns])
-        mixed = sheet("blends", blend_rows(model, x, self.images, self.steps), title, _percent(self.steps))
+        upper, bottom = ", ".join(trained.levels[:-1]), trained.levels[-1]
+        notes = {
+            "levels": "decoded from some levels alone, the others being zero vectors",
+            "analogy": f"{upper} codes of the image on the left with the {bottom} codes of the image above",
+            "blends": f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's",
+        }
+        columns = [f"{bottom} {i}" for i in self.images]
+        by_level = _by_level(model, trained.levels, trained.first(self.num_samples).x)
+        levels = sheet("levels", by_level, title, note=notes["levels"])
+        rows = analogy_rows(model, x, [f"{upper} {i}" for i in self.images])
+        analogy = sheet("analogy", rows, title, ["original", *columns], notes["analogy"])
+        rows = blend_rows(model, x, self.images, self.steps)
+        mixed = sheet("blends", rows, title, _percent(self.steps), notes["blends"])
         return Outcome(
-            levels.pictures | analogy.pictures | mixed.pictures, plots=levels.plots | analogy.plots | mixed.plots
+            levels.pictures | analogy.pictures | mixed.pictures,
+            levels.arrays | analogy.arrays | mixed.arrays,
+            plots=levels.plots | analogy.plots | mixed.plots,
         )
 
 
@@ -64,15 +76,15 @@ def _by_level(model: Any, names: Sequence[str], x: Float[Tensor, "b c h w"]) -> 
 
 
 def analogy_rows(
-    model: Any, x: Float[Tensor, "b c h w"], numbers: Sequence[int]
+    model: Any, x: Float[Tensor, "b c h w"], names: Sequence[str]
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
-    """A row for each image: itself, and then its upper levels with each image's bottom codes; above, the images."""
+    """A row for each image: itself, then its upper levels with the bottom codes of each; above, all of them."""
     *upper, bottom = model.encode(x)
     b = len(x)
     rows = {"original": torch.cat([torch.ones_like(x[:1]), x])}
     for i in range(b):
         own = [codes[i : i + 1].expand(b, -1, -1) for codes in upper]
-        rows[f"upper {numbers[i]}"] = torch.cat([x[i : i + 1], model.decode([*own, bottom])])
+        rows[names[i]] = torch.cat([x[i : i + 1], model.decode([*own, bottom])])
     return rows
 
 

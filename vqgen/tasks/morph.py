@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen import plots
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -30,6 +31,7 @@ class Morph(Task):
         alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
     ) -> None:
         check_pairs(first, second)
+        not_empty(alphas=alphas)
         self.first, self.second, self.alphas = first, second, alphas
 
     @staticmethod
@@ -44,8 +46,10 @@ class Morph(Task):
         for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
             made = morphed(trained.autoencoder, a[i], b[i], self.alphas)
             rows[f"{one} to {other}"] = torch.cat([a[i : i + 1], made, b[i : i + 1]])
-        columns = ["A", *(f"{alpha:g}" for alpha in self.alphas), "B"]
-        return sheet("morph", rows, trained.title(), columns)
+        columns = ["A", *map(plots.number, self.alphas), "B"]
+        what = "latent vectors" if trained.has_latents else "features, quantized after mixing"
+        note = f"z_A (1 {plots.MINUS} \u03b1) + z_B \u03b1 by \u03b1, between the originals A and B; z: {what}"
+        return sheet("morph", rows, trained.title(), columns, note)
 
 
 def check_pairs(first: Sequence[int], second: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from vqgen import figures
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -18,6 +18,7 @@ class Reconstruct(Task):
     """
 
     def __init__(self, num_samples: int = 16) -> None:
+        at_least(1, num_samples=num_samples)
         self.num_samples = num_samples
 
     @staticmethod
@@ -33,5 +34,5 @@ class Reconstruct(Task):
         if trained.levels:
             codes = trained.autoencoder.encode(x)
             arrays |= {f"codes/{name}": c for name, c in zip(trained.levels, codes, strict=True)}
-        outcome = sheet("reconstructions", rows, trained.title())
+        outcome = sheet("reconstructions", rows, trained.title(), note=figures.ERROR_SCALE)
         return replace(outcome, arrays={name: array.cpu().numpy() for name, array in arrays.items()})

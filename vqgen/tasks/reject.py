@@ -13,7 +13,7 @@ from vqgen.evaluation.rejection import directions, kept, trade_off
 from vqgen.metrics.features import Features
 from vqgen.metrics.precision_recall import PrecisionRecall
 from vqgen.tasks.sample import label_index, per_level
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
@@ -82,7 +82,7 @@ class Reject(Task):
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
         points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self.parts)
         best = kept(scores, classes, self.keep).cpu()
-        return self._outcome(pixels, classes.cpu(), best, points, trained.title(self.seed))
+        return self._outcome(trained, pixels, classes.cpu(), best, points)
 
     def _labels(self, trained: Trained, images: Any) -> Int[Tensor, " n"] | None:
         """A class for each sample: that asked for, or those of test images."""
@@ -120,17 +120,23 @@ class Reject(Task):
         return sources.describe(classifier, (batch.x for batch in batches))
 
     def _outcome(
-        self, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"], best: Bool[Tensor, " n"],
-        points: list[PrecisionRecall], title: str,
+        self, trained: Trained, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"],
+        best: Bool[Tensor, " n"], points: list[PrecisionRecall],
     ) -> Outcome:
         precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
         rows = zip(self.parts, precision, recall, strict=True)
         lines = [f"{part:>6g} {p:>10.3f} {r:>8.3f}" for part, p, r in rows]
         x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
+        title = trained.title(self.seed)
+        shown = sheet(
+            "rejection", report.before_and_after(x, classes, best, COLUMNS, trained.class_names), title,
+            note=f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept",
+        )  # fmt: skip
+        curve = report.curve(self.parts, precision, recall, "classifier's directions", title)
         return Outcome(
-            pictures={"rejection": report.before_and_after(x, classes, best, COLUMNS)},
+            pictures=shown.pictures,
             arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
-            plots={"curve": report.curve(self.parts, precision, recall, "classifier's directions", title)},
+            plots=shown.plots | {"curve": curve},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
                 "kept": self.parts, "precision(classifier's directions)": precision,

@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,10 +38,11 @@ class Task(ABC):
             UserError: the run does not fit (those tasks that do are named), or an option does not.
         """
         if lack := self.lacks(trained):
-            name = type(self).__name__.lower()
+            name, article = type(self).__name__.lower(), "an" if trained.kind[0] in "AEIO" else "a"
+            others = ", ".join(fitting(trained))
             raise UserError(
-                f"task={name} needs {lack}; '{trained.folder}' is a {trained.kind}, "
-                f"and the tasks for it are {', '.join(fitting(trained)) or 'none'}"
+                f"task={name} needs {lack}; '{trained.folder}' is {article} {trained.kind}, and "
+                + (f"the tasks for it are {others}" if others else "no task is for it")
             )
         return self.make(trained)
 
@@ -61,9 +63,33 @@ def tasks() -> dict[str, type[Task]]:
     return dict(sorted(found.items()))
 
 
+def at_least(least: int, **options: int) -> None:
+    """Raise UserError for an option below `least`."""
+    for name, value in options.items():
+        if value < least:
+            raise UserError(f"{name}={value}: expected at least {least}")
+
+
+def not_empty(**options: Sequence[Any] | None) -> None:
+    """Raise UserError for a list with nothing in it; None is no list."""
+    for name, value in options.items():
+        if value is not None and len(value) == 0:
+            raise UserError(f"{name}={list(value)}: nothing is asked for; give one value at least")
+
+
 def sheet(
-    name: str, rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None
+    name: str, rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None,
+    note: str = "",
 ) -> Outcome:
-    """Rows of images twice: as a picture pixel by pixel, and as a figure with the names of rows and columns."""
-    figure = plots.labelled_rows(rows, title, columns)
-    return Outcome(pictures={name: figures.rows(*rows.values())}, plots={f"{name}_labelled": figure})
+    """Rows of images as a picture pixel by pixel, as a figure with the names of rows and columns, and as arrays.
+
+    Args:
+        name: of the picture; the figure is called NAME_labelled.
+        rows: as many images in [-1, 1] in each.
+        title: of the figure.
+        columns: names of the columns; None for none.
+        note: what is shown, under the title.
+    """
+    figure = plots.labelled_rows(rows, title, columns, note)
+    arrays = {f"{name}/{row}": figures.to_uint8(images).cpu().numpy() for row, images in rows.items()}
+    return Outcome({name: figures.rows(*rows.values())}, arrays, plots={f"{name}_labelled": figure})

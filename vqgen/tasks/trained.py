@@ -26,7 +26,8 @@ class Trained(NamedTuple):
     `model` is the run's module; `priors` are those of each level, top first, and `tokenizer` is whose codes they
     learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
     and `attribute_names` are the names of its labels and attributes; `step` is the optimiser step of the checkpoint
-    and `seed` the one that the run was trained with; `open` opens another run by its path.
+    and `seed` the one that the run was trained with; `open` opens another run by its path; `steps` are the
+    names and steps of several priors.
     """
 
     model: Any
@@ -39,6 +40,7 @@ class Trained(NamedTuple):
     attribute_names: Sequence[str] = ()
     seed: int = 0
     open: Callable[[str], Any] = _no_other
+    steps: dict[str, int] | None = None
 
     @property
     def kind(self) -> str:
@@ -73,7 +75,9 @@ class Trained(NamedTuple):
             seed: of what was drawn for the figure; None where nothing was.
         """
         drawn = "" if seed is None else f", drawn with seed {seed}"
-        return f"{self.folder.name}, step {self.step:,}, trained with seed {self.seed}{drawn}"
+        steps = self.steps or {self.folder.name: self.step}
+        named = " and ".join(f"{name}, step {step:,}" for name, step in steps.items())
+        return f"{named}, trained with seed {self.seed}{drawn}"
 
     def batch(self, index: Sequence[int], split: str = "test") -> Any:
         """The images (with labels) of these numbers, on the model's device.
@@ -121,13 +125,11 @@ class Outcome:
     files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def write(self, folder: Path, arrays: bool = False) -> list[Path]:
+    def write(self, folder: str | Path, arrays: bool = False) -> list[Path]:
         """Write everything into a folder, which is made; `arrays` on request. Returns the files."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        written = [
-            figures.save_png(picture, folder / f"{name}.png", figures.scale_for(picture))
-            for name, picture in self.pictures.items()
-        ]
+        written = [figures.save_png(picture, folder / f"{name}.png") for name, picture in self.pictures.items()]
         written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in self.plots.items()]
         texts = {f"{name}.json": json.dumps(record, indent=1) + "\n" for name, record in self.records.items()}
         for name, contents in ({name: text.encode() for name, text in texts.items()} | self.files).items():

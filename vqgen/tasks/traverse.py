@@ -1,13 +1,15 @@
 """What each latent dimension does."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen import plots
 from vqgen.errors import UserError
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, not_empty, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 
@@ -32,6 +34,11 @@ class Traverse(Task):
         steps: int = 9,
         num_images: int = 2000,
     ) -> None:
+        at_least(2, steps=steps, num_images=num_images)
+        at_least(1, num_dimensions=num_dimensions)
+        not_empty(dimensions=dimensions)
+        if not 0 < extent < math.inf:
+            raise UserError(f"extent={extent}: expected standard deviations above 0")
         self.image, self.dimensions, self.num_dimensions = image, dimensions, num_dimensions
         self.extent, self.steps, self.num_images = extent, steps, num_images
 
@@ -50,9 +57,12 @@ class Traverse(Task):
         rows = {}
         for d in self._chosen(std):
             values = mean[d] + amounts.to(z.device) * std[d]
-            rows[f"z[{d}] {float(mean[d]):+.2f} ± {float(std[d]):.2f}"] = model.decode(moved(start, d, values))
-        columns = [f"{amount:+.1f} sd" if amount else "mean" for amount in amounts.tolist()]
-        return sheet("traversals", rows, trained.title(), columns)
+            name = f"z[{d}]  {plots.spread(float(mean[d]), float(std[d]))}"
+            rows[name] = model.decode(moved(start, d, values))
+        columns = [f"{plots.number(amount, '+.3g')} sd" if amount else "mean" for amount in amounts.tolist()]
+        others = "at their means" if self.image is None else f"as test image {self.image} has them"
+        note = f"one dimension moves, by its mean ± standard deviation over test images; the others stay {others}"
+        return sheet("traversals", rows, trained.title(), columns, note)
 
     def _chosen(self, std: Float[Tensor, " d"]) -> list[int]:
         """The dimensions asked for, or those of greatest standard deviation."""

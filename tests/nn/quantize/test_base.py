@@ -95,6 +95,9 @@ def test_features_of_another_width_are_an_error_that_names_both(quantizer_class)
     ("arguments", "message"),
     [
         ({"num_embeddings": 0}, "num_embeddings=0"),
+        ({"num_embeddings": 1}, "num_embeddings=1 must be from 2"),
+        ({"num_embeddings": 2**21}, "num_embeddings=2097152"),
+        ({"embedding_dim": 0}, "embedding_dim=0"),
         ({"commitment_cost": -1.0}, "commitment_cost=-1.0"),
         ({"decay": 1.0}, "decay=1.0"),
         ({"epsilon": 0.0}, "epsilon=0.0"),

@@ -59,7 +59,11 @@ def test_the_gradient_is_that_of_the_bound_without_the_rounding():
     torch.testing.assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("levels", [[], [8, 2], [0]])
-def test_too_few_values_are_an_error(levels):
-    with pytest.raises(ValueError, match="levels="):
+@pytest.mark.parametrize(
+    ("levels", "number"), [([], "1"), ([8, 2], "16"), ([0], "0"), ([1000] * 3, "1,000,000,000"), ([255] * 9, ",")]
+)
+def test_too_few_values_or_too_many_codes_are_an_error_that_names_both(levels, number):
+    with pytest.raises(ValueError, match="levels=") as error:
         FSQ(levels)
+    assert f"levels={levels} make " in str(error.value)
+    assert f"{number} codes" in str(error.value) or number == ","

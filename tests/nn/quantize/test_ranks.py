@@ -1,12 +1,14 @@
 """Two real processes against one process on the joined batch."""
 
+from datetime import timedelta
+
 import pytest
 import torch
 import torch.distributed as dist
 from torch import multiprocessing
 
 from vqgen.nn.distributed import draw_rows
-from vqgen.nn.quantize import EMAQuantizer
+from vqgen.nn.quantize import EMAQuantizer, ema, kmeans
 
 NUM_UPDATES = 30
 
@@ -25,18 +27,39 @@ def train(share):
     return {**quantizer.state_dict(), "drawn": rows}
 
 
+def train_unlike(rank, share):
+    """As `train`, where the second rank would draw other rows, start elsewhere and see other codes dead."""
+    quantizer = EMAQuantizer(24, 4, decay=0.7, revive_below=0.2)
+    if rank == 1:
+        draw_far, k_means = ema.draw_far, ema.k_means
+        ema.draw_far = lambda *args: draw_far(*args) + 1
+        ema.k_means = lambda *args: kmeans.Clusters(*(value + 1 for value in k_means(*args)))
+        quantizer.revive_below = 0.0
+    for z_e in joined_batches():
+        quantizer(z_e[share])
+    return quantizer.state_dict()
+
+
 def run_rank(rank, folder):
     torch.manual_seed(rank)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(train(slice(0, 3) if rank == 0 else slice(3, None)), f"{folder}/{rank}.pt")
+    timeout = timedelta(seconds=60)   # a rank that waits for another in vain is an error
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timeout)
+    share = slice(0, 3) if rank == 0 else slice(3, None)
+    torch.save(train(share), f"{folder}/{rank}.pt")
+    torch.save(train_unlike(rank, share), f"{folder}/unlike{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def spawned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     multiprocessing.spawn(run_rank, args=(folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranks(spawned):
+    return [torch.load(spawned / f"{rank}.pt") for rank in range(2)]
 
 
 def test_two_ranks_end_with_the_same_codebook(ranks):
@@ -48,6 +71,13 @@ def test_two_ranks_end_with_the_codebook_of_one_process_on_the_joined_batch(rank
     single = train(slice(None))
     for name in ("codebook", "counts", "sums", "num_updates"):
         torch.testing.assert_close(ranks[0][name], single[name], rtol=1e-5, atol=1e-5)
+
+
+def test_rank_zero_decides_the_start_which_codes_are_dead_and_where_they_are_put(spawned, ranks):
+    unlike = [torch.load(spawned / f"unlike{rank}.pt") for rank in range(2)]
+    for name, value in unlike[0].items():
+        assert torch.equal(value, unlike[1][name]), name
+        assert torch.equal(value, ranks[0][name]), name
 
 
 def test_the_batches_of_this_test_make_codes_die(monkeypatch):

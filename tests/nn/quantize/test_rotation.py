@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from vqgen.nn.quantize.rotation import Rotated, RotationEMAQuantizer
+from vqgen.nn.quantize.rotation import MAX_SCALE, Rotated, RotationEMAQuantizer
 
 
 def explicit_map(e, q):
@@ -50,3 +51,26 @@ def test_a_zero_vector_has_a_finite_gradient():
     z_e = torch.zeros(1, 5, 1, 1, requires_grad=True)
     Rotated.apply(z_e, torch.zeros(1, 5, 1, 1)).sum().backward()
     assert torch.isfinite(z_e.grad).all()
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-40, 1e-20, 1e-6, 1e-3, 0.09])
+def test_near_the_origin_the_gradient_is_bounded(length):
+    generator = torch.Generator().manual_seed(0)
+    e, q, gradient = torch.randn(3, 64, 6, 4, 4, generator=generator)
+    q, z_e = torch.nn.functional.normalize(q, dim=1), (length * torch.nn.functional.normalize(e, dim=1))
+    Rotated.apply(z_e.requires_grad_(), q).backward(gradient)
+    ratio = z_e.grad.norm(dim=1) / gradient.norm(dim=1)
+    assert torch.isfinite(z_e.grad).all()
+    assert ratio.max() <= 3 * MAX_SCALE
+    if length > 1e-12:
+        torch.testing.assert_close(ratio, torch.full_like(ratio, MAX_SCALE))
+
+
+@pytest.mark.parametrize("length", [0.11, 1.0, 50.0])
+def test_from_a_tenth_of_the_length_of_the_code_on_the_scale_is_that_of_the_paper(length):
+    generator = torch.Generator().manual_seed(0)
+    e, q, gradient = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    e, q = length * e / e.norm(), q / q.norm()
+    z_e = e.view(1, 6, 1, 1).requires_grad_()
+    Rotated.apply(z_e, q.view(1, 6, 1, 1)).backward(gradient.view(1, 6, 1, 1))
+    torch.testing.assert_close(z_e.grad.flatten(), explicit_map(e.detach(), q).T @ gradient)

@@ -8,8 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.nn.sizes import check_at_least
+
 # Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
+
+
+MAX_EMBEDDINGS = 2**20
+"""Codes of a codebook at most: their uses are counted, and a prior gives a probability to each."""
 
 
 class Quantized(NamedTuple):
@@ -62,8 +68,9 @@ class VectorQuantizer(Quantizer):
     codebook: Tensor
 
     def __init__(self, num_embeddings: int, embedding_dim: int, commitment_cost: float = 0.25):
-        if num_embeddings < 1 or embedding_dim < 1:
-            raise ValueError(f"{num_embeddings=} and {embedding_dim=} must both be at least 1")
+        if not 2 <= num_embeddings <= MAX_EMBEDDINGS:
+            raise ValueError(f"{num_embeddings=} must be from 2 to {MAX_EMBEDDINGS:,}; 512 is usual")
+        check_at_least(1, embedding_dim=embedding_dim)
         if commitment_cost < 0:
             raise ValueError(f"{commitment_cost=} must not be negative; 0.25 is usual")
         super().__init__()

@@ -19,7 +19,8 @@ class EMAQuantizer(VectorQuantizer):
 
     It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
     holds the same codebook, that of a single process on the joined batch. A code that is hardly used is put
-    on a vector of the batch, drawn with odds of its squared error. What is drawn depends on the number of updates
+    on a vector of the batch, drawn with odds of its squared error. Where k-means starts, which codes are revived and
+    on what vectors is decided by rank 0 for all. What is drawn depends on the number of updates
     alone, so that a resumed run does as an uninterrupted one.
 
     Args:
@@ -90,10 +91,8 @@ class EMAQuantizer(VectorQuantizer):
         rows = draw_rows(x, min(size, enough), generator)
         start = spread(rows, self.num_embeddings, generator)
         centres, counts = k_means(rows, start, KMEANS_ITERATIONS, self.project)
-        self.codebook.copy_(centres)
-        self.counts.copy_(counts * (size / len(rows)))
-        take_from_rank_zero(self.codebook)
-        take_from_rank_zero(self.counts)
+        self.codebook.copy_(take_from_rank_zero(centres))
+        self.counts.copy_(take_from_rank_zero(counts) * (size / len(rows)))
         self.sums.copy_(self.codebook * self.counts[:, None])
 
     @torch.no_grad()
@@ -105,7 +104,7 @@ class EMAQuantizer(VectorQuantizer):
         averages = self.project(self.sums / self._smoothed_counts()[:, None])
         seen = (self.counts > self.epsilon)[:, None]   # an average of nothing would be the origin
         self.codebook.copy_(torch.where(seen, averages, self.codebook))
-        dead = self.counts < self.revive_below * self.counts.mean()
+        dead = take_from_rank_zero(self.counts < self.revive_below * self.counts.mean())
         if dead.any():
             self._revive(x, dead)
         self.num_updates += 1
@@ -124,7 +123,7 @@ class EMAQuantizer(VectorQuantizer):
         """Put dead codes where the batch is quantized worst: code, running sum and running count alike."""
         count, num_dead, generator = self.counts.mean(), int(dead.sum()), self._generator()
         candidates = draw_rows(x, REVIVE_CANDIDATES * num_dead, generator)
-        rows = draw_far(candidates, self.codebook, num_dead, generator)
+        rows = take_from_rank_zero(draw_far(candidates, self.codebook, num_dead, generator))
         self.codebook[dead] = rows
         self.sums[dead] = rows * count
         self.counts[dead] = count

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.nn.quantize.base import Quantized, Quantizer, StraightThrough
+from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantized, Quantizer, StraightThrough
 
 EPSILON = 1e-3
 
@@ -18,16 +18,20 @@ class FSQ(Quantizer):
     Code vectors are all combinations, prod(levels) of them: all are within reach from the start and few go unused.
 
     Args:
-        levels: values L of each dimension, at least 3 and best 5 or more; their number is `embedding_dim`. The
-            paper takes (8, 6, 5) for 240, (8, 5, 5, 5) for 1000, (7, 5, 5, 5, 5) for 4375 codes.
+        levels: values L of each dimension, at least 3 and best 5 or more; their number is `embedding_dim`, their
+            product K at most 2^20. The paper takes (8, 6, 5) for 240, (8, 5, 5, 5) for 1000, (7, 5, 5, 5, 5) for 4375
+            codes.
     """
 
     levels: Tensor
     bases: Tensor
 
     def __init__(self, levels: Sequence[int]):
-        if not levels or min(levels) < 3:
-            raise ValueError(f"levels={list(levels)} must be numbers of at least 3, such as [8, 5, 5, 5]")
+        if not levels or min(levels) < 3 or prod(levels) > MAX_EMBEDDINGS:
+            raise ValueError(
+                f"levels={list(levels)} make {prod(levels):,} codes: each must be at least 3, and their product at most"
+                f" {MAX_EMBEDDINGS:,}, such as [8, 5, 5, 5] for 1000"
+            )
         super().__init__()
         self.num_embeddings = prod(levels)
         self.embedding_dim = len(levels)

@@ -1,0 +1,138 @@
+"""What the pages show works: their files are written into a copy of the project and their commands are run."""
+
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["data.batch_size=16", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
+        "trainer.limit_test_batches=1", "logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false"]  # fmt: skip
+SHAPES = ["data.size=32", "data.num_train=64", "data.num_val=16", "data.num_test=16"]
+FILES = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
+
+
+def run(project: Path, *words: str) -> str:
+    """What a command prints, run in a copy of the project."""
+    line = [sys.executable, *words]
+    done = subprocess.run(line, cwd=project, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the files of docs/extending.md."""
+    project = tmp_path_factory.mktemp("project")
+    for name in ("vqgen", "conf"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("train.py", "sample.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, project / name)
+    for path, text in FILES.findall((ROOT / "docs" / "extending.md").read_text()):
+        (project / path).write_text(text)
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (n, 3, 32, 32), np.uint8) for name, n in (("train", 60), ("test", 20))}
+    np.savez(project / "images.npz", **images)
+    run(project, "train.py", "model=vqvae", "model/quantizer=signs", "run_dir=RUN", *SHAPES, *TINY)
+    return project
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_adding_runs(extended: Path):
+    commands = re.findall(r"^    python (.*)$", (ROOT / "docs" / "extending.md").read_text(), re.M)
+    assert len(commands) == 4
+    for number, command in enumerate(commands):
+        made = [] if "data=arrays" in command else SHAPES
+        training = [*made, *TINY, f"run_dir=run{number}"] if command.startswith("train.py") else ["num_images=16"]
+        run(extended, *shlex.split(command), *training)
+    assert (extended / "RUN" / "errors" / "errors.png").exists()
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
+    names = [path for path, _ in FILES.findall((ROOT / "docs" / "extending.md").read_text()) if path.endswith(".py")]
+    subprocess.run([sys.executable, "-m", "ruff", "check", *names], cwd=extended, check=True)
+    help_text = run(extended, "train.py", "--help") + run(extended, "sample.py", "--help")
+    assert all(name in help_text for name in ("signs", "arrays", "denoising", "errors"))
+
+
+@pytest.mark.slow
+def test_the_quantizer_of_the_page_finds_the_codes_that_it_embeds(extended: Path):
+    run(extended, "-c", (
+        "import torch; from vqgen.nn.quantize.signs import Signs; q = Signs(5); codes = torch.arange(32).view(1, 4, 8);"
+        "assert torch.equal(q.nearest(q.embed(codes)), codes);"
+        "z = torch.randn(2, 5, 3, 3, requires_grad=True); q(z).z_q.sum().backward(); assert (z.grad == 1).all()"
+    ))  # fmt: skip
+
+
+def _idx(array: np.ndarray) -> bytes:
+    """An array as an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the two programs in it, small files where the page says that data are, and a folder of images."""
+    project = tmp_path_factory.mktemp("readme")
+    for name in ("train.py", "sample.py", "vqgen", "conf"):
+        (project / name).symlink_to(ROOT / name)
+    rng = np.random.default_rng(0)
+    folder = project / "data" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    for name, n in (("train", 5100), ("t10k", 40)):   # 5,000 of those for training are the validation split
+        images = rng.integers(0, 256, (n, 28, 28), np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(images))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx((np.arange(n) % 10).astype(np.uint8)))
+    (project / "PATH").mkdir()
+    for number in [*range(30), *range(60_000, 60_015), *range(65_000, 65_015)]:   # as the faces of FFHQ are numbered
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{number:05}.png")
+    return project
+
+
+def _smoke(words: list[str]) -> list[str]:
+    """The words of the page, and those that make a training short on two cores."""
+    if "--help" in words:
+        return words
+    if words[0] == "sample.py":
+        return [*words, *([] if any("num_samples" in word for word in words) else ["num_samples=2"])]
+    if any(word.startswith("resume=") for word in words):
+        return [word.replace("=60", "=2") for word in words]
+    kept = [word for word in words if word != "hardware.devices=4"]
+    machine = "hardware=cpu"
+    if "hardware=ddp" in words:
+        machine = "hardware.devices=2"
+        kept += ["hardware.accelerator=cpu", "hardware.precision=32-true", "hardware.channels_last=false"]
+    small = ["data.size=64"] if "data=ffhq" in words else []
+    images = ["data.num_train=64", "data.num_val=16", "data.num_test=16"]
+    shapes = [] if any(word.startswith(("data=", "tokenizer=")) for word in words) else images
+    logger = [] if any(word.startswith("logger=") for word in words) else ["logger=csv"]
+    short = [word for word in TINY if not word.startswith(("logger", "hardware"))]
+    return [*kept, machine, *small, *shapes, *logger, *short]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(fresh: Path):
+    text = (ROOT / "README.md").read_text()
+    commands = [shlex.split(line, comments=True) for line in re.findall(r"^    python (.*)$", text, re.M)]
+    assert len(commands) >= 16
+    for words in commands:
+        run(fresh, *_smoke(words))
+    assert len(list((fresh / "runs" / "priors").glob("*/checkpoints/best.ckpt"))) == 2
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(fresh: Path):
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"## From Python\n\n(.*?)\n\n[^ ]", text, re.DOTALL)
+    assert block is not None
+    code = textwrap.dedent(block[1]).replace("runs/vqvae", "fashion_vqvae")
+    made = "import torch\nx = torch.zeros(2, 1, 32, 32)\n"
+    run(fresh, "-c", f"{made}{code}\nassert x_hat.shape == x.shape\nassert outcome.arrays['samples'].shape[0] == 16")

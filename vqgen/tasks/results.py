@@ -1,0 +1,67 @@
+"""Where the results of a task go."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from vqgen.errors import UserError
+
+
+@contextmanager
+def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Path]:
+    """A folder for the results of one call, made before the work begins; if nothing comes of it, it goes again.
+
+    Args:
+        run: folder of the run: the results go to its RUN/TASK or, where a call before this one did, to RUN/TASK_2,
+            RUN/TASK_3 and so on.
+        task: name of the task.
+        out: exactly this folder instead; what has the same name in it is written over.
+
+    Raises:
+        UserError: a file is in the way, or the folder cannot be made or written to.
+    """
+    wanted = Path(out) if out else run / task
+    try:
+        was_there = bool(out) and wanted.exists()
+        folder = _made(wanted) if out else _numbered(wanted)
+        _probe(folder)
+    except OSError as error:
+        raise UserError(_why(error, wanted, out)) from None
+    try:
+        yield folder
+    finally:
+        if not was_there and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _numbered(folder: Path) -> Path:
+    """The first of FOLDER, FOLDER_2, FOLDER_3, ... that is free; making it takes it, also among several processes."""
+    for number in count(1):
+        with suppress(FileExistsError):
+            return _new(folder if number == 1 else folder.with_name(f"{folder.name}_{number}"))
+    raise AssertionError("numbers do not end")
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _probe(folder: Path) -> None:
+    """Raise OSError now, rather than after an hour of drawing, where the folder cannot be written to."""
+    with TemporaryFile(dir=folder):
+        pass
+
+
+def _why(error: OSError, wanted: Path, out: str | None) -> str:
+    if out and isinstance(error, FileExistsError | NotADirectoryError):
+        return f"out={out}: there is a file of that name; out is a folder"
+    elsewhere = "" if out else "; out=FOLDER sends the results elsewhere"
+    return f"the results cannot go to '{wanted}': {error.strerror}{elsewhere}"
