@@ -188,13 +188,17 @@ def test_a_link_in_a_strangers_run_is_not_followed(name: str, stranger: Path, co
 
 
 @pytest.mark.slow
-def test_a_task_writes_through_no_link_of_a_strangers_run(stranger: Path, command: Command, tmp_path: Path):
+@pytest.mark.parametrize("link", ["evaluate/evaluation.json", "metrics.csv"])
+def test_a_task_writes_through_no_link_of_a_strangers_run(
+    link: str, stranger: Path, command: Command, tmp_path: Path
+):
     (tmp_path / "profile").write_text("mine\n")
-    (stranger / "reconstruct").mkdir()
-    (stranger / "reconstruct" / "reconstructions.png").symlink_to(tmp_path / "profile")
-    done = command("sample.py", "task=reconstruct", f"run={stranger}", "num_samples=2")
-    assert done.returncode == 2
-    assert "is a link that leads out of" in done.stderr.splitlines()[-1]
+    (stranger / link).parent.mkdir(exist_ok=True)
+    (stranger / link).unlink(missing_ok=True)
+    (stranger / link).symlink_to(tmp_path / "profile")
+    done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={stranger}")
+    refused = link == "metrics.csv"   # the results go into a new folder
+    assert (done.returncode == 2, "is a link that leads out of" in done.stderr) == (refused, refused)
     assert (tmp_path / "profile").read_text() == "mine\n"
 
 
