@@ -1,5 +1,6 @@
 """What several tests share: tiny models and runs made by the command line itself."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,8 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
     def run(script: str, *words: str, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, str(ROOT / script), *map(str, words)]
-        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+        mine = os.environ | {"PYTHONPATH": str(ROOT)}   # for processes that a launcher starts elsewhere
+        return subprocess.run(line, cwd=cwd, env=mine, capture_output=True, text=True, timeout=300, check=False)
 
     run.folder = folder  # type: ignore[attr-defined]
     return run

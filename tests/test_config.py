@@ -2,12 +2,14 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import vqgen.command_line  # registers the resolvers
+from tests.conftest import ROOT
 from vqgen.annotation import fits
 from vqgen.config import check, check_sample
 from vqgen.errors import ConfigError
@@ -58,6 +60,18 @@ def test_help_lists_every_group_and_choice(name: str):
     assert ("model=NAME" in text) == (name == "train")
     for path in (CONF / ("model" if name == "train" else "task")).glob("*.yaml"):
         assert path.stem in text
+
+
+def test_the_sweep_for_wandb_gives_words_that_train_py_takes():
+    sweep: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "docs" / "wandb_sweep.yaml"), resolve=False)
+    assert (ROOT / sweep["program"]).is_file()
+    fixed = [word for word in sweep["command"] if "=" in word]
+    for end in (0, -1):
+        swept = [f"{key}={([p['min'], p['max']] if 'min' in p else p['values'])[end]}"
+                 for key, p in sweep["parameters"].items()]  # fmt: skip
+        cfg = _compose(*fixed, *swept)
+        check(cfg)
+        assert cfg.callbacks.best.monitor == sweep["metric"]["name"]
 
 
 MISTAKES = {

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from tests.conftest import Command
 
@@ -44,6 +46,16 @@ EVIL = {
         evil={"_target_": "pytorch_lightning.cli.LightningCLI"}
     ),
     "interpolation": lambda c, cmd: c["trainer"].update(max_time="${oc.env:HOME}"),
+    "a file by a class of another section": lambda c, cmd: c["model"].update(
+        likelihood={"_target_": "vqgen.data.array_file.ArrayFile", "path": "x", "dtype": "uint8", "shape": [1]}
+    ),
+    "a class of data that is no data": lambda c, cmd: c["data"].update(
+        _target_="vqgen.data.array_file.ArrayFile"
+    ),
+    "a logger that sends": lambda c, cmd: c["logger"].update(
+        evil={"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://localhost:9"}
+    ),
+    "a resolver by a computed name": lambda c, cmd: c.update(project="oc", data_dir="${${project}.env:HOME}"),
     "args": lambda c, cmd: c["callbacks"]["best"].update(_args_=[_system(cmd)]),
 }
 OUTSIDE = {
@@ -52,6 +64,14 @@ OUTSIDE = {
     "csv": lambda c, p: c["logger"]["csv"].update(save_dir=str(p)),
     "file name": lambda c, p: c["callbacks"]["best"].update(filename=f"../../../{p.name}/best"),
     "absolute file name": lambda c, p: c["callbacks"]["best"].update(filename=str(p / "best")),
+    "a file of a callback": lambda c, p: c["callbacks"].update(
+        spikes={"_target_": "pytorch_lightning.callbacks.SpikeDetection", "exclude_batches_path": p.name}
+    ),
+    "home": lambda c, p: c["logger"]["csv"].update(save_dir="~/vqgen_was_here"),
+    "a variable": lambda c, p: c["logger"].update(
+        board={"_target_": "vqgen.loggers.TensorBoard", "save_dir": f"$HOME/../{p}"}
+    ),
+    "an address": lambda c, p: c["callbacks"]["best"].update(dirpath=f"file://{p}"),
     "profiler": lambda c, p: c["trainer"].update(
         profiler={"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": str(p)}
     ),
@@ -144,3 +164,101 @@ def test_facts_of_a_strangers_tokenizer_name_nothing_to_build(
     assert "refused" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "was_here").exists()
+
+
+LINKS = {
+    "checkpoints": lambda run, outside: (shutil.move(run / "checkpoints", outside), outside)[1],
+    "metrics.csv": lambda run, outside: ((run / "metrics.csv").unlink(), outside / "profile")[1],
+    "wandb/rows.jsonl": lambda run, outside: ((run / "wandb" / "rows.jsonl").unlink(), outside / "profile")[1],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_in_a_strangers_run_is_not_followed(name: str, stranger: Path, command: Command, tmp_path: Path):
+    outside = tmp_path / "outside"
+    if name != "checkpoints":
+        outside.mkdir()
+        (outside / "profile").write_text("mine\n")
+    (stranger / name).symlink_to(LINKS[name](stranger, outside))
+    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3")
+    assert done.returncode == 2
+    assert "is a link that leads out of" in done.stderr.splitlines()[-1]
+    assert name == "checkpoints" or (outside / "profile").read_text() == "mine\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("link", ["evaluate/evaluation.json", "metrics.csv"])
+def test_a_task_writes_through_no_link_of_a_strangers_run(
+    link: str, stranger: Path, command: Command, tmp_path: Path
+):
+    (tmp_path / "profile").write_text("mine\n")
+    (stranger / link).parent.mkdir(exist_ok=True)
+    (stranger / link).unlink(missing_ok=True)
+    (stranger / link).symlink_to(tmp_path / "profile")
+    done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={stranger}")
+    refused = link == "metrics.csv"   # the results go into a new folder
+    assert (done.returncode == 2, "is a link that leads out of" in done.stderr) == (refused, refused)
+    assert (tmp_path / "profile").read_text() == "mine\n"
+
+
+def _point_data_at(run: Path, root: Path, cache: Path) -> None:
+    """Make a run's data a folder of files, prepared in `cache`, in its config and its checkpoints."""
+    data = {
+        "_target_": "vqgen.data.folder.Folder", "root": str(root), "size": 16, "shape": [3, 16, 16], "batch_size": 8,
+        "seed": 0, "num_workers": 0, "cache": str(cache), "max_unreadable": 0.0, "window": None, "prepare_up_to": 1,
+        "flip": False, "margin": 0, "val_fraction": 0.2, "test_fraction": 0.2,
+    }  # fmt: skip
+    _poison(run, lambda c, _: c.update(data=data), None)
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        contents = torch.load(file, weights_only=True)
+        contents["vqgen"]["config"]["data"] = data
+        torch.save(contents, file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["train.py", "resume={}", "trainer.max_epochs=3"],
+                                   ["sample.py", "task=reconstruct", "run={}"],
+                                   ["train.py", "model=pixelcnn", "tokenizer={}"]])
+def test_a_strangers_data_are_prepared_here_and_nowhere_else(
+    words: list[str], stranger: Path, command: Command, tmp_path: Path
+):
+    (tmp_path / "images").mkdir()
+    for i in range(30):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
+    (tmp_path / "private").mkdir()
+    _point_data_at(stranger, tmp_path / "images", tmp_path / "private")
+    here = tmp_path / "here"
+    here.mkdir()
+    done = command(*[word.format(stranger) for word in words], cwd=here)
+    assert done.returncode == 2
+    assert "outside of" in done.stderr.splitlines()[-1]
+    assert f"touch {tmp_path / 'private' / 'CACHEDIR.TAG'}" in done.stderr
+    assert not list((tmp_path / "private").iterdir())
+    (tmp_path / "private" / "CACHEDIR.TAG").touch()   # the user says that caches belong there
+    if words[0] == "sample.py":
+        done = command(*[word.format(stranger) for word in words], cwd=here)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["!!python/object/apply:os.system [{}]", "a: [", "- 1", "\x00\x01"])
+def test_a_config_that_is_not_plain_yaml_is_told_in_one_line(
+    text: str, stranger: Path, command: Command, tmp_path: Path
+):
+    (stranger / "composed.yaml").write_text(text.replace("{}", f"touch {tmp_path / 'was_here'}"))
+    done = command("train.py", f"resume={stranger}")
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert "cannot be read as the config of a run" in done.stderr
+    assert not (tmp_path / "was_here").exists()
+
+
+@pytest.mark.slow
+def test_ones_own_run_may_write_elsewhere(stranger: Path, command: Command, tmp_path: Path):
+    _poison(stranger, OUTSIDE["profiler"], tmp_path / "outside")
+    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3")
+    assert done.stderr.strip().endswith("if the run is your own: trust=true")
+    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3", "trust=true")
+    assert done.returncode == 0, done.stderr

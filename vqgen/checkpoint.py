@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -231,15 +230,3 @@ def images_of(run: Run) -> Any:
     """The data module of the images that a run was trained on."""
     refuse_foreign(run.config["data"], run.file, "data")
     return build(run.config["data"])
-
-
-def loggers_of(run: Run) -> list[Any]:
-    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
-    nodes = run.config["logger"] or {}
-    refuse_foreign(nodes, run.file, "logger")
-    ours = [node for node in nodes.values() if node["_target_"].startswith("vqgen.")]
-    loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
-    for logger in loggers:
-        logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
-        logger.log_hyperparams(run.config)
-    return loggers

@@ -3,6 +3,7 @@
 Every override is looked at before Hydra makes a run folder, so that a typing mistake leaves nothing behind.
 """
 
+import errno
 import functools
 import os
 import re
@@ -33,6 +34,7 @@ from vqgen.runs import begun_before, find_started, slurm_job
 CONF = Path(__file__).resolve().parents[1] / "conf"
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 _STARTED = datetime.now()
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
 
 
@@ -88,7 +90,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
     folder, words = Path(job.runtime.output_dir), job.overrides.task
     write_job(folder, words, None, UNFINISHED)
     try:
-        cfg = resumed(str(folder), {}) if begun_before(folder) else cfg
+        cfg = resumed(str(folder), {"trust": True}) if begun_before(folder) else cfg
         check(cfg)
         objective = task(cfg)
     except Interrupted as error:
@@ -129,6 +131,8 @@ def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
         return 1
     if isinstance(error, OSError) and error.filename is not None:
         return _fail(UserError(f"'{error.filename}': {error.strerror}"))
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return _fail(UserError(f"{error.strerror}: make room and go on with resume=RUN; what was saved is as it was"))
     if isinstance(error, ValueError) and all_failed and not isinstance(error, UserError):
         return 1   # a sweeper finds no best job: all of them failed, and said why
     told = isinstance(error, UserError | HydraException | OmegaConfBaseException)
@@ -187,7 +191,7 @@ def _requeued(config_name: str, words: list[str]) -> list[str]:
         return words
     with initialize_config_dir(str(CONF), version_base="1.3"):
         folder = compose(config_name, words).run_dir
-    return [f"resume={folder}"] if begun_before(Path(folder)) else words
+    return [f"resume={folder}", "trust=true"] if begun_before(Path(folder)) else words
 
 
 def _hydra_words(words: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -70,6 +71,7 @@ class Train:
     project: str
     tags: list[str]
     tune: dict | None = None
+    trust: bool = False
     resume: str | None = None
     tokenizer: str | None = None
     level: int | str = 0
@@ -110,9 +112,8 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
     file = folder / COMPOSED
     if not file.exists():
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
-    config = OmegaConf.load(file)
-    assert isinstance(config, DictConfig)
-    refuse_foreign_names(OmegaConf.to_container(config), file)
+    config = _loaded(file)
+    refuse_foreign_names(OmegaConf.to_container(config), file)   # type: ignore[arg-type]
     for key, value in changes.items():
         if key == "run_dir":
             raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
@@ -123,6 +124,18 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
             raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
         OmegaConf.update(config, key, value, merge=False)
     config.resume, config.run_dir = run, str(folder)
+    return config
+
+
+def _loaded(file: Path) -> DictConfig:
+    """The config in a file: plain YAML, without tags that make objects."""
+    try:
+        config = OmegaConf.load(file)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: {reason}") from None
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: it has no names")
     return config
 
 

@@ -2,8 +2,6 @@
 
 import functools
 import logging
-import os
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +11,13 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
-from vqgen import tuning
+from vqgen import logs, tuning
 from vqgen.callbacks import Record
-from vqgen.checkpoint import Run, build, fingerprint, loggers_of, open_last, open_run
+from vqgen.checkpoint import Run, build, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
+from vqgen.data.confine import confine
 from vqgen.data.whole import replacing
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
@@ -46,13 +45,14 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     """
     resumed = open_last(cfg.resume) if cfg.resume else None
     cfg.run_dir = _shown(folder)
-    _name_wandb_run(cfg)
+    logs.name_wandb_run(cfg)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     quiet()
 
     if resumed:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
+    _confine(cfg, folder)
     source = open_source(plain(cfg), folder, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if not resumed:
@@ -62,7 +62,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     _check_fits(model, resumed)
     _write_configs(config, composed, folder)
     place(model, config["hardware"])
-    loggers = make_loggers(config, resumed)
+    loggers = logs.make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
         callbacks=make_callbacks(config, source, folder),
@@ -75,7 +75,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
             trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
             score = _finish(trainer, model, source, folder)
         if score is not None:
-            _upload(trainer, model, config, source)
+            logs.upload(trainer, model, config, source.lineage)
         return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
@@ -88,10 +88,13 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
+    confine(Path.cwd(), *(run.folder for run in runs), *([Path(cfg.out)] if cfg.out else []))
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
-    loggers = _image_loggers(runs[0]) if cfg.log else []
+    if not cfg.out or cfg.log:
+        logs.refuse_linked(runs[0].folder)
+    loggers = logs.with_images(runs[0]) if cfg.log else []
     base = output_base(runs[0].folder)
     if not cfg.out:
         base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
@@ -100,13 +103,19 @@ def sample(cfg: DictConfig) -> None:
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
-    for logger in loggers:
-        for path in written:
-            if path.suffix == ".png":
-                logger.log_image(key=f"{name}/{path.stem}", images=[str(path)])
-        logger.finalize("success")
+    logs.add_results(loggers, written, name, options, runs)
     if outcome.metrics and not cfg.out and base == runs[0].folder:
-        _log(outcome.metrics, runs[0])
+        logs.add_figures(outcome.metrics, runs[0])
+
+
+def _confine(cfg: DictConfig, folder: Path) -> None:
+    """Where the config of another run has a say, write nowhere but here and where the user has said."""
+    if cfg.resume and not cfg.trust:
+        confine(Path.cwd(), folder)
+    elif cfg.tokenizer and not cfg.trust:
+        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache))
+    else:
+        confine()
 
 
 def _shown(path: Path) -> str:
@@ -185,27 +194,6 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
     return callbacks
 
 
-def _name_wandb_run(cfg: DictConfig) -> None:
-    """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
-    for node in (cfg.logger or {}).values():
-        if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
-            node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
-
-
-def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
-    """The configured loggers, set back to where the run goes on."""
-    loggers = [build(node) for node in (config["logger"] or {}).values()]
-    step = resumed.contents["global_step"] if resumed else 0
-    rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
-    for logger in loggers:
-        if hasattr(logger, "rewind"):
-            logger.rewind(step, rows.get(type(logger).__name__, 0))
-        elif resumed:
-            rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
-        logger.log_hyperparams(config)
-    return loggers
-
-
 def _checkpoint_of(resumed: Run | None) -> str | None:
     """The file to go on from; None for a run that begins."""
     return str(resumed.file) if resumed and resumed.has_weights else None
@@ -227,33 +215,6 @@ def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> fl
     elif hasattr(model, "sample"):
         rank_zero_info(f"Next: python sample.py run={shown}")
     return float(best.best_model_score)
-
-
-@rank_zero_only
-def _upload(trainer: Any, model: Any, config: dict[str, Any], source: Source) -> None:
-    """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
-    kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
-    parent = source.lineage["fingerprint"] if source.lineage else None
-    for logger in trainer.loggers:
-        if getattr(logger, "artifacts", False):
-            best = Path(trainer.checkpoint_callback.best_model_path)
-            logger.log_checkpoint(best, kind, fingerprint(model, config["model"]), parent)
-
-
-def _image_loggers(run: Run) -> list[Any]:
-    """The run's loggers that show images, to go on with."""
-    loggers = [logger for logger in loggers_of(run) if hasattr(logger, "log_image")]
-    if not loggers:
-        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
-    return loggers
-
-
-def _log(metrics: dict[str, float], run: Run) -> None:
-    """Add figures to those of the run, by the loggers it was trained with."""
-    for logger in loggers_of(run):
-        logger.log_metrics(metrics, step=run.contents["global_step"])
-        logger.save()
-        logger.finalize("success")
 
 
 def quiet() -> None:

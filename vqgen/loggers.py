@@ -190,15 +190,25 @@ class Wandb(WandbLogger):
             self.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))
 
     @rank_zero_only
-    def log_checkpoint(self, file: Path, kind: str, fingerprint: str, parent: str | None) -> None:
-        """Upload a checkpoint as the artifact KIND-FINGERPRINT, made from the artifact tokenizer-PARENT."""
+    def log_files(
+        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, Any], used: Sequence[str]
+    ) -> None:
+        """Upload files as an artifact.
+
+        Args:
+            files: what to upload.
+            name: of the artifact.
+            kind: W&B's type of it, `model` or `samples`.
+            facts: to be kept with it.
+            used: names of the artifacts it was made from: links, and facts, as offline W&B knows no others.
+        """
         import wandb
 
-        if parent is not None and not self.experiment.offline:
-            self.experiment.use_artifact(f"tokenizer-{parent}:latest")
-        facts = {"fingerprint": fingerprint, "tokenizer": parent}
-        artifact = wandb.Artifact(f"{kind}-{fingerprint}", type="model", metadata=facts)
-        artifact.add_file(str(file))
+        for parent in used if not self.experiment.offline else ():
+            self.experiment.use_artifact(f"{parent}:latest")
+        artifact = wandb.Artifact(name, type=kind, metadata={**facts, "used": list(used)})
+        for file in files:
+            artifact.add_file(str(file))
         self.experiment.log_artifact(artifact)
 
 

@@ -10,70 +10,110 @@ from typing import Any
 
 from vqgen.errors import CheckpointError
 
-ALLOWED = ("vqgen", "torch.optim", "pytorch_lightning")   # packages whose classes may be named
-DEFINED_IN = (
-    "vqgen", "torch.optim", "pytorch_lightning.trainer", "pytorch_lightning.callbacks", "pytorch_lightning.loggers",
-    "pytorch_lightning.profilers",
-)  # fmt: skip
-RESOLVERS = {"run_folder", "sweep_name"}   # that may be asked
-_OURS = tuple(f"{package}." for package in ALLOWED)
-_WRITTEN = ("dirpath", "save_dir", "default_root_dir", "root_dir", "dir", "log_dir")
+ALLOWED = {   # packages whose classes may be named, by the section of the config
+    "model": ("vqgen.models", "vqgen.nn", "vqgen.schedules", "torch.optim"),
+    "optim": ("torch.optim",),
+    "schedule": ("vqgen.schedules",),
+    "data": ("vqgen.data",),
+    "callbacks": ("vqgen.callbacks", "vqgen.tasks", "pytorch_lightning.callbacks"),
+    "logger": ("vqgen.loggers", "pytorch_lightning.loggers"),
+    "trainer": ("pytorch_lightning.trainer", "pytorch_lightning.profilers"),
+    "tune": ("vqgen.tuning",),
+}
+SHORT = {"pytorch_lightning": "pytorch_lightning.trainer"}   # pytorch_lightning.Trainer is in a package of its own
+_TAKES = {"data": "train_dataloader"}   # what a class of the section has, where the package holds other things as well
+LOCAL = ("vqgen.loggers", "pytorch_lightning.loggers.csv_logs", "pytorch_lightning.loggers.tensorboard")
+RESOLVERS = ("run_folder", "sweep_name")   # that may be asked
+_REFERENCE = re.compile(rf"\$\{{(?:(?:{'|'.join(RESOLVERS)}):)?[\w.\[\]]*\}}")
+_PATHS = re.compile("dir|path|root")   # in the names of options that are folders or files by themselves
+_OWN = "; if the run is your own: trust=true"
 
 
-def refuse_foreign(node: Any, file: Path, path: str = "config") -> None:
-    """Raise CheckpointError where a config from a file names anything to build but a class of the allow-list.
+def refuse_foreign(node: Any, file: Path, section: str) -> None:
+    """Raise CheckpointError where a section of a config names anything to build but a class of the allow-list.
 
     Args:
-        node: the config, or the section of it that is to be built.
+        node: the section, resolved.
         file: where it comes from.
-        path: what the node is called in the message.
+        section: its name; one that is not in the allow-list may name nothing.
     """
-    for where, target in _targets(node, path):
-        if not _is_allowed(target):
-            raise CheckpointError(
-                f"'{file}' names {where}={target}, which is not a class of {' or '.join(ALLOWED)}: refused"
-            )
+    for where, target in _targets(node, section):
+        if not _is_allowed(target, section):
+            raise CheckpointError(f"'{file}' names {where}={target}, which is {_not_of(section)}: refused")
 
 
-def refuse_foreign_names(node: Any, file: Path) -> None:
-    """As `refuse_foreign`, for a config whose references are not resolved yet; imports nothing."""
-    for where, value in _targets(node, "config"):
-        if where.endswith("._target_"):
-            ours = str(value).startswith(_OURS)
-        else:
-            ours = isinstance(value, str) and "${" in value and RESOLVERS.issuperset(_resolvers(value))
-        if not ours:
-            raise CheckpointError(f"'{file}' names {where}={value}, which is not of {' or '.join(ALLOWED)}: refused")
+def refuse_foreign_names(config: Mapping[str, Any], file: Path) -> None:
+    """As `refuse_foreign`, for a whole config whose references are not resolved yet; imports nothing."""
+    for section, node in config.items():
+        for where, value in _targets(node, section):
+            if where.endswith("._target_"):
+                ours = str(value).startswith(_prefixes(section))
+            else:
+                ours = isinstance(value, str) and "${" in value and "${" not in _without_references(value)
+            if not ours:
+                raise CheckpointError(f"'{file}' names {where}={value}, which is {_not_of(section)}: refused")
 
 
 def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> None:
-    """Refuse to go on with a run whose config would run, or write outside `folder`, what is not ours.
+    """Refuse to go on with a run whose config would run, send or write outside of `folder` what is not ours.
 
     Args:
-        config: resolved, of a run that is resumed.
+        config: resolved, of a run that is resumed; with `trust` it may write and send anywhere, and run no more.
         file: where it comes from.
         folder: of the run.
 
     Raises:
         CheckpointError: what is refused, and where it stands.
     """
-    refuse_foreign(config, file)
-    for where, path in _written_paths({k: config[k] for k in ("callbacks", "logger", "trainer")}, "config"):
-        if not Path(path).resolve().is_relative_to(folder.resolve()):
-            raise CheckpointError(f"'{file}' would write {where}={path}, outside of '{folder}': refused")
+    for section, node in config.items():
+        refuse_foreign(node, file, section)
+    if config.get("trust"):
+        return
+    refuse_links(folder, folder, _OWN)
+    for name, node in (config["logger"] or {}).items():
+        if not _found(node["_target_"]).__module__.startswith(LOCAL):
+            raise CheckpointError(
+                f"'{file}' names logger.{name}={node['_target_']}, which may send what the run shows to others: refused"
+                f"{_OWN}"
+            )
+    for section in ("callbacks", "logger", "trainer"):
+        for where, path in _written_paths(config[section], section):
+            if not _is_inside(path, folder):
+                raise CheckpointError(f"'{file}' would write {where}={path}, outside of '{folder}': refused{_OWN}")
+
+
+def refuse_links(place: Path, folder: Path, advice: str) -> None:
+    """Raise CheckpointError where `place`, a name in it or in a folder there is a link that leads out of `folder`."""
+    paths = [place, *place.glob("*"), *place.glob("*/*")]
+    for path in filter(Path.is_symlink, paths):
+        if path != folder and not path.resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(
+                f"'{path}' is a link that leads out of '{folder}', to '{path.resolve()}': refused{advice}"
+            )
+
+
+def _is_inside(path: str, folder: Path) -> bool:
+    """Whether a path that is opened as it stands lies in a folder; Lightning expands ~, variables and addresses."""
+    special = path.startswith("~") or "$" in path or "://" in path
+    return not special and Path(path).resolve().is_relative_to(folder.resolve())
 
 
 def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every folder or file that an object of the config would write to, and where it is named."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if isinstance(value, str) and (key in _WRITTEN or os.path.isabs(value) or ".." in Path(value).parts):
+            if isinstance(value, str) and (_PATHS.search(key) or _leads_away(value)):
                 yield f"{path}.{key}", value
             else:
                 yield from _written_paths(value, f"{path}.{key}")
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from _written_paths({str(index): value}, path)
+
+
+def _leads_away(value: str) -> bool:
+    """Whether a text, taken as the name of a file in some folder, would leave that folder."""
+    return os.path.isabs(value) or ".." in Path(value).parts or value.startswith("~") or "://" in value
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -91,18 +131,42 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _resolvers(text: str) -> list[str]:
-    return re.findall(r"\$\{([^{}]+?):", text)
+def _without_references(text: str) -> str:
+    """A text less its references to other options and to the resolvers that may be asked, innermost first."""
+    while (shorter := _REFERENCE.sub("", text)) != text:
+        text = shorter
+    return text
 
 
-def _is_allowed(target: Any) -> bool:
+def _prefixes(section: str) -> tuple[str, ...]:
+    """How the names of classes of a section begin."""
+    packages = ALLOWED.get(section, ())
+    short = [name for name, package in SHORT.items() if package in packages]
+    return tuple(f"{package}." for package in (*packages, *short))
+
+
+def _not_of(section: str) -> str:
+    packages = ALLOWED.get(section)
+    return f"not a class of {' or '.join(packages)}" if packages else "no plain value"
+
+
+def _is_allowed(target: Any, section: str) -> bool:
     """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
-    if not isinstance(target, str) or not target.startswith(_OURS):
+    if not isinstance(target, str) or not target.startswith(_prefixes(section)):
         return False
+    found = _found(target)
+    packages = tuple(f"{package}." for package in ALLOWED[section])
+    return (
+        inspect.isclass(found)
+        and f"{found.__module__}.".startswith(packages)
+        and hasattr(found, _TAKES.get(section, "__init__"))
+    )
+
+
+def _found(target: str) -> Any:
+    """What a name stands for; None where there is nothing."""
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
-        return False
-    packages = tuple(f"{package}." for package in DEFINED_IN)
-    return inspect.isclass(found) and f"{found.__module__}.".startswith(packages)
+        return None

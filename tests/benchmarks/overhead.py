@@ -20,7 +20,8 @@ import torch
 
 from tests.test_experiment import composed
 from vqgen.checkpoint import build
-from vqgen.experiment import make_callbacks, make_loggers, plain, quiet
+from vqgen.experiment import make_callbacks, plain, quiet
+from vqgen.logs import make_loggers
 from vqgen.source import open_source
 
 

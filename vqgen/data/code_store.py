@@ -77,7 +77,7 @@ class CodeStore:
             sizes = {"images": len(images), "rows": rows, "labels": labels is not None}
             (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
 
-        return make_once(self.folder(split), write)
+        return make_once(self.folder(split), write, self.cache)
 
     def read(self, split: str) -> CodeSplit:
         """The codes of a split, without a look at the images.

@@ -164,7 +164,7 @@ class Files(Images):
 
     def _prepared(self, split: str) -> Path:
         """The folder of a split, made unless it is there."""
-        return make_once(self._folder(split), partial(self._prepare, split))
+        return make_once(self._folder(split), partial(self._prepare, split), self.cache)
 
     def _decoder(self) -> Decoder:
         return Decoder(str(self.root), self.held_shape, self.window)

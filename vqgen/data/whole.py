@@ -12,6 +12,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from vqgen.data.confine import mark, require_allowed
 from vqgen.data.error import DataError
 
 _TRIES = 10   # to open a lock in a folder that others make and take away
@@ -24,6 +25,7 @@ def alone(path: Path) -> Iterator[bool]:
 
     What it makes for that it takes away again: the lock, and the folders of `path` in which nothing came to lie.
     """
+    require_allowed(path, path.parent)
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         with _held(path.with_name(f".{path.name}.lock")) as locked:
@@ -76,20 +78,27 @@ def _lies_at(file: IO[str], path: Path) -> bool:
         return False
 
 
-def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
     What an interrupted process left behind is cleared away by the next one.
+
+    Args:
+        path: of the folder.
+        make: fills it.
+        cache: the folder above it, which is marked as one of things that can be made again.
 
     Raises:
         DataError: the folder cannot be written, or its disk is full.
     """
     try:
         if not path.exists():
+            require_allowed(path, cache)
             with alone(path) as locked:
                 _clear(path, locked)
                 if not path.exists():
                     _make(path, make)
+                    mark(cache)
     except OSError as error:
         raise DataError(f"{path} cannot be made: {error.strerror or error}. {_REMEDY.format('cache')}") from error
     return path
@@ -133,6 +142,7 @@ def reading(folder: Path) -> Iterator[None]:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name for one file, which becomes `path` when the block ends without an error."""
+    require_allowed(path, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:

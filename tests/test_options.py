@@ -1,0 +1,53 @@
+"""Options that people expect of a trainer reach it, and end a run properly."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY, Command
+
+pytestmark = pytest.mark.slow
+
+SHORT = [*TINY, "logger=csv", "callbacks=checkpoints", "trainer.log_every_n_steps=1"]
+
+
+def rows(run: Path, key: str) -> list[float]:
+    with (run / "metrics.csv").open(newline="") as lines:
+        return [float(row[key]) for row in csv.DictReader(lines) if row.get(key)]
+
+
+def test_a_run_stops_early_where_nothing_improves_and_tells_where_its_time_went(command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    words = ["extras=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1e6",
+             "trainer.max_epochs=50", "trainer.profiler=simple", "trainer.deterministic=true"]  # fmt: skip
+    done = command("train.py", *SHORT, *words, f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(run, "val/loss")) == 2
+    assert "Profiler Report" in done.stdout + done.stderr
+    assert rows(run, "test/loss")
+
+
+def test_time_and_batches_can_be_limited(command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    words = ["trainer.max_epochs=-1", "trainer.max_time=00:00:00:04", "trainer.limit_train_batches=2",
+             "trainer.limit_val_batches=1"]  # fmt: skip
+    done = command("train.py", *SHORT, *words, f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(run, "train/loss")) >= 2
+    assert len(rows(run, "train/loss")) <= 2 * len(rows(run, "val/loss")) + 2
+    assert rows(run, "test/loss")
+
+
+def test_clipped_and_accumulated_gradients_take_half_the_steps_and_shorter_ones(command: Command, tmp_path: Path):
+    plain, clipped = tmp_path / "plain", tmp_path / "clipped"
+    sgd = ["optim._target_=torch.optim.SGD", "~optim.betas", "optim.lr=1.0", "trainer.max_epochs=1",
+           "schedule=constant", "data.batch_size=24"]  # fmt: skip
+    words = ["trainer.gradient_clip_val=1e-9", "trainer.accumulate_grad_batches=2"]
+    for run, more in ((plain, []), (clipped, words)):
+        done = command("train.py", *SHORT, *sgd, *more, f"run_dir={run}")
+        assert done.returncode == 0, done.stderr
+    losses = rows(clipped, "train/recon_loss")
+    assert len(rows(plain, "train/grad_norm")) == 4
+    assert len(rows(clipped, "train/grad_norm")) == 2
+    assert abs(losses[-1] - losses[0]) < abs(rows(plain, "train/recon_loss")[-1] - losses[0])

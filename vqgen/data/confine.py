@@ -1,0 +1,35 @@
+"""Where files may be written when paths come from the config of someone's run, and not from the user."""
+
+from pathlib import Path
+
+from vqgen.data.error import DataError
+
+_TAG = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bford.info/cachedir)
+_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
+_allowed: list[Path] = []   # the only folders to be written to; none: any
+
+
+def confine(*folders: Path) -> None:
+    """From here on write into these folders and into marked caches alone.
+
+    Args:
+        folders: those that the user has named; none for no limit.
+    """
+    _allowed[:] = [folder.resolve() for folder in folders]
+
+
+def mark(cache: Path) -> None:
+    """Mark a folder as one of things that can be made again."""
+    (cache / _TAG).write_text(_SIGNATURE)
+
+
+def require_allowed(path: Path, whole: Path) -> None:
+    """Raise DataError where nothing may be written to a path, a part of the folder `whole`."""
+    place = path.resolve()
+    if not _allowed or any(place.is_relative_to(folder) for folder in _allowed):
+        return
+    if not any((parent / _TAG).is_file() for parent in place.parents):
+        raise DataError(
+            f"The config of the run would write '{path}', outside of '{_allowed[0]}': refused. If your data go there, "
+            f"say so: mkdir -p {whole} && touch {whole / _TAG}"
+        )

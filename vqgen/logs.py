@@ -1,0 +1,104 @@
+"""The loggers of a run: made, set back to where it goes on, and added to by the tasks."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from vqgen.checkpoint import Run, build, fingerprint, module_of
+from vqgen.errors import ConfigError
+from vqgen.loggers import Wandb
+from vqgen.trust import refuse_foreign, refuse_links
+
+_PLACES = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that loggers write to
+
+
+def name_wandb_run(cfg: Any) -> None:
+    """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
+    for node in (cfg.logger or {}).values():
+        if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
+            node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+
+
+def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+    """The configured loggers, set back to where the run goes on."""
+    loggers = [build(node) for node in (config["logger"] or {}).values()]
+    step = resumed.contents["global_step"] if resumed else 0
+    rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
+    for logger in loggers:
+        if hasattr(logger, "rewind"):
+            logger.rewind(step, rows.get(type(logger).__name__, 0))
+        elif resumed:
+            rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
+        logger.log_hyperparams(config)
+    return loggers
+
+
+@rank_zero_only
+def upload(
+    trainer: Any, model: Any, config: Mapping[str, Any], lineage: Mapping[str, str] | None
+) -> None:
+    """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
+    used = [f"tokenizer-{lineage['fingerprint']}"] if lineage else []
+    for logger in trainer.loggers:
+        if getattr(logger, "artifacts", False):
+            best = Path(trainer.checkpoint_callback.best_model_path)
+            logger.log_files([best], _artifact_name(model, config["model"]), "model", {}, used)
+
+
+def _artifact_name(model: Any, config: Mapping[str, Any]) -> str:
+    """What a model's checkpoint is called among W&B's artifacts: its kind, and a hash of its weights."""
+    kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
+    return f"{kind}-{fingerprint(model, config)}"
+
+
+def with_images(run: Run) -> list[Any]:
+    """The run's loggers that show images, to go on with."""
+    loggers = [logger for logger in _loggers_of(run) if hasattr(logger, "log_image")]
+    if not loggers:
+        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
+    return loggers
+
+
+def add_results(
+    loggers: Sequence[Any], files: Sequence[Path], task: str, options: Mapping[str, Any], runs: Sequence[Run]
+) -> None:
+    """Give pictures of a task to loggers, and all that it wrote to those that keep artifacts, linked to the runs'."""
+    for logger in loggers:
+        for path in files:
+            if path.suffix == ".png":
+                logger.log_image(key=f"{task}/{path.stem}", images=[str(path)])
+        if getattr(logger, "artifacts", False):
+            used = [_artifact_name(module_of(run), run.config["model"]) for run in runs]
+            logger.log_files(files, f"{task}-{used[0].rpartition('-')[2]}", "samples", options, used)
+        logger.finalize("success")
+
+
+def add_figures(metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run, by the loggers it was trained with."""
+    for logger in _loggers_of(run):
+        logger.log_metrics(metrics, step=run.contents["global_step"])
+        logger.save()
+        logger.finalize("success")
+
+
+def refuse_linked(folder: Path) -> None:
+    """Raise CheckpointError where what loggers write in a run folder is a link that leads out of it."""
+    for name in _PLACES:
+        refuse_links(folder / name, folder, "; out=FOLDER leaves the logs alone")
+
+
+def _loggers_of(run: Run) -> list[Any]:
+    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
+    nodes = run.config["logger"] or {}
+    refuse_foreign(nodes, run.file, "logger")
+    ours = [node for node in nodes.values() if node["_target_"].startswith("vqgen.")]
+    loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
+    for logger in loggers:
+        logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
+        logger.log_hyperparams(run.config)
+    return loggers
