@@ -1,5 +1,6 @@
 """Signals that ask a run to stop: noted when they come, and obeyed between two steps."""
 
+import atexit
 import os
 import signal
 import threading
@@ -74,3 +75,13 @@ def _note(number: int, frame: FrameType | None) -> None:
 def _say(message: str) -> None:
     """To the standard error, past Python's buffers: the signal may have come while they are in use."""
     os.write(2, message.encode())
+
+
+@atexit.register
+def _end_undisturbed() -> None:
+    """Ignore the signals that come while the interpreter closes: without its handlers, they would change the status.
+
+    Registered when this module is loaded, it runs after what loggers register, which a second signal may still cut off.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM) if _asked else ():
+        signal.signal(number, signal.SIG_IGN)
