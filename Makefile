@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 	$(PY) sample.py run=$(RUNS)/prior num_samples=36 temperature=0.7
 
 test: check
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf
 
 check: $(VENV)/ready
 	$(VENV)/bin/ruff check .
@@ -23,7 +23,7 @@ check: $(VENV)/ready
 
 # the tests that need no more than two minutes
 fast: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m "not slow"
 
 # measures the released runs again and compares with docs/results.md: a few minutes, and Fashion-MNIST
 results-check: $(VENV)/ready

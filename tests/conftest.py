@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from vqgen.data.confine import confine
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     "data.num_train=96", "data.num_val=32", "data.num_test=32", "data.batch_size=32", "data.size=16",
@@ -20,6 +22,12 @@ TINY_PRIOR = [
 ]  # fmt: skip
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def unconfined() -> None:
+    """What a test in this process may write to is not for the next one to keep to."""
+    confine()
 
 
 @pytest.fixture(scope="session")

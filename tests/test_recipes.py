@@ -69,8 +69,8 @@ SMALLER_PIXELSNAIL = [
 ]  # fmt: skip
 
 
-def _full_size(name: str) -> Any:
-    """The recipe's model on the meta device, where parameters have shapes and no memory."""
+def full_size(name: str, device: str = "meta") -> Any:
+    """The recipe's model, by default on the meta device, where parameters have shapes and no memory."""
     cfg = composed([f"experiment={name}"])
     if OmegaConf.is_missing(cfg.data, "root"):
         cfg.data.root = "."
@@ -84,7 +84,7 @@ def _full_size(name: str) -> Any:
             "upper_grids": upper, "upper_num_embeddings": [num_embeddings] * len(upper),
         }  # fmt: skip
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    with torch.device("meta"):
+    with torch.device(device):
         return build(config["model"])
 
 
@@ -95,15 +95,15 @@ def _pages_counts() -> dict[str, int]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_at_its_full_size_has_the_parameters_that_the_page_states(name: str):
-    model = _full_size(name)
+    model = full_size(name)
     assert sum(p.numel() for p in model.parameters()) == _pages_counts().get(name)
     if name in GRIDS:
         assert model.grids == GRIDS[name]
 
 
 @pytest.mark.parametrize("name", [n for n in RECIPES if n.startswith("vqvae2_") and n in GRIDS])
-def test_a_vqvae2_recipe_encodes_and_decodes_at_its_full_size(name: str):
-    model = _full_size(name).eval()
+def test_a_vqvae2_recipe_encodes_and_decodes_at_itsfull_size(name: str):
+    model = full_size(name).eval()
     x = torch.empty(1, *model.shape, device="meta")
     codes = model.encode(x)
     assert [tuple(c.shape[1:]) for c in codes] == GRIDS[name]

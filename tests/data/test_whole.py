@@ -66,7 +66,7 @@ def test_many_processes_make_a_folder_once(tmp_path):
 
 def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
     (process,) = in_processes(1, make_slowly, tmp_path / "folder")
-    while not list(tmp_path.rglob("half")):
+    while process.is_alive() and not list(tmp_path.rglob("half")):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()

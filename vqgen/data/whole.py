@@ -78,7 +78,7 @@ def _lies_at(file: IO[str], path: Path) -> bool:
         return False
 
 
-def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
+def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = None) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
     What an interrupted process left behind is cleared away by the next one.
@@ -86,19 +86,20 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path) -> Path:
     Args:
         path: of the folder.
         make: fills it.
-        cache: the folder above it, which is marked as one of things that can be made again.
+        cache: the folder above it, where that is to be marked as one of things that can be made again.
 
     Raises:
         DataError: the folder cannot be written, or its disk is full.
     """
     try:
         if not path.exists():
-            require_allowed(path, cache)
+            require_allowed(path, cache or path)
             with alone(path) as locked:
                 _clear(path, locked)
                 if not path.exists():
                     _make(path, make)
-                    mark(cache)
+                    if cache:
+                        mark(cache)
     except OSError as error:
         raise DataError(f"{path} cannot be made: {error.strerror or error}. {_REMEDY.format('cache')}") from error
     return path
