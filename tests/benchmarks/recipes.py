@@ -116,8 +116,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--tflops", type=float, default=400, help="that one device sustains, to turn FLOPs into days")
     options = parser.parse_args()
-    columns = ["recipe", "parameters", "forward, GFLOP/image", "step, GFLOP/image", "fixed, GiB", "an image, MiB", "batch",
-               "all, GiB", "steps", f"days at {options.tflops:g} TFLOP/s"]  # fmt: skip
+    columns = ["recipe", "parameters", "forward, GFLOP/image", "step, GFLOP/image", "fixed, GiB", "an image, MiB",
+               "batch", "all, GiB", "steps", f"days at {options.tflops:g} TFLOP/s"]  # fmt: skip
     print(f"| {' | '.join(columns)} |")
     warnings.filterwarnings("ignore", "Accessing the data pointer")   # which a tensor's test for contents does
     print("|---" * len(columns) + "|")
