@@ -1,7 +1,7 @@
 """The table of docs/results.md: measured from runs, and measured again from the released ones.
 
     python -m tests.benchmarks.results --runs runs          measure every row, and write the table
-    python -m tests.benchmarks.results --runs runs --row "VQ-VAE"     rows whose name begins so
+    python -m tests.benchmarks.results --runs runs --row "VQ-VAE" --parts drawing     of rows whose name begins so
     python -m tests.benchmarks.results --check              measure the released runs and compare (make results-check)
 """
 
@@ -10,10 +10,12 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from vqgen.opening import open_trained
 from vqgen.tasks.evaluate import Evaluate
@@ -21,6 +23,7 @@ from vqgen.tasks.trained import Trained
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RECORD, PAGE = DOCS / "results.json", DOCS / "results.md"
+PARTS = ("images", "samples", "cas", "drawing")
 BEGIN, END = "<!-- table: python -m tests.benchmarks.results -->\n", "<!-- end of table -->"
 TOLERANCE = 0.02   # relative; other machines round otherwise, and a code or two of a sample differs
 
@@ -56,45 +59,63 @@ COLUMNS = {
     "bits/dim": "bits_per_dim", "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
     "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
     "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",
-    "draw 64, s": "seconds_64",
+    "draw 64, s": "seconds_64", "by the plain loop, s": "seconds_64_loop",
 }  # fmt: skip
 
 
-def measure(row: Row, folder: Path | None, classifier: str, num_images: int, cas: bool) -> dict[str, float]:
-    """All figures of a row, from runs in a folder, or from the released ones where there is none."""
-    autoencoder = str(folder / row.autoencoder) if folder else row.autoencoder
-    priors = [str(folder / name) for name in row.priors] if folder else row.released
+def measure(row: Row, folder: Path | None, classifier: str, num_images: int, parts: Sequence[str]) -> dict[str, float]:
+    """The figures of some parts of a row, from runs in a folder, or from the released ones where there is none."""
     options: Any = {"classifier": classifier, "num_samples": num_images}
-    of_images = open_trained(autoencoder)
-    figures = _figures(Evaluate(**options, metrics=_wanted(of_images)), of_images)
-    models = [of_images.model]
-    if priors:
-        of_codes = open_trained(priors)
-        metrics = ["likelihood", "fid", "precision_recall", "density_coverage", *(["cas"] if cas else [])]
-        figures |= _figures(Evaluate(**options, metrics=metrics, cas_epochs=4), of_codes)
-        figures["seconds_64"] = _seconds(of_codes)
-        models += of_codes.priors
-    return figures | {"parameters": sum(p.numel() for model in models for p in model.parameters())}
-
-
-def _wanted(trained: Trained) -> list[str]:
-    samples = ["likelihood", "fid", "precision_recall", "density_coverage"]
-    return ["reconstruction", *(samples if hasattr(trained.model, "generate") else [])]
+    of_images = open_trained(str(folder / row.autoencoder) if folder else row.autoencoder)
+    priors = [str(folder / name) for name in row.priors] if folder else row.released
+    of_codes = open_trained(priors) if priors else None
+    source = of_codes or of_images
+    figures: dict[str, float] = {}
+    if "images" in parts:
+        models = [of_images.model, *(of_codes.priors if of_codes else [])]
+        figures["parameters"] = sum(p.numel() for model in models for p in model.parameters())
+        figures |= _figures(Evaluate(**options, metrics=["reconstruction"]), of_images)
+    if "samples" in parts and (of_codes or hasattr(of_images.model, "generate")):
+        metrics = ["likelihood", "fid", "precision_recall", "density_coverage"]
+        figures |= _figures(Evaluate(**options, metrics=metrics), source)
+    if "cas" in parts and of_codes:
+        figures |= _figures(Evaluate(**options, metrics=["cas"], cas_epochs=4), of_codes)
+    if "drawing" in parts and of_codes:
+        figures |= {"seconds_64": _seconds(of_codes, _draw), "seconds_64_loop": _seconds(of_codes, _draw_by_loop)}
+    return figures
 
 
 def _figures(task: Evaluate, trained: Trained) -> dict[str, float]:
     return task(trained).records["evaluation"]["metrics"]
 
 
-def _seconds(trained: Trained, number: int = 64) -> float:
+def _seconds(trained: Trained, draw: Callable[..., Tensor], number: int = 64) -> float:
     """Wall time of drawing images through all levels; the second drawing counts."""
     labels = torch.arange(number) % trained.model.num_classes if trained.model.num_classes else None
     for _ in range(2):
         start, codes = time.perf_counter(), []
         for prior in trained.priors:
-            codes.append(prior.sample(number, codes, labels, seed=0))
+            codes.append(draw(prior, number, codes, labels))
         trained.autoencoder.decode(codes)
     return time.perf_counter() - start
+
+
+def _draw(prior: Any, number: int, upper: list[Tensor], labels: Tensor | None) -> Tensor:
+    return prior.sample(number, upper, labels, seed=0)
+
+
+@torch.no_grad()
+def _draw_by_loop(prior: Any, number: int, upper: list[Tensor], labels: Tensor | None) -> Tensor:
+    """The plain loop of public code: for each position a forward pass over the rows seen so far."""
+    height, width = prior.grid
+    condition = prior.conditioner(upper, labels, number)
+    codes = torch.zeros(number, height, width, dtype=torch.int64)
+    for row in range(height):
+        seen = condition if condition is None or condition.shape[2] == 1 else condition[:, :, : row + 1]
+        for column in range(width):
+            logits = prior.network(codes[:, : row + 1], seen)[:, :, row, column]
+            codes[:, row, column] = logits.softmax(1).multinomial(1)[:, 0]
+    return codes
 
 
 def table(record: dict[str, dict[str, float]]) -> str:
@@ -135,7 +156,8 @@ def check(record: dict[str, dict[str, float]], num_images: int) -> int:
     wrong = 0
     for name, row in ROWS.items():
         if row.released and name in record:
-            found = differences(measure(row, None, "fashion_classifier", num_images, cas=False), record[name])
+            measured = measure(row, None, "fashion_classifier", num_images, ("images", "samples"))
+            found = differences(measured, record[name])
             wrong += len(found)
             print(f"{name}: " + ("as on the page" if not found else "; ".join(found)), flush=True)
     return wrong
@@ -147,9 +169,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="folder of the runs, named as in conf/experiment")
     parser.add_argument("--row", default="", help="only rows whose name begins so")
     parser.add_argument("--num-images", type=int, default=10000)
-    parser.add_argument("--cas", action="store_true", help="also the classification accuracy score: minutes a row")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="cas takes minutes a row")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     record: dict[str, dict[str, float]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if options.check:
         sys.exit(1 if check(record, options.num_images) else 0)
@@ -158,7 +182,8 @@ def main() -> None:
     for name, row in ROWS.items():
         if name.startswith(options.row):
             classifier = str(options.runs / "fashion_classifier")
-            record[name] = measure(row, options.runs, classifier, options.num_images, options.cas)
+            found = measure(row, options.runs, classifier, options.num_images, options.parts)
+            record[name] = record.get(name, {}) | found
             write(record)
             print(table({name: record[name]}), flush=True)
 
