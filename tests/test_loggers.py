@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,16 @@ import pytest
 from tests import wandb_file
 from tests.conftest import TINY, TINY_PRIOR, Command
 from vqgen.checkpoint import open_run
+from vqgen.journal import Journal
 from vqgen.loggers import CSV, Wandb
+
+
+@pytest.fixture(autouse=True)
+def without_wandb_service() -> Iterator[None]:
+    """Once a run was begun in this process, W&B gives its service to all that are started later: end it."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
 
 
 @pytest.mark.slow
@@ -125,6 +136,55 @@ def test_rows_of_the_step_in_hand_are_not_those_before_it(tmp_path: Path, monkey
     resumed = Wandb(str(tmp_path), "test", id="x")
     resumed.rewind(4, 3)
     assert resumed.rows_before(4) == 3
+    resumed.close()
     assert len((tmp_path / "wandb" / "rows.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_row_that_a_kill_cut_short_is_none(tmp_path: Path):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "metrics.csv").write_text("a,step\n0.1,100\n0.2,101\n0.3,10")   # of step 102
+    CSV(str(tmp_path)).rewind(102, 0)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == ["a,step", "0.1,100", "0.2,101"]
+    journal = Journal(tmp_path)
+    journal.add({"step": 0, "metrics": {"a": 1.0}})
+    with journal.file.open("a") as file:
+        file.write('{"step": 1, "met')
+    assert [row["metrics"] for row in journal.keep(10)] == [{"a": 1.0}]
+    journal.add({"step": 1})
+    assert len(journal.keep(10)) == 2
+
+
+def test_pictures_that_are_gone_are_left_out(tmp_path: Path):
+    (tmp_path / "run" / "wandb").mkdir(parents=True)
+    journal = Journal(tmp_path / "run")
+    for name in ("run/a.png", "run/b.png", "c.png"):
+        (tmp_path / name).touch()
+        journal.add({"step": 0, "images": {"x": journal.noted([str(tmp_path / name)])}})
+    (tmp_path / "run" / "b.png").unlink()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    there = Journal(tmp_path / "moved")
+    assert [row["images"] for row in there.keep(10)] == [{"x": ["a.png"]}, {}, {}]
+    assert there.picture("a.png").exists()
+
+
+def test_without_a_network_a_run_with_credentials_is_kept_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import wandb
+
+    begin, modes = wandb.init, []
+
+    def init(**options: Any) -> Any:
+        modes.append(options["mode"])
+        if options["mode"] == "online":
+            raise wandb.errors.CommError("no such host\nwhile retrying")
+        return begin(**options)
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    logger = Wandb(str(tmp_path), "test", id="x")
+    with pytest.warns(UserWarning, match=r"W&B cannot be used online \(no such host\); the run is kept offline"):
+        logger.log_hyperparams({})
+    monkeypatch.delenv("WANDB_MODE")
+    logger.log_metrics({"a": 1.0}, 0)
+    logger.close()
+    assert modes == ["online", "offline"]
+    assert [row["a"] for row in wandb_file.rows(tmp_path)] == [1.0]

@@ -135,6 +135,41 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(command: Command, 
     assert steps == list(range(STEPS))
 
 
+def test_a_run_that_is_moved_between_two_epochs_ends_as_one_that_was_not(command: Command, tmp_path: Path):
+    """From another folder, too; the best checkpoint is that of the best of all epochs, and where the run is now."""
+    words = [*VQVAE, *IMAGES, f"data_dir={tmp_path}", "data.num_train=16", "trainer.max_epochs=1"]
+    paths = {name: tmp_path / name / "run" for name in ("stayed", "moved")}
+    for path in paths.values():
+        done = command("train.py", *words, f"run_dir={path}")
+        assert done.returncode == 0, done.stderr
+    now = paths["moved"].rename(tmp_path / "now")
+    for run, place in ((paths["stayed"], tmp_path), (Path("now"), tmp_path)):
+        for epochs in (1, 3):   # nothing left to do but the test, and more
+            done = command("train.py", f"resume={run}", f"trainer.max_epochs={epochs}", cwd=place)
+            assert done.returncode == 0, done.stderr
+    assert_same(paths["stayed"], now)
+    assert history(paths["stayed"]) == history(now)
+    losses = [float(row["val/recon_loss"]) for row in metrics(now) if row["val/recon_loss"]]
+    best = torch.load(now / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == losses.index(min(losses))
+    assert not paths["moved"].exists()
+    done = command("sample.py", "task=reconstruct", "log=true", f"run={now}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_resumed_run_goes_on_at_the_rate_it_is_given(command: Command, tmp_path: Path):
+    words = [*RUNS["ae"], "schedule=cosine", "trainer.max_epochs=1"]
+    assert command("train.py", *words, f"data_dir={tmp_path}", f"run_dir={tmp_path / 'run'}").returncode == 0
+    changes = ["optim.lr=0.25", "optim.weight_decay=0.5", "schedule.final_factor=1", "trainer.max_epochs=2"]
+    done = command("train.py", f"resume={tmp_path / 'run'}", *changes)
+    assert done.returncode == 0, done.stderr
+    contents = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    group = contents["optimizer_states"][0]["param_groups"][0]
+    assert contents["lr_schedulers"][0]["base_lrs"] == [0.25]
+    assert group["weight_decay"] == 0.5
+    assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)   # in the warm-up of 100 steps
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_names_the_command_to_go_on(number: signal.Signals, command: Command, tmp_path: Path):
     run = tmp_path / "run"

@@ -1,5 +1,6 @@
 """A stranger's run is not gone on with where it would run, or write, what is not ours."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,12 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from tests import wandb_file
 from tests.conftest import Command
+from vqgen.callbacks.record import moved
+from vqgen.checkpoint import load
+from vqgen.checkpoint_io import WholeCheckpointIO
+from vqgen.errors import CheckpointError
 
 HERE = "touch {}"
 
@@ -262,3 +268,110 @@ def test_ones_own_run_may_write_elsewhere(stranger: Path, command: Command, tmp_
     assert done.stderr.strip().endswith("if the run is your own: trust=true")
     done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3", "trust=true")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_stranger_cannot_say_that_the_run_is_ones_own(stranger: Path, command: Command, tmp_path: Path):
+    _poison(stranger, OUTSIDE["checkpoints"], tmp_path / "outside")
+    _poison(stranger, lambda c, _: c.update(trust=True), None)
+    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("if the run is your own: trust=true")
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_the_user_names_may_be_written_to(stranger: Path, command: Command, tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    for i in range(30):
+        Image.fromarray(np.full((16, 16, 3), i, dtype=np.uint8)).save(tmp_path / "images" / f"{i}.png")
+    _point_data_at(stranger, tmp_path / "images", tmp_path / "gone")
+    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3", f"data.cache={tmp_path / 'new'}")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.slow
+def test_a_link_deep_in_a_strangers_run_is_not_followed_and_wandbs_own_is_none_of_these(
+    stranger: Path, command: Command, tmp_path: Path
+):
+    log = next(stranger.glob("wandb/*run-*")) / "logs" / "debug-core.log"   # a link of W&B to its cache
+    log.parent.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)
+    log.symlink_to(tmp_path / "cache")
+    done = command("train.py", f"resume={stranger}")
+    assert done.returncode == 0, done.stderr
+    deep = stranger / "evaluation" / "epoch_0003" / "evaluation.json"
+    deep.parent.mkdir(parents=True)
+    deep.symlink_to(tmp_path / "profile")
+    done = command("train.py", f"resume={stranger}")
+    assert done.returncode == 2
+    assert f"'{deep}' is a link that leads out of" in done.stderr
+
+
+@pytest.mark.slow
+def test_wandb_is_sent_no_picture_from_outside_of_a_strangers_run(stranger: Path, command: Command, tmp_path: Path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "private.png")
+    rows = stranger / "wandb" / "rows.jsonl"
+    evil = {"step": 0, "images": {"evil": [str(tmp_path / "private.png"), "../private.png"]}}
+    rows.write_text(json.dumps(evil) + "\n" + rows.read_text())
+    done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={stranger}")
+    assert done.returncode == 0, done.stderr
+    assert not [key for row in wandb_file.rows(stranger) for key in row if key == "evil"]
+    rows.write_text("{\n")
+    done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={stranger}")
+    assert done.returncode == 2
+    assert f"'{rows}' is damaged" in done.stderr.splitlines()[-1]
+
+
+def test_a_replaced_checkpoint_is_removed_by_its_name_in_the_folder_and_never_a_folder(tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    with pytest.raises(OSError, match="home"):
+        WholeCheckpointIO().remove_checkpoint(tmp_path / "home")
+    here = str(tmp_path / "run" / "checkpoints")
+    state = {
+        "dirpath": "/elsewhere/checkpoints", "best_model_path": f"{here}/../../home", "last_model_path": "",
+        "kth_best_model_path": "/elsewhere/checkpoints/val/loss=1.ckpt",
+        "best_k_models": {f"{here}/../../home": 1.0, "/elsewhere/checkpoints/best.ckpt": 2.0},
+    }  # fmt: skip
+    found = moved(state, here)
+    assert found["best_model_path"] == f"{here}/home"
+    assert found["kth_best_model_path"] == f"{here}/val/loss=1.ckpt"
+    assert found["best_k_models"] == {f"{here}/home": 1.0, f"{here}/best.ckpt": 2.0}
+    assert (found["dirpath"], found["last_model_path"]) == (here, "")
+
+
+BROKEN: dict[str, Callable[..., Any]] = {
+    "no model": lambda c: c["vqgen"]["config"].update(model="x"),
+    "no facts": lambda c: c["vqgen"]["config"].pop("facts"),
+    "loggers without names": lambda c: c["vqgen"]["config"].update(logger=["a"]),
+    "no weights": lambda c: c.update(state_dict=[1]),
+    "no step": lambda c: c.pop("global_step"),
+    "an option that is no more": lambda c: c["vqgen"]["config"]["model"].update(gone=1),
+    "a value of another kind": lambda c: c["vqgen"]["config"]["model"]["quantizer"].update(num_embeddings="x"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.slow
+def test_a_checkpoint_that_is_not_as_ours_are_is_told_in_one_line(how: str, stranger: Path, command: Command):
+    file = stranger / "checkpoints" / "best.ckpt"
+    contents = torch.load(file, weights_only=True)
+    BROKEN[how](contents)
+    torch.save(contents, file)
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint of vqgen|does not build"):
+        load(file)
+
+
+@pytest.mark.parametrize(("section", "value"), [("model", "x"), ("facts", None), ("callbacks", {"best": "x"}),
+                                                ("logger", {"csv": {"save_dir": "x"}})])  # fmt: skip
+@pytest.mark.slow
+def test_a_config_with_something_else_where_options_belong_is_told_in_one_line(
+    section: str, value: Any, stranger: Path, command: Command
+):
+    _poison(stranger, lambda c, _: c.update({section: value}), None)
+    done = command("train.py", f"resume={stranger}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {section}")
+    assert done.stderr.count("\n") == 1

@@ -118,3 +118,16 @@ def test_optuna_searches_and_outlives_a_failing_trial(command: Command, tmp_path
     assert done.returncode == (1 if any(row["error"] for row in rows) else 0)
     record = json.loads(next(tmp_path.glob("multirun/*/0/job.json")).read_text())
     assert "model.quantizer.num_embeddings" in record["overrides"]
+
+
+@pytest.mark.slow
+def test_a_job_that_is_gone_on_with_by_itself_has_its_new_place_in_the_leaderboard(command: Command, tmp_path: Path):
+    words = [*SHORT, "seed=0,1", "data.num_train=96", "optim.lr=0.03"]
+    assert command("train.py", "-m", *words, cwd=tmp_path).returncode == 0
+    before = _table(tmp_path)
+    done = command("train.py", f"resume={before[1]['folder']}", "trainer.max_epochs=6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = _table(tmp_path)
+    assert after[0]["folder"] == before[1]["folder"]
+    assert float(after[0]["objective"]) < float(after[1]["objective"]) == float(before[0]["objective"])
+    assert "| 1 |" in done.stdout

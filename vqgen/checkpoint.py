@@ -27,6 +27,11 @@ from vqgen.runs import COMPOSED, find_run
 from vqgen.trust import refuse_foreign
 
 TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
+_HOLDS: dict[str, Any] = {   # what a checkpoint does, of what kind
+    "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
+    "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
+    "state_dict": Mapping, "global_step": int,
+}  # fmt: skip
 
 
 class Run(NamedTuple):
@@ -110,8 +115,7 @@ def open_last(run: str | Path) -> Run:
 
 def module_of(run: Run) -> nn.Module:
     """Build the model that a checkpoint describes and give it its weights."""
-    refuse_foreign(run.config["model"], run.file, "model")
-    module = build(run.config["model"])
+    module = _rebuilt(run, "model")
     if not isinstance(module, nn.Module):
         raise CheckpointError(f"'{run.file}' names model._target_={run.config['model']['_target_']}, which is no model")
     try:
@@ -200,10 +204,12 @@ def _checkpoint_file(folder: Path, which: str) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """The contents of a checkpoint of vqgen."""
     contents = _unpickled(file)
-    ours = contents.get("vqgen") if isinstance(contents, dict) else None
-    config = ours.get("config") if isinstance(ours, dict) else None
-    if not isinstance(config, dict) or "model" not in config or "state_dict" not in contents:
-        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no config and weights")
+    for path, kind in _HOLDS.items():
+        node: Any = contents
+        for name in path.split("."):
+            node = node.get(name, ...) if isinstance(node, Mapping) else ...
+        if not isinstance(node, kind):
+            raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no {path}, or not as it should")
     return contents
 
 
@@ -228,5 +234,16 @@ def relative_to(folder: Path, path: Path) -> str:
 
 def images_of(run: Run) -> Any:
     """The data module of the images that a run was trained on."""
-    refuse_foreign(run.config["data"], run.file, "data")
-    return build(run.config["data"])
+    return _rebuilt(run, "data")
+
+
+def _rebuilt(run: Run, section: str) -> Any:
+    """What a section of a checkpoint's config describes, if it is ours and as our classes are now."""
+    refuse_foreign(run.config[section], run.file, section)
+    try:
+        return build(run.config[section])
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"'{run.file}' names a {section} that this version of vqgen does not build: {reason}"
+        ) from error

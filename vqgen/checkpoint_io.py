@@ -41,6 +41,10 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 f"python train.py resume={path.parent.parent}"
             ) from error
 
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint that a better one has replaced: a file and never a folder, as a path may be someone's."""
+        Path(path).unlink(missing_ok=True)
+
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vqgen.config import resumed
 from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, UserError, near_miss
 from vqgen.help import help_text
-from vqgen.leaderboard import UNFINISHED, failed, finish, write_job
+from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
 from vqgen.runs import begun_before, find_started, slurm_job
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -52,7 +52,10 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             sys.argv[1:] = words   # other processes of this run are started with them
             try:
                 if going_on is not None:
-                    return task(going_on)   # checked by run()
+                    objective = task(going_on)   # checked by run()
+                    if _is_first():
+                        finish_resumed(Path(going_on.run_dir), objective)
+                    return objective
                 check(cfg)
                 return task(cfg)
             except UserError as error:
@@ -113,6 +116,12 @@ def _make_single_job() -> None:
     sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
     with read_write(job), open_dict(job):
         job.run.dir = job.runtime.output_dir
+
+
+def _is_first() -> bool:
+    """Whether this is the first process of a run, or the only one."""
+    ranks = [os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ]
+    return not ranks or int(ranks[0]) == 0
 
 
 def _remove_if_empty(folder: Path) -> None:

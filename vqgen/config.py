@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.annotation import fits
+from vqgen.data.confine import allow
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs import COMPOSED, check_run, find_runs, find_started, released
 from vqgen.signature import Parameter, Signature, definitions, signature
@@ -21,6 +22,7 @@ CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
 EVALUATION = "vqgen.callbacks.Evaluation"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
+FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
 KNOWN_LATER = "(known once the data are read)"
 
 
@@ -86,6 +88,7 @@ def check(cfg: DictConfig) -> None:
         find_started(cfg.resume)
     else:
         check_run("tokenizer", cfg.tokenizer)
+    _check_nodes(cfg)
     _check_pairing(cfg)
     values = _resolve(cfg)
     _check_arguments("", values, signature(f"{__name__}.Train"))
@@ -103,7 +106,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
 
     Args:
         run: run folder, or a checkpoint file in one.
-        changes: new values by dotted key.
+        changes: new values by dotted key; folders among them may be written to, and `trust` is never the file's word.
 
     Raises:
         ConfigError: the run is not there, or has no such key.
@@ -114,6 +117,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
     config = _loaded(file)
     refuse_foreign_names(OmegaConf.to_container(config), file)   # type: ignore[arg-type]
+    config.trust = False
     for key, value in changes.items():
         if key == "run_dir":
             raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
@@ -123,6 +127,8 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
             keys = [f"{parent}.{k!s}".lstrip(".") for k in beside] if OmegaConf.is_dict(beside) else list(config)
             raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
         OmegaConf.update(config, key, value, merge=False)
+        if key in FOLDERS:
+            allow(Path(str(value)))
     config.resume, config.run_dir = run, str(folder)
     return config
 
@@ -228,6 +234,17 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
     if cfg.tokenizer and not is_prior:
         raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
+
+
+def _check_nodes(cfg: DictConfig) -> None:
+    """What is looked into before the types are checked: names of options, and of classes where objects are made."""
+    for section in ("model", "data", "hardware", "facts"):
+        if not OmegaConf.is_dict(cfg.get(section)):
+            raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
+    for section in ("logger", "callbacks"):
+        for name, node in (cfg[section] if OmegaConf.is_dict(cfg[section]) else {}).items():
+            if not OmegaConf.is_dict(node) or "_target_" not in node:
+                raise ConfigError(f"{section}.{name}={node}: expected a _target_ and its options")
 
 
 def _check_node(path: str, value: Any) -> None:

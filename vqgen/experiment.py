@@ -94,7 +94,7 @@ def sample(cfg: DictConfig) -> None:
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
-    loggers = logs.with_images(runs[0]) if cfg.log else []
+    loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
     if not cfg.out:
         base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
@@ -105,7 +105,9 @@ def sample(cfg: DictConfig) -> None:
         print(line)
     logs.add_results(loggers, written, name, options, runs)
     if outcome.metrics and not cfg.out and base == runs[0].folder:
-        logs.add_figures(outcome.metrics, runs[0])
+        loggers = loggers or logs.loggers_of(runs[0])
+        logs.add_figures(loggers, outcome.metrics, runs[0])
+    logs.end(loggers)
 
 
 def _confine(cfg: DictConfig, folder: Path) -> None:

@@ -47,9 +47,24 @@ def finish() -> Outcome:
     """Write and show the leaderboard of the sweep that runs, once."""
     if not _running:
         return Outcome(False, False)
-    folder = _running.pop()
-    jobs = read_jobs(folder)
+    jobs = _show(_running.pop())
     failed.extend(job.folder for job in jobs if job.error)
+    return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
+
+
+def finish_resumed(folder: Path, objective: float | None) -> None:
+    """Put what a job of a sweep that was gone on with by itself came to into the leaderboard, once there is one."""
+    file = folder / JOB
+    if objective is None or not file.is_file():
+        return
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"objective": objective, "error": None}, indent=1) + "\n")
+    if (folder.parent / TABLE).is_file():
+        _show(folder.parent)
+
+
+def _show(folder: Path) -> list[Job]:
+    """Write and show the leaderboard of a sweep."""
+    jobs = read_jobs(folder)
     if jobs:
         names = swept(jobs)
         write_table(jobs, names, folder / TABLE)
@@ -57,7 +72,7 @@ def finish() -> Outcome:
         for name in names:
             if path := plot(jobs, name, folder):
                 print(path)
-    return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
+    return jobs
 
 
 def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:

@@ -1,7 +1,6 @@
 """Loggers that a resumed run goes on with as if it had not been interrupted: CSV, W&B, TensorBoard."""
 
 import csv
-import json
 import netrc
 import os
 import sys
@@ -13,9 +12,10 @@ import numpy as np
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.data.whole import replacing
+from vqgen.journal import Journal, whole_lines
 from vqgen.version import code_version
 
 _MOST_BINS = 512   # that W&B shows
@@ -81,9 +81,8 @@ class CSV(CSVLogger):
         file = Path(self.save_dir, ExperimentWriter.NAME_METRICS_FILE)
         if not file.exists():
             return
-        with file.open(newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = [row for row in reader if (row["step"] or "").isdigit() and int(row["step"]) < step]
+        reader = csv.DictReader(whole_lines(file))
+        rows = [row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) < step]
         _write_rows(file, _columns(rows), rows)
 
 
@@ -106,7 +105,8 @@ class Wandb(WandbLogger):
     """Weights & Biases: online where credentials are configured, otherwise offline, without a question.
 
     Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
-    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole.
+    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole, less
+    pictures that are no longer in the run folder. Where W&B cannot be reached, the run goes on offline.
 
     Args:
         save_dir: the run folder.
@@ -133,8 +133,24 @@ class Wandb(WandbLogger):
         )  # fmt: skip
         self._wandb_init.pop("anonymous")   # W&B warns about it
         self.artifacts = artifacts
-        self._journal = Path(save_dir, "wandb", "rows.jsonl")
+        self._journal = Journal(Path(save_dir))
         self._rows, self._step, self._rows_before_step = 0, -1, 0
+
+    @property
+    def experiment(self) -> Any:
+        """W&B's run, begun when it is first asked for; offline where it cannot begin otherwise."""
+        import wandb
+
+        try:
+            return super().experiment
+        except wandb.errors.Error as error:
+            if self._wandb_init["mode"] == "offline":
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it later")
+            wandb.teardown()
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -148,7 +164,8 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
-        """Log pictures, given as files."""
+        """Log pictures, given as files; noted as seen from the run folder, which may be moved."""
+        images = self._journal.noted(images)
         self._add({"step": self._step if step is None else step, "images": {key: images}})
 
     @rank_zero_only
@@ -163,22 +180,19 @@ class Wandb(WandbLogger):
     @rank_zero_only
     def rewind(self, step: int, row: int) -> None:
         """Go on after the first `row` rows, and send these again: a killed process may not have sent them."""
-        lines = self._journal.read_text().splitlines(keepends=True)[:row] if self._journal.exists() else []
-        with replacing(self._journal) as part:
-            part.write_text("".join(lines))
-        for line in lines:
-            self._send(json.loads(line))
+        for entry in self._journal.keep(row):
+            self._send(entry)
 
     def _add(self, entry: dict[str, Any]) -> None:
-        with self._journal.open("a") as journal:
-            journal.write(json.dumps(entry) + "\n")
+        self._journal.add(entry)
         self._send(entry)
 
     def _send(self, entry: dict[str, Any]) -> None:
         if entry["step"] != self._step:
             self._step, self._rows_before_step = entry["step"], self._rows
         values = {"trainer/global_step": entry["step"], **entry.get("metrics", {})}
-        values |= {key: _pictures(files) for key, files in entry.get("images", {}).items()}
+        for key, files in entry.get("images", {}).items():
+            values[key] = _pictures([self._journal.picture(file) for file in files])
         values |= {key: _histogram(counts) for key, counts in entry.get("counts", {}).items()}
         self.experiment.log(values, step=self._rows, commit=True)
         self._rows += 1
@@ -212,10 +226,10 @@ class Wandb(WandbLogger):
         self.experiment.log_artifact(artifact)
 
 
-def _pictures(files: Sequence[str]) -> list[Any]:
+def _pictures(files: Sequence[Path]) -> list[Any]:
     import wandb
 
-    return [wandb.Image(file) for file in files]
+    return [wandb.Image(str(file)) for file in files]
 
 
 def _histogram(counts: Sequence[int]) -> Any:

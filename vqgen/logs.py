@@ -56,33 +56,29 @@ def _artifact_name(model: Any, config: Mapping[str, Any]) -> str:
     return f"{kind}-{fingerprint(model, config)}"
 
 
-def with_images(run: Run) -> list[Any]:
-    """The run's loggers that show images, to go on with."""
-    loggers = [logger for logger in _loggers_of(run) if hasattr(logger, "log_image")]
-    if not loggers:
-        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
-    return loggers
-
-
 def add_results(
     loggers: Sequence[Any], files: Sequence[Path], task: str, options: Mapping[str, Any], runs: Sequence[Run]
 ) -> None:
     """Give pictures of a task to loggers, and all that it wrote to those that keep artifacts, linked to the runs'."""
-    for logger in loggers:
+    for logger in filter(_shows_images, loggers):
         for path in files:
             if path.suffix == ".png":
                 logger.log_image(key=f"{task}/{path.stem}", images=[str(path)])
         if getattr(logger, "artifacts", False):
             used = [_artifact_name(module_of(run), run.config["model"]) for run in runs]
             logger.log_files(files, f"{task}-{used[0].rpartition('-')[2]}", "samples", options, used)
-        logger.finalize("success")
 
 
-def add_figures(metrics: dict[str, float], run: Run) -> None:
-    """Add figures to those of the run, by the loggers it was trained with."""
-    for logger in _loggers_of(run):
+def add_figures(loggers: Sequence[Any], metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run."""
+    for logger in loggers:
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
+
+
+def end(loggers: Sequence[Any]) -> None:
+    """Nothing more comes."""
+    for logger in loggers:
         logger.finalize("success")
 
 
@@ -92,12 +88,26 @@ def refuse_linked(folder: Path) -> None:
         refuse_links(folder / name, folder, "; out=FOLDER leaves the logs alone")
 
 
-def _loggers_of(run: Run) -> list[Any]:
-    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now."""
+def _shows_images(logger: Any) -> bool:
+    return hasattr(logger, "log_image")
+
+
+def loggers_of(run: Run, images: bool = False) -> list[Any]:
+    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now.
+
+    Args:
+        run: what it is.
+        images: one that shows images is wanted.
+
+    Raises:
+        ConfigError: the run has no such logger.
+    """
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
-    ours = [node for node in nodes.values() if node["_target_"].startswith("vqgen.")]
+    ours = [dict(n) for n in nodes.values() if isinstance(n, Mapping) and n["_target_"].startswith("vqgen.")]
     loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
+    if images and not any(map(_shows_images, loggers)):
+        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
     for logger in loggers:
         logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
         logger.log_hyperparams(run.config)

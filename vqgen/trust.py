@@ -83,9 +83,14 @@ def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> N
 
 
 def refuse_links(place: Path, folder: Path, advice: str) -> None:
-    """Raise CheckpointError where `place`, a name in it or in a folder there is a link that leads out of `folder`."""
-    paths = [place, *place.glob("*"), *place.glob("*/*")]
-    for path in filter(Path.is_symlink, paths):
+    """Raise CheckpointError where `place` or a name in it, however deep, is a link that leads out of `folder`.
+
+    W&B's own links stay: each of its parts of a run has one to its log, and none is written to again.
+    """
+    for path in filter(Path.is_symlink, [place, *place.rglob("*")]):
+        parts = path.relative_to(folder).parts
+        if parts[:1] == ("wandb",) and len(parts) > 3:
+            continue
         if path != folder and not path.resolve().is_relative_to(folder.resolve()):
             raise CheckpointError(
                 f"'{path}' is a link that leads out of '{folder}', to '{path.resolve()}': refused{advice}"

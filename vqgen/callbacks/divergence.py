@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from vqgen.callbacks.record import of_all_ranks
 from vqgen.errors import UserError
 
 _SHOWN = 8   # images of a batch named in the message
@@ -92,14 +93,13 @@ class Divergence(pl.Callback):
         if self._anywhere(trainer, mine is not None):
             raise Diverged(self._message(trainer, mine))
 
-    def _message(self, trainer: pl.Trainer, bad: _Seen | None) -> str:
-        if bad is None:
-            return "the loss of another process is not finite"
-        names = image_names(trainer, bad.images.tolist())
+    def _message(self, trainer: pl.Trainer, mine: _Seen | None) -> str:
+        """What the process whose loss was the first to go has seen; all know it, as only one of them tells it."""
+        plain = mine and (mine.step, float(mine.loss), mine.images.tolist())
+        step, loss, images = min(filter(None, of_all_ranks(plain)), key=lambda seen: seen[0])
+        names = image_names(trainer, images)
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        return (
-            f"the loss is {float(bad.loss)} at step {bad.step}, with the images {shown}; {self._advice()} {_REMEDIES}"
-        )
+        return f"the loss is {loss} at step {step}, with the images {shown}; {self._advice()} {_REMEDIES}"
 
     def _advice(self) -> str:
         folder = Path(self.dirpath)

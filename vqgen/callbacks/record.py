@@ -1,12 +1,15 @@
 """The record that a checkpoint holds beside Lightning's own entries, and exact random numbers after a resume."""
 
+import os
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vqgen.callbacks.last import between_steps
 from vqgen.version import code_version
@@ -39,7 +42,7 @@ class Record(pl.Callback):
         checkpoint["vqgen"] = {
             "config": self.config,
             "tokenizer": self.tokenizer,
-            "random_states": _of_all_ranks(_random_state()),
+            "random_states": of_all_ranks(_random_state()),
             "logged_rows": rows,
             "code_version": code_version(),
         }
@@ -47,7 +50,13 @@ class Record(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random state until training starts, as setting up draws numbers too, and the place in the epoch."""
+        """Keep the random state until training starts, as setting up draws numbers too, and the place in the epoch.
+
+        Lightning knows the best checkpoint by its absolute path: that is where the run folder is now.
+        """
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and (state := checkpoint["callbacks"].get(callback.state_key)):
+                checkpoint["callbacks"][callback.state_key] = moved(state, str(callback.dirpath))
         self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         states = checkpoint["vqgen"]["random_states"]
         self._random_state = states[trainer.global_rank] if trainer.global_rank < len(states) else None
@@ -64,13 +73,25 @@ class Record(pl.Callback):
             _set_random_state(self._random_state)
 
 
-def _of_all_ranks(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """The state of every process, in order of rank."""
+def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of a ModelCheckpoint with its files in `folder`, whatever folder they were in."""
+
+    def here(path: str) -> str:
+        within = os.path.relpath(path or ".", state["dirpath"])
+        return path and str(Path(folder, Path(path).name if ".." in Path(within).parts else within))
+
+    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+    best = {here(path): score for path, score in state["best_k_models"].items()}
+    return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
+
+
+def of_all_ranks(mine: Any) -> list[Any]:
+    """What every process has, in order of rank."""
     if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states
+        return [mine]
+    everyones: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyones, mine)
+    return everyones
 
 
 def _random_state() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from vqgen.data.error import DataError
 _TAG = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bford.info/cachedir)
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
 _allowed: list[Path] = []   # the only folders to be written to; none: any
+_named: list[Path] = []   # by the user, beside those
 
 
 def confine(*folders: Path) -> None:
@@ -15,7 +16,12 @@ def confine(*folders: Path) -> None:
     Args:
         folders: those that the user has named; none for no limit.
     """
-    _allowed[:] = [folder.resolve() for folder in folders]
+    _allowed[:] = [*(folder.resolve() for folder in folders), *_named] if folders else []
+
+
+def allow(folder: Path) -> None:
+    """Let a folder that the user has named be written to, whatever `confine` is told later."""
+    _named.append(folder.resolve())
 
 
 def mark(cache: Path) -> None:

@@ -105,3 +105,12 @@ class Model(pl.LightningModule):
         total_steps = self.trainer.estimated_stepping_batches
         schedule = LambdaLR(optimizer, lambda step: self.schedule(step, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Train by the config, which may change when a run is resumed: a checkpoint holds the rates of then."""
+        schedule: Any = self.lr_schedulers()
+        defaults = schedule.optimizer.defaults
+        schedule.base_lrs = [defaults["lr"]] * len(schedule.base_lrs)
+        factor = self.schedule(schedule.last_epoch, self.trainer.estimated_stepping_batches)
+        for group in schedule.optimizer.param_groups:
+            group |= defaults | {"initial_lr": defaults["lr"], "lr": defaults["lr"] * factor}
