@@ -13,6 +13,7 @@ from tests.conftest import TINY, TINY_PRIOR, Command
 
 WRONG = {
     "model=vqave": "model=vqave: there is no such choice (did you mean vqvae?)",
+    "model/posterior=iaf": "model/posterior=iaf: the chosen model has no posterior to choose",
     "dta=shapes": "dta=shapes: there is no option dta (did you mean data?)",
     "model.quantizer.num_embedings=3": "(did you mean model.quantizer.num_embeddings?)",
     "num_embeddings=3": "(did you mean model.quantizer.num_embeddings?)",

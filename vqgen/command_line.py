@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -167,7 +167,7 @@ def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig],
         groups = [o for o in overrides if _is_group(o)]
         for override in groups:
             _check_choice(override)
-        base = compose(config_name, _values(groups))
+        base = _base(config_name, groups)
         for override in overrides:
             if override not in groups and not (override.key_or_group or "").startswith("hydra"):
                 _check_key(override, base)
@@ -175,6 +175,27 @@ def _preflight(config_name: str, words: list[str], check: Callable[[DictConfig],
             cfg = compose(config_name, chosen)
             if "--cfg" not in words and "-c" not in words:
                 check(cfg)
+
+
+def _base(config_name: str, groups: list[Override]) -> DictConfig:
+    """The configuration that choices make, before single values."""
+    try:
+        return compose(config_name, _values(groups))
+    except ConfigCompositionException:
+        sections = [o for o in groups if "/" not in str(o.key_or_group)]
+        for override in groups:
+            section, _, part = str(override.key_or_group).rpartition("/")
+            if section and not _composes(config_name, [*sections, override]):
+                raise ConfigError(f"{override.input_line}: the chosen {section} has no {part} to choose") from None
+        raise
+
+
+def _composes(config_name: str, overrides: list[Override]) -> bool:
+    try:
+        compose(config_name, _values(overrides))
+    except ConfigCompositionException:
+        return False
+    return True
 
 
 def _resumed(words: list[str]) -> DictConfig | None:

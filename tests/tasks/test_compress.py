@@ -75,6 +75,7 @@ def test_whatever_is_wrong_with_a_file_is_told_in_words(num_classes: int):
     contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), 1 if num_classes else None).contents
     header = len(contents) - len(contents[5 + 2 * bool(num_classes) :])
     damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents) - 1)]
+    damaged += [contents + b"\1", contents + bytes(4) + b"\1", contents + b"\0"]
     damaged += [contents[:header] + bytes([byte]) * 12 for byte in (0x00, 0xFF)] + [contents[:i] for i in range(12)]
     for wrong in damaged:
         with pytest.raises(UserError):

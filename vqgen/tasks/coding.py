@@ -55,15 +55,15 @@ def compressed(trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: i
         return symbol
 
     visited(trained, label, code)
-    words = encoder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-    return Coded(_header(trained, label) + _checksum(codes) + words, total)
+    return Coded(_header(trained, label) + _checksum(codes) + _bytes_of(encoder), total)
 
 
 def decompressed(trained: Trained, contents: bytes) -> list[Int[Tensor, "1 h w"]]:
     """The codes that a file holds, top level first.
 
     Raises:
-        UserError: a file of another format or of other models, or one whose codes come out wrong.
+        UserError: a file of another format or of other models, one whose codes come out wrong, or with other bytes
+            than its codes have.
     """
     size = len(_header(trained, None))
     if len(contents) < size + 2 or contents[0] != FORMAT:
@@ -73,20 +73,31 @@ def decompressed(trained: Trained, contents: bytes) -> list[Int[Tensor, "1 h w"]
     words = contents[size + 2 :]
     padded = words + bytes(8 + -len(words) % 4)
     decoder = coder().stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+    encoder = coder().stream.queue.RangeEncoder()
     label = int.from_bytes(contents[3:size], "big") if size > 3 else NO_LABEL
     if label != NO_LABEL and label >= trained.model.num_classes:
         raise UserError(f"the file is damaged: it says class {label}, and there are {trained.model.num_classes}")
 
     def code(level: int, position: int, p: Float64[ndarray, " k"]) -> int:
+        of_p = coder().stream.model.Categorical(p, perfect=False)
         try:
-            return int(decoder.decode(coder().stream.model.Categorical(p, perfect=False)))
+            symbol = int(decoder.decode(of_p))
         except AssertionError:   # so the coder tells bits that no codes have
             raise UserError(WRONG) from None
+        encoder.encode(symbol, of_p)
+        return symbol
 
     codes = visited(trained, None if label == NO_LABEL else label, code)
     if _checksum(codes) != contents[size : size + 2]:
         raise UserError(WRONG)
+    if words != _bytes_of(encoder):
+        raise UserError("the file is damaged: it has bytes that its codes do not have")
     return codes
+
+
+def _bytes_of(encoder: Any) -> bytes:
+    """What the coder has written, less the zeros that the decoder assumes."""
+    return encoder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
 
 
 def visited(
