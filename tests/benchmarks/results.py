@@ -8,6 +8,7 @@
 import argparse
 import json
 import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +18,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from vqgen.batch import CodeBatch
+from vqgen.checkpoint import module_of, open_run
 from vqgen.opening import open_trained
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RECORD, PAGE = DOCS / "results.json", DOCS / "results.md"
-PARTS = ("images", "samples", "cas", "drawing")
+PARTS = ("images", "samples", "cas", "drawing", "training")
 BEGIN, END = "<!-- table: python -m tests.benchmarks.results -->\n", "<!-- end of table -->"
 TOLERANCE = 0.02   # relative; other machines round otherwise, and a code or two of a sample differs
 
@@ -55,8 +58,9 @@ ROWS = {
     **_with_priors("VQ-VAE-2", "fashion_vqvae2", ("_top", "_bottom")),
 }
 COLUMNS = {
-    "parameters": "parameters", "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo",
-    "bits/dim": "bits_per_dim", "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
+    "parameters": "parameters", "training, min": "training_minutes",
+    "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo", "bits/dim": "bits_per_dim",
+    "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
     "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
     "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",
     "draw 64, s": "seconds_64", "by the plain loop, s": "seconds_64_loop",
@@ -82,7 +86,28 @@ def measure(row: Row, folder: Path | None, classifier: str, num_images: int, par
         figures |= _figures(Evaluate(**options, metrics=["cas"], cas_epochs=4), of_codes)
     if "drawing" in parts and of_codes:
         figures |= {"seconds_64": _seconds(of_codes, _draw), "seconds_64_loop": _seconds(of_codes, _draw_by_loop)}
+    if "training" in parts and folder:
+        seconds = [_training_seconds(folder / name, of_images) for name in (row.autoencoder, *row.priors)]
+        figures["training_minutes"] = sum(seconds) / 60
     return figures
+
+
+def _training_seconds(run: Path, of_images: Trained, num_steps: int = 30, skip: int = 5) -> float:
+    """Steps of a run's training times the median seconds of one: forward, backward and optimiser on a batch."""
+    last = open_run(run, "last")
+    model: Any = module_of(last).requires_grad_(True).train()
+    batch = of_images.batch(range(last.config["data"]["batch_size"]), "train")
+    if hasattr(model, "grid"):   # a prior
+        codes = of_images.model.encode(batch.x)[: model.level + 1]
+        batch = CodeBatch(codes, batch.label, batch.index)
+    optimizer, seconds = model.optimizer(model.parameters()), []
+    for _ in range(num_steps + skip):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        model.objective(batch).loss.backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    return last.contents["global_step"] * statistics.median(seconds[skip:])
 
 
 def _figures(task: Evaluate, trained: Trained) -> dict[str, float]:
@@ -147,7 +172,7 @@ def differences(found: dict[str, float], recorded: dict[str, float]) -> list[str
     return [
         f"{key}: {found[key]:.6g}, and the page says {recorded[key]:.6g}"
         for key, agrees in zip(found, same, strict=True)
-        if not agrees and not key.startswith(("seconds", "cas"))
+        if not agrees and not key.startswith(("seconds", "cas", "training"))
     ]
 
 
