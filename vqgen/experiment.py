@@ -79,6 +79,11 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+    except RuntimeError as error:
+        operation, undetermined, _ = str(error).partition(" does not have a deterministic implementation")
+        if not undetermined:
+            raise
+        raise ConfigError(f"trainer.deterministic=true: {operation} cannot here; take warn, or false") from error
     finally:
         for logger in loggers:
             if isinstance(logger, Wandb):
