@@ -120,7 +120,7 @@ def test_what_has_no_deterministic_algorithm_is_told_in_a_line(tmp_path: Path, m
 
     monkeypatch.setattr(pl.Trainer, "fit", fit)
     words = ["model=vqvae", *NETWORK, *IMAGES, *SMALL]
-    with pytest.raises(ConfigError, match="deterministic=true: nll_loss2d_forward_out_cuda_template .* take warn"):
+    with pytest.raises(ConfigError, match=r"deterministic=true: nll_loss2d_forward_out_cuda_template .* take warn"):
         train_in(tmp_path / "run", [*words, "trainer.deterministic=true"])
     monkeypatch.undo()
     try:
