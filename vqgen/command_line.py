@@ -69,6 +69,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             nonlocal going_on
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
+                sys.argv[1:] = words[:] = [_at_home(word) for word in words]
                 words[:] = _requeued(config_name, words)
                 going_on = _resumed(words)
                 if going_on is None:
@@ -203,16 +204,34 @@ def _resumed(words: list[str]) -> DictConfig | None:
     if not any(word.startswith("resume=") for word in words) or any(word in _INFO_FLAGS for word in words):
         return None
     overrides = {str(o.key_or_group): o for o in _parse(list(_override_words(words)))}
+    hardware = _hardware(overrides.get("hardware"))
+    if hardware:
+        del overrides["hardware"]
     for name, override in overrides.items():
         if override.is_sweep_override() or override.is_add() or override.is_delete() or _is_group(override):
             raise ConfigError(
                 f"{override.input_line}: a resumed run keeps its own config; single values can change, such as "
-                "trainer.max_epochs=40"
+                "trainer.max_epochs=40, and hardware=NAME"
             )
         if name == "resume" and override.value() is None:
             return None
     changes = {k: o.value() for k, o in overrides.items() if k != "resume" and not k.startswith("hydra")}
-    return resumed(str(overrides["resume"].value()), changes)
+    return resumed(str(overrides["resume"].value()), hardware | changes)
+
+
+def _hardware(override: Override | None) -> dict[str, Any]:
+    """The values of another machine, by their keys."""
+    if override is None or override.is_sweep_override():
+        return {}
+    _check_choice(override)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        machine = compose("train", [str(override.input_line)]).hardware
+    return {f"hardware.{key}": value for key, value in machine.items()}
+
+
+def _at_home(word: str) -> str:
+    """A word whose value begins with ~/ as the shell would have it, which expands none after a =."""
+    return re.sub(r"^([^~=]+=[\"']?)~(?=/|$)", lambda found: found[1] + str(Path.home()), word)
 
 
 def _requeued(config_name: str, words: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
@@ -60,12 +61,14 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     config = plain(cfg)
     model = build(config["model"])
     _check_fits(model, resumed)
-    _write_configs(config, composed, folder)
+    write = functools.partial(_write_configs, config, composed, folder)
+    if not resumed:
+        write()   # of a run that goes on, once it does: changes that cannot be do not stay
     place(model, config["hardware"])
     loggers = logs.make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
-        callbacks=make_callbacks(config, source, folder),
+        callbacks=[*make_callbacks(config, source, folder), LambdaCallback(on_train_start=lambda *_: write())],
         logger=loggers,
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
@@ -79,6 +82,11 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         return score
     except MisconfigurationException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+    except RuntimeError as error:
+        operation, undetermined, _ = str(error).partition(" does not have a deterministic implementation")
+        if not undetermined:
+            raise
+        raise ConfigError(f"trainer.deterministic=true: {operation} cannot here; take warn, or false") from error
     finally:
         for logger in loggers:
             if isinstance(logger, Wandb):

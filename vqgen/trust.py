@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ ALLOWED = {   # packages whose classes may be named, by the section of the confi
     "trainer": ("pytorch_lightning.trainer", "pytorch_lightning.profilers"),
     "tune": ("vqgen.tuning",),
 }
+OWN = "VQGEN_PACKAGES"   # variable of the environment: further packages, of the user, that any section may name
 SHORT = {"pytorch_lightning": "pytorch_lightning.trainer"}   # pytorch_lightning.Trainer is in a package of its own
 _TAKES = {"data": "train_dataloader"}   # what a class of the section has, where the package holds other things as well
 LOCAL = ("vqgen.loggers", "pytorch_lightning.loggers.csv_logs", "pytorch_lightning.loggers.tensorboard")
@@ -39,7 +41,7 @@ def refuse_foreign(node: Any, file: Path, section: str) -> None:
     """
     for where, target in _targets(node, section):
         if not _is_allowed(target, section):
-            raise CheckpointError(f"'{file}' names {where}={target}, which is {_not_of(section)}: refused")
+            raise CheckpointError(_refused(file, where, target, section))
 
 
 def refuse_foreign_names(config: Mapping[str, Any], file: Path) -> None:
@@ -51,7 +53,7 @@ def refuse_foreign_names(config: Mapping[str, Any], file: Path) -> None:
             else:
                 ours = isinstance(value, str) and "${" in value and "${" not in _without_references(value)
             if not ours:
-                raise CheckpointError(f"'{file}' names {where}={value}, which is {_not_of(section)}: refused")
+                raise CheckpointError(_refused(file, where, value, section))
 
 
 def refuse_foreign_run(config: Mapping[str, Any], file: Path, folder: Path) -> None:
@@ -145,9 +147,25 @@ def _without_references(text: str) -> str:
 
 def _prefixes(section: str) -> tuple[str, ...]:
     """How the names of classes of a section begin."""
-    packages = ALLOWED.get(section, ())
+    packages = _packages(section)
     short = [name for name, package in SHORT.items() if package in packages]
     return tuple(f"{package}." for package in (*packages, *short))
+
+
+def _packages(section: str) -> tuple[str, ...]:
+    """Whose classes a section may name; one that may name nothing names nothing of the user's either."""
+    own = filter(None, os.environ.get(OWN, "").replace(",", " ").split())
+    return (*ALLOWED[section], *own) if section in ALLOWED else ()
+
+
+def _refused(file: Path, where: str, target: Any, section: str) -> str:
+    """That a name is refused; with what to do where it may be that of a class of the user's own package."""
+    told = f"'{file}' names {where}={target}, which is {_not_of(section)}: refused"
+    package, *rest = str(target).split(".")
+    known = {name.partition(".")[0] for names in ALLOWED.values() for name in names} | sys.stdlib_module_names
+    if where.endswith("._target_") and section in ALLOWED and rest and package.isidentifier() and package not in known:
+        told += f"; if {package} is your own package: export {OWN}={package}"
+    return told
 
 
 def _not_of(section: str) -> str:
@@ -160,7 +178,7 @@ def _is_allowed(target: Any, section: str) -> bool:
     if not isinstance(target, str) or not target.startswith(_prefixes(section)):
         return False
     found = _found(target)
-    packages = tuple(f"{package}." for package in ALLOWED[section])
+    packages = tuple(f"{package}." for package in _packages(section))
     return (
         inspect.isclass(found)
         and f"{found.__module__}.".startswith(packages)

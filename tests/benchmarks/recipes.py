@@ -3,25 +3,21 @@
     python -m tests.benchmarks.recipes [NAME ...] [--tflops 400]
 
 One step (forward, backward) of the recipe's model at its full size is followed operation by operation, in bfloat16
-autocast: a prior with tensors that have shapes and no contents, a tokenizer, whose quantizer looks at its codes, with
-one real image. FLOPs are those of matrix products, convolutions and attention, two for a multiply-add, and count the
-second forward pass of activation checkpointing. Memory is the largest number of bytes that live at once; weights,
-gradients and Adam's averages, 16 bytes a parameter, come on top. A batch of n needs the fixed part and n times the
-other. Kernels need workspace and allocators keep more than they use: allow a fifth more.
+autocast (see `step_cost`): a prior with tensors that have shapes and no contents, a tokenizer, whose quantizer looks at
+its codes, with real images. Memory is the largest number of bytes that live at once; weights, gradients and Adam's
+averages, 16 bytes a parameter, come on top. A batch of n needs the fixed part and n times the other. Kernels need
+workspace and allocators keep more than they use: allow a fifth more.
 """
 
 import argparse
 import contextlib
 import warnings
-import weakref
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
+from tests.benchmarks.step_cost import Cost, step_cost
 from tests.test_experiment import composed
 from tests.test_recipes import CODES, full_size
 from vqgen.batch import CodeBatch, ImageBatch
@@ -32,62 +28,16 @@ NAMES = [
 ]  # fmt: skip
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make, as long as anything holds them."""
-
-    def __init__(self, given: list[Any]) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self.known = {tensor.untyped_storage()._cdata for tensor in given}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the operation and count what it makes."""
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.known:
-            self.known.add(key)
-            self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self.known.discard(key)
-        self.now -= size
-
-
-class Cost(NamedTuple):
-    """Of a training step: `forward` and `step` in FLOPs, `memory` in bytes at its peak, without the optimiser's."""
-
-    parameters: int
-    forward: int
-    step: int
-    memory: int
-
-
 def cost(name: str, images: int) -> Cost:
     """The cost of a recipe's step at a batch of so many images."""
     with FakeTensorMode() if name in CODES else contextlib.nullcontext():
         torch.manual_seed(0)
         model = full_size(name, "cpu").train()
-        batch = _batch(name, model, images)
-        parameters = [*model.parameters()]
-        for parameter in parameters:
-            parameter.grad = torch.zeros_like(parameter)   # counted with the optimiser's averages
-        given = [*parameters, *(p.grad for p in parameters), *model.buffers()]
-        with torch.autocast("cpu", torch.bfloat16), LiveBytes(given) as live, FlopCounterMode(display=False) as flops:
-            loss = model.objective(batch).loss
-            forward = flops.get_total_flops()
-            loss.backward()
-    return Cost(sum(p.numel() for p in parameters), forward, flops.get_total_flops(), live.peak)
+        return step_cost(model, random_batch(name, model, images))
 
 
-def _batch(name: str, model: Any, images: int) -> ImageBatch | CodeBatch:
+def random_batch(name: str, model: Any, images: int) -> ImageBatch | CodeBatch:
+    """Images, or codes of the levels that a prior's recipe learns from, without meaning."""
     index = torch.arange(images)
     if name not in CODES:
         return ImageBatch(torch.rand(images, *model.shape) * 2 - 1, None, index)

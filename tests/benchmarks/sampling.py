@@ -1,8 +1,9 @@
 """What drawing a map costs, in forward passes of the same batch and in runs of the plain loop.
 
-    python -m tests.benchmarks.sampling [NAME ...] [--threads 2] [--repeats 3]
+    python -m tests.benchmarks.sampling [NAME ...] [--device cuda] [--threads 2] [--repeats 3]
 
-On a busy machine `--threads 1` counts the thread's own CPU time, which neighbours do not take part in.
+In float32, on a GPU with products in TF32 as `sample.py` computes them. On a busy machine with a CPU `--threads 1`
+counts the thread's own CPU time, which neighbours do not take part in.
 
 The plain loop is what public code does: for every position, a forward pass over the rows seen so far (or over
 the whole map). It is run in full where that takes seconds, elsewhere it is the sum over rows of one measured
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
 from vqgen.nn.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.pixelcnn import PixelCNN
 from vqgen.nn.pixelsnail import PixelSNAIL
@@ -59,15 +61,10 @@ CASES = {
 }
 
 
-def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    """Time of each of some runs: of the clock on the wall, or with one thread of that thread."""
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    times = []
-    for _ in range(repeats):
-        begin = clock()
-        work()
-        times.append(clock() - begin)
-    return times
+def seconds(work: Callable[[], object], repeats: int, device: str) -> list[float]:
+    """Time of each of some runs: of the clock on the wall, or with one thread of a CPU that thread's own."""
+    one_thread = device == "cpu" and torch.get_num_threads() == 1
+    return [elapsed(work, device, time.thread_time if one_thread else time.perf_counter) for _ in range(repeats)]
 
 
 def loop_seconds(network: nn.Module, codes: torch.Tensor, condition: torch.Tensor | None, case: Case) -> float:
@@ -76,7 +73,7 @@ def loop_seconds(network: nn.Module, codes: torch.Tensor, condition: torch.Tenso
 
     def forward(rows: int) -> float:
         part = None if condition is None else condition[:, :, :rows]
-        return min(seconds(lambda: network(codes[:, :rows], part), 3))
+        return min(seconds(lambda: network(codes[:, :rows], part), 3, codes.device.type))
 
     if case.whole_map:
         return height * width * forward(height)
@@ -85,19 +82,21 @@ def loop_seconds(network: nn.Module, codes: torch.Tensor, condition: torch.Tenso
 
 
 @torch.no_grad()
-def report(name: str, case: Case, repeats: int) -> None:
+def report(name: str, case: Case, repeats: int, device: str) -> None:
     """Print one line of ratios."""
     torch.manual_seed(0)
-    network = case.build().eval()
-    codes = torch.randint(network.num_embeddings, (case.batch, *case.grid))
+    network = case.build().eval().to(device)
+    codes = torch.randint(network.num_embeddings, (case.batch, *case.grid), device=device)
     channels = network.condition_channels
-    condition = torch.randn(case.batch, channels, *case.grid) if channels else None
+    condition = torch.randn(case.batch, channels, *case.grid, device=device) if channels else None
     draw = lambda: sample_codes(network, case.grid, case.batch, condition)  # noqa: E731
     network(codes, condition)
+    if device == "cuda":
+        draw()   # so that its kernels are loaded, as those of the forward pass are
     forwards, draws = [], []
     for _ in range(repeats):  # turn about, so that both see the same neighbours
-        forwards += seconds(lambda: network(codes, condition), 1)
-        draws += seconds(draw, 1)
+        forwards += seconds(lambda: network(codes, condition), 1, device)
+        draws += seconds(draw, 1, device)
     forward, drawing = statistics.median(forwards), statistics.median(draws)
     loop = loop_seconds(network, codes, condition, case)
     parameters = sum(p.numel() for p in network.parameters())
@@ -112,31 +111,43 @@ def report(name: str, case: Case, repeats: int) -> None:
 
 
 @torch.no_grad()
-def report_memory() -> None:
+def report_memory(device: str) -> None:
     """Print what drawing 16 maps with the 85 M model takes beyond the weights, at its peak."""
-    network = large(4, 0).eval()
+    network = large(4, 0).eval().to(device)
     sample_codes(network, (1, 1), 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    state = network.start(16, (32, 32))
-    for _ in range(40):
-        state.push(state.logits().argmax(1))
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+    def draw_some() -> None:
+        state = network.start(16, (32, 32))
+        for _ in range(40):
+            state.push(state.logits().argmax(1))
+
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        grown = (peak_memory(draw_some) - before) / 2**20
+    else:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        draw_some()
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"memory         85 M, 32x32 batch 16: {grown:.0f} MiB over the weights at the peak (bound 400 MB)")
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Print the lines asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", default=["memory", *CASES], help=f"of memory, {', '.join(CASES)}")
-    parser.add_argument("--threads", type=int, default=2)
+    add_device(parser)
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
+    check_device(parser, options.device)
     torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")   # as vqgen.experiment does
+    print(f"{device_name(options.device)}, torch {torch.__version__}")
     for name in options.names:
         if name == "memory":
-            report_memory()
+            report_memory(options.device)
         else:
-            report(name, CASES[name], options.repeats)
+            report(name, CASES[name], options.repeats, options.device)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_state_counts_batches_handed_out_and_not_those_read_ahead():
     batches = loader(num_workers=2)
     iterator = iter(batches)
     next(iterator), next(iterator)
-    assert batches.state_dict() == {"epoch": 0, "batch": 2, "global_batch_size": BATCH}
+    assert batches.state_dict() == {"epoch": 0, "batch": 2, "length": len(batches), "global_batch_size": BATCH}
 
 
 @pytest.mark.parametrize("keep", [0, 1, 20])
@@ -96,6 +96,15 @@ def test_resuming_inside_an_epoch_with_another_batch_size_is_an_error():
     with pytest.raises(DataError, match=r"4 images a step .* would go on with 5"):
         loader(batch_size=5).load_state_dict(state)
     loader(batch_size=5).load_state_dict({**state, "batch": 5})   # at the epoch's end nothing is lost
+
+
+def test_a_run_that_ended_an_epoch_goes_on_with_smaller_batches():
+    source, target = loader(), loader(batch_size=1)
+    list(source)
+    target.load_state_dict(source.state_dict())
+    assert list(target) == []   # nothing is left of that epoch
+    target.set_epoch(1)
+    assert len(list(target)) == len(target) > len(source)
 
 
 class Recorder(pl.LightningModule):

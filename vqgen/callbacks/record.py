@@ -109,5 +109,5 @@ def _set_random_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for number, of_one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):   # may be fewer than then
+        torch.cuda.set_rng_state(of_one, number)

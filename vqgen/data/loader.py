@@ -52,13 +52,18 @@ class Loader:
 
     def state_dict(self) -> dict[str, int]:
         """The place in the order, as plain numbers."""
-        return {"epoch": self.epoch, "batch": self.batch, "global_batch_size": self._global_batch_size()}
+        return {
+            "epoch": self.epoch, "batch": self.batch, "length": len(self),
+            "global_batch_size": self._global_batch_size(),
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Start the next iteration at the batch after the last one handed out."""
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self._start = self.batch
-        if 0 < self.batch < len(self) and state["global_batch_size"] != self._global_batch_size():
+        length = state.get("length", len(self))   # at an epoch's end any batch size will do
+        self.epoch = state["epoch"]
+        self.batch = self._start = state["batch"] if state["batch"] < length else len(self)
+        inside = 0 < state["batch"] < length
+        if inside and state["global_batch_size"] != self._global_batch_size():
             raise DataError(
                 f"The run stopped inside an epoch with {state['global_batch_size']} images a step over all "
                 f"devices, and would go on with {self._global_batch_size()}: keep batch_size * devices."

@@ -39,7 +39,7 @@ def of_priors(tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch]) 
         for i, prior in enumerate(priors):
             label = batch.label if prior.num_classes else None
             nll = -prior.log_prob(codes[prior.level], codes[: prior.level], label)
-            sums[i] = sums[i] + nll.double().sum(0)
+            sums[i] = sums[i] + nll.cpu().double().sum(0)
         if complete and hasattr(tokenizer.likelihood, "log_prob"):
             distortion += _decoder_nats(tokenizer, batch.x, codes)
         count += len(batch.x)
@@ -82,7 +82,7 @@ def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
         torch.manual_seed(0)
         for batch in batches:
             for name, n in draws.items():
-                sums[name] += float(vae.log_likelihood(batch.x, n).double().sum())
+                sums[name] += float(vae.log_likelihood(batch.x, n).cpu().double().sum())
             count += len(batch.x)
     figures = {name: total / count for name, total in sums.items()}
     for name, suffix in (("elbo", ""), ("importance_weighted_bound", "_importance_weighted_bound")):
@@ -93,4 +93,4 @@ def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
 
 
 def _decoder_nats(tokenizer: Any, x: Tensor, codes: list[Tensor]) -> float:
-    return -float(tokenizer.likelihood.log_prob(tokenizer.decode_output(codes), x).double().sum())
+    return -float(tokenizer.likelihood.log_prob(tokenizer.decode_output(codes), x).cpu().double().sum())

@@ -117,7 +117,7 @@ def visited(
         state = prior.start(1, codes, classes)
         symbols = torch.empty(prior.grid[0] * prior.grid[1], dtype=torch.long, device=device)
         for position in range(len(symbols)):
-            p = state.logits()[0].double().softmax(0).cpu().numpy()
+            p = state.logits()[0].cpu().double().softmax(0).numpy()
             symbols[position] = code(level, position, p)
             state.push(symbols[position : position + 1])
         codes.append(symbols.view(1, *prior.grid))

@@ -1,6 +1,7 @@
 """What every quantizer offers, and the search for the nearest code vector."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -136,13 +137,37 @@ def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Fl
     return z.contiguous()
 
 
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """A context in which products of float32 are not rounded to TF32, as a GPU may be allowed to elsewhere."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
+
+
 @torch.no_grad()
 def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     """Index of the vector closest to each row of `x`; the lowest index of those equally close.
 
     Works through `x` in chunks and one buffer, so that n x k distances never stand in memory at once; |x|^2
-    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e.
+    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. A GPU computes them in full
+    float32, whatever it may round elsewhere.
     """
+    if x.is_cuda:
+        return _nearest_in_full(x, vectors)
+    return _nearest(x, vectors)
+
+
+@torch.compiler.disable   # it cannot take in a change of precision
+def _nearest_in_full(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+    with full_float32():
+        return _nearest(x, vectors)
+
+
+def _nearest(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     half_norms = vectors.square().sum(dim=1) / 2
     chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**22) // len(vectors))
     distances = x.new_empty(min(chunk, len(x)), len(vectors))

@@ -1,0 +1,129 @@
+"""What only a GPU does: it agrees with the CPU, in bfloat16, compiled, and position by position."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from tests.benchmarks.train_step import batch_for, model_of
+from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
+from vqgen.callbacks import record
+from vqgen.errors import ConfigError
+from vqgen.nn.quantize.base import full_float32, nearest_vectors
+from vqgen.nn.sampling import Known
+
+gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+GPU = pytest.param("cuda", marks=gpu)
+EITHER = pytest.mark.parametrize("device", ["cpu", GPU])
+
+
+def test_distances_to_code_vectors_are_not_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with full_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@EITHER
+def test_the_nearest_code_is_that_of_float64(device: str):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    x, codebook = 10 + torch.randn(4096, 64), 10 + torch.randn(512, 64)
+    try:
+        found = nearest_vectors(x.to(device), codebook.to(device)).cpu()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    best = torch.cdist(x.double(), codebook.double()).square()
+    assert (best[torch.arange(4096), found] - best.min(1).values).max() < 0.02   # of some 70; rounded to TF32, tenths
+
+
+@EITHER
+@pytest.mark.parametrize("name", ["vqvae2", "pixelsnail"])
+def test_a_step_in_bfloat16_has_the_loss_of_float32_and_finite_gradients(name: str, device: str):
+    model = model_of(name, (16, 16)).to(device).eval()
+    batch = batch_for(model, 2, device)
+    plain = model.objective(batch).loss
+    with torch.autocast(device, torch.bfloat16):
+        loss = model.objective(batch).loss
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(plain.item(), rel=0.03)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("device", [GPU])
+@pytest.mark.parametrize("name", ["vqvae2", "pixelsnail"])
+def test_compiled_steps_are_those_of_plain_ones(name: str, device: str):
+    plain = model_of(name, (16, 16)).to(device).eval()
+    compiled = copy.deepcopy(plain)
+    for network in compiled.children():
+        network.compile()
+    batch = batch_for(plain, 2, device)
+    assert compiled.objective(batch).loss.item() == pytest.approx(plain.objective(batch).loss.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("device", ["meta", GPU])
+def test_drawing_and_training_mix_no_devices(device: str):
+    model = model_of("pixelsnail", (3, 3)).to(device)
+    batch = batch_for(model, 2, device)
+    model.objective(batch).loss.backward()
+    known = Known(torch.zeros(2, 3, 3, dtype=torch.bool, device=device), batch.codes[0])
+    drawn = model.sample(2, [], batch.label, temperature=0.9, top_k=4, top_p=0.9, guidance=2.0, known=known)
+    assert drawn.device.type == device
+    assert drawn.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_a_map_drawn_position_by_position_has_the_logits_of_a_forward_pass(device: str):
+    model = model_of("pixelsnail", (4, 4)).to(device).eval()
+    codes, label = batch_for(model, 2, device).codes[0], torch.zeros(2, dtype=torch.long, device=device)
+    with torch.no_grad(), full_float32(), torch.backends.cudnn.flags(allow_tf32=False):
+        whole = model(codes, [], label).flatten(2)
+        state = model.start(2, [], label)
+        for position, of_all in enumerate(codes.flatten(1).unbind(1)):
+            torch.testing.assert_close(state.logits(), whole[:, :, position], rtol=1e-3, atol=1e-3)
+            state.push(of_all)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_run_of_two_gpus_is_resumed_on_any_number_of_them(number: int, monkeypatch: pytest.MonkeyPatch):
+    taken: list[int] = []
+
+    def take(state: torch.Tensor, device: int) -> None:
+        if device >= number:
+            raise IndexError(device)
+        taken.append(device)
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", take)
+    record._set_random_state(record._random_state() | {"cuda": [torch.get_rng_state()] * 2})
+    assert taken == list(range(number))
+
+
+def test_hardware_gpu_is_bfloat16_on_one_device():
+    hardware = composed(["model=vqvae", "hardware=gpu"]).hardware
+    assert (hardware.accelerator, hardware.devices, hardware.precision) == ("gpu", 1, "bf16-mixed")
+
+
+def test_what_has_no_deterministic_algorithm_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fit(*args: object, **options: object) -> None:
+        raise RuntimeError(
+            "nll_loss2d_forward_out_cuda_template does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism ..."
+        )
+
+    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    words = ["model=vqvae", *NETWORK, *IMAGES, *SMALL]
+    with pytest.raises(ConfigError, match=r"deterministic=true: nll_loss2d_forward_out_cuda_template .* take warn"):
+        train_in(tmp_path / "run", [*words, "trainer.deterministic=true"])
+    monkeypatch.undo()
+    try:
+        train_in(tmp_path / "other", [*words, "trainer.deterministic=warn"])
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -1,0 +1,90 @@
+"""Runs go on in other places and on other machines, and a change that cannot be leaves them as they were."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from vqgen.command_line import _at_home
+from vqgen.errors import CheckpointError
+from vqgen.trust import refuse_foreign
+
+
+@pytest.fixture
+def run(vqvae_run: Path, tmp_path: Path) -> Path:
+    """A copy of a trained run, in another place."""
+    shutil.copytree(vqvae_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("run_dir=~/runs/a", "run_dir=/home/me/runs/a"), ('data.root="~/x"', 'data.root="/home/me/x"'),
+        ("data_dir=~", "data_dir=/home/me"), ("~data.flip", "~data.flip"), ("a=b~/c", "a=b~/c"), ("a=~b", "a=~b"),
+        ("+a=~/b", "+a=/home/me/b"),
+    ],
+)  # fmt: skip
+def test_a_path_of_ones_home_is_one_after_an_equals_sign_too(typed: str, meant: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert _at_home(typed) == meant
+
+
+def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "ownpackage.py").write_text("import os\n\nclass Mine:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine, foreign = {"_target_": "ownpackage.Mine"}, {"_target_": "ownpackage.os.system"}
+    with pytest.raises(CheckpointError, match=r"ownpackage is your own package: export VQGEN_PACKAGES=ownpackage$"):
+        refuse_foreign(mine, Path("a.ckpt"), "model")
+    monkeypatch.setenv("VQGEN_PACKAGES", "other,ownpackage")
+    refuse_foreign(mine, Path("a.ckpt"), "model")
+    for node, section in ((foreign, "model"), (mine, "facts"), ({"_target_": "os.system"}, "model")):
+        with pytest.raises(CheckpointError, match="refused"):
+            refuse_foreign(node, Path("a.ckpt"), section)
+
+
+@pytest.mark.slow
+def test_a_run_with_a_class_of_ones_own_package_is_resumed_and_used(
+    run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "ownmodels.py").write_text("from vqgen.models.vqvae import VQVAE\n\n\nclass Mine(VQVAE):\n    pass\n")
+    for name in ("train.py", "sample.py"):   # a program finds what lies beside it
+        shutil.copy(Path(__file__).resolve().parents[1] / name, tmp_path)
+    text = (run / "composed.yaml").read_text()
+    (run / "composed.yaml").write_text(text.replace("vqgen.models.vqvae.VQVAE", "ownmodels.Mine"))
+    words = (f"resume={run}", "trainer.max_epochs=3")
+    assert "export VQGEN_PACKAGES=ownmodels" in command(str(tmp_path / "train.py"), *words).stderr
+    monkeypatch.setenv("VQGEN_PACKAGES", "ownmodels")
+    for line in (("train.py", *words), ("sample.py", f"run={run}", "task=reconstruct", "checkpoint=last")):
+        done = command(str(tmp_path / line[0]), *line[1:])
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_change_that_cannot_be_leaves_the_run_as_it_was(run: Path, command: Command):
+    before = [(run / name).read_text() for name in ("composed.yaml", "config.yaml")]
+    done = command("train.py", f"resume={run}", "trainer.max_epochs=3", "hardware.accelerator=tpu")
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert [(run / name).read_text() for name in ("composed.yaml", "config.yaml")] == before
+    done = command("train.py", f"resume={run}", "trainer.max_epochs=3")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_smaller_batches_on_another_machine_with_its_data_elsewhere(
+    run: Path, command: Command, tmp_path: Path
+):
+    words = ["trainer.max_epochs=3", "data.batch_size=16", "hardware=auto", "hardware.accelerator=cpu"]
+    done = command("train.py", f"resume={run}", *words, f"data_dir={tmp_path / 'data'}")
+    assert done.returncode == 0, done.stderr
+    config = (run / "config.yaml").read_text()
+    assert "batch_size: 16" in config
+    assert f"data_dir: {tmp_path / 'data'}" in config
+    for wrong, told in (("hardware=cpux", "did you mean cpu?"), ("hardware=cpu,gpu", "keeps its own config")):
+        done = command("train.py", f"resume={run}", wrong)
+        assert done.returncode == 2
+        assert told in done.stderr
