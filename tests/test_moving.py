@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.conftest import Command
+from tests.conftest import TINY, TINY_PRIOR, Command
 from vqgen.command_line import _at_home
 from vqgen.errors import CheckpointError
 from vqgen.trust import refuse_foreign
@@ -88,3 +90,33 @@ def test_a_run_goes_on_with_smaller_batches_on_another_machine_with_its_data_els
         done = command("train.py", f"resume={run}", wrong)
         assert done.returncode == 2
         assert told in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_is_used_where_its_images_are_elsewhere(command: Command, tmp_path: Path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    for i in range(24):
+        noise = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(noise).save(here / f"{i}.png")
+    sizes = ["data=folder", f"data.root={here}", f"data_dir={tmp_path / 'data'}", "data.size=16", "data.batch_size=4"]
+    assert command("train.py", *TINY[3:], *sizes, f"run_dir={tmp_path / 'run'}", "logger=none").returncode == 0
+    here.rename(there)
+    shutil.rmtree(tmp_path / "data")
+    use = ("sample.py", "task=reconstruct", f"run={tmp_path / 'run'}")
+    assert "Set data.root (data_root, where a trained run is used)" in command(*use).stderr
+    done = command(*use, f"data_root={there}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    prior = ("train.py", f"tokenizer={tmp_path / 'run'}", "model=gated_pixelcnn", *TINY_PRIOR, "logger=none")
+    assert "(no such folder)" in command(*prior).stderr
+    done = command(*prior, f"data_root={there}", f"run_dir={tmp_path / 'prior'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert command("sample.py", "task=reconstruct", f"run={tmp_path / 'prior'}", f"data_root={there}").returncode == 0
+
+
+def test_the_folder_of_images_goes_with_a_run_that_has_one(command: Command, vqvae_run: Path):
+    done = command("train.py", "data_root=x")
+    assert done.stderr.strip().startswith("error: data_root=x: only beside tokenizer=RUN")
+    done = command("sample.py", "task=reconstruct", f"run={vqvae_run}", "data_root=x")
+    assert "data_root=x: the images of" in done.stderr
+    assert "come from no folder" in done.stderr

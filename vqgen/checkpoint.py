@@ -26,6 +26,7 @@ from vqgen.errors import CheckpointError, ConfigError
 from vqgen.runs import COMPOSED, find_run
 from vqgen.trust import refuse_foreign
 
+PREPARED = "data/prepared"     # as in conf/data
 TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
 _HOLDS: dict[str, Any] = {   # what a checkpoint does, of what kind
     "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
@@ -232,9 +233,25 @@ def relative_to(folder: Path, path: Path) -> str:
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def images_of(run: Run) -> Any:
-    """The data module of the images that a run was trained on."""
-    return _rebuilt(run, "data")
+def images_of(run: Run, root: str | None = None) -> Any:
+    """The data module of the images that a run was trained on.
+
+    Args:
+        run: an autoencoder's.
+        root: folder where the images are now, if they have moved; what is prepared of them is then kept in
+            `PREPARED`, unless the folder that it was kept in is there.
+
+    Raises:
+        CheckpointError: the images come from no folder.
+    """
+    if root is None:
+        return _rebuilt(run, "data")
+    section = dict(run.config["data"])
+    if "root" not in section:
+        raise CheckpointError(f"data_root={root}: the images of '{run.folder}' come from no folder")
+    if not Path(section.get("cache", ".")).exists():
+        section["cache"] = PREPARED
+    return _rebuilt(run._replace(config=run.config | {"data": section | {"root": root}}), "data")
 
 
 def _rebuilt(run: Run, section: str) -> Any:

@@ -76,6 +76,7 @@ class Train:
     trust: bool = False
     resume: str | None = None
     tokenizer: str | None = None
+    data_root: str | None = None
     level: int | str = 0
 
 
@@ -148,7 +149,7 @@ def _loaded(file: Path) -> DictConfig:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer")
+    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root")
     options = {k: v for k, v in values.items() if k not in common}
     _check_arguments("", options, _signature("task", values["task"]))
     _check_drawing(values)
@@ -178,7 +179,7 @@ def _check_drawing(values: Mapping[str, Any]) -> None:
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """Values of the right type with which nothing could be trained."""
-    for key in ("run_dir", "data_dir", "resume", "tokenizer"):
+    for key in ("run_dir", "data_dir", "resume", "tokenizer", "data_root"):
         if values[key] == "":
             raise ConfigError(f"{key}= is empty: give a path, or leave it out")
     if (values["data"] or {}).get("root") == "":
@@ -234,6 +235,8 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
     if cfg.tokenizer and not is_prior:
         raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
+    if cfg.data_root and not is_prior:
+        raise ConfigError(f"data_root={cfg.data_root}: only beside tokenizer=RUN; images of data= are in data.root")
 
 
 def _check_nodes(cfg: DictConfig) -> None:

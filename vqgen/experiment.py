@@ -107,7 +107,7 @@ def sample(cfg: DictConfig) -> None:
     if not cfg.out:
         base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
     with results_folder(base, name, cfg.out) as folder:
-        outcome = task(trained(runs, cfg.tokenizer))
+        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root))
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)

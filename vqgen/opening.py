@@ -13,7 +13,8 @@ from vqgen.tasks.trained import Trained
 
 
 def open_trained(
-    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None
+    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None,
+    data_root: str | None = None,
 ) -> Trained:
     """A run, ready for the tasks of `vqgen.tasks`.
 
@@ -21,27 +22,29 @@ def open_trained(
         run: a run folder or checkpoint file; a list of them, or the folder of a multirun, for the priors of all levels.
         checkpoint: which of a folder's checkpoints, `best` or `last`.
         tokenizer: where a prior's tokenizer is, if it has moved.
+        data_root: where the images are, if they have moved.
 
     Raises:
         UserError: not there, not a checkpoint, or priors of different tokenizers.
     """
     places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
-    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer)
+    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer, data_root)
 
 
-def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
+def trained(runs: list[Run], tokenizer: str | None = None, data_root: str | None = None) -> Trained:
     """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
 
     Args:
         runs: an autoencoder's, or one of each level's prior.
         tokenizer: where the priors' tokenizer is, if it has moved.
+        data_root: where the images are, if they have moved.
     """
     models: list[Any] = [module_of(run).to(device()) for run in runs]
     about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"])
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0])), **about)
+        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0], data_root)), **about)
     if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
         places = ", ".join(f"'{run.folder}' on {run.tokenizer['path']}" for run in runs if run.tokenizer)
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
@@ -49,7 +52,8 @@ def trained(runs: list[Run], tokenizer: str | None = None) -> Trained:
     priors = [prior for prior, _ in pairs]
     about["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
-    return Trained(priors[0], priors, module.to(device()), functools.cache(lambda: images_of(source)), **about)
+    images = functools.cache(lambda: images_of(source, data_root))
+    return Trained(priors[0], priors, module.to(device()), images, **about)
 
 
 def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Source) -> Trained:

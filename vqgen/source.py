@@ -60,7 +60,7 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
     refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
     level = level_index(config["level"], tokenizer.level_names)
     mark = fingerprint(tokenizer, run.config["model"])
-    images = images_of(run)
+    images = images_of(run, config.get("data_root"))
     images.prepare_data()
     tokenizer.to(device())
     data = build(

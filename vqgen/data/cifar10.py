@@ -9,7 +9,7 @@ import numpy as np
 
 from vqgen.data.augment import bordered
 from vqgen.data.download import download
-from vqgen.data.error import DataError, folder_of, require
+from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -52,7 +52,7 @@ class CIFAR10(Images):
         except OSError as error:
             raise DataError(
                 f"CIFAR-10 is missing: neither {archive.name} nor {_FOLDER} is in {self.root.resolve()}, and the "
-                f"download failed ({error}). Put {_URL} there, or set data.root to the folder with it, or take "
+                f"download failed ({error}). Put {_URL} there, or set {OPTION} to the folder with it, or take "
                 "data=shapes, which needs no files."
             ) from error
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from vqgen.errors import UserError
 
+OPTION = "data.root (data_root, where a trained run is used)"
+"""How one says where the images are."""
+
 
 class DataError(UserError):
     """Missing, unreadable or unsuitable data; the message says where and what would do."""

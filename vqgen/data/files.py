@@ -12,7 +12,7 @@ from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.data.decode import MAX_PIXELS, PREPROCESSING
-from vqgen.data.error import DataError, folder_of, require
+from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
 from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
 from vqgen.data.tree import Listing, Tree, digest, scan
@@ -152,7 +152,7 @@ class Files(Images):
         suffix = "" if self.root.is_dir() else " (no such folder)"
         return DataError(
             f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.layout}\n{self.download}\n"
-            "Set data.root to where it is, or take data=shapes, which needs no files."
+            f"Set {OPTION} to where it is, or take data=shapes, which needs no files."
         )
 
     def _fits(self) -> bool:

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from vqgen.data.augment import bordered
 from vqgen.data.download import download
-from vqgen.data.error import DataError, folder_of, require
+from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
 
 _FILES = {
@@ -96,7 +96,7 @@ class Idx(Images):
             looked = " and ".join(str(folder.resolve()) for folder in folders)
             raise DataError(
                 f"{name}.gz is missing: it is not in {looked}, and the download failed ({error}). Put the four "
-                f"files of {self.address}/ there, or set data.root to the folder with them, or take "
+                f"files of {self.address}/ there, or set {OPTION} to the folder with them, or take "
                 "data=shapes, which needs no files."
             ) from error
         return path
