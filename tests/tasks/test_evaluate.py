@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.command_line import CONF
 from vqgen.errors import UserError
-from vqgen.evaluation import quality
+from vqgen.evaluation import networks, quality
 from vqgen.experiment import sample
 from vqgen.metrics.codebook import CodebookUsage
 from vqgen.tasks.evaluate import Evaluate
@@ -128,7 +129,7 @@ def test_figures_of_few_images_and_of_changed_samples_say_so():
     words = {"metrics": ["fid", "kid", "precision_recall"], "classifier": "classifier", "temperature": 0.5}
     outcome = Evaluate(**words)(runs.prior_run())
     few, rough, drawn = outcome.records["evaluation"]["notes"]
-    assert few.startswith("60 images are few, which moves fid, precision, recall (fid and rfid upwards)")
+    assert few.startswith("60 images are few (fid too high; precision, recall other than of more): compare")
     assert rough.startswith("kid is right on average, and rough with 60 images")
     assert drawn == "samples drawn with temperature=0.5"
     assert all(f"note: {note}" in outcome.text for note in (few, rough, drawn))
@@ -158,6 +159,16 @@ def test_one_of_several_processes_measures_without_waiting_for_the_others(run: A
 def test_a_tokenizer_asked_for_samples_says_what_draws_them():
     with pytest.raises(UserError, match="metrics=fid: it needs a VAE or a prior"):
         Evaluate(metrics=["fid"], classifier="classifier")(runs.tokenizer_run())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("size mismatch"), UnpicklingError("invalid load key"), EOFError()])
+def test_a_file_that_holds_no_weights_of_inception_is_named(error: Exception, monkeypatch: pytest.MonkeyPatch):
+    def broken(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(networks, "Inception", broken)
+    with pytest.raises(UserError, match=r"inception_weights=mine\.pth: .*weights-inception"):
+        Evaluate(features="inception", inception_weights="mine.pth")(runs.prior_run())
 
 
 def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, Trained]:

@@ -1,6 +1,7 @@
 """The networks that images are compared by, or what is missing for them."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +47,9 @@ def feature_network(
             f"features=inception: there are no weights at '{error}'; put {FILE} of torch-fidelity there, say where it "
             "is by inception_weights=FILE, or take features=classifier"
         ) from None
+    except (RuntimeError, UnpicklingError, EOFError):
+        shown = weights or Path(torch.hub.get_dir(), "checkpoints", FILE)
+        raise UserError(f"inception_weights={shown}: this is not {FILE} of torch-fidelity, or not all of it") from None
     except ModuleNotFoundError:
         raise UserError(
             "features=inception needs torch-fidelity: pip install torch-fidelity, or take features=classifier"

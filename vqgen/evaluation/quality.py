@@ -8,7 +8,7 @@ from vqgen.metrics.features import Features, frechet_distance, inception_score, 
 from vqgen.metrics.precision_recall import PrecisionRecall, precision_recall
 
 ENOUGH, ENOUGH_FOR_KID = 10_000, 1000   # images; fewer are measured, with a note
-MOVED = ["rfid", "fid", "precision", "recall", "density", "coverage"]   # by the number of images
+TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]   # of few images
 
 
 class Measure(NamedTuple):
@@ -57,12 +57,14 @@ def notes(figures: Iterable[str], num_images: int) -> list[str]:
         num_images: real ones, and as many generated.
     """
     taken = {name.partition("(")[0] for name in figures}
-    moved = [name for name in MOVED if name in taken]
+    high, moved = ([name for name in names if name in taken] for names in (TOO_HIGH, MOVED))
     found = []
-    if moved and num_images < ENOUGH:
+    if (high or moved) and num_images < ENOUGH:
+        said = [f"{' and '.join(high)} too high"] if high else []
+        said += [f"{', '.join(moved)} other than of more"] if moved else []
         found.append(
-            f"{num_images} images are few, which moves {', '.join(moved)} (fid and rfid upwards): compare with figures "
-            f"of as many images only; published ones are of {ENOUGH:,} at least"
+            f"{num_images} images are few ({'; '.join(said)}): compare with figures of as many images only; "
+            f"published ones are of {ENOUGH:,} at least"
         )
     if "kid" in taken and num_images < ENOUGH_FOR_KID:
         found.append(f"kid is right on average, and rough with {num_images} images: take {ENOUGH_FOR_KID:,} or more")
