@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import Command
 from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen.callbacks import Evaluation
 from vqgen.config import check
@@ -61,3 +62,13 @@ def test_a_measure_that_cannot_be_had_stops_the_run_before_its_first_step(tmp_pa
 def test_epochs_between_evaluations_are_at_least_one():
     with pytest.raises(ValueError, match="every_n_epochs=0"):
         Evaluation(lambda model: model, Evaluate(), every_n_epochs=0)
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_measures_and_the_training_goes_on(command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    words = ["model=vqvae", *NETWORK, *IMAGES, *SMALL, *TWICE, "hardware=ddp", "hardware.devices=2"]
+    words += ["hardware.accelerator=cpu", "hardware.precision=32-true", "data.batch_size=4", f"run_dir={run}"]
+    done = command("train.py", *(word for word in words if word != "hardware=cpu"))
+    assert done.returncode == 0, done.stderr
+    assert len(_logged(run, "evaluate/val/psnr")) == 2

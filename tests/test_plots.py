@@ -30,6 +30,13 @@ def test_the_words_of_a_title_and_its_note_are_kept_in_lines_that_fit_the_width(
     assert figure.get_figheight() == pytest.approx(2.0 + len(lines) * plots.LINE)
 
 
+def test_no_word_of_a_title_stands_alone():
+    title = "a_name_of_a_run, step 5,154, trained with seed 0, drawn with seed 0"   # one word too long for the line
+    width = (len(title) - 1) * plots.LETTER
+    first, second = plots.heading(Figure(figsize=(width + 0.01, 2.0)), title).get_suptitle().splitlines()
+    assert abs(len(first) - len(second)) < 20
+
+
 @pytest.mark.parametrize("columns", [["1", "2", "3", "4"], ["a name that is long", "b", "c", "another long name"]])
 @pytest.mark.parametrize("num_rows", [1, 40])
 def test_names_of_rows_and_columns_do_not_overlap(columns: list[str], num_rows: int):

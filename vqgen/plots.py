@@ -89,10 +89,16 @@ def _longest(lines: Iterable[str]) -> int:
     return max(len(part) for line in lines for part in line.split("\n"))
 
 
+def _balanced(text: str, width: int) -> list[str]:
+    """As few lines as fit, of about the same length, so that no word stands alone."""
+    least = len(textwrap.wrap(text, width))
+    return min((textwrap.wrap(text, w) for w in range(1, width + 1)), key=lambda lines: abs(len(lines) - least))
+
+
 def heading(figure: Figure, title: str, note: str = "") -> Figure:
     """Write the title and under it a note of what is shown, broken to the figure's width, which grows as high."""
     width = max(30, int(figure.get_figwidth() / LETTER))
-    lines = [*textwrap.wrap(title, width), *textwrap.wrap(note, width)]
+    lines = [*_balanced(title, width), *_balanced(note, width)]
     figure.set_figheight(figure.get_figheight() + LINE * len(lines))
     figure.suptitle("\n".join(lines), fontsize=9)
     return figure

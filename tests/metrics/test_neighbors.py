@@ -1,9 +1,14 @@
 """Nearest neighbours in chunks against the full matrix of distances."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from vqgen.metrics import neighbors
+from vqgen.metrics.features import kernel_distance
 from vqgen.metrics.neighbors import nearest, radii, squared_distances
 
 
@@ -50,3 +55,28 @@ def test_too_few_vectors_are_refused():
         radii(torch.randn(3, 2), 3)
     with pytest.raises(ValueError, match="too few"):
         nearest(torch.randn(3, 2), torch.randn(2, 2), 3)
+
+
+@pytest.mark.parametrize("measure", [
+    lambda x: nearest(x, x, 1), lambda x: radii(x, 1), lambda x: kernel_distance(x, x, subsets=1),
+])  # fmt: skip
+def test_distances_are_taken_in_full_precision_whatever_the_training_takes(
+    measure: Callable[[torch.Tensor], Any]
+):
+    seen: list[str] = []
+
+    class Seen(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function in (torch.addmm, torch.Tensor.__matmul__, torch.Tensor.matmul):
+                seen.append(torch.get_float32_matmul_precision())
+            return function(*args, **(kwargs or {}))
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with Seen():
+            measure(torch.randn(20, 4))
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {"highest"}

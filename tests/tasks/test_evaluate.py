@@ -4,6 +4,8 @@ import csv
 import json
 import math
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.command_line import CONF
 from vqgen.errors import UserError
+from vqgen.evaluation import networks, quality
 from vqgen.experiment import sample
+from vqgen.metrics.codebook import CodebookUsage
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 
@@ -93,6 +97,10 @@ def test_what_cannot_be_had_is_left_out_with_the_reason():
 @pytest.mark.parametrize(("options", "message"), [
     ({"metrics": ["fdi"]}, r"metrics=fdi: there is no such measure \(did you mean fid\?\)"),
     ({"metrics": ["fid"]}, "metrics=fid: classifier=RUN is needed"),
+    ({"metrics": []}, r"metrics=\[\]: nothing is asked for"),
+    ({"metrics": ["cas"], "classifier": "classifier", "cas_epochs": 0}, "cas_epochs=0: expected at least 1"),
+    ({"metrics": ["cas"], "classifier": "classifier", "split": "train"}, "metrics=cas: .*training images.*split=test"),
+    ({"metrics": ["neighbours"], "classifier": "classifier", "split": "train"}, "metrics=neighbours: .*split=test"),
     ({"metrics": ["fid"], "classifier": "classifier", "num_samples": 8}, "needs 9 images or more with 8 features"),
     ({"features": "inceptoin"}, "features=inceptoin: take classifier or inception"),
     ({"features": "inception", "inception_weights": "nowhere.pth"}, "inception"),
@@ -106,13 +114,79 @@ def test_a_mistake_is_named(options: dict, message: str):
     assert "\n" not in str(error.value)
 
 
+def test_the_training_images_are_not_compared_with_themselves():
+    record = Evaluate(classifier="classifier", split="train")(runs.prior_run(num_test=100)).records["evaluation"]
+    assert "split=test" in record["left_out"]["neighbours"]
+    assert all(math.isfinite(value) for value in record["metrics"].values())
+
+
+def test_too_few_reconstructions_are_named_as_asked_for():
+    with pytest.raises(UserError, match="metrics=rfid: rfid needs 9 images or more with 8 features, and here are 8"):
+        Evaluate(metrics=["rfid"], classifier="classifier", num_samples=8)(runs.tokenizer_run())
+
+
+def test_figures_of_few_images_and_of_changed_samples_say_so():
+    words = {"metrics": ["fid", "kid", "precision_recall"], "classifier": "classifier", "temperature": 0.5}
+    outcome = Evaluate(**words)(runs.prior_run())
+    few, rough, drawn = outcome.records["evaluation"]["notes"]
+    assert few.startswith("60 images are few (fid too high; precision, recall other than of more): compare")
+    assert rough.startswith("kid is right on average, and rough with 60 images")
+    assert drawn == "samples drawn with temperature=0.5"
+    assert all(f"note: {note}" in outcome.text for note in (few, rough, drawn))
+    assert outcome.records["evaluation"]["temperature"] == 0.5
+    assert not Evaluate(metrics=["likelihood"])(runs.prior_run()).records["evaluation"]["notes"]
+
+
+def test_enough_images_need_no_note():
+    names = ["fid(classifier)", "rfid(classifier)", "kid(classifier)", "recall(classifier)"]
+    assert quality.notes(names, 10_000) == []
+    assert len(quality.notes(names, 9_999)) == 1
+    assert len(quality.notes(names, 999)) == 2
+
+
+@pytest.mark.parametrize("run", [runs.tokenizer_run, runs.prior_run, lambda **more: runs.trained(runs.vae(), **more)])
+def test_one_of_several_processes_measures_without_waiting_for_the_others(run: Any, monkeypatch: pytest.MonkeyPatch):
+    def gathered(*_: Any, **__: Any) -> None:
+        raise AssertionError("the other processes are not there to take part")
+
+    monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
+    monkeypatch.setattr("torchmetrics.metric.gather_all_tensors", gathered)
+    with pytest.raises(AssertionError, match="not there"):
+        CodebookUsage(2).compute()
+    Evaluate(classifier="classifier")(run(num_test=100))
+
+
 def test_a_tokenizer_asked_for_samples_says_what_draws_them():
     with pytest.raises(UserError, match="metrics=fid: it needs a VAE or a prior"):
         Evaluate(metrics=["fid"], classifier="classifier")(runs.tokenizer_run())
 
 
+@pytest.mark.parametrize("error", [RuntimeError("size mismatch"), UnpicklingError("invalid load key"), EOFError()])
+def test_a_file_that_holds_no_weights_of_inception_is_named(error: Exception, monkeypatch: pytest.MonkeyPatch):
+    def broken(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(networks, "Inception", broken)
+    with pytest.raises(UserError, match=r"inception_weights=mine\.pth: .*weights-inception"):
+        Evaluate(features="inception", inception_weights="mine.pth")(runs.prior_run())
+
+
 def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, Trained]:
     return {"classifier": runs.trained(runs.classifier(shape), class_names=names)}
+
+
+def test_cas_after_few_steps_says_so():
+    outcome = Evaluate(metrics=["cas"], classifier="classifier", cas_epochs=1)(runs.prior_run())
+    (note,) = outcome.records["evaluation"]["notes"]
+    assert note == "cas after 1 steps of training says little: raise num_samples or cas_epochs"
+
+
+def test_several_runs_are_no_classifier():
+    def several(path: str) -> Trained:
+        raise UserError("run: several runs must be the priors of one tokenizer")
+
+    with pytest.raises(UserError, match=r"^classifier=runs: several runs must be"):
+        Evaluate(classifier="runs")(runs.prior_run()._replace(open=several))
 
 
 @pytest.mark.parametrize(("others", "message"), [

@@ -15,7 +15,8 @@ from vqgen.tasks.trained import Trained
 class Evaluation(pl.Callback):
     """Evaluates after every n-th epoch and the last one, into the logs and `evaluation/epoch_N` of the run folder.
 
-    The first of several processes measures, and the others wait.
+    The first of several processes measures, and the others wait, at most half an hour: give a task that takes longer
+    fewer samples.
 
     Args:
         trained: makes of the model in training what a task takes (filled in by the run).

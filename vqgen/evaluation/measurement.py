@@ -35,6 +35,11 @@ class Settings(NamedTuple):
     batch_size: int
     seed: int
 
+    @property
+    def cas_steps(self) -> int:
+        """Steps that each classifier of cas is trained for."""
+        return max(1, self.cas_epochs * len(self.index) // CAS_BATCH_SIZE)
+
 
 class Measurement:
     """Takes measures of a run; `figures`, `pictures` and `plots` are the results by name, `watch` the time spent.
@@ -134,7 +139,7 @@ class Measurement:
         with self.watch.part("features"):
             references = sources.describe(self.network.module, (batch.x for batch in batches)).vectors
         with self.watch.part("metrics"):
-            near = nearest(generated[:NUM_COMPARED], references, NUM_NEIGHBOURS)
+            near = nearest(generated[:NUM_COMPARED], references, min(NUM_NEIGHBOURS, len(references)))
             usual = nearest(real[:NUM_COMPARED], references, 1).distance
         ratio = near.distance[:, 0].median() / usual.median()
         self.figures[f"nearest_train_distance_ratio({self.network.name})"] = float(ratio)
@@ -164,9 +169,9 @@ class Measurement:
                 "samples": Labelled(samples, test_labels), "reconstructions": Labelled(rebuilt, labels),
                 "real": Labelled(real, labels),
             }  # fmt: skip
-            steps = max(1, self.settings.cas_epochs * len(samples) // CAS_BATCH_SIZE)
+            steps, seed = self.settings.cas_steps, self.settings.seed
             scores = classification.scores(
-                self.network.module, sets, Labelled(test, test_labels), steps, CAS_BATCH_SIZE, self.settings.seed
+                self.network.module, sets, Labelled(test, test_labels), steps, CAS_BATCH_SIZE, seed
             )
         for name, (top1, top5) in scores.items():
             self.figures |= {f"cas_top1({name})": top1, f"cas_top5({name})": top5}

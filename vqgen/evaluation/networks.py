@@ -1,6 +1,7 @@
 """The networks that images are compared by, or what is missing for them."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +47,9 @@ def feature_network(
             f"features=inception: there are no weights at '{error}'; put {FILE} of torch-fidelity there, say where it "
             "is by inception_weights=FILE, or take features=classifier"
         ) from None
+    except (RuntimeError, UnpicklingError, EOFError):
+        shown = weights or Path(torch.hub.get_dir(), "checkpoints", FILE)
+        raise UserError(f"inception_weights={shown}: this is not {FILE} of torch-fidelity, or not all of it") from None
     except ModuleNotFoundError:
         raise UserError(
             "features=inception needs torch-fidelity: pip install torch-fidelity, or take features=classifier"
@@ -63,10 +67,12 @@ def open_classifier(trained: Trained, images: Any, path: str | None) -> Any:
     try:
         other = trained.open(path)
     except UserError as error:
-        raise UserError(f"classifier={str(error).removeprefix('run=')}") from None
+        told = str(error)
+        about = told.removeprefix("run=") if told.startswith("run=") else f"{path}: {told.removeprefix('run: ')}"
+        raise UserError(f"classifier={about}") from None
     model = other.model
     if not hasattr(model, "describe"):
-        raise UserError(f"classifier={path}: this run is a {other.kind} and no classifier")
+        raise UserError(f"classifier={path}: this run is {other.a_kind} and no classifier")
     if tuple(model.shape) != tuple(images.shape):
         raise UserError(
             f"classifier={path}: it was trained on images of {list(model.shape)}, and those of '{trained.folder}' are "
@@ -91,6 +97,6 @@ def lpips_network() -> LearnedPerceptualImagePatchSimilarity:
     if not path.is_file():
         raise UserError(f"lpips needs torchvision's AlexNet weights at '{path}'")
     try:
-        return LearnedPerceptualImagePatchSimilarity("alex")
+        return LearnedPerceptualImagePatchSimilarity("alex", sync_on_compute=False)
     except ModuleNotFoundError:
         raise UserError("lpips needs torchvision: pip install torchvision") from None

@@ -10,12 +10,14 @@ RECONSTRUCTION = ["reconstruction", "lpips", "rfid"]
 SAMPLES = [*quality.MEASURES, "neighbours"]
 ALL = [*RECONSTRUCTION, "likelihood", *SAMPLES, "cas"]
 BY_FEATURES = ["rfid", *SAMPLES, "cas"]
+AGAINST_TRAINING = ["neighbours", "cas"]
 
 
 class Case(NamedTuple):
-    """A run, the number of images that it is measured on, and the feature network, or why there is none."""
+    """A run, the split and number of images that it is measured on, and the feature network, or why there is none."""
 
     trained: Trained
+    split: str
     num_images: int
     network: networks.Network | str
 
@@ -64,29 +66,31 @@ def obstacle(case: Case, name: str) -> str | None:
 def _require(case: Case, name: str) -> None:
     trained = case.trained
     if name in RECONSTRUCTION and not hasattr(trained.autoencoder, "reconstruct"):
-        raise UserError(f"'{trained.folder}' is a {trained.kind}, which reconstructs nothing")
+        raise UserError(f"'{trained.folder}' is {trained.a_kind}, which reconstructs nothing")
     if name == "lpips":
         networks.lpips_network()
     if name == "likelihood":
         _require_likelihood(trained)
     if name in (*SAMPLES, "cas") and (lack := sources.lacks_samples(trained)):
-        raise UserError(f"it needs {lack}; '{trained.folder}' is a {trained.kind}")
+        raise UserError(f"it needs {lack}; '{trained.folder}' is {trained.a_kind}")
     if name in BY_FEATURES and isinstance(case.network, str):
         raise UserError(case.network)
+    if name in AGAINST_TRAINING and case.split == "train":
+        raise UserError(f"{name} compares with the training images themselves: take split=val or split=test")
     if name == "cas":
         _require_classes(case)
     measure = {"rfid": "fid", "neighbours": "precision_recall"}.get(name, name)
     if measure in quality.MEASURES and isinstance(case.network, networks.Network):
         reason = quality.too_few(measure, case.num_images, case.network.module.num_features)
         if reason:
-            raise UserError(f"{reason}: raise num_samples, or take a larger split")
+            raise UserError(f"{name} {reason}: raise num_samples, or take a larger split")
 
 
 def _require_likelihood(trained: Trained) -> None:
     if trained.priors:
         return
     if not hasattr(trained.model, "log_likelihood"):
-        raise UserError(f"'{trained.folder}' is a {trained.kind}: a prior or a VAE gives images a likelihood")
+        raise UserError(f"'{trained.folder}' is {trained.a_kind}: a prior or a VAE gives images a likelihood")
     if not hasattr(trained.model.likelihood, "log_prob"):
         name = type(trained.model.likelihood).__name__
         raise UserError(f"'{trained.folder}' was trained with {name}, which is a loss and no likelihood")

@@ -38,7 +38,8 @@ def measure(
         network: describes images by features.
     """
     discrete = hasattr(model, "num_embeddings")
-    usage = [CodebookUsage(k).to(model.device) for k in model.num_embeddings] if discrete else []
+    sizes = model.num_embeddings if discrete else []
+    usage = [CodebookUsage(k, sync_on_compute=False).to(model.device) for k in sizes]
     features, bits, count = [], 0.0, 0
     for batch in batches:
         codes = model.encode(batch.x)

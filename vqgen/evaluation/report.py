@@ -1,6 +1,7 @@
 """What an evaluation shows: a table, figures and pictures."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +9,16 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vqgen import figures
+from vqgen import figures, plots
+
+
+class Curve(NamedTuple):
+    """`precision` and `recall` for each part `kept`, each measured on `number` samples."""
+
+    kept: list[float]
+    precision: list[float]
+    recall: list[float]
+    number: int
 
 
 def table(values: dict[str, float]) -> str:
@@ -24,7 +34,6 @@ def _number(value: float) -> str:
 def code_usage(counts: dict[str, Int[Tensor, " _"]], title: str) -> Figure:
     """How often each code of each level occurs, the most frequent first."""
     plot = Figure(figsize=(6, 3.8), layout="constrained")
-    plot.suptitle(title, fontsize=9)
     axes = plot.subplots()
     for name, count in counts.items():
         share = np.sort(count.numpy() / count.sum().item())[::-1]
@@ -34,19 +43,18 @@ def code_usage(counts: dict[str, Int[Tensor, " _"]], title: str) -> Figure:
     axes.set(yscale="log", xlabel="code, the most frequent first", ylabel="part of all positions")
     axes.set_title("Use of the codebook (dotted: all codes equally often)", fontsize=10)
     axes.legend()
-    return plot
+    return plots.heading(plot, title)
 
 
 def position_map(maps: dict[str, Float[Tensor, "_ _"]], title: str) -> Figure:
     """Mean nats of the code at each position, one map for each level."""
     plot = Figure(figsize=(max(5.0, 4.2 * len(maps)), 3.9), layout="constrained")
-    plot.suptitle(title, fontsize=9)
     for axes, (name, nats) in zip(plot.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         image = axes.imshow(nats.numpy(), cmap="viridis")
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"{name}: {float(nats.mean()):.3f} nats per code", fontsize=10)
         plot.colorbar(image, ax=axes, shrink=0.8, label="mean nats at the position")
-    return plot
+    return plots.heading(plot, title)
 
 
 def neighbour_rows(
@@ -84,13 +92,13 @@ def before_and_after(
     return rows
 
 
-def curve(kept: list[float], precision: list[float], recall: list[float], network: str, title: str) -> Figure:
+def curve(points: Curve, network: str, title: str) -> Figure:
     """Precision and recall against the part of the samples that is kept."""
+    kept, precision, recall, number = points
     plot = Figure(figsize=(6, 4.1), layout="constrained")
-    plot.suptitle(title, fontsize=9)
     axes = plot.subplots()
-    axes.plot(kept, precision, "o-", label="precision")
-    axes.plot(kept, recall, "s-", label="recall")
+    axes.plot(kept, precision, "o-", label="precision", clip_on=False)
+    axes.plot(kept, recall, "s-", label="recall", clip_on=False)
     axes.set(xscale="log", xlabel="part of the samples kept", ylabel=f"by the {network}", ylim=(0, 1))
     axes.set_xticks(kept, [f"{part:g}" for part in kept])
     axes.minorticks_off()
@@ -98,4 +106,4 @@ def curve(kept: list[float], precision: list[float], recall: list[float], networ
     axes.set_title("Keeping the samples that the classifier is surest of", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend()
-    return plot
+    return plots.heading(plot, title, f"each point is measured on {number:,} samples")

@@ -1,4 +1,7 @@
-"""What the sample metrics share: sets of real and generated feature vectors, and torchmetrics' metrics on them."""
+"""What the sample metrics share: sets of real and generated feature vectors, and torchmetrics' metrics on them.
+
+The functions are of the vectors given alone, also in one of several processes: nothing is gathered from the others.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities import dim_zero_cat
+
+from vqgen.metrics.neighbors import full_precision
 
 
 class Features(NamedTuple):
@@ -63,7 +68,7 @@ class Given(nn.Identity):
 
 def frechet_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]) -> float:
     """Squared Fréchet distance of the normal distributions with the same moments (FID, arXiv 1706.08500, eq. 6)."""
-    metric = FrechetInceptionDistance(Given(real.shape[1])).to(real.device)
+    metric = FrechetInceptionDistance(Given(real.shape[1]), sync_on_compute=False).to(real.device)
     metric.update(real.double(), real=True)
     metric.update(generated.double(), real=False)
     return float(metric.compute())
@@ -81,8 +86,10 @@ def kernel_distance(
         subset_size: vectors in a subset of each kind; all, where there are fewer.
     """
     size = min(subset_size, len(real), len(generated))
-    with _same_every_time():
-        metric = KernelInceptionDistance(Given(real.shape[1]), subsets=subsets, subset_size=size).to(real.device)
+    with _same_every_time(), full_precision():
+        network = Given(real.shape[1])
+        metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
+        metric = metric.to(real.device)
         metric.update(real, real=True)
         metric.update(generated, real=False)
         return float(metric.compute()[0])
@@ -91,7 +98,7 @@ def kernel_distance(
 def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
     """exp of the mean KL(p(class given image) || p(class)) in each of `splits` parts (arXiv 1606.03498): 1 to k."""
     with _same_every_time():
-        metric = InceptionScore(Given(log_prob.shape[1]), splits=splits).to(log_prob.device)
+        metric = InceptionScore(Given(log_prob.shape[1]), splits=splits, sync_on_compute=False).to(log_prob.device)
         metric.update(log_prob)
         return float(metric.compute()[0])
 

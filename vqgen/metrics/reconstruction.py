@@ -15,7 +15,7 @@ MS_SSIM_SIDE = 176     # the window fits into the last of five scales, each half
 
 
 class Reconstruction(torch.nn.Module):
-    """Errors of images in [-1, 1], averaged over the images of all batches and ranks.
+    """Errors of images in [-1, 1], averaged over the images of all batches, in the process that takes them alone.
 
     `mse` and `nmse` (divided by the variance of the data; 1 for a model that knows only the mean) are in the scale of
     [-1, 1]; `psnr` is in dB and averaged over images; `ssim` (Wang et al. 2004, doi 10.1109/TIP.2003.819861) and, from
@@ -32,12 +32,14 @@ class Reconstruction(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.variance = variance
-        self.mse, self.psnr = MeanMetric(), MeanMetric()
+        self.mse, self.psnr = MeanMetric(sync_on_compute=False), MeanMetric(sync_on_compute=False)
         similarity: dict[str, Any] = {}
         if min(size) >= WINDOW:
-            similarity["ssim"] = StructuralSimilarityIndexMeasure(data_range=1.0)
+            similarity["ssim"] = StructuralSimilarityIndexMeasure(data_range=1.0, sync_on_compute=False)
         if min(size) >= MS_SSIM_SIDE:
-            similarity["ms_ssim"] = MultiScaleStructuralSimilarityIndexMeasure(data_range=1.0)
+            similarity["ms_ssim"] = MultiScaleStructuralSimilarityIndexMeasure(
+                data_range=1.0, sync_on_compute=False
+            )  # fmt: skip
         self.similarity = MetricCollection(similarity)
         self.lpips = lpips
 

@@ -7,12 +7,15 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from vqgen.errors import UserError
-from vqgen.evaluation import plan, report, sources
+from vqgen.evaluation import plan, quality, report, sources
 from vqgen.evaluation.measurement import Measurement, Settings
 from vqgen.evaluation.networks import Network, feature_network
-from vqgen.tasks.sample import per_level
-from vqgen.tasks.task import Task
+from vqgen.tasks.sample import NEUTRAL, per_level
+from vqgen.tasks.task import Task, at_least, not_empty
 from vqgen.tasks.trained import Outcome, Trained
+
+ENOUGH_CAS_STEPS = 200
+"""Steps below which the classifiers of cas have hardly learnt anything, on real images too."""
 
 
 class Evaluate(Task):
@@ -51,8 +54,8 @@ class Evaluate(Task):
         batch_size: int = 250,
         seed: int = 0,
     ) -> None:
-        if num_samples < 1 or batch_size < 1:
-            raise UserError(f"num_samples={num_samples}, batch_size={batch_size}: both are at least 1")
+        at_least(1, num_samples=num_samples, cas_epochs=cas_epochs, batch_size=batch_size)
+        not_empty(metrics=metrics)
         self.metrics, self.num_samples, self.split = metrics, num_samples, split
         self.features, self.classifier, self.inception_weights = features, classifier, inception_weights
         self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
@@ -71,13 +74,15 @@ class Evaluate(Task):
             UserError: a measure is asked for that cannot be had.
         """
         images, index, network = self._subject(trained)
-        chosen, left_out = plan.plan(plan.Case(trained, len(index), network), self.metrics)
+        chosen, left_out = plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
         settings = Settings(self.split, index, per_level(self.options, trained.levels), self.cas_epochs, *self.repeat)
         measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
         measured.take(chosen)
         record = {
-            "run": str(trained.folder), "step": trained.step, "split": self.split, "num_images": len(index),
-            "classifier": self.classifier, "metrics": measured.figures, "left_out": left_out,
+            "run": str(trained.folder), "step": trained.step, "steps": trained.steps, "split": self.split,
+            "num_images": len(index), "classifier": self.classifier, "seed": settings.seed,
+            "batch_size": settings.batch_size, **self.options,
+            "metrics": measured.figures, "notes": self._notes(measured), "left_out": left_out,
             "seconds": {name: round(value, 2) for name, value in measured.watch.seconds.items()},
         }  # fmt: skip
         return Outcome(
@@ -88,7 +93,7 @@ class Evaluate(Task):
     def check(self, trained: Trained) -> None:
         """Raise UserError for a measure that is asked for and cannot be had, without measuring anything."""
         _, index, network = self._subject(trained)
-        plan.plan(plan.Case(trained, len(index), network), self.metrics)
+        plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
 
     def _subject(self, trained: Trained) -> tuple[Any, Int[ndarray, " n"], Network | str]:
         """The data module, the numbers of the images to measure, and the feature network or why there is none."""
@@ -113,4 +118,14 @@ class Evaluate(Task):
         lines = [f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons]
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items())
         title = f"\n{len(measured.settings.index)} images of the {self.split} split"
-        return "\n".join([title, report.table(measured.figures), *lines, f"time: {spent}"])
+        notes = [f"note: {note}" for note in self._notes(measured)]
+        return "\n".join([title, report.table(measured.figures), *notes, *lines, f"time: {spent}"])
+
+    def _notes(self, measured: Measurement) -> list[str]:
+        """What one must know to compare these figures with others."""
+        changed = [f"{name}={value}" for name, value in self.options.items() if value != NEUTRAL[name]]
+        drawn = [f"samples drawn with {', '.join(changed)}"] if changed and "samples" in measured.pictures else []
+        steps = measured.settings.cas_steps
+        short = [f"cas after {steps} steps of training says little: raise num_samples or cas_epochs"]
+        few = "cas_top1(real)" in measured.figures and steps < ENOUGH_CAS_STEPS
+        return quality.notes(measured.figures, len(measured.settings.index)) + (short if few else []) + drawn

@@ -1,9 +1,11 @@
 """Rejection sampling: keep the samples that a classifier is surest of."""
 
+import math
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
 from torch import Tensor
 
 from vqgen.errors import UserError
@@ -11,13 +13,13 @@ from vqgen.evaluation import report, sources
 from vqgen.evaluation.networks import open_classifier
 from vqgen.evaluation.rejection import directions, kept, trade_off
 from vqgen.metrics.features import Features
-from vqgen.metrics.precision_recall import PrecisionRecall
 from vqgen.tasks.sample import label_index, per_level
 from vqgen.tasks.task import Task, sheet
 from vqgen.tasks.trained import Outcome, Trained
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
-LEAST_AT_A_POINT, COLUMNS = 20, 8
+LEAST_REAL, COLUMNS = 10, 8
+LEAST_AT_A_POINT, LEAST_OF_A_CLASS = 20, 4   # more of a class than the 3 neighbours of recall
 
 
 class Reject(Task):
@@ -58,7 +60,7 @@ class Reject(Task):
         self.batch_size, self.seed = batch_size, seed
         self.parts = sorted({*PARTS, keep}, reverse=True)
         if num_samples * min(self.parts) < LEAST_AT_A_POINT or batch_size < 1:
-            least = round(LEAST_AT_A_POINT / min(self.parts))
+            least = math.ceil(LEAST_AT_A_POINT / min(self.parts))
             raise UserError(f"num_samples={num_samples}: too few for a curve down to {min(self.parts)}; take {least}")
 
     @staticmethod
@@ -76,13 +78,21 @@ class Reject(Task):
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
         labels = self._labels(trained, images)
+        self._require_enough(classifier.num_classes)
+        index = self._real_index(trained, images)
         pixels, found = self._samples(trained, classifier, labels)
-        real = self._real(trained, images, classifier)
+        title = "features of real images"
+        batches = sources.real(images, "test", index, self.batch_size, trained.model.device, title)
+        real = sources.describe(classifier, (batch.x for batch in batches))
         classes = found.log_prob.argmax(1) if labels is None else labels.to(found.log_prob.device)
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
         points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self.parts)
+        precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
+        number = int(kept(scores, classes, min(self.parts)).sum())
         best = kept(scores, classes, self.keep).cpu()
-        return self._outcome(trained, pixels, classes.cpu(), best, points)
+        return self._outcome(
+            trained, pixels, classes.cpu(), best, report.Curve(self.parts, precision, recall, number)
+        )
 
     def _labels(self, trained: Trained, images: Any) -> Int[Tensor, " n"] | None:
         """A class for each sample: that asked for, or those of test images."""
@@ -91,10 +101,14 @@ class Reject(Task):
                 raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
             return None
         if self.label is not None:
-            number = label_index(self.label, trained.priors[0].num_classes, trained.class_names)
-            return torch.full((self.num_samples,), number)
+            return torch.full((self.num_samples,), self._number(trained))
         labels = torch.as_tensor(images.split("test").labels)
         return labels[torch.randint(len(labels), (self.num_samples,), generator=torch.Generator().manual_seed(0))]
+
+    def _number(self, trained: Trained) -> int:
+        """Of the class asked for."""
+        assert self.label is not None
+        return label_index(self.label, max(p.num_classes for p in trained.priors), trained.class_names)
 
     def _samples(
         self, trained: Trained, classifier: Any, labels: Int[Tensor, " n"] | None
@@ -106,25 +120,34 @@ class Reject(Task):
         batches = sources.in_batches(pixels, self.batch_size, trained.model.device)
         return pixels, sources.describe(classifier, batches)
 
-    def _real(self, trained: Trained, images: Any, classifier: Any) -> Features:
-        """Test images, of the class asked for."""
+    def _require_enough(self, num_classes: int) -> None:
+        """Raise UserError where the balls of recall would reach from class to class, and cover what no sample shows."""
+        least = math.ceil(num_classes * LEAST_OF_A_CLASS / min(self.parts))
+        if self.label is None and self.num_samples < least:
+            raise UserError(
+                f"num_samples={self.num_samples}: too few for a curve down to {min(self.parts)} of {num_classes} "
+                f"classes; take {least}, or one class by label"
+            )
+
+    def _real_index(self, trained: Trained, images: Any) -> Int[ndarray, " n"]:
+        """Numbers of test images, of the class asked for."""
         split = images.split("test")
         index = sources.choose(len(split.images), len(split.images))
         if self.label is not None:
-            number = label_index(self.label, classifier.num_classes, trained.class_names)
-            index = index[split.labels[index] == number]
-        title = "features of real images"
-        batches = sources.real(
-            images, "test", index[: self.num_samples], self.batch_size, trained.model.device, title
-        )
-        return sources.describe(classifier, (batch.x for batch in batches))
+            index = index[split.labels[index] == self._number(trained)]
+        if len(index) < LEAST_REAL:
+            of = "" if self.label is None else f" of label={self.label}"
+            raise UserError(
+                f"task=reject compares with {LEAST_REAL} test images at least, and '{trained.folder}' has "
+                f"{len(index)}{of}"
+            )
+        return index[: self.num_samples]
 
     def _outcome(
         self, trained: Trained, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"],
-        best: Bool[Tensor, " n"], points: list[PrecisionRecall],
+        best: Bool[Tensor, " n"], points: report.Curve,
     ) -> Outcome:
-        precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
-        rows = zip(self.parts, precision, recall, strict=True)
+        rows = zip(points.kept, points.precision, points.recall, strict=True)
         lines = [f"{part:>6g} {p:>10.3f} {r:>8.3f}" for part, p, r in rows]
         x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
         title = trained.title(self.seed)
@@ -132,15 +155,20 @@ class Reject(Task):
             "rejection", report.before_and_after(x, classes, best, COLUMNS, trained.class_names), title,
             note=f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept",
         )  # fmt: skip
-        curve = report.curve(self.parts, precision, recall, "classifier's directions", title)
+        curve = report.curve(points, "classifier's directions", title)
         return Outcome(
             pictures=shown.pictures,
             arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
             plots=shown.plots | {"curve": curve},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
-                "kept": self.parts, "precision(classifier's directions)": precision,
-                "recall(classifier's directions)": recall,
+                "keep": self.keep, "batch_size": self.batch_size, "seed": self.seed, **self.options,
+                "kept": points.kept, "samples_per_point": points.number,
+                "precision(classifier's directions)": points.precision,
+                "recall(classifier's directions)": points.recall,
             }},
-            text="\n".join(["\n  kept  precision   recall   (directions of the classifier's features)", *lines]),
+            text="\n".join([
+                "\n  kept  precision   recall   (directions of the classifier's features)", *lines,
+                f"each of {points.number} samples: compare with curves of as many only",
+            ]),
         )  # fmt: skip

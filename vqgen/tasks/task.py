@@ -38,10 +38,10 @@ class Task(ABC):
             UserError: the run does not fit (those tasks that do are named), or an option does not.
         """
         if lack := self.lacks(trained):
-            name, article = type(self).__name__.lower(), "an" if trained.kind[0] in "AEIO" else "a"
+            name = type(self).__name__.lower()
             others = ", ".join(fitting(trained))
             raise UserError(
-                f"task={name} needs {lack}; '{trained.folder}' is {article} {trained.kind}, and "
+                f"task={name} needs {lack}; '{trained.folder}' is {trained.a_kind}, and "
                 + (f"the tasks for it are {others}" if others else "no task is for it")
             )
         return self.make(trained)

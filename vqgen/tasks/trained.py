@@ -48,6 +48,11 @@ class Trained(NamedTuple):
         return type(self.model).__name__
 
     @property
+    def a_kind(self) -> str:
+        """The same with its article."""
+        return f"{'an' if self.kind[0] in 'AEIO' else 'a'} {self.kind}"
+
+    @property
     def autoencoder(self) -> Any:
         """The model that makes images: of a prior's run its tokenizer, else the run's own."""
         return self.tokenizer or self.model
