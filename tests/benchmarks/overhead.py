@@ -59,7 +59,8 @@ def bare(config: dict[str, Any], data: Any, steps: int, skip: int) -> float:
 def trained(config: dict[str, Any], source: Any, steps: int, skip: int) -> float:
     """Seconds of the same steps under the trainer, with all its loggers and callbacks."""
     model, clock = build(config["model"]), Clock(skip)
-    options = config["trainer"] | {"limit_train_batches": steps, "max_epochs": 1, "limit_val_batches": 0}
+    limits = {"limit_train_batches": steps, "max_epochs": 1, "limit_val_batches": 0, "enable_model_summary": False}
+    options = config["trainer"] | limits
     callbacks = [*make_callbacks(config, source, Path(config["run_dir"])), clock]
     trainer = build(
         options, callbacks=callbacks, logger=make_loggers(config, None), default_root_dir=config["run_dir"]
