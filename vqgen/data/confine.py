@@ -37,5 +37,5 @@ def require_allowed(path: Path, whole: Path) -> None:
     if not any((parent / _TAG).is_file() for parent in place.parents):
         raise DataError(
             f"The config of the run would write '{path}', outside of '{_allowed[0]}': refused. If your data go there, "
-            f"say so: mkdir -p {whole} && touch {whole / _TAG}"
+            f"say so: mkdir -p {whole} && touch {whole / _TAG} (beside resume=RUN, data_dir=FOLDER says it too)"
         )

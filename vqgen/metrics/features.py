@@ -17,7 +17,7 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities import dim_zero_cat
 
-from vqgen.metrics.neighbors import full_precision
+from vqgen.precision import full_float32
 
 
 class Features(NamedTuple):
@@ -86,7 +86,7 @@ def kernel_distance(
         subset_size: vectors in a subset of each kind; all, where there are fewer.
     """
     size = min(subset_size, len(real), len(generated))
-    with _same_every_time(), full_precision():
+    with _same_every_time(), full_float32():
         network = Given(real.shape[1])
         metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
         metric = metric.to(real.device)

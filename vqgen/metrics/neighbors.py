@@ -1,12 +1,13 @@
 """Nearest neighbours among feature vectors, by Euclidean distance, without ever holding all distances."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from vqgen.precision import full_float32
 
 CHUNK_DISTANCES = 2**22   # distances held at a time: 16 MiB in float32
 
@@ -46,17 +47,6 @@ def radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
     return torch.cat(parts).sqrt()
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Products of matrices in float32 as it is: with 10 bits (TF32) those of near neighbours are mostly rounding."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 def squared_distances(
     queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"]
 ) -> Iterator[tuple[int, Float[Tensor, "_ m"]]]:
@@ -72,6 +62,6 @@ def squared_distances(
     buffer = references.new_empty(min(rows, len(queries)), len(references))
     for start in range(0, len(queries), rows):
         part = queries[start : start + rows]
-        with full_precision():
+        with full_float32():
             squared = torch.addmm(norms, part, references.T, alpha=-2, out=buffer[: len(part)])
         yield start, squared.add_(part.square().sum(1, keepdim=True)).clamp_(min=0)

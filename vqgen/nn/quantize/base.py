@@ -1,7 +1,6 @@
 """What every quantizer offers, and the search for the nearest code vector."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.nn.sizes import check_at_least
+from vqgen.precision import full_float32
 
 # Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
@@ -135,17 +135,6 @@ def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Fl
     if like.is_contiguous(memory_format=torch.channels_last):
         return z.contiguous(memory_format=torch.channels_last)
     return z.contiguous()
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """A context in which products of float32 are not rounded to TF32, as a GPU may be allowed to elsewhere."""
-    allowed = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(allowed)
 
 
 @torch.no_grad()
