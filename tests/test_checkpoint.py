@@ -69,9 +69,11 @@ EVIL = [
 
 
 @pytest.mark.parametrize("model", EVIL, ids=lambda m: str(m)[:60])
-def test_a_config_that_names_foreign_code_is_refused(model: dict[str, Any], tmp_path: Path):
+def test_a_config_that_names_foreign_code_is_refused(model: dict[str, Any], vqvae_run: Path, tmp_path: Path):
     file = tmp_path / "evil.ckpt"
-    torch.save({"vqgen": {"config": {"model": model}, "tokenizer": None}, "state_dict": {}}, file)
+    contents = torch.load(vqvae_run / "checkpoints" / "best.ckpt", weights_only=True)
+    contents["vqgen"]["config"]["model"] = model
+    torch.save(contents, file)
     with pytest.raises(CheckpointError, match="refused"):
         load(file)
 
