@@ -1,6 +1,7 @@
 """What several tests share: tiny models and runs made by the command line itself."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from vqgen.data.confine import confine
+
+# A job in the background ignores Ctrl-C, and hands that on to all that it starts: the runs of these tests must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
