@@ -23,19 +23,27 @@ class OneHotConv2d(MaskedConv2d):
 
     own_position = 0
 
+    @property
+    def no_code(self) -> int:
+        """The index that stands for no code: beyond all rows of the table but the last, at any tap."""
+        return self.num_taps * self.in_channels
+
     def pad(self, codes: Int[Tensor, "b h w"]) -> Int[Tensor, "b hp wp"]:
-        """The map with a border of the index that stands for no code."""
+        """The map with a border of no codes."""
         reach = self.columns // 2
-        return F.pad(codes, (reach, reach, self.rows_above, 0), value=self.in_channels)
+        return F.pad(codes, (reach, reach, self.rows_above, 0), value=self.no_code)
 
     def table(self) -> Float[Tensor, "rows o"]:
-        """What each code adds from each tap; no code adds nothing."""
-        return F.pad(self.taps.permute(1, 2, 0), (0, 0, 0, 1)).flatten(0, 1)
+        """What each code adds from each tap; the last row is that of no code, which adds nothing."""
+        table = self.bias.new_zeros(self.no_code + 1, self.out_channels)
+        table[:-1] = self.taps.flatten(1).t()   # all taps in one plain transposition: much faster than tap by tap
+        return table
 
     def gather(self, windows: Int[Tensor, "b n"], table: Float[Tensor, "rows o"]) -> Float[Tensor, "b o"]:
         """Sums over the windows' taps, with the bias."""
-        first_rows = torch.arange(self.num_taps, device=windows.device) * (self.in_channels + 1)
-        return F.embedding_bag(windows + first_rows, table, mode="sum") + self.bias
+        first_rows = torch.arange(0, self.no_code, self.in_channels, device=windows.device)
+        rows = (windows + first_rows).clamp_(max=self.no_code)
+        return F.embedding_bag(rows, table, mode="sum") + self.bias
 
     def lookup(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b o h w"]:
         """The convolution of ``one_hot(codes)``."""
@@ -145,8 +153,7 @@ class PixelCNNState(Incremental):
         self.network, self.condition = network, condition
         self.run = Positions([*network.blocks.modules(), *network.output], num_samples, grid)
         self.table = network.input.table()
-        no_code = network.num_embeddings
-        empty = torch.full((num_samples, *grid), no_code, device=self.table.device)
+        empty = torch.full((num_samples, *grid), network.input.no_code, device=self.table.device)
         self.codes = network.input.pad(empty)
 
     def begin_row(self) -> None:
