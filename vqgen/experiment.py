@@ -104,8 +104,6 @@ def sample(cfg: DictConfig) -> None:
         logs.refuse_linked(runs[0].folder)
     loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
-    if not cfg.out:
-        base.mkdir(parents=True, exist_ok=True)   # that of a released run is not there yet
     with results_folder(base, name, cfg.out) as folder:
         outcome = task(trained(runs, cfg.tokenizer, cfg.data_root))
         written = outcome.write(folder, cfg.arrays)

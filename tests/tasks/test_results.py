@@ -51,7 +51,14 @@ def test_a_file_in_the_way_is_named_before_the_work_begins(tmp_path: Path):
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
-    with pytest.raises(UserError, match=r"cannot go to '.*gone/sample': No such file.*; out=FOLDER sends"):
-        _call(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot go to '.*file/sample': Not a directory; out=FOLDER sends"):
+        _call(tmp_path / "file")
     with pytest.raises(UserError, match=r"cannot go to '/proc/out': "):
         _call(tmp_path, "/proc/out")
+
+
+def test_folders_made_for_nothing_go_again(tmp_path: Path):
+    with pytest.raises(KeyError), results_folder(tmp_path / "runs" / "released", "sample"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())

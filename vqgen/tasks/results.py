@@ -23,6 +23,7 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
         UserError: a file is in the way, or the folder cannot be made or written to.
     """
     wanted = Path(out) if out else run / task
+    missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say
     try:
         was_there = bool(out) and wanted.exists()
         folder = _made(wanted) if out else _numbered(wanted)
@@ -32,8 +33,9 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
     try:
         yield folder
     finally:
-        if not was_there and not any(folder.iterdir()):
-            folder.rmdir()
+        for place in () if was_there else (folder, *missing):
+            with suppress(OSError):   # not empty
+                place.rmdir()
 
 
 def _made(folder: Path) -> Path:
@@ -50,7 +52,7 @@ def _numbered(folder: Path) -> Path:
 
 
 def _new(folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return folder
 
 
