@@ -186,5 +186,6 @@ def test_without_a_network_a_run_with_credentials_is_kept_offline(tmp_path: Path
     monkeypatch.delenv("WANDB_MODE")
     logger.log_metrics({"a": 1.0}, 0)
     logger.close()
+    wandb.teardown()   # its service writes until it ends
     assert modes == ["online", "offline"]
     assert [row["a"] for row in wandb_file.rows(tmp_path)] == [1.0]
