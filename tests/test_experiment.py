@@ -8,9 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from vqgen.command_line import CONF
 from vqgen.config import check
 from vqgen.experiment import train
+from vqgen.overrides import CONF
 
 SMALL = [
     "hardware=cpu",

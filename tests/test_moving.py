@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR, Command
-from vqgen.command_line import _at_home
 from vqgen.errors import CheckpointError
+from vqgen.overrides import at_home
 from vqgen.trust import refuse_foreign
 
 
@@ -30,7 +30,7 @@ def run(vqvae_run: Path, tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_a_path_of_ones_home_is_one_after_an_equals_sign_too(typed: str, meant: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert _at_home(typed) == meant
+    assert at_home(typed) == meant
 
 
 def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(

@@ -1,29 +1,20 @@
-"""The root schemas, and the check that every key and value fits the constructor it goes to."""
+"""The root schemas, and the check that a config can be trained, or used."""
 
-import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqgen.annotation import fits
-from vqgen.data.confine import allow
+from vqgen.constructors import CODES, KNOWN_LATER, check_arguments, check_node, signature_of
 from vqgen.errors import ConfigError, near_miss
-from vqgen.runs import COMPOSED, check_run, find_runs, find_started, released
-from vqgen.signature import Parameter, Signature, definitions, signature
-from vqgen.trust import refuse_foreign_names
+from vqgen.runs import check_run, find_runs, find_started, released
+from vqgen.signature import signature
 
 PRIOR = "vqgen.models.prior.Prior"
-CODES = "vqgen.data.codes.Codes"
-SAMPLES = "vqgen.callbacks.Samples"
-EVALUATION = "vqgen.callbacks.Evaluation"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
-FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
-KNOWN_LATER = "(known once the data are read)"
 
 
 @dataclass
@@ -92,58 +83,14 @@ def check(cfg: DictConfig) -> None:
     _check_nodes(cfg)
     _check_pairing(cfg)
     values = _resolve(cfg)
-    _check_arguments("", values, signature(f"{__name__}.Train"))
+    check_arguments("", values, signature(f"{__name__}.Train"))
     _check_values(values)
     if not cfg.resume:
         _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
-        _check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
+        check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
     for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer", "tune"):
-        _check_node(section, values.get(section))
-
-
-def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
-    """The config of a run that is to go on, as it was composed, with some of its values changed.
-
-    Args:
-        run: run folder, or a checkpoint file in one.
-        changes: new values by dotted key; folders among them may be written to, and `trust` is never the file's word.
-
-    Raises:
-        ConfigError: the run is not there, or has no such key.
-    """
-    folder = find_started(run)
-    file = folder / COMPOSED
-    if not file.exists():
-        raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
-    config = _loaded(file)
-    refuse_foreign_names(OmegaConf.to_container(config), file)   # type: ignore[arg-type]
-    config.trust = False
-    for key, value in changes.items():
-        if key == "run_dir":
-            raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
-        parent, _, name = key.rpartition(".")
-        beside = OmegaConf.select(config, parent) if parent else config
-        if not OmegaConf.is_dict(beside) or name not in beside:
-            keys = [f"{parent}.{k!s}".lstrip(".") for k in beside] if OmegaConf.is_dict(beside) else list(config)
-            raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
-        OmegaConf.update(config, key, value, merge=False)
-        if key in FOLDERS:
-            allow(Path(str(value)))
-    config.resume, config.run_dir = run, str(folder)
-    return config
-
-
-def _loaded(file: Path) -> DictConfig:
-    """The config in a file: plain YAML, without tags that make objects."""
-    try:
-        config = OmegaConf.load(file)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise ConfigError(f"'{file}' cannot be read as the config of a run: {reason}") from None
-    if not isinstance(config, DictConfig):
-        raise ConfigError(f"'{file}' cannot be read as the config of a run: it has no names")
-    return config
+        check_node(section, values.get(section))
 
 
 def check_sample(cfg: DictConfig) -> None:
@@ -151,7 +98,7 @@ def check_sample(cfg: DictConfig) -> None:
     values = _resolve(cfg)
     common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root")
     options = {k: v for k, v in values.items() if k not in common}
-    _check_arguments("", options, _signature("task", values["task"]))
+    check_arguments("", options, signature_of("task", values["task"]))
     _check_drawing(values)
     if not values["run"]:
         names = near_miss("", released())
@@ -248,56 +195,3 @@ def _check_nodes(cfg: DictConfig) -> None:
         for name, node in (cfg[section] if OmegaConf.is_dict(cfg[section]) else {}).items():
             if not OmegaConf.is_dict(node) or "_target_" not in node:
                 raise ConfigError(f"{section}.{name}={node}: expected a _target_ and its options")
-
-
-def _check_node(path: str, value: Any) -> None:
-    """Check every `_target_` below `path` against its constructor."""
-    if isinstance(value, Mapping):
-        target = value.get("_target_")
-        if target is not None:
-            arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
-            accepts = _without(_signature(path, target), RUNTIME.get(target, set()))
-            _check_arguments(path, arguments, accepts, partial=value.get("_partial_", False))
-        for key, child in value.items():
-            _check_node(f"{path}.{key}", child)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, child in enumerate(value):
-            _check_node(f"{path}[{index}]", child)
-
-
-def _without(accepts: Signature, names: set[str]) -> Signature:
-    return accepts._replace(parameters={k: p for k, p in accepts.parameters.items() if k not in names})
-
-
-def _signature(path: str, target: str) -> Signature:
-    try:
-        return signature(target)
-    except LookupError:
-        module, _, name = target.rpartition(".")
-        miss = near_miss(name, definitions(module))
-        raise ConfigError(f"{path}._target_={target}: there is no such class{miss}") from None
-
-
-# Constructor arguments that no yaml can hold: the experiment passes them.
-RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"},
-           EVALUATION: {"trained"}}
-
-
-def _check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
-    prefix = f"{path}." if path else ""
-    for key, value in values.items():
-        parameter = accepts.parameters.get(key)
-        if parameter is not None:
-            _check_type(prefix + key, value, parameter)
-        elif not accepts.open_ended:
-            raise ConfigError(f"{prefix}{key}={value}: no such option{near_miss(key, accepts.parameters)}")
-    missing = [k for k, p in accepts.parameters.items() if p.required and k not in values]
-    if missing and not partial:
-        raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
-
-
-def _check_type(path: str, value: Any, parameter: Parameter) -> None:
-    if value == KNOWN_LATER or parameter.annotation is None or fits(value, parameter.annotation):
-        return
-    kind = ast.unparse(parameter.annotation)
-    raise ConfigError(f"{path}={value}: expected {kind}, got {type(value).__name__} {value!r}")

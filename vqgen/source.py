@@ -18,7 +18,7 @@ from vqgen.checkpoint import (
     open_tokenizer,
     relative_to,
 )
-from vqgen.config import CODES
+from vqgen.constructors import CODES
 from vqgen.errors import ConfigError, near_miss
 from vqgen.trust import refuse_foreign
 

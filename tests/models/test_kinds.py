@@ -9,13 +9,13 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Adam
 
-from vqgen.command_line import CONF
 from vqgen.models.ae import AE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.nn.likelihoods import Bernoulli
 from vqgen.nn.posterior import DiagonalGaussian
 from vqgen.nn.quantize import EMAQuantizer
+from vqgen.overrides import CONF
 from vqgen.schedules import Constant
 
 SHARED: dict[str, Any] = {

@@ -13,11 +13,11 @@ from hydra import compose, initialize_config_dir
 
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
-from vqgen.command_line import CONF
 from vqgen.errors import UserError
 from vqgen.evaluation import networks, quality
 from vqgen.experiment import sample
 from vqgen.metrics.codebook import CodebookUsage
+from vqgen.overrides import CONF
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 

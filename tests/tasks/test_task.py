@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.tasks import tiny
-from vqgen.command_line import CONF
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
+from vqgen.overrides import CONF
 from vqgen.tasks.task import fitting, tasks
 from vqgen.tasks.trained import Outcome, Trained
 

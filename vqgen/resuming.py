@@ -1,0 +1,108 @@
+"""The config of a run that goes on: as it was composed, changed by the user's words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vqgen.data.confine import allow
+from vqgen.errors import ConfigError, near_miss
+from vqgen.overrides import CONF, INFO_FLAGS, check_choice, is_group, override_words, parse
+from vqgen.runs import COMPOSED, begun_before, find_started, slurm_job
+from vqgen.trust import refuse_foreign_names
+
+FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
+
+
+def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
+    """The config of a run that is to go on, as it was composed, with some of its values changed.
+
+    Args:
+        run: run folder, or a checkpoint file in one.
+        changes: new values by dotted key; folders among them may be written to, and `trust` is never the file's word.
+
+    Raises:
+        ConfigError: the run is not there, or has no such key.
+    """
+    folder = find_started(run)
+    file = folder / COMPOSED
+    if not file.exists():
+        raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
+    config = _loaded(file)
+    refuse_foreign_names(OmegaConf.to_container(config), file)   # type: ignore[arg-type]
+    config.trust = False
+    for key, value in changes.items():
+        if key == "run_dir":
+            raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
+        parent, _, name = key.rpartition(".")
+        beside = OmegaConf.select(config, parent) if parent else config
+        if not OmegaConf.is_dict(beside) or name not in beside:
+            keys = [f"{parent}.{k!s}".lstrip(".") for k in beside] if OmegaConf.is_dict(beside) else list(config)
+            raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
+        OmegaConf.update(config, key, value, merge=False)
+        if key in FOLDERS:
+            allow(Path(str(value)))
+    config.resume, config.run_dir = run, str(folder)
+    return config
+
+
+def _loaded(file: Path) -> DictConfig:
+    """The config in a file: plain YAML, without tags that make objects."""
+    try:
+        config = OmegaConf.load(file)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: {reason}") from None
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: it has no names")
+    return config
+
+
+def going_on(words: list[str]) -> DictConfig | None:
+    """The config of the run named by `resume=RUN`, changed by the other words; None where no run is named."""
+    if not any(word.startswith("resume=") for word in words) or any(word in INFO_FLAGS for word in words):
+        return None
+    overrides = {str(o.key_or_group): o for o in parse(list(override_words(words)))}
+    hardware = _hardware(overrides.get("hardware"))
+    if hardware:
+        del overrides["hardware"]
+    for name, override in overrides.items():
+        if override.is_sweep_override() or override.is_add() or override.is_delete() or is_group(override):
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its own config; single values can change, such as "
+                "trainer.max_epochs=40, and hardware=NAME"
+            )
+        if name == "resume" and override.value() is None:
+            return None
+    changes = {k: o.value() for k, o in overrides.items() if k != "resume" and not k.startswith("hydra")}
+    return resumed(str(overrides["resume"].value()), hardware | changes)
+
+
+def _hardware(override: Override | None) -> dict[str, Any]:
+    """The values of another machine, by their keys."""
+    if override is None or override.is_sweep_override():
+        return {}
+    check_choice(override)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        machine = compose("train", [str(override.input_line)]).hardware
+    return {f"hardware.{key}": value for key, value in machine.items()}
+
+
+def requeued(config_name: str, words: list[str]) -> list[str]:
+    """The words, or those that go on with the run that this SLURM job had begun before it was queued again."""
+    if not slurm_job() or config_name != "train" or any(w.startswith(("resume=", "-")) for w in words):
+        return words
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        folder = compose(config_name, words).run_dir
+    return [f"resume={folder}", "trust=true"] if begun_before(Path(folder)) else words
+
+
+def hydra_words(words: list[str]) -> list[str]:
+    """Without the changes of a resumed run, which name options that only its own config has."""
+    overrides = set(override_words(words))
+    return [w for w in words if w not in overrides or w.startswith(("resume=", "hydra"))]
