@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vqgen.callbacks.record import of_all_ranks
 from vqgen.errors import UserError
+from vqgen.nn.distributed import of_all_ranks
 
 _SHOWN = 8   # images of a batch named in the message
 _REMEDIES = "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vqgen.callbacks.last import between_steps
+from vqgen.nn.distributed import of_all_ranks
 from vqgen.version import code_version
 
 
@@ -83,15 +83,6 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
     paths = ("best_model_path", "kth_best_model_path", "last_model_path")
     best = {here(path): score for path, score in state["best_k_models"].items()}
     return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
-
-
-def of_all_ranks(mine: Any) -> list[Any]:
-    """What every process has, in order of rank."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [mine]
-    everyones: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyones, mine)
-    return everyones
 
 
 def _random_state() -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Sums and rows of a batch that is spread over the processes of a job (one process: the batch itself)."""
+"""What the processes of a job have together: sums and rows of a batch (one process: the batch itself), and objects."""
 
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -67,3 +68,12 @@ def _sizes(x: Tensor) -> list[int]:
     sizes[dist.get_rank()] = len(x)
     dist.all_reduce(sizes)
     return sizes.tolist()
+
+
+def of_all_ranks(mine: Any) -> list[Any]:
+    """What every process has, in order of rank."""
+    if world_size() == 1:
+        return [mine]
+    everyones: list[Any] = [None] * world_size()
+    dist.all_gather_object(everyones, mine)
+    return everyones
