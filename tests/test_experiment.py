@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from vqgen.config import check
 from vqgen.experiment import train
-from vqgen.overrides import CONF
+from vqgen.resolvers import CONF
 
 SMALL = [
     "hardware=cpu",

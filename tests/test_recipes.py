@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen.checkpoint import build
-from vqgen.overrides import CONF
+from vqgen.resolvers import CONF
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 RECIPES = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))

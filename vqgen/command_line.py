@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, UserError
-from vqgen.help import help_text
+from vqgen.errors import Interrupted, InterruptedElsewhere, UserError
 from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
-from vqgen.overrides import CONF, at_home, preflight
+from vqgen.overrides import at_home, preflight
+from vqgen.resolvers import CONF
 from vqgen.resuming import going_on, hydra_words, requeued, resumed
-from vqgen.runs import begun_before, find_started, slurm_job
+from vqgen.runs import begun_before
 
-_STARTED = datetime.now()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -147,26 +145,3 @@ def _fail(error: BaseException) -> int:
     if not isinstance(error, InterruptedElsewhere):
         print(f"{kind}: {line}", file=sys.stderr)
     return status
-
-
-def _run_folder(resume: str | None) -> str:
-    """The folder of the run to go on with, or a new one: named after the job under SLURM, otherwise after the time."""
-    if resume:
-        return str(find_started(resume))
-    if job := slurm_job():   # the processes of a job agree, and a job that is queued again finds its run
-        return f"runs/slurm_{job}"
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
-    return f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
-
-
-def _sweep_name() -> str | None:
-    """The folder name of the sweep that this job belongs to, if any."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return None
-    return Path(HydraConfig.get().sweep.dir).name
-
-
-OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
-OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)

@@ -13,8 +13,8 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from vqgen.errors import ConfigError, near_miss
+from vqgen.resolvers import CONF
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 

@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.data.confine import allow
 from vqgen.errors import ConfigError, near_miss
-from vqgen.overrides import CONF, INFO_FLAGS, check_choice, is_group, override_words, parse
+from vqgen.overrides import INFO_FLAGS, check_choice, is_group, override_words, parse
+from vqgen.resolvers import CONF
 from vqgen.runs import COMPOSED, begun_before, find_started, slurm_job
 from vqgen.trust import refuse_foreign_names
 

@@ -15,7 +15,7 @@ from vqgen.models.vqvae import VQVAE
 from vqgen.nn.likelihoods import Bernoulli
 from vqgen.nn.posterior import DiagonalGaussian
 from vqgen.nn.quantize import EMAQuantizer
-from vqgen.overrides import CONF
+from vqgen.resolvers import CONF
 from vqgen.schedules import Constant
 
 SHARED: dict[str, Any] = {

@@ -17,7 +17,7 @@ from vqgen.errors import UserError
 from vqgen.evaluation import networks, quality
 from vqgen.experiment import sample
 from vqgen.metrics.codebook import CodebookUsage
-from vqgen.overrides import CONF
+from vqgen.resolvers import CONF
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 

@@ -11,7 +11,7 @@ import torch
 from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
-from vqgen.overrides import CONF
+from vqgen.resolvers import CONF
 from vqgen.tasks.task import fitting, tasks
 from vqgen.tasks.trained import Outcome, Trained
 

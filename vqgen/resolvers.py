@@ -1,0 +1,39 @@
+"""What the files of conf/ have computed: the folder of a run, the name of a sweep, the text of --help."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from vqgen.errors import ConfigError
+from vqgen.help import help_text
+from vqgen.runs import find_started, slurm_job
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+_STARTED = datetime.now()
+
+
+def _run_folder(resume: str | None) -> str:
+    """The folder of the run to go on with, or a new one: named after the job under SLURM, otherwise after the time."""
+    if resume:
+        return str(find_started(resume))
+    if job := slurm_job():   # the processes of a job agree, and a job that is queued again finds its run
+        return f"runs/slurm_{job}"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
+    return f"runs/{_STARTED:%Y-%m-%d_%H-%M-%S}"
+
+
+def _sweep_name() -> str | None:
+    """The folder name of the sweep that this job belongs to, if any."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
