@@ -1,6 +1,7 @@
 """What only a GPU does: it agrees with the CPU, in bfloat16, compiled, and position by position."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,12 @@ def test_drawing_and_training_mix_no_devices(device: str):
 
 
 @pytest.mark.parametrize("device", [GPU])
-def test_a_map_drawn_position_by_position_has_the_logits_of_a_forward_pass(device: str):
-    model = model_of("pixelsnail", (4, 4)).to(device).eval()
+@pytest.mark.parametrize("name", ["pixelsnail", "gated_pixelcnn", "pixelcnn"])
+def test_a_map_drawn_position_by_position_has_the_logits_of_a_forward_pass(name: str, device: str):
+    model = model_of(name, (4, 4)).to(device).eval()
     codes, label = batch_for(model, 2, device).codes[0], torch.zeros(2, dtype=torch.long, device=device)
-    with torch.no_grad(), full_float32(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), full_float32(), torch.backends.cudnn.flags(allow_tf32=False), warnings.catch_warnings():
+        warnings.simplefilter("error")   # it warns where a position could not be captured
         whole = model(codes, [], label).flatten(2)
         state = model.start(2, [], label)
         for position, of_all in enumerate(codes.flatten(1).unbind(1)):

@@ -52,7 +52,7 @@ def test_stepping_through_a_map_is_attention_in_parallel():
     for row in range(4):
         state.begin_row([None])
         for column in range(5):
-            state.begin_column(column)
+            state.begin(5 * row + column)
             results.append(state.step(0, x[:, :, row, column]))
     torch.testing.assert_close(torch.stack(results, dim=2).unflatten(2, (4, 5)), layer(x))
 

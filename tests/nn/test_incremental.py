@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+from vqgen.nn.tape import Tape
 
 
 def stepped(network, codes, condition):
@@ -38,6 +39,41 @@ def test_layers_that_count_as_large_give_the_same_logits(name, monkeypatch):
     network = build(name, condition_channels=CONDITION_CHANNELS)
     codes, condition = torch.randint(6, (3, 5, 4)), condition_map("map", 3, (5, 4))
     torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
+
+
+class Repeated:
+    """Makes the calls that `compute` made at one position, as a captured graph does."""
+
+    def __init__(self, compute, *inputs):
+        compute(*inputs)
+        self.tape = Tape(lambda tape, *inputs: compute(*inputs), *inputs)
+
+    def __call__(self, *inputs):
+        return self.tape(*inputs)
+
+
+@pytest.mark.parametrize("grid", [(5, 4), (1, 5), (5, 1)])
+@pytest.mark.parametrize("name", BUILDERS)
+@torch.no_grad()
+def test_the_same_calls_at_every_position_give_the_same_logits(name, grid, monkeypatch):
+    monkeypatch.setattr("vqgen.nn.incremental.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.nn.graph.Graph", Repeated)
+    network = build(name, condition_channels=CONDITION_CHANNELS)
+    codes, condition = torch.randint(6, (3, *grid)), condition_map("map", 3, grid)
+    torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_what_cannot_be_captured_is_computed_without(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr("vqgen.nn.incremental.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.nn.graph.Graph", fail)
+    network, codes = build("pixelsnail"), torch.randint(6, (3, 4, 4))
+    with pytest.warns(UserWarning, match="takes longer: operation not permitted when stream is capturing$"):
+        logits = stepped(network, codes, None)
+    torch.testing.assert_close(logits, network(codes), rtol=0, atol=1e-10)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,28 +40,29 @@ class CausalAttention(Stepwise):
         """No other layer's: each attends on its own."""
         return self
 
-    def stack(self, layers: Sequence["CausalAttention"], num_samples: int, grid: Sequence[int]) -> "AttentionState":
+    def stack(
+        self, layers: Sequence["CausalAttention"], num_samples: int, grid: Sequence[int], by_tensor: bool = False
+    ) -> "AttentionState":
         """The state from which `forward` is evaluated position by position."""
-        return AttentionState(self, num_samples, grid)
+        return (TensorAttentionState if by_tensor else AttentionState)(self, num_samples, grid)
 
 
 class AttentionState(Stack):
     """The keys, already scaled, and values of all positions so far, of each sample and head."""
 
     def __init__(self, layer: CausalAttention, num_samples: int, grid: Sequence[int]):
-        self.width, self.row, self.here = grid[1], -1, 0
         self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
         self.keys = self.values = torch.empty(0)
+        self.here: Any = 0
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
-        """Attention takes no condition: only the place moves on."""
-        self.row += 1
+        """Attention takes no condition."""
 
-    def begin_column(self, column: int) -> None:
+    def begin(self, position: Any) -> None:
         """The place moves on."""
-        self.here = self.row * self.width + column
+        self.here = position
 
     def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
         """Enter key and value of the position and give the result there."""
@@ -69,8 +71,31 @@ class AttentionState(Stack):
             self.values = x.new_zeros(self.parts, self.length, self.size)
         heads = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size)
         query, key, value = heads.unbind(0)
+        return self.attend(query.unsqueeze(1), key, value).view(len(x), -1)
+
+    def attend(
+        self, query: Float[Tensor, "n 1 d"], key: Float[Tensor, "n d"], value: Float[Tensor, "n d"]
+    ) -> Float[Tensor, "n 1 d"]:
+        """Enter the position's key and value, and look up the query in those so far."""
         torch.mul(key, self.scale, out=self.keys.select(2, self.here))
         self.values.select(1, self.here).copy_(value)
         seen = self.here + 1
-        weights = torch.bmm(query.unsqueeze(1), self.keys.narrow(2, 0, seen)).softmax(2)
-        return torch.bmm(weights, self.values.narrow(1, 0, seen)).view(len(x), -1)
+        weights = torch.bmm(query, self.keys.narrow(2, 0, seen)).softmax(2)
+        return torch.bmm(weights, self.values.narrow(1, 0, seen))
+
+    def end(self) -> None:
+        """Keys and values are kept as they come."""
+
+
+class TensorAttentionState(AttentionState):
+    """The same for a position that is a tensor: those that come after it have weight zero."""
+
+    def attend(
+        self, query: Float[Tensor, "n 1 d"], key: Float[Tensor, "n d"], value: Float[Tensor, "n d"]
+    ) -> Float[Tensor, "n 1 d"]:
+        """Enter the position's key and value, and look up the query in those so far."""
+        self.keys.index_copy_(2, self.here, (key * self.scale).unsqueeze(2))
+        self.values.index_copy_(1, self.here, value.unsqueeze(1))
+        later = torch.arange(self.length, device=query.device) > self.here
+        weights = torch.bmm(query, self.keys).masked_fill(later, -torch.inf).softmax(2)
+        return torch.bmm(weights, self.values)

@@ -1,6 +1,5 @@
 """Causal convolutions of one geometry, evaluated one position after another."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,17 +38,12 @@ class ConvStack(Stack):
         """Move the finished row up, and fold the rows above and the condition."""
         self.rows_seen += 1
         if self.rows_seen:
-            self.finish_row()
             push_row(self.above, self.line)
         outside = max(0, self.above.shape[2] - self.rows_seen)
         self.fold(self.above[:, :, outside:], self.folded)
         maps = [context for context in contexts if context is not None]
         if self.project is not None and maps:
             self.folded += projected(torch.stack(maps), self.project)
-
-    @abstractmethod
-    def finish_row(self) -> None:
-        """Write what of the row is not yet in `line`."""
 
     def windows(self, taps: int) -> list[Float[Tensor, "n b m"]]:
         """For each column, the inputs at the first taps of its window."""
@@ -68,18 +62,19 @@ class LargeConvStack(ConvStack):
         self.here = self.views[0]
         self.sums: Sequence[Tensor] = ()
 
-    def finish_row(self) -> None:
-        """All inputs are written as they come."""
-
-    def begin_column(self, column: int) -> None:
+    def begin(self, position: Any) -> None:
         """Go on to the column's buffers."""
+        column = position % self.width
         self.here, self.sums = self.views[column], self.known[column].clone().unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """Enter the input of layer `k` and give its result."""
+        """Keep the input of layer `k` and give its result."""
         cell, window = self.here[k]
         cell.copy_(x)
         return self.products[k].add(self.sums[k], window)
+
+    def end(self) -> None:
+        """All inputs are kept as they come."""
 
 
 class SmallConvStack(ConvStack):
@@ -92,18 +87,13 @@ class SmallConvStack(ConvStack):
         self.products = [product(m[:, seen:].contiguous(), num_samples) for m in own]
         self.views = self.windows(self.reach)
         self.inputs: list[Tensor] = [*self.cells[0].unbind(0)]
-        self.sums: Sequence[Tensor] = ()
+        self.column, self.sums = 0, self.known[0].unbind(0)
 
-    def finish_row(self) -> None:
-        """Write the last column."""
-        self._enter(-1)
-
-    def begin_column(self, column: int) -> None:
-        """Enter the inputs of the column before, and fold the columns left."""
-        if column:
-            self._enter(column - 1)
-        known = self.known[column]
-        sums = known.clone() if self.left is None else self.left.plus(known, self.views[column])
+    def begin(self, position: Any) -> None:
+        """Fold the columns left."""
+        self.column = position % self.width
+        known = self.known[self.column]
+        sums = known.clone() if self.left is None else self.left.plus(known, self.views[self.column])
         self.sums = sums.unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
@@ -111,22 +101,56 @@ class SmallConvStack(ConvStack):
         self.inputs[k] = x
         return self.products[k].add(self.sums[k], x)
 
+    def end(self) -> None:
+        """Write the inputs taken into the line."""
+        if self.left is not None:
+            self.cells[self.column].copy_(torch.stack(self.inputs))
+
     def read(self) -> Float[Tensor, "b o"]:
         """The result of the only layer, which does not see its own position."""
         return self.sums[0]
 
     def write(self, x: Float[Tensor, "b i"]) -> None:
-        """Take the input of the only layer."""
-        self.inputs[0] = x
-
-    def _enter(self, column: int) -> None:
-        """Write the inputs taken at a column, for the positions that see it."""
-        if self.left is not None:
-            self.cells[column].copy_(torch.stack(self.inputs))
+        """Keep the input of the only layer."""
+        self.cells[self.column][0].copy_(x)
 
 
-def conv_stack(layers: Sequence[Any], num_samples: int, grid: Sequence[int]) -> ConvStack:
-    """The stack for layers of this size."""
+class TensorConvStack(ConvStack):
+    """Layers whose position is a tensor, for a GPU: bound by launching operations, and none of them depends on it."""
+
+    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
+        super().__init__(layers, num_samples, grid)
+        own = torch.stack([layer.own_matrix for layer in layers]).transpose(1, 2)
+        self.left, here = own.split([self.reach * self.size, self.size], dim=1)
+        self.here = here.unbind(0)
+        self.window = torch.arange(self.reach, device=own.device)
+        self.inputs: list[Tensor] = [*self.cells[0].unbind(0)]
+        self.column, self.sums = torch.zeros_like(self.window), self.known[0].unbind(0)
+
+    def begin(self, position: Any) -> None:
+        """Fold the columns left."""
+        self.column = position % self.width
+        sums = self.folded.index_select(2, self.column).squeeze(2)
+        if self.reach:
+            seen = self.line.index_select(2, self.column + self.window).flatten(2)
+            sums = torch.baddbmm(sums, seen, self.left)
+        self.sums = sums.unbind(0)
+
+    def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
+        """Take the input of layer `k` and give its result."""
+        self.inputs[k] = x
+        return torch.addmm(self.sums[k], x, self.here[k])
+
+    def end(self) -> None:
+        """Write the inputs taken into the line."""
+        if self.reach:
+            self.line.index_copy_(2, self.column + self.reach, torch.stack(self.inputs).unsqueeze(2))
+
+
+def conv_stack(layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> ConvStack:
+    """The stack for layers of this size, and for positions that are numbers or tensors."""
+    if by_tensor:
+        return TensorConvStack(layers, num_samples, grid)
     large = layers[0].own_matrix.numel() >= LARGE_FOR_LAYERS
     return (LargeConvStack if large else SmallConvStack)(layers, num_samples, grid)
 

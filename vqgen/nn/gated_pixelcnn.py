@@ -144,8 +144,8 @@ class GatedPixelCNNState(Incremental):
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        self.input.begin_column(self.column)
-        return self.run(self.network.horizontal, self.column, self.input.read())
+        self.input.begin(self.position)
+        return self.run(self.network.horizontal, self.position, self.input.read())
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""

@@ -10,7 +10,7 @@ convolution. Before a position, what the columns left of it add is known as well
 layers of a shape. What remains in a layer is a small matrix product with its input at the position itself.
 
 For small maps the time goes to calling operations, not to arithmetic. So their calls are noted at the first position
-and repeated from a `Tape`.
+and repeated: on a CPU from a `Tape`, on a GPU as a captured `Graph`, for which the position is a tensor as well.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.nn.graph import can_capture, captured
 from vqgen.nn.product import RowConvolution, threads_pay
 from vqgen.nn.tape import Tape
 
@@ -31,6 +32,10 @@ Run = Callable[..., Tensor]
 
 Contexts = Mapping[Any, Tensor]
 """For each layer that takes a condition, the map it takes."""
+
+
+Position = int | Int[Tensor, "1"]
+"""Number of a position in raster order; a tensor where the same calls must serve at every position."""
 
 
 class Stack(ABC):
@@ -45,12 +50,16 @@ class Stack(ABC):
         """Fold what is known before the row: the rows above, and the row of each layer's condition."""
 
     @abstractmethod
-    def begin_column(self, column: int) -> None:
+    def begin(self, position: Position) -> None:
         """Fold what is known before the position: the columns left of it."""
 
     @abstractmethod
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """The result of layer `k` at the column last begun, from its input there and what it has seen."""
+        """The result of layer `k` at the position last begun, from its input there and what it has seen."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Keep the inputs of the position last begun, where those after it look for them."""
 
 
 class Stepwise(nn.Module, ABC):
@@ -61,8 +70,8 @@ class Stepwise(nn.Module, ABC):
         """Equal for layers that go into one stack."""
 
     @abstractmethod
-    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]) -> Stack:
-        """The state of layers like this one before the first row."""
+    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool = False) -> Stack:
+        """The state of layers like this one before the first row; `by_tensor`: positions will be tensors."""
 
 
 class Parallel:
@@ -80,16 +89,19 @@ class Parallel:
 class Positions:
     """Runs layers at one position, in the row last begun."""
 
-    def __init__(self, layers: Iterable[nn.Module], num_samples: int, grid: Sequence[int]):
+    def __init__(self, layers: Sequence[nn.Module], num_samples: int, grid: Sequence[int]):
         like: dict[Hashable, list[Stepwise]] = {}
         for layer in layers:
             if isinstance(layer, Stepwise):
                 like.setdefault(layer.likeness(), []).append(layer)
-        self.stacks = [(group[0].stack(group, num_samples, grid), group) for group in like.values()]
+        device = next(p.device for layer in layers for p in layer.parameters())
+        self.place = torch.zeros(1, dtype=torch.long, device=device) if can_capture(device) else None
+        by_tensor = self.place is not None
+        self.stacks = [(group[0].stack(group, num_samples, grid, by_tensor), group) for group in like.values()]
         self.steps: dict[Any, Callable[[Tensor], Tensor]] = {
             layer: partial(stack.step, k) for stack, group in self.stacks for k, layer in enumerate(group)
         }
-        self.tape: Tape | None = None
+        self.repeat: Callable[..., Tensor] | None = None
         weights = [layer.own_matrix.numel() for layer in self.steps if hasattr(layer, "own_matrix")]
         self.by_one_thread = not threads_pay(weights, num_samples)
 
@@ -98,26 +110,48 @@ class Positions:
         for stack, layers in self.stacks:
             stack.begin_row([contexts.get(layer) for layer in layers])
 
-    def __call__(self, body: Callable[..., Tensor], column: int, *inputs: Tensor) -> Tensor:
-        """What ``body(run, *inputs)`` gives at a column; the first body given is the one for all positions."""
+    def __call__(self, body: Callable[..., Tensor], position: int, *inputs: Tensor) -> Tensor:
+        """What ``body(run, *inputs)`` gives at a position; the first body given is the one for all positions."""
+        if self.place is not None:
+            return self._from_graph(self.place.fill_(position), body, *inputs)
         num_threads = torch.get_num_threads()
         if self.by_one_thread:
             torch.set_num_threads(1)
         try:
             for stack, _ in self.stacks:
-                stack.begin_column(column)
-            return self._record(body, *inputs) if self.tape is None else self.tape(*inputs)
+                stack.begin(position)
+            result = self._from_tape(body, *inputs)
+            for stack, _ in self.stacks:
+                stack.end()
+            return result
         finally:
             torch.set_num_threads(num_threads)
 
-    def _record(self, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """What the body gives at the first position, noted for those after it."""
+    def _from_tape(self, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """What the body gives at the position begun; its calls are noted at the first."""
+        if self.repeat is not None:
+            return self.repeat(*inputs)
 
         def compute(tape: Tape, *inputs: Tensor) -> Tensor:
             return body(lambda layer, x: tape.call(self.steps[layer], x), *inputs)
 
-        self.tape = Tape(compute, *inputs)
-        return self.tape.first
+        self.repeat = tape = Tape(compute, *inputs)
+        return tape.first
+
+    def _from_graph(self, place: Tensor, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """What the body gives at the position that stands in `place`; all of it is captured at the first."""
+
+        def compute(*inputs: Tensor) -> Tensor:
+            for stack, _ in self.stacks:
+                stack.begin(place)
+            result = body(lambda layer, x: self.steps[layer](x), *inputs)
+            for stack, _ in self.stacks:
+                stack.end()
+            return result
+
+        if self.repeat is None:
+            self.repeat = captured(compute, *inputs)
+        return self.repeat(*inputs)
 
 
 class Rows:
@@ -142,6 +176,11 @@ class Incremental(ABC):
     def __init__(self, grid: Sequence[int]):
         self.height, self.width = grid
         self.row, self.column = -1, self.width
+
+    @property
+    def position(self) -> int:
+        """Number of the current position in raster order."""
+        return self.row * self.width + self.column
 
     def logits(self) -> Float[Tensor, "b k"]:
         """Logits of the next code, from the codes pushed so far."""

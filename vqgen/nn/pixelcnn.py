@@ -165,7 +165,7 @@ class PixelCNNState(Incremental):
         layer = self.network.input
         window = self.codes[:, self.row : self.row + layer.rows_above + 1, self.column : self.column + layer.columns]
         features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
-        return self.run(self.network.body, self.column, features)
+        return self.run(self.network.body, self.position, features)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""

@@ -200,8 +200,8 @@ class PixelSNAILState(Incremental):
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
-        self.input.begin_column(self.column)
-        return self.run(self.network.body, self.column, self.input.read(), self.previous)
+        self.input.begin(self.position)
+        return self.run(self.network.body, self.position, self.input.read(), self.previous)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
