@@ -48,13 +48,13 @@ class CausalAttention(Stepwise):
 
 
 class AttentionState(Stack):
-    """The keys, already scaled, and values of all positions so far, of each sample and head."""
+    """The keys and values of all positions so far, of each sample and head."""
 
     def __init__(self, layer: CausalAttention, num_samples: int, grid: Sequence[int]):
         self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
-        self.keys = self.values = torch.empty(0)
+        self.past = torch.empty(0)
         self.here: Any = 0
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
@@ -66,22 +66,21 @@ class AttentionState(Stack):
 
     def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
         """Enter key and value of the position and give the result there."""
-        if not self.keys.numel():
-            self.keys = x.new_zeros(self.parts, self.size, self.length)
-            self.values = x.new_zeros(self.parts, self.length, self.size)
-        heads = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size)
-        query, key, value = heads.unbind(0)
-        return self.attend(query.unsqueeze(1), key, value).view(len(x), -1)
+        if not self.past.numel():
+            self.past = x.new_zeros(2, self.parts, self.size, self.length)
+        query, key_value = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size).split((1, 2))
+        keys, values = self.enter(key_value).unbind(0)
+        weights = self.scores(query.view(self.parts, 1, self.size) * self.scale, keys).softmax(2)
+        return torch.bmm(weights, values.transpose(1, 2)).view(len(x), -1)
 
-    def attend(
-        self, query: Float[Tensor, "n 1 d"], key: Float[Tensor, "n d"], value: Float[Tensor, "n d"]
-    ) -> Float[Tensor, "n 1 d"]:
-        """Enter the position's key and value, and look up the query in those so far."""
-        torch.mul(key, self.scale, out=self.keys.select(2, self.here))
-        self.values.select(1, self.here).copy_(value)
-        seen = self.here + 1
-        weights = torch.bmm(query, self.keys.narrow(2, 0, seen)).softmax(2)
-        return torch.bmm(weights, self.values.narrow(1, 0, seen))
+    def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
+        """Keep key and value; all so far."""
+        self.past.select(3, self.here).copy_(key_value)
+        return self.past.narrow(3, 0, self.here + 1)
+
+    def scores(self, query: Float[Tensor, "n 1 d"], keys: Float[Tensor, "n d t"]) -> Float[Tensor, "n 1 t"]:
+        """Products of the query, scaled, with the keys."""
+        return torch.bmm(query, keys)
 
     def end(self) -> None:
         """Keys and values are kept as they come."""
@@ -90,12 +89,11 @@ class AttentionState(Stack):
 class TensorAttentionState(AttentionState):
     """The same for a position that is a tensor: those that come after it have weight zero."""
 
-    def attend(
-        self, query: Float[Tensor, "n 1 d"], key: Float[Tensor, "n d"], value: Float[Tensor, "n d"]
-    ) -> Float[Tensor, "n 1 d"]:
-        """Enter the position's key and value, and look up the query in those so far."""
-        self.keys.index_copy_(2, self.here, (key * self.scale).unsqueeze(2))
-        self.values.index_copy_(1, self.here, value.unsqueeze(1))
-        later = torch.arange(self.length, device=query.device) > self.here
-        weights = torch.bmm(query, self.keys).masked_fill(later, -torch.inf).softmax(2)
-        return torch.bmm(weights, self.values)
+    def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
+        """Keep key and value; those so far, and room for all."""
+        return self.past.index_copy_(3, self.here, key_value.unsqueeze(3))
+
+    def scores(self, query: Float[Tensor, "n 1 d"], keys: Float[Tensor, "n d t"]) -> Float[Tensor, "n 1 t"]:
+        """Products of the query, scaled, with the keys; minus infinity for those to come."""
+        later = torch.arange(self.length, device=keys.device) > self.here
+        return torch.bmm(query, keys).masked_fill(later, -torch.inf)

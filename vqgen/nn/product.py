@@ -17,14 +17,15 @@ from torch import Tensor
 LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 """Entries from which on a matrix is worth more than the general product, with one vector or with some."""
 
-FEW_POSITIONS, SOME_POSITIONS = 32, 128
-"""Rows of up to so many positions are convolved by a matrix product, or with arranged weights."""
+FEW_POSITIONS, SOME_POSITIONS = 32, 256
+"""Rows of up to so many positions are convolved by a matrix product, or with arranged weights: these are a copy, which
+for longer rows only small layers are worth."""
 
 LARGE_FOR_LAYERS = 2**16
 """Entries from which on a matrix is worth a product of its own, beside those of other layers."""
 
 LARGE_FOR_ROWS = 2**18
-"""Entries of one layer's weights from which on rows are not convolved for many layers at once: copies cost memory."""
+"""Entries of one layer's weights from which on a copy of them costs memory worth saving."""
 
 
 ENTRIES_FOR_THREADS, OPERATIONS_FOR_THREADS = 2**16, 2**19
@@ -157,7 +158,8 @@ class RowConvolution:
     def __init__(self, taps: Float[Tensor, "o n i"], bias: Float[Tensor, " o"], columns: int, num_positions: int):
         self.taps, self.bias, self.columns = taps, bias, columns
         self.by_product = num_positions <= FEW_POSITIONS
-        self.arrange = FEW_POSITIONS < num_positions <= SOME_POSITIONS and can_arrange(taps)
+        worth = num_positions <= SOME_POSITIONS or taps.numel() < LARGE_FOR_ROWS
+        self.arrange = worth and not self.by_product and can_arrange(taps)
         self.arranged: Tensor | None = None
 
     def __call__(self, rows: Float[Tensor, "b r v i"]) -> Float[Tensor, "_ _ o"]:
