@@ -39,9 +39,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Run train.py or sample.py as a user would, in a folder of its own."""
     folder = tmp_path_factory.mktemp("user")
 
-    def run(script: str, *words: str, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
+    def run(script: str, *words: str, cwd: Path = folder, modules: Path = ROOT) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, str(ROOT / script), *map(str, words)]
-        mine = os.environ | {"PYTHONPATH": str(ROOT)}   # for processes that a launcher starts elsewhere
+        mine = os.environ | {"PYTHONPATH": f"{modules}:{ROOT}"}   # for processes that a launcher starts elsewhere, too
         return subprocess.run(line, cwd=cwd, env=mine, capture_output=True, text=True, timeout=300, check=False)
 
     run.folder = folder  # type: ignore[attr-defined]

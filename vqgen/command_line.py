@@ -46,9 +46,11 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                     return objective
                 check(cfg)
                 return task(cfg)
-            except UserError as error:
+            except (UserError, OSError) as error:
                 _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-                sys.exit(_fail(error))
+                if (mistake := _mistake(error)) is None:
+                    raise
+                sys.exit(_fail(mistake))
 
         program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
 
@@ -127,16 +129,25 @@ def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
         return 1
-    if isinstance(error, OSError) and error.filename is not None:
-        return _fail(UserError(f"'{error.filename}': {error.strerror}"))
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return _fail(UserError(f"{error.strerror}: make room and go on with resume=RUN; what was saved is as it was"))
-    if isinstance(error, ValueError) and all_failed and not isinstance(error, UserError):
+    if (mistake := _mistake(error)) is not None:
+        return _fail(mistake)
+    if isinstance(error, ValueError) and all_failed:
         return 1   # a sweeper finds no best job: all of them failed, and said why
-    told = isinstance(error, UserError | HydraException | OmegaConfBaseException)
+    told = isinstance(error, HydraException | OmegaConfBaseException)
     if isinstance(error, InstantiationException) or not (told or swept):
         raise error
     return _fail(error)   # of a sweep: a process of a job was killed, say
+
+
+def _mistake(error: BaseException) -> UserError | None:
+    """The error as one to be told in its own words, or in those of the operating system; None for any other."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError) and error.filename is not None:
+        return UserError(f"'{error.filename}': {error.strerror}")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return UserError(f"{error.strerror}: make room; a training goes on from what it saved with resume=RUN")
+    return None
 
 
 def _fail(error: BaseException) -> int:
