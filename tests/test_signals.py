@@ -94,7 +94,7 @@ def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(tmp_path
 
 def test_a_second_signal_ends_all_processes_at_once(tmp_path: Path):
     run = tmp_path / "run"
-    process = started(run, [*WORDS, *TWO, "data.num_val=8000"])   # with a long validation to interrupt
+    process = started(run, [*WORDS, *TWO, "data.num_val=20000"])   # with a long validation to interrupt
     time.sleep(1.5)
     process.terminate()
     time.sleep(1.5)
