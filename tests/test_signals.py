@@ -1,10 +1,12 @@
 """A run that is asked to stop saves first, ends in all its processes, and says how to go on."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,14 +27,27 @@ TWO = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardwa
        "hardware.num_workers=0", "data.batch_size=4"]  # fmt: skip
 
 
-def started(run: Path, words: list[str]) -> subprocess.Popen[str]:
-    """A run in a process group of its own, after its first epoch."""
-    line = [sys.executable, str(ROOT / "train.py"), *words, f"run_dir={run}"]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-    while process.poll() is None and not (run / "checkpoints" / "last.ckpt").exists():
-        time.sleep(0.1)
-    return process
+Start = Callable[[Path, list[str]], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a run in a process group of its own and give it after its first epoch; nothing of it outlives the test."""
+    groups: list[int] = []
+
+    def started(run: Path, words: list[str]) -> subprocess.Popen[str]:
+        line = [sys.executable, str(ROOT / "train.py"), *words, f"run_dir={run}"]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        groups.append(process.pid)
+        while process.poll() is None and not (run / "checkpoints" / "last.ckpt").exists():
+            time.sleep(0.1)
+        return process
+
+    yield started
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def step_of(run: Path, name: str = "last") -> int:
@@ -65,9 +80,9 @@ def assert_stopped(run: Path, name: str, errors: str) -> None:
 
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the main process", "to all processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_two_processes_stop_as_one(number: signal.Signals, to_group: bool, command: Command, tmp_path: Path):
+def test_two_processes_stop_as_one(number: signal.Signals, to_group: bool, start: Start, command: Command, tmp_path: Path):
     run = tmp_path / "run"
-    process = started(run, [*WORDS, *TWO])
+    process = start(run, [*WORDS, *TWO])
     (os.killpg if to_group else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 143, errors
@@ -80,10 +95,10 @@ def test_two_processes_stop_as_one(number: signal.Signals, to_group: bool, comma
         assert step_of(run) == (step // STEPS + 1) * STEPS
 
 
-def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(tmp_path: Path):
+def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(start: Start, tmp_path: Path):
     """torchrun, timeout and others send it to a process and to the group of that process."""
     run = tmp_path / "run"
-    process = started(run, WORDS)
+    process = start(run, WORDS)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -92,9 +107,9 @@ def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(tmp_path
     assert_stopped(run, "SIGINT", errors)
 
 
-def test_a_second_signal_ends_all_processes_at_once(tmp_path: Path):
+def test_a_second_signal_ends_all_processes_at_once(start: Start, tmp_path: Path):
     run = tmp_path / "run"
-    process = started(run, [*WORDS, *TWO, "data.num_val=20000"])   # with a long validation to interrupt
+    process = start(run, [*WORDS, *TWO, "data.num_val=20000"])   # with a long validation to interrupt
     time.sleep(1.5)
     process.terminate()
     time.sleep(1.5)
