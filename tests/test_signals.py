@@ -80,7 +80,9 @@ def assert_stopped(run: Path, name: str, errors: str) -> None:
 
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the main process", "to all processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_two_processes_stop_as_one(number: signal.Signals, to_group: bool, start: Start, command: Command, tmp_path: Path):
+def test_two_processes_stop_as_one(
+    number: signal.Signals, to_group: bool, start: Start, command: Command, tmp_path: Path
+):
     run = tmp_path / "run"
     process = start(run, [*WORDS, *TWO])
     (os.killpg if to_group else os.kill)(process.pid, number)
