@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.nn.incremental import Stack, Stepwise
+from vqgen.nn.incremental import Position, Stack, Stepwise
 
 
 class CausalAttention(Stepwise):
@@ -41,7 +41,7 @@ class CausalAttention(Stepwise):
         return self
 
     def stack(
-        self, layers: Sequence["CausalAttention"], num_samples: int, grid: Sequence[int], by_tensor: bool = False
+        self, layers: Sequence["CausalAttention"], num_samples: int, grid: Sequence[int], by_tensor: bool
     ) -> "AttentionState":
         """The state from which `forward` is evaluated position by position."""
         return (TensorAttentionState if by_tensor else AttentionState)(self, num_samples, grid)
@@ -54,13 +54,13 @@ class AttentionState(Stack):
         self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
-        self.past = torch.empty(0)
+        self.past = self.places = torch.empty(0)
         self.here: Any = 0
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
         """Attention takes no condition."""
 
-    def begin(self, position: Any) -> None:
+    def begin(self, position: Position) -> None:
         """The place moves on."""
         self.here = position
 
@@ -68,6 +68,7 @@ class AttentionState(Stack):
         """Enter key and value of the position and give the result there."""
         if not self.past.numel():
             self.past = x.new_zeros(2, self.parts, self.size, self.length)
+            self.places = torch.arange(self.length, device=x.device)
         query, key_value = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size).split((1, 2))
         keys, values = self.enter(key_value).unbind(0)
         weights = self.scores(query.view(self.parts, 1, self.size) * self.scale, keys).softmax(2)
@@ -95,5 +96,4 @@ class TensorAttentionState(AttentionState):
 
     def scores(self, query: Float[Tensor, "n 1 d"], keys: Float[Tensor, "n d t"]) -> Float[Tensor, "n 1 t"]:
         """Products of the query, scaled, with the keys; minus infinity for those to come."""
-        later = torch.arange(self.length, device=keys.device) > self.here
-        return torch.bmm(query, keys).masked_fill(later, -torch.inf)
+        return torch.bmm(query, keys).masked_fill(self.places > self.here, -torch.inf)

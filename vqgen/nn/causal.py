@@ -111,7 +111,7 @@ class RasterConv2d(Stepwise):
         seen = (self.rows_above, self.columns, self.own_taps)
         return (*seen, self.in_channels, self.out_channels, self.project and self.project.in_features)
 
-    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool = False) -> ConvStack:
+    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> ConvStack:
         """The state from which `forward` is evaluated position by position."""
         return conv_stack(layers, num_samples, grid, by_tensor)
 

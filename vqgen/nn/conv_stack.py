@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.nn.incremental import Stack, push_row
+from vqgen.nn.incremental import Position, Stack, push_row
 from vqgen.nn.product import LARGE_FOR_LAYERS, RowConvolutions, product, products
 
 
@@ -21,6 +21,7 @@ class ConvStack(Stack):
     def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
         first, width, count = layers[0], grid[1], len(layers)
         self.size, self.reach, self.width = first.in_channels, first.columns // 2, width
+        self.keeps_line = self.reach > 0 or first.rows_above > 0
         taps, biases = [layer.above_taps for layer in layers], [layer.bias for layer in layers]
         self.fold = RowConvolutions(taps, biases, first.columns, num_samples * width)
         self.project = None
@@ -62,9 +63,9 @@ class LargeConvStack(ConvStack):
         self.here = self.views[0]
         self.sums: Sequence[Tensor] = ()
 
-    def begin(self, position: Any) -> None:
+    def begin(self, position: Position) -> None:
         """Go on to the column's buffers."""
-        column = position % self.width
+        column: Any = position % self.width
         self.here, self.sums = self.views[column], self.known[column].clone().unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
@@ -87,9 +88,10 @@ class SmallConvStack(ConvStack):
         self.products = [product(m[:, seen:].contiguous(), num_samples) for m in own]
         self.views = self.windows(self.reach)
         self.inputs: list[Tensor] = [*self.cells[0].unbind(0)]
-        self.column, self.sums = 0, self.known[0].unbind(0)
+        self.column: Any = 0
+        self.sums: Sequence[Tensor] = ()
 
-    def begin(self, position: Any) -> None:
+    def begin(self, position: Position) -> None:
         """Fold the columns left."""
         self.column = position % self.width
         known = self.known[self.column]
@@ -103,7 +105,7 @@ class SmallConvStack(ConvStack):
 
     def end(self) -> None:
         """Write the inputs taken into the line."""
-        if self.left is not None:
+        if self.keeps_line:
             self.cells[self.column].copy_(torch.stack(self.inputs))
 
     def read(self) -> Float[Tensor, "b o"]:
@@ -116,7 +118,7 @@ class SmallConvStack(ConvStack):
 
 
 class TensorConvStack(ConvStack):
-    """Layers whose position is a tensor, for a GPU: bound by launching operations, and none of them depends on it."""
+    """Layers whose position is a tensor, for a GPU: which operations they run is the same at every position."""
 
     def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
@@ -124,26 +126,27 @@ class TensorConvStack(ConvStack):
         self.left, here = own.split([self.reach * self.size, self.size], dim=1)
         self.here = here.unbind(0)
         self.window = torch.arange(self.reach, device=own.device)
-        self.inputs: list[Tensor] = [*self.cells[0].unbind(0)]
-        self.column, self.sums = torch.zeros_like(self.window), self.known[0].unbind(0)
+        self.inputs: list[Any] = [None] * len(layers)
+        self.column: Any = 0
+        self.sums: Sequence[Tensor] = ()
 
-    def begin(self, position: Any) -> None:
+    def begin(self, position: Position) -> None:
         """Fold the columns left."""
         self.column = position % self.width
         sums = self.folded.index_select(2, self.column).squeeze(2)
         if self.reach:
             seen = self.line.index_select(2, self.column + self.window).flatten(2)
-            sums = torch.baddbmm(sums, seen, self.left)
+            sums.baddbmm_(seen, self.left)
         self.sums = sums.unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Take the input of layer `k` and give its result."""
         self.inputs[k] = x
-        return torch.addmm(self.sums[k], x, self.here[k])
+        return self.sums[k].addmm_(x, self.here[k])
 
     def end(self) -> None:
         """Write the inputs taken into the line."""
-        if self.reach:
+        if self.keeps_line:
             self.line.index_copy_(2, self.column + self.reach, torch.stack(self.inputs).unsqueeze(2))
 
 

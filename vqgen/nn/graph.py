@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -33,14 +34,14 @@ class Graph:
         self.inputs = [x.clone() for x in inputs]
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(inputs[0].device):
-            aside, here = torch.cuda.Stream(), torch.cuda.current_stream()
+            aside, here = side_stream(inputs[0].device), torch.cuda.current_stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
                     compute(*self.inputs)
-            # other threads, such as those that load data, go on with what they do
-            with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
-                self.result = compute(*self.inputs)
+                # other threads, such as those that load data, go on with what they do
+                with torch.cuda.graph(self.graph, stream=aside, capture_error_mode="thread_local"):
+                    self.result = compute(*self.inputs)
             here.wait_stream(aside)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -51,11 +52,17 @@ class Graph:
         return self.result.clone()
 
 
+@cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Where graphs are captured: always the same, as each stream keeps a workspace of cuBLAS for good."""
+    return torch.cuda.Stream(device)
+
+
 def captured(compute: Callable[..., Tensor], *inputs: Tensor) -> Callable[..., Tensor]:
     """The function as a `Graph`; the function itself, with a warning, where it cannot be captured."""
     try:
         return Graph(compute, *inputs)
     except RuntimeError as error:
-        reason = str(error).split("\n")[0]
+        reason = str(error.__context__ or error).split("\n")[0]   # the end of a capture fails with what fails inside
         warnings.warn(f"drawing is not captured as a CUDA graph and takes longer: {reason}", stacklevel=2)
         return compute

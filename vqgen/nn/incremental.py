@@ -33,7 +33,6 @@ Run = Callable[..., Tensor]
 Contexts = Mapping[Any, Tensor]
 """For each layer that takes a condition, the map it takes."""
 
-
 Position = int | Int[Tensor, "1"]
 """Number of a position in raster order; a tensor where the same calls must serve at every position."""
 
@@ -70,7 +69,7 @@ class Stepwise(nn.Module, ABC):
         """Equal for layers that go into one stack."""
 
     @abstractmethod
-    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool = False) -> Stack:
+    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> Stack:
         """The state of layers like this one before the first row; `by_tensor`: positions will be tensors."""
 
 
