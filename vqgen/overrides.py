@@ -16,6 +16,7 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.resolvers import CONF
 
 INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
+_MODES = (("--multirun", "-m"), ("--run", "-r"), ("--cfg", "-c"))
 _VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
 
@@ -23,6 +24,7 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
     """Check each override by itself, then the configuration that they make together."""
     if any(word in INFO_FLAGS for word in words):
         return
+    _check_flags(words)
     overrides = parse(list(override_words(words)))
     with initialize_config_dir(str(CONF), version_base="1.3"):
         groups = [o for o in overrides if is_group(o)]
@@ -36,6 +38,13 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
             cfg = compose(config_name, chosen)
             if "--cfg" not in words and "-c" not in words:
                 check(cfg)
+
+
+def _check_flags(words: list[str]) -> None:
+    """A program runs once, runs often, or shows its configuration."""
+    given = [flag for mode in _MODES for flag in mode if flag in words]
+    if len(given) > 1:
+        raise ConfigError(f"{' '.join(given)}: give only one of these")
 
 
 def _base(config_name: str, groups: list[Override]) -> DictConfig:
