@@ -43,7 +43,7 @@ class VQVAE2(Tokenizer):
     ) -> None:
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")
-        if min(downsampling) < 1:
+        if any(step < 2 or step & (step - 1) for step in downsampling):
             raise ValueError(f"downsampling={list(downsampling)}: a step is a power of two, such as [2, 4]")
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         channels, height, width = shape
