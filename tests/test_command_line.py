@@ -48,8 +48,9 @@ def test_a_mistake_is_one_line_at_once_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_flags_that_exclude_one_another_are_one_line(command: Command, tmp_path: Path):
-    done = command("train.py", "-m", "model=ae,vae", "--cfg", "job", cwd=tmp_path)
+@pytest.mark.parametrize("show", [["--cfg", "job"], ["--cfg=job"]])
+def test_flags_that_exclude_one_another_are_one_line(command: Command, show: list[str], tmp_path: Path):
+    done = command("train.py", "-m", "model=ae,vae", *show, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: -m --cfg: give only one of these\n")
 
 

@@ -16,8 +16,9 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.resolvers import CONF
 
 INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
-_MODES = (("--multirun", "-m"), ("--run", "-r"), ("--cfg", "-c"))
-_VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
+_SHOW = ("--cfg", "-c")
+_MODES = (("--multirun", "-m"), ("--run", "-r"), _SHOW)
+_VALUE_FLAGS = (*_SHOW, "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
 
 def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], None]) -> None:
@@ -36,15 +37,20 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
                 _check_key(override, base)
         for chosen in _alternatives(overrides):
             cfg = compose(config_name, chosen)
-            if "--cfg" not in words and "-c" not in words:
+            if not _flags(words, _SHOW):
                 check(cfg)
 
 
 def _check_flags(words: list[str]) -> None:
     """A program runs once, runs often, or shows its configuration."""
-    given = [flag for mode in _MODES for flag in mode if flag in words]
+    given = [flags[0] for mode in _MODES if (flags := _flags(words, mode))]
     if len(given) > 1:
         raise ConfigError(f"{' '.join(given)}: give only one of these")
+
+
+def _flags(words: list[str], names: tuple[str, ...]) -> list[str]:
+    """The words that are one of these flags, without their values."""
+    return [flag for flag in (word.partition("=")[0] for word in words) if flag in names]
 
 
 def _base(config_name: str, groups: list[Override]) -> DictConfig:

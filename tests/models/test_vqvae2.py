@@ -136,3 +136,8 @@ def test_one_level_is_refused_and_a_size_that_does_not_fit_names_others():
         vqvae2(downsampling=[4])
     with pytest.raises(ValueError, match="multiples of 8, such as 16x24 or 24x32"):
         vqvae2((3, 20, 28))
+
+
+def test_a_step_that_is_no_power_of_two_is_named_before_the_size():
+    with pytest.raises(ValueError, match=r"downsampling\[1\]=3 must be a power of two"):
+        vqvae2((3, 16, 16), (2, 3))

@@ -12,7 +12,7 @@ from torch import Tensor
 from vqgen.models.tokenizer import Forward, Tokenizer
 from vqgen.nn.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import Quantizer
-from vqgen.nn.sizes import check_divisible
+from vqgen.nn.sizes import check_divisible, num_doublings
 
 
 class VQVAE2(Tokenizer):
@@ -43,8 +43,8 @@ class VQVAE2(Tokenizer):
     ) -> None:
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")
-        if any(step < 2 or step & (step - 1) for step in downsampling):
-            raise ValueError(f"downsampling={list(downsampling)}: a step is a power of two, such as [2, 4]")
+        for i, step in enumerate(downsampling):
+            num_doublings(f"downsampling[{i}]", step)   # told before the size, of which it is the cause
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         channels, height, width = shape
         check_divisible((height, width), factors[0])

@@ -54,7 +54,7 @@ class AttentionState(Stack):
         self.parts, self.size = num_samples * layer.num_heads, layer.channels // layer.num_heads
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
-        self.past = self.places = torch.empty(0)
+        self.past = torch.empty(0)
         self.here: Any = 0
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
@@ -67,12 +67,15 @@ class AttentionState(Stack):
     def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
         """Enter key and value of the position and give the result there."""
         if not self.past.numel():
-            self.past = x.new_zeros(2, self.parts, self.size, self.length)
-            self.places = torch.arange(self.length, device=x.device)
+            self.make_room(x)
         query, key_value = x.view(self.split).transpose(0, 1).reshape(3, self.parts, self.size).split((1, 2))
         keys, values = self.enter(key_value).unbind(0)
         weights = self.scores(query.view(self.parts, 1, self.size) * self.scale, keys).softmax(2)
         return torch.bmm(weights, values.transpose(1, 2)).view(len(x), -1)
+
+    def make_room(self, like: Tensor) -> None:
+        """Buffers for all positions, of the type and on the device of a tensor."""
+        self.past = like.new_zeros(2, self.parts, self.size, self.length)
 
     def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
         """Keep key and value; all so far."""
@@ -89,6 +92,11 @@ class AttentionState(Stack):
 
 class TensorAttentionState(AttentionState):
     """The same for a position that is a tensor: those that come after it have weight zero."""
+
+    def make_room(self, like: Tensor) -> None:
+        """Buffers for all positions, and their numbers."""
+        super().make_room(like)
+        self.places = torch.arange(self.length, device=like.device)
 
     def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
         """Keep key and value; those so far, and room for all."""

@@ -87,7 +87,7 @@ class SmallConvStack(ConvStack):
         self.left = products([m[:, :seen] for m in own], num_samples) if seen else None
         self.products = [product(m[:, seen:].contiguous(), num_samples) for m in own]
         self.views = self.windows(self.reach)
-        self.inputs: list[Tensor] = [*self.cells[0].unbind(0)]
+        self.inputs: list[Any] = [None] * len(layers)
         self.column: Any = 0
         self.sums: Sequence[Tensor] = ()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.nn.residual import Decoder, Encoder
-from vqgen.nn.sizes import check_divisible
+from vqgen.nn.sizes import check_divisible, num_doublings
 
 
 class HierarchyEncoder(nn.Module):
@@ -130,5 +130,5 @@ def _doublings(channels: int, factor: int) -> list[nn.Module]:
     """Transposed 4x4 convolutions that double the sides until they are `factor` times as long."""
     return [
         nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)
-        for _ in range(factor.bit_length() - 1)
+        for _ in range(num_doublings("downsampling", factor))
     ]

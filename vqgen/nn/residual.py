@@ -5,7 +5,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.sizes import check_at_least, check_divisible
+from vqgen.nn.sizes import check_at_least, check_divisible, num_doublings
 
 
 class ResidualBlock(nn.Module):
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
         _check_sizes(hidden_channels, num_residual_blocks, residual_channels)
         super().__init__()
         self.downsampling = downsampling
-        num_steps = _num_steps("downsampling", downsampling)
+        num_steps = num_doublings("downsampling", downsampling)
         widths = [in_channels, hidden_channels // 2, *[hidden_channels] * (num_steps - 1)]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
         _check_sizes(hidden_channels, num_residual_blocks, residual_channels)
         super().__init__()
         self.upsampling = upsampling
-        num_steps = _num_steps("upsampling", upsampling)
+        num_steps = num_doublings("upsampling", upsampling)
         inner = [*[hidden_channels] * (num_steps - 2), hidden_channels // 2] if num_steps > 1 else []
         widths = [hidden_channels, *inner, out_channels]
         layers: list[nn.Module] = []
@@ -118,9 +118,3 @@ def _check_sizes(hidden_channels: int, num_residual_blocks: int, residual_channe
     check_at_least(2, hidden_channels=hidden_channels)   # halved at one place
     check_at_least(1, residual_channels=residual_channels)
     check_at_least(0, num_residual_blocks=num_residual_blocks)
-
-
-def _num_steps(name: str, factor: int) -> int:
-    if factor < 2 or factor & (factor - 1):
-        raise ValueError(f"{name}={factor} must be a power of two: 2, 4, 8, 16, ...")
-    return factor.bit_length() - 1

@@ -26,6 +26,13 @@ def check_odd(**sizes: int) -> None:
             raise ValueError(f"{name}={value} must be odd, such as 3 or 5: the window has a position in its middle")
 
 
+def num_doublings(name: str, factor: int) -> int:
+    """How often a side is doubled, or halved, to change by `factor`; ValueError, with its name, where none do."""
+    if factor < 2 or factor & (factor - 1):
+        raise ValueError(f"{name}={factor} must be a power of two: 2, 4, 8, 16, ...")
+    return factor.bit_length() - 1
+
+
 def check_share(**shares: float) -> None:
     """Raise ValueError, naming it, where a part that is left out is not in [0, 1)."""
     for name, value in shares.items():
