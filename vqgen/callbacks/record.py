@@ -1,4 +1,4 @@
-"""The record that a checkpoint holds beside Lightning's own entries, and exact random numbers after a resume."""
+"""The record that a checkpoint holds beside Lightning's own entries, and the random numbers of each rank."""
 
 import os
 import random
@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.callbacks.last import between_steps
 from vqgen.nn.distributed import of_all_ranks
@@ -18,6 +19,9 @@ from vqgen.version import code_version
 class Record(pl.Callback):
     """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the random state.
 
+    The weights are built from the run's seed on every rank; from the first step on each rank draws its own noise,
+    dropout and label dropout (the first: that of a single process).
+
     Args:
         config: the resolved config as plain containers.
         tokenizer: path and fingerprint of a prior's tokenizer.
@@ -26,7 +30,7 @@ class Record(pl.Callback):
     def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self._random_state: dict[str, Any] | None = None
+        self._random_states: list[dict[str, Any]] = []   # of a run that goes on, by rank
         self._places: list[dict[str, int]] = []
 
     def on_save_checkpoint(
@@ -50,7 +54,7 @@ class Record(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random state until training starts, as setting up draws numbers too, and the place in the epoch.
+        """Keep the random states until training starts, as setting up draws numbers too, and the place in the epoch.
 
         Lightning knows the best checkpoint by its absolute path: that is where the run folder is now.
         """
@@ -58,19 +62,26 @@ class Record(pl.Callback):
             if isinstance(callback, ModelCheckpoint) and (state := checkpoint["callbacks"].get(callback.state_key)):
                 checkpoint["callbacks"][callback.state_key] = moved(state, str(callback.dirpath))
         self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
-        states = checkpoint["vqgen"]["random_states"]
-        self._random_state = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+        self._random_states = checkpoint["vqgen"]["random_states"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on at the batch and with the random numbers of the interrupted run.
+        """Go on at the batch and with the random numbers of the interrupted run, or begin with this rank's own.
 
         Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does.
         """
         loader: Any = trainer.train_dataloader
         for place in self._places:
             loader.load_state_dict(place)
-        if self._random_state is not None:
-            _set_random_state(self._random_state)
+        rank, states = trainer.global_rank, self._random_states
+        if states and len(states) != trainer.world_size:
+            rank_zero_warn(
+                f"the run had {len(states)} process{'es' * (len(states) > 1)} and goes on with {trainer.world_size}: "
+                "its noise and dropout are from here on not those of a run that was not interrupted"
+            )
+        if rank < len(states) and (rank == 0 or _differ(states[rank], states[0])):
+            _set_random_state(states[rank])
+        elif rank > 0:
+            _seed(self.config["seed"], rank, trainer.global_step)
 
 
 def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -93,6 +104,19 @@ def _random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+
+
+def _seed(*key: int) -> None:
+    """Begin random numbers that no other key has."""
+    seeds = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    torch.manual_seed(int(seeds[2]))
+
+
+def _differ(state: dict[str, Any], other: dict[str, Any]) -> bool:
+    """False in a run of before each rank had numbers of its own."""
+    return not torch.equal(state["torch"], other["torch"])
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
