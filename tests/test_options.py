@@ -59,3 +59,27 @@ def test_clipped_and_accumulated_gradients_take_half_the_steps_and_shorter_ones(
 def weight(run: Path) -> torch.Tensor:
     """Of the first layer, as last saved."""
     return next(iter(torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"].values()))
+
+
+def test_a_trial_leaves_nothing_in_the_way_of_the_run(command: Command, tmp_path: Path):
+    run = tmp_path / "run"
+    trial = command("train.py", *SHORT, "+trainer.fast_dev_run=true", f"run_dir={run}")
+    assert trial.returncode == 0, trial.stderr
+    assert "trainer.fast_dev_run keeps nothing" in trial.stdout + trial.stderr
+    assert not list(run.glob("**/*.ckpt"))
+    done = command("train.py", *SHORT, "trainer.max_epochs=1", f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_batches_to_be_learnt_by_heart_are_the_same_in_every_epoch_and_after_a_resume(
+    command: Command, tmp_path: Path
+):
+    """At a rate of nothing the same images have the same loss."""
+    run = tmp_path / "run"
+    tiny = [word for word in SHORT if not word.startswith("model.quantizer")]
+    words = ["+trainer.overfit_batches=1", "model/quantizer=fsq", "optim.lr=1e-30"]
+    done = command("train.py", *tiny, *words, f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert command("train.py", f"resume={run}", "trainer.max_epochs=4").returncode == 0
+    assert len(rows(run, "train/loss")) == 4
+    assert len(set(rows(run, "train/loss"))) == 1

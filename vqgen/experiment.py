@@ -207,12 +207,13 @@ def _checkpoint_of(resumed: Run | None) -> str | None:
     return str(resumed.file) if resumed and resumed.has_weights else None
 
 
-def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> float | None:
+def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | None:
     """Test the best weights, say what came out and what one may do next; returns the best validation loss."""
-    best: Any = trainer.checkpoint_callback
+    best = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
-        rank_zero_info(f"\nRun folder: {_shown(folder)}   (ended before its first validation: no best.ckpt, no test)")
+        reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else "ended before its first validation"
+        rank_zero_info(f"\nRun folder: {_shown(folder)}   ({reason}: no best.ckpt, no test)")
         return None
     results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
     shown = _shown(folder)

@@ -111,6 +111,12 @@ def test_a_run_that_ended_an_epoch_goes_on_with_smaller_batches():
     assert len(list(target)) == len(target) > len(source)
 
 
+def test_a_loader_of_the_same_batches_has_those_of_the_first_epoch_in_every_one():
+    (first,) = epochs(loader(), 0)
+    same = Loader(fetch, ShuffledOrder(N, BATCH, seed=1), same=True)
+    assert epochs(same, 0, 1, 5) == [first] * 3
+
+
 class Recorder(pl.LightningModule):
     """Trains a weight with momentum on the indices, and records them."""
 

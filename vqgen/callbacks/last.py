@@ -82,6 +82,8 @@ class Last(Checkpoint):
         return bool(by_step or by_time)
 
     def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.fast_dev_run:   # type: ignore[attr-defined]
+            return   # a trial leaves nothing, as with Lightning's own checkpoints
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         trainer.save_checkpoint(self.path, weights_only=False)
 

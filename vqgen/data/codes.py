@@ -11,7 +11,7 @@ from vqgen.batch import CodeBatch
 from vqgen.data.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import DataError, folder_of, require
 from vqgen.data.images import Images
-from vqgen.data.loader import Loader, clock
+from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
 
 
@@ -80,7 +80,7 @@ class Codes(pl.LightningDataModule):
         """Shuffled training batches."""
         split = self.split("train")
         order = ShuffledOrder(len(split.codes[0]), self.batch_size, self.seed)
-        return Loader(CodeBatches(split, self.level), order, clock=clock(self))
+        return Loader(CodeBatches(split, self.level), order, clock=clock(self), same=overfits(self))
 
     def val_dataloader(self) -> Loader:
         """All validation codes in order."""

@@ -16,7 +16,7 @@ from vqgen.data.augment import center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.counter import permutation
 from vqgen.data.error import DataError, require
-from vqgen.data.loader import Loader, clock
+from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
 
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
@@ -151,7 +151,7 @@ class Images(pl.LightningDataModule):
         split = self.split("train")
         fetch = TrainingBatches(split, self.shape, self.flip, self.seed)
         order = ShuffledOrder(len(split.images), self.batch_size, self.seed)
-        return Loader(fetch, order, self.num_workers, clock(self))
+        return Loader(fetch, order, self.num_workers, clock(self), overfits(self))
 
     def val_dataloader(self) -> Loader:
         """All validation images in order."""

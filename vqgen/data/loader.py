@@ -24,12 +24,18 @@ class Loader:
         num_workers: processes that fetch ahead; 0 fetches when a batch is asked for.
         clock: tells the epoch, where a trainer counts them, when the first batch is asked for; otherwise
             `set_epoch` does.
+        same: every epoch has the batches of the first one.
     """
 
     def __init__(
-        self, fetch: Fetch, order: Order, num_workers: int = 0, clock: Callable[[], int] | None = None
+        self,
+        fetch: Fetch,
+        order: Order,
+        num_workers: int = 0,
+        clock: Callable[[], int] | None = None,
+        same: bool = False,
     ) -> None:
-        self.fetch, self.order, self.clock = fetch, order, clock
+        self.fetch, self.order, self.clock, self.same = fetch, order, clock, same
         self.epoch = self.batch = self._start = 0
         self._workers = Workers(fetch, num_workers, order.batch_size) if num_workers > 0 else None
 
@@ -83,7 +89,7 @@ class Loader:
             self._workers.iterator = iterator
 
     def _fetched(self, start: int) -> Iterator[Any]:
-        jobs = _jobs(self.order, self.epoch, start)
+        jobs = _jobs(self.order, 0 if self.same else self.epoch, start)
         if self._workers is not None:
             return self._workers.map(jobs)
         return (self.fetch(index, epoch) for index, epoch in jobs)
@@ -97,3 +103,9 @@ def _jobs(order: Order, epoch: int, start: int) -> Iterator[tuple[ndarray, int]]
 def clock(data: LightningDataModule) -> Callable[[], int]:
     """The epoch of the trainer that uses these data, 0 without one."""
     return lambda: data.trainer.current_epoch if data.trainer is not None else 0
+
+
+def overfits(data: LightningDataModule) -> bool:
+    """Whether the trainer that uses these data is to learn a few batches by heart (`trainer.overfit_batches`)."""
+    trainer: Any = data.trainer
+    return trainer is not None and trainer.overfit_batches > 0
