@@ -14,7 +14,7 @@ MODEL = Mock(spec=pl.LightningModule)
 
 def _trainer(**metrics: float) -> pl.Trainer:
     named = {f"val/{name}": torch.tensor(value) for name, value in metrics.items()}
-    return Mock(spec=pl.Trainer, sanity_checking=False, callback_metrics=named)
+    return Mock(spec=pl.Trainer, sanity_checking=False, callback_metrics=named, accumulate_grad_batches=1)
 
 
 def _epoch(callback: OverfittingWarning, train: float, val: float) -> None:
@@ -34,6 +34,21 @@ def test_over_fitting_is_a_rising_validation_loss_with_a_falling_training_loss()
             _epoch(callback, train, val)
     with pytest.warns(UserWarning, match=r"over-fitting: val/loss is 1.8 after a best of 1.6, .* from 1.5 to 1"):
         _epoch(callback, 1.0, 1.8)
+
+
+def test_the_training_loss_that_is_named_is_that_of_whole_steps():
+    """Lightning hands on the loss of a micro-batch divided by their number."""
+    callback = OverfittingWarning()
+    for val in (1.6, 1.8):
+        trainer = _trainer(loss=val)
+        trainer.accumulate_grad_batches = 4
+        callback.on_train_epoch_start(trainer, MODEL)
+        for _ in range(8):
+            callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor((3.1 - val) / 4)}, None, 0)
+        if val == 1.6:
+            callback.on_validation_end(trainer, MODEL)
+    with pytest.warns(UserWarning, match=r"train/loss fell from 1.5 to 1.3"):
+        callback.on_validation_end(trainer, MODEL)
 
 
 def test_the_best_epoch_outlives_a_resume():

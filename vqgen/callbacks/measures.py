@@ -5,10 +5,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
+
+from vqgen.nn.distributed import sum_over_ranks
 
 
 class GradientNorm(pl.Callback):
@@ -51,8 +52,8 @@ class Throughput(pl.Callback):
         elif _logs_at(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped):
             _wait_for(pl_module.device)
             now = time.perf_counter()
-            rate = self._images * trainer.world_size / (now - self._start)
-            pl_module.log("train/images_per_second", rate, prog_bar=True)
+            (images,) = sum_over_ranks(torch.tensor(float(self._images), device=pl_module.device))
+            pl_module.log("train/images_per_second", images / (now - self._start), prog_bar=True)
             self._images, self._start = 0, now
 
 
@@ -77,7 +78,7 @@ class CodeHistograms(pl.Callback):
         """Keep the counts before the model resets them."""
         usage: Any = pl_module.usage
         levels: list[Any] = [usage["val"]] if not isinstance(usage["val"], torch.nn.ModuleList) else list(usage["val"])
-        self._counts = [_over_ranks(metric.counts) for metric in levels]
+        self._counts = sum_over_ranks(*(metric.counts for metric in levels))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""
@@ -87,10 +88,3 @@ class CodeHistograms(pl.Callback):
                 if hasattr(logger, "log_code_counts") and not trainer.sanity_checking:
                     key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
                     logger.log_code_counts(key, counts.tolist(), trainer.fit_loop.epoch_loop._batches_that_stepped)
-
-
-def _over_ranks(counts: Tensor) -> Tensor:
-    counts = counts.clone()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(counts)
-    return counts

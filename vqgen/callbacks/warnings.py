@@ -5,6 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
+from vqgen.nn.distributed import mean_over_ranks
+
 
 class CollapseWarning(pl.Callback):
     """Says in words when hardly any of a codebook is in use over the validation split.
@@ -65,8 +67,9 @@ class OverfittingWarning(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add the loss of the step."""
-        self._total, self._steps = self._total + outputs["loss"].detach(), self._steps + 1
+        """Add the loss of the batch of all ranks; Lightning hands it divided by the micro-batches of a step."""
+        loss = mean_over_ranks(outputs["loss"].detach(), 1) * trainer.accumulate_grad_batches
+        self._total, self._steps = self._total + loss, self._steps + 1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best epoch so far."""

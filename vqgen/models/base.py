@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from vqgen.errors import UserError
+from vqgen.nn.batch_norm import join_batch_norms
+from vqgen.nn.distributed import mean_over_ranks
 from vqgen.schedules import Constant
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -53,9 +56,10 @@ class Model(pl.LightningModule):
         super().__init__()
         self.optimizer = optimizer
         self.schedule = schedule
+        self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
-        """Refuse a precision that stores weights and codebooks otherwise than in float32.
+        """Join the batch norms of all ranks; refuse a precision that stores weights otherwise than in float32.
 
         Averages and codebooks in half precision drift (an update of 1 % is below its resolution), and images come in
         float32.
@@ -68,6 +72,8 @@ class Model(pl.LightningModule):
                 f"hardware.precision={self.trainer.precision}: weights and codebooks are kept in float32; take one of "
                 f"{', '.join(PRECISIONS)}"
             )
+        if stage == "fit" and self.trainer.world_size > 1:
+            join_batch_norms(self)
 
     @abstractmethod
     def objective(self, batch: Any) -> Objective:
@@ -78,10 +84,29 @@ class Model(pl.LightningModule):
         """Log what is measured on a batch of the validation or test split under `stage/`."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Log the terms of the objective and return the loss."""
-        terms = self.objective(batch)
-        self.log_dict({f"train/{name}": value.detach() for name, value in terms._asdict().items()})
-        return terms.loss
+        """Log the terms of the objective and return the loss.
+
+        The mean over ranks of what is returned is the mean over the images of the joined batch, also where the ranks
+        have unequal numbers of them.
+        """
+        terms, size = self.objective(batch), len(batch.index)
+        self._log_step(terms._asdict(), size)
+        average = mean_over_ranks(terms.loss.new_full((), size), 1)
+        return terms.loss * (size / average)
+
+    def _log_step(self, terms: dict[str, Tensor], size: int) -> None:
+        """Log terms as means over the images of an optimiser's step so far: of all ranks and micro-batches."""
+        means = mean_over_ranks(torch.stack([term.detach().float() for term in terms.values()]), size)
+        self._step_terms.append(means)
+        so_far = torch.stack(self._step_terms).mean(dim=0)
+        self.log_dict({f"train/{name}": mean for name, mean in zip(terms, so_far, strict=True)})
+        if self.step_ends:
+            self._step_terms = []
+
+    @property
+    def step_ends(self) -> bool:
+        """Whether the optimiser steps after the training batch in hand (`trainer.accumulate_grad_batches`)."""
+        return not self.trainer.fit_loop._should_accumulate()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measure on the validation split."""
@@ -94,7 +119,8 @@ class Model(pl.LightningModule):
     def log_means(self, stage: str, values: dict[str, Any], batch_size: int) -> None:
         """Log values (or torchmetrics) of one evaluation batch, to be averaged over the split and over ranks."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        self.log_dict(named, batch_size=batch_size, on_step=False, on_epoch=True, sync_dist=True)
+        size: Any = float(batch_size)   # Lightning averages the sizes over ranks in their own type: integers are cut
+        self.log_dict(named, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, its rate scheduled per step."""

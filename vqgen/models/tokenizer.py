@@ -112,6 +112,11 @@ class Tokenizer(Model):
         """Images in [-1, 1] through the codes and back."""
         return self.decode(self.encode(x))
 
+    def on_train_batch_start(self, batch: ImageBatch, batch_idx: int) -> None:
+        """Let the codebooks follow all micro-batches of an optimiser's step at once."""
+        for quantizer in self.quantizers:
+            quantizer.step_ends = self.step_ends
+
     def objective(self, batch: ImageBatch) -> TokenizerObjective:
         """Reconstruction and quantizer losses of a batch."""
         return self._objective(batch.x, self(batch.x))

@@ -1,5 +1,6 @@
-"""What the processes of a job have together: sums and rows of a batch (one process: the batch itself), and objects."""
+"""What the processes of a job have together: sums, means and rows of the joined batch, and objects."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,6 +15,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Number of this process among them, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
 def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
     """Each tensor summed over all ranks, in one all-reduce for all of them. They share type and device."""
     if world_size() == 1:
@@ -22,6 +28,32 @@ def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
     dist.all_reduce(fused)
     parts = fused.split([tensor.numel() for tensor in tensors])
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+@torch.compiler.disable   # it cannot take in a collective that has a gradient
+def mean_over_ranks(mean: Float[Tensor, "*n"], size: int) -> Float[Tensor, "*n"]:
+    """The mean over the rows of the joined batch, from the mean over this rank's `size` rows.
+
+    The gradient is that of the sum of what all ranks make of the result, as DistributedDataParallel expects it.
+    """
+    if world_size() == 1:
+        return mean
+    total = _Sum.apply(torch.cat([mean.flatten() * size, mean.new_full((1,), size)]))
+    return (total[:-1] / total[-1]).view_as(mean)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, and of all ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx, mine: Tensor) -> Tensor:
+        """All ranks have the same sum."""
+        return sum_over_ranks(mine)[0]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        """Each rank's part has a gradient by what every rank makes of the sum."""
+        return sum_over_ranks(grad)[0]
 
 
 def take_from_rank_zero(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
@@ -37,37 +69,45 @@ def _broadcast(tensor: Tensor) -> None:
 
 
 def draw_rows(
-    x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator
+    x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator, parts: Sequence[int] = ()
 ) -> Float[Tensor, "{num_rows} d"]:
-    """Rows drawn from the batch joined over all ranks, in rank order: the same rows on every rank.
+    """Rows drawn from the joined batch: the same rows on every rank.
 
     The draw is without replacement while there are rows left, and depends on `generator` (a CPU generator in
-    the same state on every rank) and the joined batch alone, not on how the batch is split over ranks.
+    the same state on every rank) and the joined batch alone, not on how the batch is split.
+
+    Args:
+        x: this rank's rows.
+        num_rows: how many to draw.
+        generator: decides which.
+        parts: rows of each micro-batch in `x`, as many parts on every rank; the joined batch is one micro-batch of
+            all ranks after the other. Left out: `x` is one.
     """
-    sizes = _sizes(x)
-    total = sum(sizes)
-    index = torch.randperm(total, generator=generator)[torch.arange(num_rows) % total].to(x.device)
+    mine = x.split(list(parts) or [len(x)])
+    sizes = _sizes([len(part) for part in mine], x.device)
+    starts = [0, *accumulate(sizes)]
+    index = torch.randperm(starts[-1], generator=generator)[torch.arange(num_rows) % starts[-1]].to(x.device)
     if len(sizes) == 1:
         return x[index]
-    local = index - [0, *accumulate(sizes)][dist.get_rank()]
-    mine = (local >= 0) & (local < len(x))
     rows = x.new_zeros(num_rows, x.shape[1])
-    rows[mine] = x[local[mine]]
+    for part, start in zip(mine, starts[rank() :: world_size()], strict=False):
+        here = (index >= start) & (index < start + len(part))
+        rows[here] = part[index[here] - start]
     return sum_over_ranks(rows)[0]
 
 
 def joined_size(x: Float[Tensor, "n d"]) -> int:
     """Number of rows of the batch joined over all ranks."""
-    return sum(_sizes(x))
+    return sum(_sizes([len(x)], x.device))
 
 
-def _sizes(x: Tensor) -> list[int]:
+def _sizes(mine: Sequence[int], device: torch.device) -> list[int]:
+    """Rows of each part on each rank, part after part."""
     if world_size() == 1:
-        return [len(x)]
-    sizes = torch.zeros(world_size(), dtype=torch.long, device=x.device)
-    sizes[dist.get_rank()] = len(x)
-    dist.all_reduce(sizes)
-    return sizes.tolist()
+        return list(mine)
+    sizes = torch.zeros(len(mine), world_size(), dtype=torch.long, device=device)
+    sizes[:, rank()] = torch.tensor(mine, device=device)
+    return sum_over_ranks(sizes)[0].flatten().tolist()
 
 
 def of_all_ranks(mine: Any) -> list[Any]:

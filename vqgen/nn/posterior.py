@@ -1,7 +1,7 @@
 """Approximate posteriors q(z given x) of a VAE (arXiv 1312.6114), and the bounds made of them."""
 
 from collections.abc import Sequence
-from math import inf, log
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.nn.bounded import bounded
+from vqgen.nn.distributed import mean_over_ranks
 from vqgen.nn.flows import IAF
 from vqgen.nn.sizes import check_at_least
 
@@ -125,11 +126,12 @@ def standard_normal_log_prob(z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
 def free_bits(kl: Float[Tensor, "b d"], min_nats: float) -> Float[Tensor, ""]:
     """KL in nats an image, each dimension counted at `min_nats` at least (arXiv 1606.04934, equation 15).
 
-    A dimension whose average over the batch is below gets no gradient, and is so kept from collapsing; 0.05 to 0.5
-    are usual. With 0 it is the plain average (also of an estimated KL, which may be negative).
+    A dimension whose average over the batch (of all ranks) is below gets no gradient, and is so kept from
+    collapsing; 0.05 to 0.5 are usual. With 0 it is the plain average of this rank's batch (also of an estimated KL,
+    which may be negative).
     """
-    floor = min_nats if min_nats > 0 else -inf
-    return kl.mean(dim=0).clamp(min=floor).sum()
+    mean = kl.mean(dim=0)
+    return mean_over_ranks(mean, len(kl)).clamp(min=min_nats).sum() if min_nats > 0 else mean.sum()
 
 
 def importance_weighted_bound(log_weights: Float[Tensor, "k b"]) -> Float[Tensor, " b"]:

@@ -68,6 +68,33 @@ def test_codes_are_all_used_and_bounded_from_the_first_batches_on():
         assert codes.unique().numel() > 60
 
 
+def test_the_micro_batches_of_a_step_move_the_codebook_once_as_one_batch_does():
+    whole = EMAQuantizer(16, 4, decay=0.5, revive_below=0.5)
+    whole(batches(1)[0])
+    parts = copy.deepcopy(whole)
+    for z_e in batches(6, seed=1, size=(9, 4, 6, 6)):
+        expected, before = whole(z_e), parts.codebook.clone()
+        found = []
+        for part in z_e.split(4):   # the last one is of one image
+            assert torch.equal(parts.codebook, before)
+            parts.step_ends = len(part) == 1
+            found.append(parts(part).codes)
+        assert torch.equal(torch.cat(found), expected.codes)
+        for name, value in whole.state_dict().items():
+            torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
+
+
+def test_the_first_micro_batch_alone_starts_the_codebook():
+    z_e, later = batches(2)
+    one, other = EMAQuantizer(16, 4), EMAQuantizer(16, 4)
+    other.step_ends = False
+    one(z_e), other(z_e)
+    codes = other(later).codes
+    assert other.num_updates == 0
+    assert torch.equal(codes, other.nearest(later))
+    torch.testing.assert_close(other.counts, one.counts, rtol=0.5, atol=10.0)
+
+
 def test_codes_that_are_never_used_stay_finite():
     quantizer = EMAQuantizer(64, 4, decay=0.5, revive_below=0.0)
     quantizer(batches(1)[0])

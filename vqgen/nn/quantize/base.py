@@ -32,6 +32,8 @@ class Quantizer(nn.Module):
 
     num_embeddings: int
     embedding_dim: int
+    step_ends: bool = True
+    """False while more micro-batches of the optimiser's step follow: a codebook then gathers and stays as it is."""
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
         """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""

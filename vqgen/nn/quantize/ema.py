@@ -1,5 +1,7 @@
 """The vector quantizer of VQ-VAE-2 (arXiv 1906.00446): the codebook is a moving average of its inputs."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,10 +20,11 @@ class EMAQuantizer(VectorQuantizer):
     """Codebook of exponential moving averages (arXiv 1711.00937, appendix A.1; arXiv 1906.00446, eq. 3-5).
 
     It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
-    holds the same codebook, that of a single process on the joined batch. A code that is hardly used is put
-    on a vector of the batch, drawn with odds of its squared error. Where k-means starts, which codes are revived and
-    on what vectors is decided by rank 0 for all. What is drawn depends on the number of updates
-    alone, so that a resumed run does as an uninterrupted one.
+    holds the same codebook, that of a single process on the joined batch. Where an optimiser's step has several
+    micro-batches (see `step_ends`), their vectors are kept until all of them make one update together; only k-means
+    has the first of them alone. A code that is hardly used is put on a vector of the batch, drawn with odds of its
+    squared error. Where k-means starts, which codes are revived and on what vectors is decided by rank 0 for all. What
+    is drawn depends on the number of updates alone, so that a resumed run does as an uninterrupted one.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
@@ -67,14 +70,19 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
+        self._gathered: list[tuple[Tensor, Tensor]] = []   # vectors and codes of the micro-batches of this step
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
         """Quantize with the codebook as it is, then, in training, let it follow `x`."""
-        if self.training and self.num_updates == 0:
+        if self.training and self.num_updates == 0 and not self._gathered:
             self._start(x)
         quantized = super().quantize(z_e, x)
         if self.training:
-            self._update(x, quantized.codes.flatten())
+            codes = quantized.codes.flatten()
+            if self.step_ends and not self._gathered:
+                self._update(x, codes)
+            else:
+                self._gather(x, codes)
         return quantized
 
     def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
@@ -95,8 +103,17 @@ class EMAQuantizer(VectorQuantizer):
         self.counts.copy_(take_from_rank_zero(counts) * (size / len(rows)))
         self.sums.copy_(self.codebook * self.counts[:, None])
 
+    @torch.compiler.disable
+    def _gather(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
+        """Keep a micro-batch; with the last one of the step, follow all of them."""
+        self._gathered.append((x, codes))
+        if self.step_ends:
+            vectors, indices = zip(*self._gathered, strict=True)
+            self._gathered = []
+            self._update(torch.cat(vectors), torch.cat(indices), [len(part) for part in vectors])
+
     @torch.no_grad()
-    def _update(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
+    def _update(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"], parts: Sequence[int] = ()) -> None:
         counts, sums = sum_over_ranks(*assign(x, codes, self.num_embeddings))
         weight = self._weight()
         self.counts.lerp_(counts, weight)
@@ -106,7 +123,7 @@ class EMAQuantizer(VectorQuantizer):
         self.codebook.copy_(torch.where(seen, averages, self.codebook))
         dead = take_from_rank_zero(self.counts < self.revive_below * self.counts.mean())
         if dead.any():
-            self._revive(x, dead)
+            self._revive(x, dead, parts)
         self.num_updates += 1
 
     def _weight(self) -> Float[Tensor, ""]:
@@ -119,10 +136,10 @@ class EMAQuantizer(VectorQuantizer):
         return (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
 
     @torch.compiler.disable
-    def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"]) -> None:
+    def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"], parts: Sequence[int]) -> None:
         """Put dead codes where the batch is quantized worst: code, running sum and running count alike."""
         count, num_dead, generator = self.counts.mean(), int(dead.sum()), self._generator()
-        candidates = draw_rows(x, REVIVE_CANDIDATES * num_dead, generator)
+        candidates = draw_rows(x, REVIVE_CANDIDATES * num_dead, generator, parts)
         rows = take_from_rank_zero(draw_far(candidates, self.codebook, num_dead, generator))
         self.codebook[dead] = rows
         self.sums[dead] = rows * count
