@@ -133,12 +133,12 @@ class Images(pl.LightningDataModule):
         images = self.split("train").images
         step = -(-len(images) * int(np.prod(self.shape)) // _VARIANCE_VALUES)
         chosen = np.arange(0, len(images), step)
-        count, total, squares = 0, 0, 0   # whole numbers: their difference is exact
+        moments = np.zeros(2)
         for part in np.array_split(chosen, -(-len(chosen) // 256)):
-            x = center_crop(images[part], *self.shape[1:])
-            count, total = count + x.size, total + int(x.sum(dtype=np.int64))
-            squares += int(np.square(x, dtype=np.uint32).sum(dtype=np.int64))
-        return (count * squares - total**2) / count**2 / 127.5**2
+            x = center_crop(images[part], *self.shape[1:]).astype(np.float32)
+            moments += x.mean(dtype=np.float64) * len(part), np.square(x).mean(dtype=np.float64) * len(part)
+        mean, square = moments / len(chosen)
+        return float((square - mean**2) / 127.5**2)
 
     def setup(self, stage: str | None = None) -> None:
         """Load what the stage needs."""
