@@ -25,8 +25,9 @@ def _logged(folder: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
-def test_what_is_logged_in_training_is_what_the_task_finds_in_its_last_checkpoint(tmp_path: Path):
-    folder = train_in(tmp_path / "vae", VAE)
+@pytest.mark.parametrize("extras", ["evaluation", "[evaluation,averaged_weights]", "[averaged_weights,evaluation]"])
+def test_what_is_logged_in_training_is_what_the_task_finds_in_its_last_checkpoint(tmp_path: Path, extras: str):
+    folder = train_in(tmp_path / "vae", [*VAE, f"extras={extras}", "optim.lr=0.01"])
     logged = _logged(folder, "evaluate/val/elbo")
     found = Evaluate(split="val", num_samples=16)(open_trained(folder, "last")).metrics["evaluate/val/elbo"]
     assert len(logged) == 2

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import logs, tuning
-from vqgen.callbacks import Record
+from vqgen.callbacks import AveragedWeights, Record
 from vqgen.checkpoint import Run, build, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.data.confine import confine
@@ -199,7 +199,7 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
             continue
         wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
         callbacks.append(build(node, **{name: runtime[name] for name in wanted}))
-    return callbacks
+    return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
 
 
 def _checkpoint_of(resumed: Run | None) -> str | None:

@@ -1,9 +1,10 @@
-"""Products of float32 as they are, where rounding would decide what is near."""
+"""Full precision, where rounding would decide what is near or what is left of a difference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -15,3 +16,8 @@ def full_float32() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(allowed)
+
+
+def float64(x: Tensor) -> Tensor:
+    """The numbers in double precision; on the CPU where the device, a GPU of Apple, has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()

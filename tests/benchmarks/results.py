@@ -59,7 +59,8 @@ ROWS = {
 }
 COLUMNS = {
     "parameters": "parameters", "training, min": "training_minutes",
-    "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo", "bits/dim": "bits_per_dim",
+    "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo",
+    "bits/dim (Bernoulli)": "bernoulli_bits_per_dim",
     "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
     "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
     "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",

@@ -67,3 +67,27 @@ def test_random_parts_leave_the_global_random_numbers_alone():
     torch.manual_seed(0)
     kernel_distance(torch.randn(20, 2, generator=torch.Generator()), torch.randn(20, 2, generator=torch.Generator()))
     assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 30.0), (100.0, 1.0)])
+def test_the_kernel_distance_of_large_features_is_that_of_float64(offset: float, scale: float):
+    torch.manual_seed(0)
+    x, y = scale * torch.randn(200, 16) + offset, scale * torch.randn(200, 16) + offset + 0.1
+
+    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a.double() @ b.double().T / 16 + 1) ** 3
+
+    n = len(x)
+    within = sum((kernel(a, a).sum() - kernel(a, a).diag().sum()) / (n * (n - 1)) for a in (x, y))
+    expected = float(within - 2 * kernel(x, y).mean())
+    assert kernel_distance(x, y, subsets=2) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+def test_the_frechet_distance_does_not_know_where_the_features_lie(offset: float):
+    """Moments that float32 holds exactly also at the offset; some dimensions are constant."""
+    torch.manual_seed(0)
+    real, generated = torch.randint(-64, 65, (2, 300, 8)) / 8.0
+    real[:, :3], generated[:, :3] = 0.0, 0.0
+    here = frechet_distance(real, generated)
+    assert frechet_distance(real + offset, generated + offset) == pytest.approx(here, rel=1e-9)

@@ -80,3 +80,16 @@ def test_distances_are_taken_in_full_precision_whatever_the_training_takes(
     finally:
         torch.set_float32_matmul_precision(before)
     assert set(seen) == {"highest"}
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e4])
+def test_distances_are_those_of_float64_wherever_the_vectors_lie(offset: float):
+    """Two groups of vectors far from each other, so that no one centre is near to all."""
+    torch.manual_seed(0)
+    x = torch.randn(60, 8) + offset
+    x[::2] -= 2 * offset
+    exact = (x.double()[:, None] - x.double()).norm(dim=2).sort(1).values
+    assert torch.allclose(radii(x, 4).double(), exact[:, 4], rtol=1e-6)
+    assert torch.allclose(nearest(x[:30] + 0.5, x, 1).distance[:, 0].double(), (
+        (x[:30] + 0.5).double()[:, None] - x.double()
+    ).norm(dim=2).min(1).values, rtol=1e-6)  # fmt: skip

@@ -73,3 +73,28 @@ def test_too_few_vectors_are_refused():
         precision_recall(torch.randn(3, 2), torch.randn(9, 2), 3)
     with pytest.raises(ValueError, match="of real and of generated"):
         ImprovedPrecisionRecall().compute()
+
+
+def _duplicates(rounds: int) -> torch.Tensor:
+    """Vectors of which some occur several times, and others at equal distances."""
+    torch.manual_seed(0)
+    few = torch.randn(30, 6) + 100
+    grid = torch.cartesian_prod(*[torch.arange(5.0)] * 3)
+    return torch.cat([*[few] * rounds, few[:7], torch.nn.functional.pad(grid, (0, 3))])
+
+
+@pytest.mark.parametrize("x", [
+    torch.ones(1024, 4), torch.full((600, 3), 1234.567), _duplicates(1), _duplicates(4), _sets()[0],
+], ids=["equal", "equal far from zero", "few duplicates", "many duplicates", "none"])  # fmt: skip
+def test_equal_sets_have_a_density_of_one_and_all_else_in_full_whatever_occurs_twice(x: torch.Tensor):
+    density, coverage = density_coverage(x, x.flip(0))
+    assert float(density) == pytest.approx(1.0)
+    assert coverage == 1.0
+    assert precision_recall(x, x.flip(0)) == (1.0, 1.0)
+
+
+def test_a_generated_vector_at_the_rim_of_equal_real_ones_counts_in_part():
+    real = torch.cat([torch.zeros(20, 2), torch.randn(20, 2, generator=torch.Generator().manual_seed(0)) + 50])
+    generated = torch.cat([torch.zeros(10, 2), torch.full((10, 2), -50.0)])
+    assert float(density_coverage(real, generated).density) == pytest.approx(0.5)
+    assert density_coverage(real, generated).coverage == 0.5

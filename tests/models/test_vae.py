@@ -61,7 +61,7 @@ def test_every_posterior_trains_under_every_likelihood(posterior: str, networks:
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
     terms = vae(recon_weight=0.5, kl_weight=3.0).objective(_batch())
-    assert torch.isclose(terms.loss, 0.5 * terms.recon_loss + 3.0 * terms.kl)
+    assert torch.isclose(terms.loss, 0.5 * terms.recon_loss + 3.0 * terms.kl_free_bits)
 
 
 def test_with_unit_weights_the_loss_is_the_negative_elbo():
@@ -83,9 +83,49 @@ def test_the_importance_weighted_bound_rises_with_its_draws(posterior: str):
     assert bounds[0] < bounds[1] < bounds[2]
 
 
-def test_free_bits_are_a_floor_under_the_kl():
-    model, batch = vae(free_bits=2.0), _batch()
-    assert model.objective(batch).kl >= 3 * 2.0 - 1e-5
+def logged(model: VAE, batch: ImageBatch, stage: str = "val") -> dict[str, Any]:
+    """What an evaluation of a batch logs, with the draws of seed 1."""
+    found: dict[str, Any] = {}
+    model.log_means = lambda stage, values, batch_size: found.update(values)   # type: ignore[method-assign]
+    torch.manual_seed(1)
+    model.eval().evaluate(batch, stage)
+    return found
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_free_bits_are_a_floor_under_the_kl_of_the_loss_and_leave_kl_and_elbo_alone(posterior: str):
+    model, plain, batch = vae(posterior, free_bits=2.0), vae(posterior), _batch()
+    terms, without = logged(model, batch), logged(plain, batch)
+    assert terms["kl_free_bits"] >= 3 * 2.0 - 1e-5
+    assert terms["kl"] == without["kl"] == without["kl_free_bits"]
+    assert terms["kl"] < 3 * 2.0
+    assert torch.isclose(terms["loss"], terms["recon_loss"] + terms["kl_free_bits"])
+    for name in ("elbo", "bernoulli_bits_per_dim"):
+        assert terms[name] == without[name]
+    assert torch.isclose(terms["elbo"], -terms["recon_loss"] - terms["kl"])
+
+
+@pytest.mark.parametrize("std", [1e-3, 0.3])
+def test_bits_per_dim_are_of_the_probability_of_the_bytes_and_never_negative(std: float):
+    model, x = vae(likelihood=Gaussian(std), importance_samples=4), torch.zeros(4, 1, 8, 12)
+    with torch.no_grad():   # a decoder that is right everywhere
+        last = [module for module in model.decoder.modules() if hasattr(module, "bias")][-1]
+        last.weight.zero_()
+        last.bias.zero_()
+    x = x + 1 / 255
+    terms = logged(model, ImageBatch(x, None, torch.arange(4)), "test")
+    for name in ("bits_per_dim", "bits_per_dim_importance_weighted_bound"):
+        assert terms[name] >= 0
+    mass = model.likelihood.log_mass(torch.zeros_like(x), x).mean()
+    expected = (terms["kl"] - mass) / 96 / torch.tensor(2.0).log()
+    torch.testing.assert_close(terms["bits_per_dim"], expected)
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_logged_errors_are_those_of_reconstruct(posterior: str):
+    model, batch = vae(posterior), _batch()
+    terms = logged(model, batch)
+    torch.testing.assert_close(terms["mse"], (model.reconstruct(batch.x) - batch.x).square().mean())
 
 
 def test_the_kl_warms_up_in_training_and_is_whole_in_evaluation():

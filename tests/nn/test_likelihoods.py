@@ -5,7 +5,7 @@ import torch
 from torch import distributions
 
 from vqgen.nn.discretized_logistic import DiscretizedLogistic
-from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian, Likelihood
+from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
 from vqgen.nn.reconstruction import L1, NormalizedMSE
 
 ALL = [Bernoulli(), Gaussian(0.3), LearnedGaussian(), Laplace(0.3), DiscretizedLogistic(3), NormalizedMSE(0.5), L1()]
@@ -135,16 +135,64 @@ def test_published_output_counts_of_the_mixture():
     assert DiscretizedLogistic(10).num_outputs(1) == 30
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), DiscretizedLogistic(2)], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("likelihood", ALL[:5], ids=lambda one: type(one).__name__)
 def test_a_uniform_model_of_256_values_takes_exactly_8_bits_per_dim(likelihood):
     num_dims = 3 * 32 * 32
     assert float(likelihood.bits_per_dim(torch.tensor(num_dims * log(256), dtype=torch.float64), num_dims)) == 8
 
 
-def test_a_uniform_density_over_256_bins_takes_8_bits_per_dim():
-    density = 255 / 512
-    bits = Likelihood().bits_per_dim(torch.tensor(-10 * log(density), dtype=torch.float64), 10)
-    torch.testing.assert_close(bits, torch.tensor(8.0, dtype=torch.float64))
+def of_spread(kind, spread):
+    """A likelihood, and outputs for one value at each of some places, of about this standard deviation."""
+    places = torch.tensor([-3.0, -1.0, -0.999, -0.3, 0.0, 1 / 255, 0.7, 1.0, 40.0], dtype=torch.float64)
+    if kind is LearnedGaussian:
+        likelihood, rest = kind(-20.0, 20.0), [2 * log(spread)]
+    elif kind is DiscretizedLogistic:
+        likelihood, rest = kind(1), [log(spread)]
+    else:
+        likelihood, rest = kind(spread), []
+    parts = [places, *[torch.full_like(places, value) for value in rest]]
+    if kind is DiscretizedLogistic:
+        parts = [torch.zeros_like(places), *parts]
+    return likelihood, torch.stack(parts, dim=1)[:, :, None, None]
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1e-3, 0.1, 1.0, 300.0])
+@pytest.mark.parametrize("kind", [Gaussian, LearnedGaussian, Laplace, DiscretizedLogistic])
+def test_the_probabilities_of_the_256_bytes_sum_to_one_and_none_takes_less_than_0_bits(kind, spread):
+    likelihood, outputs = of_spread(kind, spread)
+    x = (torch.arange(256, dtype=torch.float64) / 127.5 - 1).view(256, 1, 1, 1)
+    for output in outputs:
+        log_mass = likelihood.log_mass(output.expand(256, -1, -1, -1), x)
+        assert torch.isfinite(log_mass).all()
+        torch.testing.assert_close(log_mass.exp().sum(), torch.tensor(1.0, dtype=torch.float64), rtol=1e-6, atol=0)
+        assert likelihood.bits_per_dim(-log_mass, 1).min() >= 0
+
+
+@pytest.mark.parametrize("kind", [Gaussian, LearnedGaussian, Laplace])
+def test_the_probability_of_a_byte_is_the_integral_of_the_density_over_its_bin(kind):
+    likelihood, outputs = of_spread(kind, 0.02)
+    for byte in (1, 100, 130, 254):
+        centre = byte / 127.5 - 1
+        points = centre + (torch.arange(2000, dtype=torch.float64) + 0.5 - 1000) / 1000 / 255
+        for output in outputs[2:8]:
+            density = likelihood.log_prob(output.expand(2000, -1, -1, -1), points.view(-1, 1, 1, 1))
+            integral = torch.logsumexp(density, dim=0) + log(2 / 255 / 2000)
+            x = torch.full((1, 1, 1, 1), centre, dtype=torch.float64)
+            torch.testing.assert_close(likelihood.log_mass(output[None], x)[0], integral, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Gaussian, LearnedGaussian, Laplace])
+def test_where_the_density_is_wide_its_probabilities_are_density_times_width(kind):
+    likelihood, outputs = of_spread(kind, 0.5)
+    near, x = outputs[:8], (torch.randint(1, 255, (8, 1, 1, 1)) / 127.5 - 1).double()
+    expected = likelihood.log_prob(near, x) + log(2 / 255)
+    torch.testing.assert_close(likelihood.log_mass(near, x), expected, atol=1e-2, rtol=0)
+
+
+def test_bits_of_bernoulli_likelihoods_are_not_called_bits_of_bytes():
+    names = {type(one).__name__: one.bits_name for one in ALL[:5]}
+    assert names.pop("Bernoulli") == "bernoulli_bits_per_dim"
+    assert set(names.values()) == {"bits_per_dim"}
 
 
 def test_normalized_mse_is_one_for_a_model_that_knows_only_the_mean():

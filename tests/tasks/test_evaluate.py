@@ -40,7 +40,7 @@ def test_a_tokenizer_is_measured_by_its_reconstructions_and_codes():
     assert found["mse"] == pytest.approx(float((x - x_hat).square().mean()), rel=1e-5)
     assert found["nmse"] == pytest.approx(found["mse"] / run.images().variance(), rel=1e-5)
     assert found["compression_ratio_fixed"] == pytest.approx(8 * 3 * 16 * 16 / (3 * (2 * 2 + 4 * 4)))
-    nll = -run.model.likelihood.log_prob(run.model.decode_output(run.model.encode(x)), x).mean()
+    nll = -run.model.likelihood.log_mass(run.model.decode_output(run.model.encode(x)), x).mean()
     assert found["bits_per_dim_given_codes"] == pytest.approx(float(run.model.likelihood.bits_per_dim(nll, 768)), 1e-5)
     assert {"rfid(classifier)", "perplexity_top", "codebook_usage_bottom", "ssim"} <= set(found)
     assert "ms_ssim" not in found   # 16 pixels are too few for five scales
@@ -78,7 +78,9 @@ def test_the_same_seed_gives_the_same_figures():
 def test_a_vae_is_measured_by_its_bound_its_reconstructions_and_its_samples():
     found = _figures(Evaluate(classifier="classifier"), runs.trained(runs.vae(), num_test=100))
     assert {"elbo", "bits_per_dim", "mse", "rfid(classifier)", "fid(classifier)"} <= set(found)
-    assert found["bits_per_dim"] == pytest.approx((-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2), rel=1e-5)
+    wide = (-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2)   # a density even within each bin
+    assert found["bits_per_dim"] == pytest.approx(wide, rel=1e-2)
+    assert found["bits_per_dim"] >= 0
 
 
 def test_one_level_alone_has_a_likelihood_and_no_samples():

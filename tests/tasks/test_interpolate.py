@@ -53,3 +53,17 @@ def test_pairs_have_two_sides():
             task(first=[0, 1], second=[2])
     with pytest.raises(UserError, match="steps=1"):
         Interpolate(steps=1)
+
+
+def test_between_vectors_of_any_lengths_angles_and_steps_of_length_are_equal():
+    a, b = torch.randn(2, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    path = spherical(0.2 * a, 9 * b, 6)
+    directions = torch.nn.functional.normalize(path, dim=1)
+    angles = torch.acos((directions[1:] * directions[:-1]).sum(1))
+    assert torch.allclose(angles, angles.mean().expand(5))
+    assert torch.allclose(path.norm(dim=1), torch.linspace(float(0.2 * a.norm()), float(9 * b.norm()), 6).double())
+    assert torch.allclose(path[[0, -1]], torch.stack([0.2 * a, 9 * b]))
+
+
+def test_from_zero_the_spherical_path_is_the_line():
+    assert torch.equal(spherical(torch.zeros(2), torch.ones(2), 3)[1], torch.full((2,), 0.5))

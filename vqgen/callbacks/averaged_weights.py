@@ -1,13 +1,21 @@
 """Moving averages of the weights, for validation and sampling."""
 
+from typing import Any
+
+import pytorch_lightning as pl
 import torch
 from jaxtyping import Shaped
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from vqgen.nn.quantize import Quantizer
+
 
 class AveragedWeights(WeightAveraging):
     """Validates, and saves as the model's weights, a moving average over the optimiser's steps.
+
+    What other callbacks draw and measure at the end of a validation is of the average too, as it is of the weights that
+    a checkpoint holds: this one comes after them.
 
     The decay starts low, (1 + t) / (10 + t) after t steps, so that the average forgets the first weights.
 
@@ -20,6 +28,24 @@ class AveragedWeights(WeightAveraging):
             raise ValueError(f"{decay=} must be in [0, 1); 0.999 is usual")
         self.decay = decay
         super().__init__(avg_fn=self._average)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average after an optimiser step; averaged code vectors go back to where code vectors belong."""
+        before = self._latest_update_step
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._average_model is not None and self._latest_update_step != before:
+            for module in self._average_model.modules():
+                if isinstance(module, Quantizer):
+                    module.put_back()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the averages in the model: other callbacks look at it in `on_validation_end`."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on with the weights that are being trained."""
+        super().on_validation_epoch_end(trainer, pl_module)
 
     def _average(
         self, averaged: Shaped[Tensor, "*n"], current: Shaped[Tensor, "*n"], steps: Tensor

@@ -29,7 +29,7 @@ def of_priors(tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch]) 
     `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `rate` is the bits of
     all codes of an image divided by its number of values (bits/dim of the code alone), `compression_ratio_prior` how
     many times smaller it is than 8 bits a value, and with a decoder likelihood `bits_per_dim` is
-    -log2 p(codes) p(image given codes) a value: what the image needs as a whole.
+    -log2 p(codes) p(bytes given codes) a value: what the image needs as a whole.
     """
     sums: list[Any] = [0.0] * len(priors)
     distortion, count = 0.0, 0
@@ -61,7 +61,7 @@ def _totals(tokenizer: Any, code_nats: float, decoder_nats: float) -> dict[str, 
     figures = {"code_bits": bits, "rate": bits / num_dims, "compression_ratio_prior": 8 * num_dims / bits}
     if hasattr(tokenizer.likelihood, "log_prob"):
         nats = torch.tensor(code_nats + decoder_nats)
-        figures["bits_per_dim"] = float(tokenizer.likelihood.bits_per_dim(nats, num_dims))
+        figures[tokenizer.likelihood.bits_name] = float(tokenizer.likelihood.bits_per_dim(nats, num_dims))
     return figures
 
 
@@ -72,25 +72,25 @@ def of_decoder(tokenizer: Any, x: Float[Tensor, "b c h w"], codes: list[Int[Tens
 
 
 def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
-    """The ELBO in nats an image and as bits/dim (one draw of z for each image), for a VAE with a likelihood.
+    """The ELBO in nats an image, and the bits/dim of bytes (one draw of z an image), for a VAE with a likelihood.
 
     With `importance_samples` in the model's config also the importance-weighted bound, which is closer to log p(x).
     """
     draws = {"elbo": 1} | ({"importance_weighted_bound": vae.importance_samples} if vae.importance_samples else {})
-    sums, count = dict.fromkeys(draws, 0.0), 0
+    sums, count = {name: torch.zeros(2, dtype=torch.float64) for name in draws}, 0
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for batch in batches:
             for name, n in draws.items():
-                sums[name] += float(vae.log_likelihood(batch.x, n).cpu().double().sum())
+                bound = vae.bound(batch.x, n)
+                sums[name] += torch.stack(list(bound)).cpu().double().sum(1)
             count += len(batch.x)
-    figures = {name: total / count for name, total in sums.items()}
-    for name, suffix in (("elbo", ""), ("importance_weighted_bound", "_importance_weighted_bound")):
-        if name in figures:
-            bits = vae.likelihood.bits_per_dim(torch.tensor(-figures[name]), math.prod(vae.shape))
-            figures[f"bits_per_dim{suffix}"] = float(bits)
+    figures: dict[str, float] = {}
+    for name, total in sums.items():
+        named = vae.named(name, type(bound)(*(total / count)))
+        figures |= {key: float(value) for key, value in named.items()}
     return Likelihood(figures, {})
 
 
 def _decoder_nats(tokenizer: Any, x: Tensor, codes: list[Tensor]) -> float:
-    return -float(tokenizer.likelihood.log_prob(tokenizer.decode_output(codes), x).cpu().double().sum())
+    return -float(tokenizer.likelihood.log_mass(tokenizer.decode_output(codes), x).cpu().double().sum())

@@ -51,7 +51,7 @@ def measure(
             bits, count = bits + of_decoder(model, batch.x, codes) * len(batch.x), count + len(batch.x)
         if network is not None:
             features.append(network.describe(x_hat))
-    figures = errors.compute() | ({"bits_per_dim_given_codes": bits / count} if count else {})
+    figures = errors.compute() | ({f"{model.likelihood.bits_name}_given_codes": bits / count} if count else {})
     described = Features(*map(torch.cat, zip(*features, strict=True))) if features else None
     if not discrete:
         return Reconstructed(figures, described, {})

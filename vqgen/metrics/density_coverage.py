@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqgen.metrics.features import FeatureSets
-from vqgen.metrics.neighbors import radii, squared_distances
+from vqgen.metrics.neighbors import Balls, balls, squared_distances
 
 
 class DensityCoverage(NamedTuple):
@@ -21,6 +21,10 @@ class DensityCoverage(NamedTuple):
 def density_coverage(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], k: int = 5) -> DensityCoverage:
     """Balls around the real vectors, each reaching to its k-th nearest neighbour, and what falls into them (eq. 3, 4).
 
+    A generated vector that is exactly as far as that neighbour covers, and counts for density in part: for so much that
+    the real vectors themselves count k in each ball, and have a density of exactly 1. Without duplicates that is
+    nothing, as in the authors' code (a ball holds its own centre and k - 1 others); of n equal vectors it is k / n.
+
     Args:
         real: feature vectors of real images.
         generated: those of generated images.
@@ -29,13 +33,26 @@ def density_coverage(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
     Raises:
         ValueError: k or fewer real vectors.
     """
-    reach = radii(real, k).square()
-    count, covered = 0, torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for _, squared in squared_distances(generated, real):
-        inside = squared <= reach
-        count += int(inside.sum())
-        covered |= inside.any(0)
-    return DensityCoverage(torch.tensor(count / (k * len(generated))), covered.float().mean())
+    around = balls(real, k)
+    own, found = _held(real, real, around), _held(generated, real, around)
+    part = (k - own.inside) / own.rim.clamp(min=1)
+    density = (found.inside + part * found.rim).sum() / (k * len(generated))
+    return DensityCoverage(density.float(), (found.inside + found.rim > 0).float().mean())
+
+
+class _Held(NamedTuple):
+    """How many vectors each ball holds, and how many are at its rim."""
+
+    inside: Float[Tensor, " n"]
+    rim: Float[Tensor, " n"]
+
+
+def _held(x: Float[Tensor, "m d"], centres: Float[Tensor, "n d"], around: Balls) -> _Held:
+    inside, within = torch.zeros_like(around.inner), torch.zeros_like(around.inner)
+    for _, squared in squared_distances(x, centres):
+        inside += (squared < around.inner).sum(0)
+        within += (squared <= around.outer).sum(0)
+    return _Held(inside, within - inside)
 
 
 class DensityAndCoverage(FeatureSets):

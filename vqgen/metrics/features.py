@@ -17,7 +17,7 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities import dim_zero_cat
 
-from vqgen.precision import full_float32
+from vqgen.precision import float64, full_float32
 
 
 class Features(NamedTuple):
@@ -67,10 +67,15 @@ class Given(nn.Identity):
 
 
 def frechet_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]) -> float:
-    """Squared Fréchet distance of the normal distributions with the same moments (FID, arXiv 1706.08500, eq. 6)."""
+    """Squared Fréchet distance of the normal distributions with the same moments (FID, arXiv 1706.08500, eq. 6).
+
+    It is of the features less the mean of the real ones, where covariances lose no digits.
+    """
+    real, generated = float64(real), float64(generated)
+    centre = real.mean(0)
     metric = FrechetInceptionDistance(Given(real.shape[1]), sync_on_compute=False).to(real.device)
-    metric.update(real.double(), real=True)
-    metric.update(generated.double(), real=False)
+    metric.update(real - centre, real=True)
+    metric.update(generated - centre, real=False)
     return float(metric.compute())
 
 
@@ -79,13 +84,15 @@ def kernel_distance(
 ) -> float:
     """Squared maximum mean discrepancy with a cubic kernel (KID, arXiv 1801.01401), without bias: around 0 for equals.
 
+    In double precision: it is what is left of sums of cubes.
+
     Args:
         real: feature vectors of real images.
         generated: those of generated images.
         subsets: random subsets that it is averaged over.
         subset_size: vectors in a subset of each kind; all, where there are fewer.
     """
-    size = min(subset_size, len(real), len(generated))
+    size, real, generated = min(subset_size, len(real), len(generated)), float64(real), float64(generated)
     with _same_every_time(), full_float32():
         network = Given(real.shape[1])
         metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
@@ -98,6 +105,7 @@ def kernel_distance(
 def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
     """exp of the mean KL(p(class given image) || p(class)) in each of `splits` parts (arXiv 1606.03498): 1 to k."""
     with _same_every_time():
+        log_prob = float64(log_prob)
         metric = InceptionScore(Given(log_prob.shape[1]), splits=splits, sync_on_compute=False).to(log_prob.device)
         metric.update(log_prob)
         return float(metric.compute()[0])

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.precision import full_float32
+from vqgen.precision import float64, full_float32
 
-CHUNK_DISTANCES = 2**22   # distances held at a time: 16 MiB in float32
+CHUNK_DISTANCES = 2**22   # distances held at a time: 32 MiB
+ROUNDING = 1e-12   # of squared distances, relative to squared lengths: closer ones are the same
 
 
 class Neighbors(NamedTuple):
@@ -28,7 +29,8 @@ def nearest(queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: 
     if len(references) < k:
         raise ValueError(f"{k} nearest neighbours of {len(references)} references: there are too few")
     parts = [squared.topk(k, largest=False) for _, squared in squared_distances(queries, references)]
-    return Neighbors(torch.cat([p.values for p in parts]).sqrt(), torch.cat([p.indices for p in parts]))
+    distance, index = (torch.cat(part).to(queries.device) for part in zip(*parts, strict=True))
+    return Neighbors(distance.sqrt().to(queries.dtype), index)
 
 
 def radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
@@ -37,14 +39,39 @@ def radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
     Raises:
         ValueError: fewer than k others.
     """
+    return _squared_radii(x, k).sqrt().to(x)
+
+
+def _squared_radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
     if len(x) <= k:
         raise ValueError(f"{len(x)} feature vectors have no {k} nearest neighbours each: give more than {k}")
     parts = []
     for start, squared in squared_distances(x, x):
-        rows = torch.arange(len(squared))
+        rows = torch.arange(len(squared), device=squared.device)
         squared[rows, start + rows] = torch.inf   # a vector is no neighbour of itself; a duplicate of it is
         parts.append(squared.topk(k, largest=False).values[:, -1])   # several times faster than kthvalue
-    return torch.cat(parts).sqrt()
+    return torch.cat(parts)
+
+
+class Balls(NamedTuple):
+    """Around each reference: squared distances up to `inner` are inside, those above that and up to `outer` at the rim.
+
+    The two are the squared radius less, and plus, what rounding may do to a distance.
+    """
+
+    inner: Float[Tensor, " m"]
+    outer: Float[Tensor, " m"]
+
+
+def balls(references: Float[Tensor, "m d"], k: int) -> Balls:
+    """Balls that reach to the k-th nearest of the other references, which is at the rim.
+
+    Raises:
+        ValueError: k or fewer references.
+    """
+    squared, vectors = _squared_radii(references, k), float64(references)
+    rounding = ROUNDING * (squared + (vectors - vectors.mean(0)).square().sum(1))
+    return Balls(squared - rounding, squared + rounding)
 
 
 def squared_distances(
@@ -52,11 +79,11 @@ def squared_distances(
 ) -> Iterator[tuple[int, Float[Tensor, "_ m"]]]:
     """Squared distances of some queries at a time to all references, with the number of the first query.
 
-    Both are moved by the references' mean first: |q|^2 - 2 q.r + |r|^2 loses digits when vectors lie far from zero.
-    The tensor is overwritten by the next one.
+    They are in double precision, and of vectors moved by the references' mean: |q|^2 - 2 q.r + |r|^2 loses digits when
+    vectors lie far from zero. The tensor is overwritten by the next one.
     """
-    centre = references.mean(0)
-    queries, references = queries - centre, references - centre
+    centre = float64(references).mean(0)
+    queries, references = float64(queries) - centre, float64(references) - centre
     norms = references.square().sum(1)
     rows = max(1, CHUNK_DISTANCES // max(1, len(references)))
     buffer = references.new_empty(min(rows, len(queries)), len(references))

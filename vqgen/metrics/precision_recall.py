@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vqgen.metrics.features import FeatureSets
-from vqgen.metrics.neighbors import radii, squared_distances
+from vqgen.metrics.neighbors import Balls, balls, squared_distances
 
 
 class PrecisionRecall(NamedTuple):
@@ -20,7 +20,8 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], k: int = 3) -> PrecisionRecall:
     """Part of each set inside the manifold of the other (eq. 1 and 2).
 
-    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour.
+    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour: what lies
+    at exactly that distance is in it, so that duplicates cover each other.
 
     Args:
         real: feature vectors of real images.
@@ -30,19 +31,18 @@ def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
     Raises:
         ValueError: k or fewer vectors in a set.
     """
-    within_real, within_generated = _within(generated, real, radii(real, k), radii(generated, k))
+    within_real, within_generated = _within(generated, real, balls(real, k), balls(generated, k))
     return PrecisionRecall(within_real.float().mean(), within_generated.float().mean())
 
 
 def _within(
-    generated: Tensor, real: Tensor, real_radii: Tensor, generated_radii: Tensor
+    generated: Tensor, real: Tensor, of_real: Balls, of_generated: Balls
 ) -> tuple[Bool[Tensor, " m"], Bool[Tensor, " n"]]:
-    """Which generated vectors are in a ball of a real one, and which real in a ball of a generated one."""
-    real_squared, generated_squared = real_radii.square(), generated_radii.square()
-    inside, covered = [], torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    """Which generated vectors are in a ball of a real one, and which real in one of a generated one, rim included."""
+    inside, covered = [], torch.zeros_like(of_real.outer, dtype=torch.bool)
     for start, squared in squared_distances(generated, real):
-        inside.append((squared <= real_squared).any(1))
-        covered |= (squared <= generated_squared[start : start + len(squared), None]).any(0)
+        inside.append((squared <= of_real.outer).any(1))
+        covered |= (squared <= of_generated.outer[start : start + len(squared), None]).any(0)
     return torch.cat(inside), covered
 
 

@@ -42,8 +42,8 @@ class Tokenizer(Model):
     A likelihood counts in nats for each value of the image, and not for the whole image, so that the weight of the
     quantizer's terms against it does not change with the size. `Gaussian` is then `NormalizedMSE` times
     variance / (2 std^2), and equal to it (up to a constant) with std = sqrt(variance / 2); a smaller std weighs the
-    quantizer's terms less. What a likelihood measures stays in its own units: `nll` in nats an image,
-    `bits_per_dim_given_codes` in bits a value.
+    quantizer's terms less. What a likelihood measures stays in its own units: `nll` in nats an image (of a
+    density, where the likelihood is one), `bits_per_dim_given_codes` in the bits that each value's byte takes.
 
     Args:
         shape: (channels, height, width) of the images.
@@ -134,16 +134,18 @@ class Tokenizer(Model):
         measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
         terms = self._objective(batch.x, forward)
         if hasattr(self.likelihood, "log_prob"):
-            measured |= self._likelihood_figures(terms.recon_loss)
+            log_mass = self.likelihood.log_mass(forward.output, batch.x)
+            measured |= self._likelihood_figures(terms.recon_loss, -log_mass.mean())
         self.log_means(stage, terms._asdict() | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
 
-    def _likelihood_figures(self, nats_per_value: Tensor) -> dict[str, Tensor]:
-        """What a decoder with a likelihood still needs, the codes known: nats an image, and bits a value."""
-        num_dims = math.prod(self.shape)
-        nll = nats_per_value * num_dims
-        return {"nll": nll, "bits_per_dim_given_codes": self.likelihood.bits_per_dim(nll, num_dims)}
+    def _likelihood_figures(self, nats_per_value: Tensor, nats_of_bytes: Tensor) -> dict[str, Tensor]:
+        """The likelihood of images, their codes known: nats an image, and the bits for each value of its bytes."""
+        num_dims, bits_name = math.prod(self.shape), f"{self.likelihood.bits_name}_given_codes"
+        return {
+            "nll": nats_per_value * num_dims, bits_name: self.likelihood.bits_per_dim(nats_of_bytes, num_dims)
+        }  # fmt: skip
 
     def on_validation_epoch_end(self) -> None:
         """Log codebook usage and perplexity of each level over the whole validation split."""

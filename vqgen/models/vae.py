@@ -14,11 +14,22 @@ from vqgen.nn.posterior import PosteriorSample, free_bits, importance_weighted_b
 
 
 class VAEObjective(NamedTuple):
-    """`loss` = recon_weight `recon_loss` + kl_weight `kl`; both terms are averages over the images of the batch."""
+    """`loss` = recon_weight `recon_loss` + kl_weight `kl_free_bits`; all are averages over the images of the batch.
+
+    `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least: the same where there are none.
+    """
 
     loss: Float[Tensor, ""]
     recon_loss: Float[Tensor, ""]
     kl: Float[Tensor, ""]
+    kl_free_bits: Float[Tensor, ""]
+
+
+class Bound(NamedTuple):
+    """Lower bounds in nats, of `log_prob` and `log_mass` of images: of what the likelihood says, and of their bytes."""
+
+    log_prob: Float[Tensor, "*b"]
+    log_mass: Float[Tensor, "*b"]
 
 
 class VAE(LatentModel):
@@ -79,39 +90,51 @@ class VAE(LatentModel):
         return self._objective(batch.x, self.decoder(sample.z), sample)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
-        """Log the objective, MSE and PSNR and, with a likelihood, the ELBO (nats an image) and bits/dim."""
-        sample = self.infer(batch.x)
-        output = self.decoder(sample.z)
+        """Log the objective, MSE and PSNR of `reconstruct` and, with a likelihood, ELBO (nats an image) and bits/dim.
+
+        The objective and the bounds are of one draw of z, reconstructions of the posterior's centre.
+        """
+        features = self.encoder(batch.x)
+        sample: PosteriorSample = self.posterior(features)
+        output, kl = self.decoder(sample.z), sample.kl.sum(1)
         terms = self._objective(batch.x, output, sample)._asdict()
         if hasattr(self.likelihood, "log_prob"):
-            terms |= self._bound("elbo", -(terms["recon_loss"] + sample.kl.sum(1).mean()))
+            log_mass = self.likelihood.log_mass(output, batch.x) - kl
+            terms |= self.named("elbo", Bound(-(terms["recon_loss"] + terms["kl"]), log_mass.mean()))
             if stage == "test" and self.importance_samples:
-                bound = self.log_likelihood(batch.x, self.importance_samples).mean()
-                terms |= self._bound("importance_weighted_bound", bound)
-        self.log_evaluation(batch, output, stage, terms)
+                log_prob, log_mass = self.bound(batch.x, self.importance_samples)
+                terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
+        self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
     def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
         """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
+        return self.bound(x, num_samples).log_prob
+
+    def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Bound:
+        """`log_likelihood`, and the same bound of the log-probability of the images' bytes, from the same draws."""
         features = self.encoder(x)
-        weights = []
+        weights: list[Bound] = []
         for _ in range(num_samples):
             sample: PosteriorSample = self.posterior(features)
-            log_likelihood = self.likelihood.log_prob(self.decoder(sample.z), x)
-            weights.append(log_likelihood + standard_normal_log_prob(sample.z) - sample.log_q)
-        return importance_weighted_bound(torch.stack(weights))
+            output, rest = self.decoder(sample.z), standard_normal_log_prob(sample.z) - sample.log_q
+            log_prob, log_mass = self.likelihood.log_prob(output, x), self.likelihood.log_mass(output, x)
+            weights.append(Bound(log_prob + rest, log_mass + rest))
+        return Bound(*(importance_weighted_bound(torch.stack(of_draws)) for of_draws in zip(*weights, strict=True)))
+
+    def named(self, name: str, bound: Bound) -> dict[str, Tensor]:
+        """A bound averaged over images: nats an image by its name, and the bits for each value of its bytes."""
+        suffix = "" if name == "elbo" else f"_{name}"
+        bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
+        return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
 
     def _objective(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> VAEObjective:
         recon_loss = self.likelihood.loss(output, x)
         kl = free_bits(sample.kl, self.free_bits)
-        return VAEObjective(self.recon_weight * recon_loss + self._current_kl_weight() * kl, recon_loss, kl)
+        loss = self.recon_weight * recon_loss + self._current_kl_weight() * kl
+        return VAEObjective(loss, recon_loss, sample.kl.sum(1).mean(), kl)
 
     def _current_kl_weight(self) -> float:
         """The factor on the KL: it rises during the warm-up, and is whole in evaluation."""
         if not self.training or not self.kl_warmup_steps:
             return self.kl_weight
         return self.kl_weight * min(1.0, self.global_step / self.kl_warmup_steps)
-
-    def _bound(self, name: str, nats: Tensor) -> dict[str, Tensor]:
-        """A bound in nats an image, and as bits per dimension."""
-        suffix = "" if name == "elbo" else f"_{name}"
-        return {name: nats, f"bits_per_dim{suffix}": self.likelihood.bits_per_dim(-nats, math.prod(self.shape))}

@@ -38,8 +38,6 @@ class DiscretizedLogistic(Likelihood):
         num_components: of the mixture, 10 in the paper; 5 is often enough.
     """
 
-    bin_width = 1.0
-
     def __init__(self, num_components: int = 10):
         if num_components < 1:
             raise ValueError(f"{num_components=} must be at least 1; the paper has 10")
@@ -56,6 +54,10 @@ class DiscretizedLogistic(Likelihood):
         means = mixture.means + (mixture.coefficients * x[:, None, None]).sum(dim=3)
         channels = bin_log_prob(x[:, None], means, mixture.log_scales)
         return torch.logsumexp(mixture.log_weights + channels.sum(dim=2), dim=1).sum(dim=(1, 2))
+
+    def log_mass(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """`log_prob`, which is of bytes already."""
+        return self.log_prob(output, x)
 
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
         """The mean of the mixture, each component's channels one after the other, and within [-1, 1]."""

@@ -59,7 +59,7 @@ class HierarchyEncoder(nn.Module):
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
         """As `forward`, but no codebook learns from it, in training mode neither."""
-        return self._levels(x, _look_up)
+        return self._levels(x, lambda quantizer, z_e: quantizer.look_up(z_e))
 
     def z_e(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """What each level's quantizer is given when images are encoded, top first."""
@@ -67,7 +67,7 @@ class HierarchyEncoder(nn.Module):
 
         def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantized:
             given.append(z_e)
-            return _look_up(quantizer, z_e)
+            return quantizer.look_up(z_e)
 
         self._levels(x, look_up)
         return given
@@ -81,12 +81,6 @@ class HierarchyEncoder(nn.Module):
                 h = torch.cat([h, self.conditions[i - 1](levels[-1].z_q)], dim=1)
             levels.append(quantize(quantizer, head(h)))  # type: ignore[arg-type]
         return levels
-
-
-def _look_up(quantizer: Quantizer, z_e: Float[Tensor, "b d h w"]) -> Quantized:
-    """The nearest code vectors, from which nothing learns."""
-    codes = quantizer.nearest(z_e)
-    return Quantized(quantizer.embed(codes), codes, z_e.new_zeros(()))
 
 
 class HierarchyDecoder(nn.Module):

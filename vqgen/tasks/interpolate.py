@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from vqgen import plots
 from vqgen.errors import UserError
@@ -58,14 +59,16 @@ class Interpolate(Task):
 
 
 def spherical(a: Float[Tensor, " d"], b: Float[Tensor, " d"], steps: int) -> Float[Tensor, "_ d"]:
-    """Points from `a` to `b` at equal angles (Shoemake 1985; arXiv 1609.04468, section 2.1).
+    """Points from `a` to `b` at equal angles, their lengths at equal steps from that of `a` to that of `b`.
 
-    sin((1 - t) omega) / sin(omega) a + sin(t omega) / sin(omega) b, omega being the angle between the two; where
-    they are parallel (or opposite), the line.
+    Directions are sin((1 - t) omega) / sin(omega) a + sin(t omega) / sin(omega) b of the unit vectors, omega being the
+    angle between them (Shoemake 1985; arXiv 1609.04468, section 2.1, takes the vectors as they are: then angles are
+    equal where lengths are). Where they are parallel or opposite, or one is zero, it is the line.
     """
-    t = torch.linspace(0, 1, steps, device=a.device)[:, None]
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=0).clamp(-1, 1)
-    omega = torch.acos(cosine)
-    if torch.sin(omega) < 1e-4:
+    t = torch.linspace(0, 1, steps, device=a.device, dtype=a.dtype)[:, None]
+    lengths, (one, other) = torch.stack([a.norm(), b.norm()]), F.normalize(torch.stack([a, b]), dim=1)
+    omega = 2 * torch.atan2((one - other).norm(), (one + other).norm())
+    if torch.sin(omega) < 1e-4 or lengths.min() == 0:
         return torch.lerp(a, b, t)
-    return (torch.sin((1 - t) * omega) * a + torch.sin(t * omega) * b) / torch.sin(omega)
+    directions = (torch.sin((1 - t) * omega) * one + torch.sin(t * omega) * other) / torch.sin(omega)
+    return torch.lerp(lengths[0], lengths[1], t) * directions

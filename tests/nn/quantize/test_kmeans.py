@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from vqgen.nn.quantize.base import nearest_vectors
-from vqgen.nn.quantize.kmeans import assign, k_means
+from vqgen.nn.quantize.kmeans import assign, draw_far, k_means
 
 
 def identity(vectors):
@@ -31,3 +32,24 @@ def test_a_centre_without_rows_stays_where_it_is():
     clusters = k_means(torch.rand(50, 2), start, 3, identity)
     assert torch.equal(clusters.centres[1], start[1])
     assert clusters.counts.tolist() == [50.0, 0.0]
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+def test_means_of_rows_far_from_the_origin_are_those_of_float64(offset):
+    """Within a unit in the last place of float32 at the offset."""
+    generator = torch.Generator().manual_seed(0)
+    x, codes = torch.randn(20_000, 4, generator=generator) + offset, torch.arange(20_000) % 3
+    means = torch.stack([x[codes == code].double().mean(0) for code in range(3)])
+    counts, sums = assign(x, codes, 3)
+    ulp = torch.finfo(torch.float32).eps * offset
+    assert (sums / counts[:, None] - means).abs().max() <= ulp
+    centres = k_means(x, x[:3], 1, identity).centres
+    exact = torch.cdist(x.double(), x[:3].double()).argmin(1)
+    expected = torch.stack([x[exact == code].double().mean(0) for code in range(3)])
+    assert (centres - expected).abs().max() <= 2 * ulp
+
+
+def test_rows_far_from_the_origin_are_drawn_with_odds_of_their_distance():
+    x = torch.tensor([[0.0], [0.0], [3.0]]).repeat(100, 2) + 1e4
+    drawn = draw_far(x, x[:1], 50, torch.Generator().manual_seed(0))
+    assert (drawn == 1e4 + 3).all()

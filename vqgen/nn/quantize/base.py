@@ -28,7 +28,10 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module):
-    """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers."""
+    """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers.
+
+    The codes of `forward` are those of `nearest`, and `embed` gives its `z_q`.
+    """
 
     num_embeddings: int
     embedding_dim: int
@@ -47,6 +50,14 @@ class Quantizer(nn.Module):
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
         raise NotImplementedError
 
+    def look_up(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+        """As `forward`, but nothing learns from it, in training mode neither; the loss is zero."""
+        codes = self.nearest(z_e)
+        return Quantized(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, z_e.new_zeros(()).float())
+
+    def put_back(self) -> None:
+        """Put code vectors back where they belong, after something else than learning has moved them."""
+
     def check_channels(self, z_e: Float[Tensor, "b d h w"]) -> None:
         """Raise ValueError where `z_e` is not of `embedding_dim` channels."""
         if z_e.shape[1] != self.embedding_dim:
@@ -59,7 +70,8 @@ class Quantizer(nn.Module):
 class VectorQuantizer(Quantizer):
     """A quantizer with a table of code vectors, `codebook`; a subclass says how the table learns.
 
-    Distances and losses are computed in float32, also under autocast.
+    Inputs and code vectors are compared where `project` puts both: a subclass whose vectors lie on a surface says so
+    there, and nowhere else. Distances and losses are computed in float32, also under autocast.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
@@ -90,7 +102,7 @@ class VectorQuantizer(Quantizer):
         """The nearest code vectors, their indices, and the loss of equation 3 of arXiv 1711.00937."""
         self.check_channels(z_e)
         with without_autocast(z_e.device):
-            full = z_e.float()
+            full = self.project(z_e.float())
             quantized = self.quantize(full, rows(full.detach()))
         return quantized._replace(z_q=quantized.z_q.to(z_e.dtype))
 
@@ -99,15 +111,25 @@ class VectorQuantizer(Quantizer):
         """Index of the code vector closest to each position, in squared Euclidean distance."""
         self.check_channels(z_e)
         with without_autocast(z_e.device):
-            return nearest_vectors(rows(z_e.float()), self.codebook).view(len(z_e), *z_e.shape[2:])
+            full = self.project(z_e.float())
+            return self._codes(full, rows(full))
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
-        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
+        return F.embedding(codes, self.project(self.codebook)).permute(0, 3, 1, 2)
+
+    def project(self, vectors: Float[Tensor, "n d *map"]) -> Float[Tensor, "n d *map"]:
+        """Where vectors of `embedding_dim` numbers are compared: where they are."""
+        return vectors
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Move the codebook to where `project` puts it: an average of directions is no direction, for instance."""
+        self.codebook.copy_(self.project(self.codebook))
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
-        """`forward` in float32; `x` are the vectors of `z_e` in rows, without gradient."""
-        codes = nearest_vectors(x, self.codebook).view(len(z_e), *z_e.shape[2:])
+        """`forward` of projected features in float32; `x` are the vectors of `z_e` in rows, without gradient."""
+        codes = self._codes(z_e, x)
         z_q = as_stored(self.embed(codes), z_e)
         return Quantized(self.carry_gradient(z_e, z_q.detach()), codes, self.loss(z_e, z_q))
 
@@ -118,6 +140,9 @@ class VectorQuantizer(Quantizer):
     def carry_gradient(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""
         return StraightThrough.apply(z_e, z_q)
+
+    def _codes(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+        return nearest_vectors(x, self.project(self.codebook)).view(len(z_e), *z_e.shape[2:])
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
@@ -144,8 +169,9 @@ def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> I
     """Index of the vector closest to each row of `x`; the lowest index of those equally close.
 
     Works through `x` in chunks and one buffer, so that n x k distances never stand in memory at once; |x|^2
-    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. A GPU computes them in full
-    float32, whatever it may round elsewhere.
+    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. Both are moved by the mean of
+    the vectors first, as products of numbers far from zero have no digits left for distances. A GPU computes them in
+    full float32, whatever it may round elsewhere.
     """
     if x.is_cuda:
         return _nearest_in_full(x, vectors)
@@ -159,13 +185,15 @@ def _nearest_in_full(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> 
 
 
 def _nearest(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+    centre = vectors.mean(dim=0)
+    vectors = vectors - centre
     half_norms = vectors.square().sum(dim=1) / 2
     chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**22) // len(vectors))
     distances = x.new_empty(min(chunk, len(x)), len(vectors))
     nearest = torch.empty(len(x), dtype=torch.long, device=x.device)
     for part, codes in zip(x.split(chunk), nearest.split(chunk), strict=True):
         buffer = distances[: len(part)]
-        torch.addmm(half_norms, part, vectors.T, alpha=-1, out=buffer)
+        torch.addmm(half_norms, part - centre, vectors.T, alpha=-1, out=buffer)
         torch.argmin(buffer, dim=1, out=codes)
     return nearest
 

@@ -4,7 +4,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.nn.quantize.base import Quantized
 from vqgen.nn.quantize.ema import EMAQuantizer
 
 
@@ -16,10 +15,6 @@ class CosineEMAQuantizer(EMAQuantizer):
     `EMAQuantizer`; distances are at most 2, so the commitment loss is small.
     """
 
-    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
-        """As for `EMAQuantizer`, of the directions of the vectors."""
-        return super().quantize(F.normalize(z_e, dim=1), F.normalize(x, dim=1))
-
-    def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-        """The average of directions, scaled back to length 1."""
+    def project(self, vectors: Float[Tensor, "n d *map"]) -> Float[Tensor, "n d *map"]:
+        """The directions of vectors, and of averages of directions: scaled to length 1."""
         return F.normalize(vectors, dim=1)

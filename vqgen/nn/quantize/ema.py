@@ -85,10 +85,6 @@ class EMAQuantizer(VectorQuantizer):
                 self._gather(x, codes)
         return quantized
 
-    def project(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-        """Where the average of some inputs belongs: where it is."""
-        return vectors
-
     @torch.compiler.disable
     @torch.no_grad()
     def _start(self, x: Float[Tensor, "n d"]) -> None:
@@ -119,7 +115,7 @@ class EMAQuantizer(VectorQuantizer):
         self.counts.lerp_(counts, weight)
         self.sums.lerp_(sums, weight)
         averages = self.project(self.sums / self._smoothed_counts()[:, None])
-        seen = (self.counts > self.epsilon)[:, None]   # an average of nothing would be the origin
+        seen = (counts > 0)[:, None]   # smoothing would draw the average of an unused code to the origin
         self.codebook.copy_(torch.where(seen, averages, self.codebook))
         dead = take_from_rank_zero(self.counts < self.revive_below * self.counts.mean())
         if dead.any():

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantized, Quantizer, StraightThrough
+from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantized, Quantizer, StraightThrough, as_stored
 
 EPSILON = 1e-3
 
@@ -43,15 +43,15 @@ class FSQ(Quantizer):
         """Rounded maps, with the straight-through gradient of the rounding; the loss is zero."""
         self.check_channels(z_e)
         bounded = self.bound(z_e.float())
-        digits = bounded.detach().round()
-        z_q = StraightThrough.apply(bounded, digits) / (self.levels // 2)
-        return Quantized(z_q.to(z_e.dtype), self._codes(digits), z_q.new_zeros(()))
+        codes = self._codes(bounded.detach())
+        z_q = StraightThrough.apply(bounded / (self.levels // 2), as_stored(self.embed(codes), bounded))
+        return Quantized(z_q.to(z_e.dtype), codes, z_q.new_zeros(()))
 
     @torch.no_grad()
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
         """The code of each position."""
         self.check_channels(z_e)
-        return self._codes(self.bound(z_e.float()).round())
+        return self._codes(self.bound(z_e.float()))
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
         """The code vectors of a map of codes: the digits of the code in mixed radix, first dimension fastest."""
@@ -68,5 +68,5 @@ class FSQ(Quantizer):
         offset = (self.levels % 2 == 0) / 2
         return half_width * torch.tanh(z + torch.atanh(offset / half_width)) - offset
 
-    def _codes(self, digits: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
-        return ((digits.long() + self.levels // 2) * self.bases).sum(dim=1)
+    def _codes(self, bounded: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
+        return ((bounded.round().long() + self.levels // 2) * self.bases).sum(dim=1)

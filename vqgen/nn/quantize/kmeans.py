@@ -25,10 +25,13 @@ class Assigned(NamedTuple):
 
 
 def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assigned:
-    """Counts and sums of the rows of each code, without a one-hot matrix."""
-    counts = torch.bincount(codes, minlength=num_codes).to(x.dtype)
-    sums = x.new_zeros(num_codes, x.shape[1]).index_add_(0, codes, x)
-    return Assigned(counts, sums)
+    """Counts and sums of the rows of each code, without a one-hot matrix.
+
+    Rows are summed less their mean: sums of many numbers far from zero lose the digits that tell the rows apart.
+    """
+    counts, mean = torch.bincount(codes, minlength=num_codes).to(x.dtype), x.mean(dim=0)
+    sums = x.new_zeros(num_codes, x.shape[1]).index_add_(0, codes, x - mean)
+    return Assigned(counts, sums.addcmul_(counts[:, None], mean))
 
 
 @torch.no_grad()
