@@ -144,7 +144,9 @@ def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
         subprocess.Popen(
             [sys.executable, "-m", "tests.tasks.written", str(tmp_path), f"{threads}{capability}"], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": threads, "ATEN_CPU_CAPABILITY": capability},
+            env=os.environ | {
+                "OMP_NUM_THREADS": threads, "ATEN_CPU_CAPABILITY": capability, "OMP_WAIT_POLICY": "passive",
+            },
         )
         for threads, capability in ways
     ]  # fmt: skip

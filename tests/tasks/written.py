@@ -25,7 +25,7 @@ from vqgen.tasks.trained import Trained
 
 IMAGES = 1
 _SNAIL = partial(PixelSNAIL, hidden_channels=32, residual_channels=32, num_layers=2, attention_channels=32)
-KINDS = {"gated": (GatedPixelCNN, (16, 16)), "pixelcnn": (PixelCNN, (8, 8)), "pixelsnail": (_SNAIL, (8, 8))}
+KINDS = {"gated": (GatedPixelCNN, (16, 16)), "pixelcnn": (PixelCNN, (4, 4)), "pixelsnail": (_SNAIL, (4, 4))}
 
 
 def run(kind: str) -> Trained:

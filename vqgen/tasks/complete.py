@@ -41,7 +41,7 @@ class Complete(Task):
         images: test images, by number.
         num_samples: completions of each.
         temperature, top_k, top_p: as for task=sample.
-        seed: the same seed gives the same completions.
+        seed: the same seed gives the same completions, on one machine with one number of threads.
     """
 
     def __init__(
