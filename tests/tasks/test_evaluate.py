@@ -184,7 +184,11 @@ def test_figures_of_few_images_and_of_changed_samples_say_so():
     assert drawn == "samples drawn with temperature=0.5"
     assert all(f"note: {note}" in outcome.text for note in (few, rough, drawn))
     assert outcome.records["evaluation"]["temperature"] == 0.5
-    assert not Evaluate(metrics=["likelihood"])(runs.prior_run()).records["evaluation"]["notes"]
+    likelihood = Evaluate(metrics=["likelihood"])
+    assert not likelihood(runs.prior_run(num_classes=0)).records["evaluation"]["notes"]
+    assert likelihood(runs.prior_run()).records["evaluation"]["notes"] == [
+        "nats_per_code and bits_per_code are given the label"
+    ]
 
 
 def test_enough_images_need_no_note():
