@@ -32,7 +32,7 @@ results-check: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,compress,onnx,sweep,tensorboard,dashboard]"
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,sweep,tensorboard,dashboard]"
 	touch $@
 
 clean:

@@ -14,6 +14,18 @@ class ImageBatch(NamedTuple):
     index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index
 
 
+class FileImage(NamedTuple):
+    """An image file as a model gets it.
+
+    `x` is the image in [-1, 1], `inside` the rows and columns of it that are no border, and `said` what was done to
+    the file, in words; empty where its pixels are as they were.
+    """
+
+    x: Float[Tensor, "c h w"]
+    inside: tuple[slice, slice]
+    said: str
+
+
 class CodeBatch(NamedTuple):
     """Code maps of one image each, top level first, with the image's label and the index in the split."""
 

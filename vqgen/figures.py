@@ -9,11 +9,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-
-from vqgen.errors import UserError
 
 RESOLUTION = 300
 """Dots an inch of matplotlib's figures, for print."""
@@ -89,27 +87,6 @@ def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(path)
     return path
-
-
-def read_image(path: Path, channels: int) -> Float[Tensor, "c h w"]:
-    """An image file as values in [-1, 1].
-
-    Args:
-        path: of any format that Pillow reads.
-        channels: 1 for grey, 3 for RGB.
-
-    Raises:
-        UserError: no image there.
-    """
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("L" if channels == 1 else "RGB"), np.float32)
-    except UnidentifiedImageError:
-        raise UserError(f"'{path}' cannot be read as an image: its format is unknown") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"'{path}' cannot be read as an image: {reason}") from None
-    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1) / 127.5 - 1
 
 
 def save_plot(plot: Figure, path: Path) -> Path:

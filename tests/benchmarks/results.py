@@ -61,7 +61,7 @@ COLUMNS = {
     "parameters": "parameters", "training, min": "training_minutes",
     "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo",
     "bits/dim (Bernoulli)": "bernoulli_bits_per_dim",
-    "NLL, nats/code": "nats_per_code", "code bits": "code_bits",
+    "NLL, nats/code": "nats_per_code", "code bits given the label": "code_bits_given_label",
     "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
     "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",
     "draw 64, s": "seconds_64", "by the plain loop, s": "seconds_64_loop",

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from tests.tasks import tiny
+from vqgen.data.shapes import Shapes
 from vqgen.errors import UserError
 from vqgen.tasks.complete import Complete, code_mask, kept
 
@@ -32,19 +33,38 @@ def test_a_code_is_kept_where_each_of_its_pixels_is():
                 assert found[y, x] == mask[y * h : y * h + h, x * w : x * w + w].all()
 
 
-def test_a_part_is_a_half_or_a_box_or_a_file(tmp_path: Path):
-    assert kept("left", (4, 6))[:, :3].all()
-    assert not kept("left", (4, 6))[:, 3:].any()
-    box = kept([0.25, 0.5, 0.75, 1.0], (4, 6))
+def _no_file(*_: object, **__: object) -> None:
+    raise AssertionError("no file is asked for")
+
+
+def test_a_part_is_a_half_or_a_box():
+    assert kept("left", (4, 6), False, _no_file)[:, :3].all()
+    assert not kept("left", (4, 6), False, _no_file)[:, 3:].any()
+    box = kept([0.25, 0.5, 0.75, 1.0], (4, 6), False, _no_file)
     assert box.nonzero().tolist() == [[y, x] for y in (1, 2) for x in (3, 4, 5)]
-    assert torch.equal(kept([0.25, 0.5, 0.75, 1.0], (4, 6), invert=True), ~box)
-    Image.fromarray(box.numpy().astype(np.uint8) * 255).save(tmp_path / "mask.png")
-    assert torch.equal(kept(str(tmp_path / "mask.png"), (4, 6)), box)
-    with pytest.raises(UserError, match="the mask is 4x6, the images are 8x6"):
-        kept(str(tmp_path / "mask.png"), (8, 6))
+    assert torch.equal(kept([0.25, 0.5, 0.75, 1.0], (4, 6), True, _no_file), ~box)
+
+
+class _Bordered(Shapes):
+    """Images of 16x16 that are 12x12 in a border."""
+
+    native = (12, 12)
+
+
+def test_a_mask_file_is_prepared_as_the_data_are_and_its_edge_goes_on_in_the_border(tmp_path: Path):
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
+    for side in (16, 48):   # as large as the images, and enlarged, as a photograph it was made for
+        top = np.zeros((side, side), np.uint8)
+        top[: side // 2] = 255
+        Image.fromarray(top).save(tmp_path / "mask.png")
+        expected = kept("top", (16, 16), False, _no_file)
+        assert torch.equal(kept(str(tmp_path / "mask.png"), (16, 16), False, run.from_file), expected)
+    run = run._replace(images=lambda: _Bordered(16, (3, 16, 16), 8, 8, 8, batch_size=8, seed=0, num_workers=0))
+    Image.fromarray(top[::4, ::4]).save(tmp_path / "mask.png")   # 12x12
+    assert torch.equal(kept(str(tmp_path / "mask.png"), (16, 16), False, run.from_file), expected)
 
 
 @pytest.mark.parametrize("keep", ["topp", [0.5, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0]])
 def test_what_is_no_part_is_named(keep: str | list[float]):
     with pytest.raises(UserError, match="keep="):
-        kept(keep, (4, 4))
+        kept(keep, (4, 4), False, _no_file)

@@ -1,20 +1,26 @@
 """Compression: bit for bit, and as small as the likelihood says."""
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch.nn import functional as F
 
-from tests.tasks import tiny
+from tests.tasks import tiny, written
 from vqgen import figures
+from vqgen.data.shapes import Shapes
 from vqgen.errors import UserError
-from vqgen.tasks.coding import compressed, decompressed
+from vqgen.nn.gated_pixelcnn import GatedPixelCNNState
+from vqgen.tasks.coding import Header, compressed, decompressed
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
 from vqgen.tasks.trained import Trained
-
-pytest.importorskip("constriction")
 
 
 def _run(num_classes: int = 0) -> Trained:
@@ -29,7 +35,7 @@ def test_all_levels_come_back_bit_for_bit_in_a_file_of_the_size_of_their_likelih
         label = int(batch.label[0]) if num_classes else None
         codes = run.autoencoder.encode(batch.x)
         contents = compressed(run, codes, label).contents
-        assert all(torch.equal(a, b) for a, b in zip(decompressed(run, contents), codes, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(decompressed(run, contents).codes, codes, strict=True))
         classes = batch.label if num_classes else None
         nats = [-p.log_prob(codes[n], codes[:n], classes).sum().item() for n, p in enumerate(run.priors)]
         nll = sum(nats) / math.log(256)
@@ -46,7 +52,7 @@ def test_the_size_follows_the_likelihood_on_large_maps():
     assert nll > 100
     assert coded.nll / math.log(256) == pytest.approx(nll, rel=1e-5)
     assert abs(len(coded.contents) - nll) <= 0.02 * nll + 16
-    assert torch.equal(decompressed(only, coded.contents)[0], codes)
+    assert torch.equal(decompressed(only, coded.contents).codes[0], codes)
 
 
 def test_improbable_codes_come_back_too():
@@ -54,14 +60,14 @@ def test_improbable_codes_come_back_too():
     with torch.no_grad():
         run.priors[0].network.output.taps.mul_(1e4)
     codes = [torch.tensor([[[0, 1], [2, 3]]]), torch.arange(16).view(1, 4, 4) % 8]
-    assert torch.equal(decompressed(run, compressed(run, codes, None).contents)[0], codes[0])
+    assert torch.equal(decompressed(run, compressed(run, codes, None).contents).codes[0], codes[0])
 
 
 def test_a_damaged_file_and_one_of_other_models_are_told():
     run = _run()
     contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), None).contents
     with pytest.raises(UserError, match="damaged"):
-        decompressed(run, contents[:6] + bytes([contents[6] ^ 0xFF]) + contents[7:])
+        decompressed(run, contents[:12] + bytes([contents[12] ^ 0xFF]) + contents[13:])
     other = run._replace(priors=tiny.priors(len(tiny.shapes().class_names)))
     with pytest.raises(UserError, match="other models"):
         decompressed(other, contents)
@@ -73,10 +79,10 @@ def test_a_damaged_file_and_one_of_other_models_are_told():
 def test_whatever_is_wrong_with_a_file_is_told_in_words(num_classes: int):
     run = _run(num_classes)
     contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), 1 if num_classes else None).contents
-    header = len(contents) - len(contents[5 + 2 * bool(num_classes) :])
-    damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents) - 1)]
+    header = 10 + bool(num_classes)
+    damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents))]
     damaged += [contents + b"\1", contents + bytes(4) + b"\1", contents + b"\0"]
-    damaged += [contents[:header] + bytes([byte]) * 12 for byte in (0x00, 0xFF)] + [contents[:i] for i in range(12)]
+    damaged += [contents[:header] + bytes([byte]) * 12 for byte in (0x00, 0xFF)] + [contents[:i] for i in range(14)]
     for wrong in damaged:
         with pytest.raises(UserError):
             decompressed(run, wrong)
@@ -90,7 +96,7 @@ def test_a_label_that_would_be_ignored_is_refused(tmp_path: Path):
         Compress(file=str(path), label="circle")(_run())
 
 
-def test_an_image_file_is_taken_and_its_size_checked(tmp_path: Path):
+def test_an_image_file_is_taken(tmp_path: Path):
     run = _run()
     x = run.batch([5]).x
     path = figures.save_png(x[0], tmp_path / "photo.png")
@@ -98,8 +104,120 @@ def test_an_image_file_is_taken_and_its_size_checked(tmp_path: Path):
     (tmp_path / "photo.vqc").write_bytes(outcome.files["photo.vqc"])
     codes = Decompress(str(tmp_path / "photo.vqc"))(run).arrays
     assert (codes["codes/bottom"] == run.autoencoder.encode(x)[1].numpy()).all()
-    small = figures.save_png(x[0, :, :8], tmp_path / "small.png")
-    with pytest.raises(UserError, match="the image is 8x16, the tokenizer takes 16x16"):
-        Compress(file=str(small))(run)
     with pytest.raises(UserError, match=r"nothing\.vqc cannot be read: No such file"):
         Decompress(str(tmp_path / "nothing.vqc"))(run)
+    with pytest.raises(UserError, match=r"nothing\.png' cannot be read as an image: there is no such file"):
+        Compress(file=str(tmp_path / "nothing.png"))(run)
+
+
+class _Bordered(Shapes):
+    """Images of 16x16 that are 12x12 in a border."""
+
+    native = (12, 12)
+
+
+def test_a_file_of_the_size_of_the_data_gets_their_border_and_comes_back_without_it(tmp_path: Path):
+    run = _run()._replace(images=lambda: _Bordered(16, (3, 16, 16), 8, 8, 8, batch_size=8, seed=0, num_workers=0))
+    inner = run.batch([5]).x[0, :, 2:14, 2:14]
+    path = figures.save_png(inner, tmp_path / "inner.png")
+    outcome = Compress(file=str(path))(run)
+    codes = run.autoencoder.encode(F.pad(inner, (2, 2, 2, 2), value=-1.0)[None])
+    assert outcome.records["compress"]["pixel_bytes"] == 3 * 12 * 12
+    (tmp_path / "inner.vqc").write_bytes(outcome.files["inner.vqc"])
+    back = Decompress(str(tmp_path / "inner.vqc"))(run)
+    assert (back.arrays["codes/bottom"] == codes[1].numpy()).all()
+    assert torch.equal(back.pictures["inner"], run.autoencoder.decode(codes)[0, :, 2:14, 2:14])
+    whole = figures.save_png(run.batch([5]).x[0], tmp_path / "whole.png")   # one that has its border already
+    (tmp_path / "whole.vqc").write_bytes(Compress(file=str(whole))(run).files["whole.vqc"])
+    assert Decompress(str(tmp_path / "whole.vqc"))(run).pictures["whole"].shape == (3, 16, 16)
+
+
+def test_an_image_of_another_size_is_prepared_as_the_data_and_that_is_said(tmp_path: Path):
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "wide.png")
+    assert "(of 60x40 the middle, at 16x16)" in Compress(file=str(tmp_path / "wide.png"))(_run()).text
+
+
+def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
+    ways = [("1", "default"), ("2", "avx2"), ("1", "avx512")]
+    written.save_weights(tmp_path)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.tasks.written", str(tmp_path), f"{threads}{capability}"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=os.environ | {
+                "OMP_NUM_THREADS": threads, "ATEN_CPU_CAPABILITY": capability, "OMP_WAIT_POLICY": "passive",
+            },
+        )
+        for threads, capability in ways
+    ]  # fmt: skip
+    assert all(process.stdout and process.stdout.readline().startswith("written") for process in processes)
+    for process in processes:
+        lines = process.communicate("\n")[0].splitlines()
+        assert len(lines) == len(ways) * len(written.KINDS) * written.IMAGES
+        assert all(line.endswith(": read") for line in lines), lines
+
+
+def test_a_file_is_read_where_logits_differ_by_less_than_its_margin(monkeypatch: pytest.MonkeyPatch):
+    run, step, noise = _run(), GatedPixelCNNState.step, torch.Generator().manual_seed(0)
+    codes = run.autoencoder.encode(run.batch([1]).x)
+    coded = compressed(run, codes, None)
+    assert coded.margin > 1e-7   # sums in float64 differ by 1e-13
+
+    def inexact(self: GatedPixelCNNState) -> torch.Tensor:
+        logits = step(self)
+        return logits + (torch.rand(logits.shape, generator=noise, dtype=logits.dtype) - 0.5) * 0.9 * coded.margin
+
+    monkeypatch.setattr(GatedPixelCNNState, "step", inexact)
+    assert all(torch.equal(a, b) for a, b in zip(decompressed(run, coded.contents).codes, codes, strict=True))
+
+
+def test_a_file_says_what_wrote_it_and_the_error_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    run, step = _run(), GatedPixelCNNState.step
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), None).contents
+    assert str(Header.unpack(contents).writer).endswith("in float64, 3 threads, AVX512")
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    monkeypatch.setattr(GatedPixelCNNState, "step", lambda self: step(self) * 1.5)
+    both = r"written \(vqgen .*, torch .*, 3 threads, AVX512\) than here \(.*, 1 thread, DEFAULT\)"
+    with pytest.raises(UserError, match=f"{both}: read it with OMP_NUM_THREADS=3 ATEN_CPU_CAPABILITY=avx512"):
+        decompressed(run, contents)
+
+
+def test_a_file_of_the_old_format_is_told_with_the_remedy():
+    with pytest.raises(UserError, match=r"format 1.* decompress it with the version .* that wrote it"):
+        decompressed(_run(), b"\1" + bytes(20))
+
+
+def test_models_are_left_as_they_are():
+    run = _run(2)
+    before = [{name: tensor.clone() for name, tensor in prior.state_dict().items()} for prior in run.priors]
+    compressed(run, run.autoencoder.encode(run.batch([1]).x), 1)
+    for prior, state in zip(run.priors, before, strict=True):
+        assert prior.dtype == torch.float32
+        assert all(t.dtype == state[n].dtype and torch.equal(t, state[n]) for n, t in prior.state_dict().items())
+
+
+def test_a_prior_that_has_diverged_is_told():
+    run = _run()
+    with torch.no_grad():
+        run.priors[0].network.output.bias.fill_(torch.nan)
+    with pytest.raises(UserError, match="its logits are NaN"):
+        compressed(run, run.autoencoder.encode(run.batch([1]).x), None)
+
+
+def test_the_sizes_say_whether_they_are_given_the_label():
+    sizes = Compress(image=3)(_run()).records["compress"]
+    assert "nll_bytes" in sizes
+    assert not any("label" in name for name in sizes)
+    run = _run(6)
+    outcome = Compress(image=3)(run)
+    sizes = outcome.records["compress"]
+    assert "nll_bytes" not in sizes
+    assert "bytes given the label" in outcome.text
+    batch = run.batch([3])
+    codes = run.autoencoder.encode(batch.x)
+    nats = [-p.log_prob(codes[n], codes[:n], batch.label).sum().item() for n, p in enumerate(run.priors)]
+    assert sizes["nll_bytes_given_label"] == pytest.approx(sum(nats) / math.log(256), rel=1e-5)
+    assert sizes["nll_bytes_over_labels"] <= sizes["nll_bytes_given_label"] + math.log(6) / math.log(256) + 1e-6

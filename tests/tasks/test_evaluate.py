@@ -11,10 +11,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.errors import UserError
 from vqgen.evaluation import networks, quality
+from vqgen.evaluation.likelihood import over_labels
+from vqgen.evaluation.plan import FEW_CLASSES, defaults
 from vqgen.experiment import sample
 from vqgen.metrics.codebook import CodebookUsage
 from vqgen.resolvers import CONF
@@ -55,10 +58,57 @@ def test_the_bits_of_an_image_are_those_of_its_codes_and_of_the_image_given_them
     assert found["nats_per_code_top"] == pytest.approx(float(nats[0].mean()))
     assert found["bits_per_code_bottom"] == pytest.approx(float(nats[1].mean()) / math.log(2))
     code_bits = sum(float(n.sum((1, 2)).mean()) for n in nats) / math.log(2)
-    assert found["rate"] == pytest.approx(code_bits / 768)
-    assert found["compression_ratio_prior"] == pytest.approx(8 * 768 / code_bits)
+    assert found["rate_given_label"] == pytest.approx(code_bits / 768)
+    assert found["compression_ratio_prior_given_label"] == pytest.approx(8 * 768 / code_bits)
     given = _figures(Evaluate(metrics=["reconstruction"]), run)["bits_per_dim_given_codes"]
-    assert found["bits_per_dim"] == pytest.approx(found["rate"] + given, rel=1e-5)
+    assert found["bits_per_dim_given_label"] == pytest.approx(found["rate_given_label"] + given, rel=1e-5)
+
+
+def test_figures_over_labels_sum_over_the_labels_and_those_given_the_label_are_named_so():
+    run = runs.prior_run()
+    task = Evaluate(metrics=["likelihood", "likelihood_over_labels"], batch_size=25)
+    found = _figures(task, run)
+    batch = run.images().batch("test", torch.arange(60).numpy())
+    codes = run.tokenizer.encode(batch.x)
+    log_probs = []
+    for number in range(len(runs.CLASSES)):
+        label = torch.full_like(batch.label, number)
+        parts = [p.log_prob(codes[p.level], codes[: p.level], label).double().sum((1, 2)) for p in run.priors]
+        log_probs.append(parts[0] + parts[1])
+    marginal = torch.stack(log_probs).exp().mean(0)   # of each image, all labels being equally likely
+    assert found["code_bits"] == pytest.approx(float(-marginal.log2().mean()), rel=1e-5)
+    assert found["rate"] == pytest.approx(found["code_bits"] / 768)
+    assert found["bits_per_dim"] - found["rate"] == pytest.approx(
+        found["bits_per_dim_given_label"] - found["rate_given_label"], rel=1e-4
+    )
+    assert found["code_bits"] <= found["code_bits_given_label"] + math.log2(len(runs.CLASSES)) + 1e-6
+    assert "given the label" in task(run).text
+
+
+def test_without_labels_the_figures_are_those_of_the_codes_alone():
+    run = runs.prior_run(num_classes=0)
+    found = _figures(Evaluate(metrics=["likelihood"]), run)
+    assert {"code_bits", "rate", "compression_ratio_prior", "bits_per_dim"} <= set(found)
+    assert not any("label" in name for name in found)
+    with pytest.raises(UserError, match="metrics=likelihood_over_labels: it needs priors that know labels"):
+        Evaluate(metrics=["likelihood_over_labels"])(run)
+
+
+def test_probabilities_over_labels_sum_to_one_over_all_codes():
+    priors = [prior(grid=(1, 1), k=3, num_classes=4), prior(
+        grid=(1, 2), k=3, upper_grids=[[1, 1]], upper_num_embeddings=[3], num_classes=4
+    )]  # fmt: skip
+    every = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    codes = [every[:, :1, None], every[:, None, 1:]]
+    with torch.no_grad():
+        nats = over_labels([one.eval() for one in priors], codes)
+    assert float((-nats).exp().sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_many_classes_are_summed_over_only_when_asked_for():
+    few, many = runs.prior_run(num_classes=FEW_CLASSES), runs.prior_run(num_classes=FEW_CLASSES + 1)
+    assert "likelihood_over_labels" in defaults(few)
+    assert "likelihood_over_labels" not in defaults(many)
 
 
 def test_samples_of_priors_are_compared_with_real_images_by_named_features():
@@ -93,7 +143,7 @@ def test_one_level_alone_has_a_likelihood_and_no_samples():
 def test_what_cannot_be_had_is_left_out_with_the_reason():
     record = Evaluate()(runs.prior_run()).records["evaluation"]
     assert "classifier=RUN is needed" in record["left_out"]["fid"]
-    assert "rate" in record["metrics"]
+    assert {"rate", "rate_given_label"} <= set(record["metrics"])
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -136,7 +186,11 @@ def test_figures_of_few_images_and_of_changed_samples_say_so():
     assert drawn == "samples drawn with temperature=0.5"
     assert all(f"note: {note}" in outcome.text for note in (few, rough, drawn))
     assert outcome.records["evaluation"]["temperature"] == 0.5
-    assert not Evaluate(metrics=["likelihood"])(runs.prior_run()).records["evaluation"]["notes"]
+    likelihood = Evaluate(metrics=["likelihood"])
+    assert not likelihood(runs.prior_run(num_classes=0)).records["evaluation"]["notes"]
+    assert likelihood(runs.prior_run()).records["evaluation"]["notes"] == [
+        "nats_per_code and bits_per_code are given the label"
+    ]
 
 
 def test_enough_images_need_no_note():

@@ -50,8 +50,6 @@ def test_each_kind_of_run_has_its_tasks(kind: str, names: set[str]):
 def test_a_task_that_fits_makes_pictures_and_figures(kind: str, name: str):
     if name in ("decompress", "export", "reject"):
         pytest.skip("has a test of its own")
-    if name == "compress":
-        pytest.importorskip("constriction")
     outcome = tasks()[name](**SMALL.get(name, {}))(_runs()[kind])
     assert outcome.pictures or outcome.plots
     assert all(p.shape[0] == 3 and torch.isfinite(p).all() for p in outcome.pictures.values())

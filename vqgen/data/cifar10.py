@@ -30,6 +30,7 @@ class CIFAR10(Images):
         Others as in Images.
     """
 
+    native = (32, 32)
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(self, root: str, **images: Any) -> None:

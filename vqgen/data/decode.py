@@ -61,6 +61,16 @@ def decode(
         raise _unreadable(path, error) from error
 
 
+def upright_size(path: str | os.PathLike[Any]) -> tuple[int, int]:
+    """Height and width of an image as it is to be seen. Raises UnreadableError where `decode` would."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception as error:   # as in `decode`
+        raise _unreadable(path, error) from error
+
+
 def _unreadable(path: str | bytes | os.PathLike[Any], error: Exception) -> UnreadableError:
     reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
     return UnreadableError(reason.replace("\n", " "))

@@ -3,11 +3,13 @@
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
@@ -165,6 +167,10 @@ class Files(Images):
     def _prepared(self, split: str) -> Path:
         """The folder of a split, made unless it is there."""
         return make_once(self._folder(split), partial(self._prepare, split), self.cache)
+
+    def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
+        """A file's pixels at a shape, by the window that is taken of all."""
+        return replace(self._decoder(), shape=shape)(os.fsencode(Path(path).absolute()))
 
     def _decoder(self) -> Decoder:
         return Decoder(str(self.root), self.held_shape, self.window)

@@ -51,6 +51,7 @@ class Idx(Images):
         Others as in Images.
     """
 
+    native = (28, 28)
     also_in: Sequence[str] = ()
     address: str
     md5: ClassVar[Mapping[str, str]]

@@ -3,18 +3,21 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen.batch import ImageBatch
-from vqgen.data.augment import center_crop
+from vqgen.batch import FileImage, ImageBatch
+from vqgen.data.augment import bordered, center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.counter import permutation
+from vqgen.data.decode import UnreadableError, decode, upright_size
 from vqgen.data.error import DataError, require
 from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -59,6 +62,7 @@ class Images(pl.LightningDataModule):
 
     class_names: Sequence[str] = ()
     attribute_names: Sequence[str] = ()
+    native: tuple[int, int] | None = None   # height and width that the published images have without a border
 
     def __init__(
         self,
@@ -174,6 +178,46 @@ class Images(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""
         return batch._replace(x=normalize(batch.x))
+
+    def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
+        """Any image file, prepared as the images of the splits are; where these have a border, it may have it already.
+
+        Args:
+            path: the file.
+            channels: 1 or 3 in place of those of `shape`.
+
+        Raises:
+            DataError: it cannot be read as an image.
+        """
+        height, width = self.native or self.held_shape[1:]
+        channels, whole = channels or self.shape[0], (slice(0, self.shape[1]), slice(0, self.shape[2]))
+        if not Path(path).is_file():
+            raise DataError(f"'{path}' cannot be read as an image: there is no such file")
+        try:
+            size = upright_size(path)
+            if self.native and size == self.shape[1:]:
+                return FileImage(normalize(torch.from_numpy(self.decoded(path, (channels, *size)))), whole, "")
+            pixels = self.decoded(path, (channels, height, width))
+        except UnreadableError as error:
+            raise DataError(f"'{path}' cannot be read as an image: {error}") from None
+        said = "" if size == (height, width) else f"of {size[1]}x{size[0]} the middle, at {width}x{height}"
+        return FileImage(normalize(torch.from_numpy(self._as_held(pixels))), self.inside, said)
+
+    def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
+        """A file's pixels at a shape, as this source decodes its own. Raises UnreadableError."""
+        return decode(path, shape)
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of an image that are no border."""
+        ones = self._as_held(np.ones((1, *(self.native or self.held_shape[1:])), np.uint8))[0]
+        rows, columns = np.flatnonzero(ones.any(1)), np.flatnonzero(ones.any(0))
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+    def _as_held(self, image: UInt8[ndarray, "c hh ww"]) -> UInt8[ndarray, "c h w"]:
+        """An image with its border, and of this the middle, as in evaluation."""
+        held = bordered(image[None], *self.held_shape[1:])
+        return np.ascontiguousarray(center_crop(held, *self.shape[1:])[0])
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """What to call these images of a split in a message: their numbers."""

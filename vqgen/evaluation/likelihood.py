@@ -10,6 +10,9 @@ from torch import Tensor
 
 from vqgen.batch import ImageBatch
 
+GIVEN_LABEL = "_given_label"
+"""Ends the names of figures that are given the images' labels."""
+
 
 class Likelihood(NamedTuple):
     """`figures` by name, and the `maps` of the mean nats at each position of the levels, by level name."""
@@ -23,23 +26,34 @@ def level_suffix(tokenizer: Any, level: int) -> str:
     return f"_{tokenizer.level_names[level]}" if len(tokenizer.grids) > 1 else ""
 
 
-def of_priors(tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch]) -> Likelihood:
+def of_priors(
+    tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch], marginal: bool = False
+) -> Likelihood:
     """Negative log-likelihood of the codes of each level, and with the priors of all levels that of the images.
 
-    `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `rate` is the bits of
-    all codes of an image divided by its number of values (bits/dim of the code alone), `compression_ratio_prior` how
-    many times smaller it is than 8 bits a value, and with a decoder likelihood `bits_per_dim` is
-    -log2 p(codes) p(bytes given codes) a value: what the image needs as a whole.
+    `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `code_bits` is the bits
+    of all codes of an image, `rate` the same divided by its number of values (bits/dim of the code alone),
+    `compression_ratio_prior` how many times smaller it is than 8 bits a value, and with a decoder likelihood
+    `bits_per_dim` is -log2 p(codes) p(bytes given codes) a value: what the image needs as a whole.
+
+    Priors that know labels are given those of the images: their p(codes) is p(codes given the label), and the figures
+    of whole images are named so, `code_bits_given_label` and so on. Without the ending they are over labels.
+
+    Args:
+        tokenizer: whose codes they are.
+        priors: of some levels or all, top first.
+        batches: images, with labels where the priors know any.
+        marginal: add the figures over labels (`over_labels`), for as many passes as there are classes.
     """
     sums: list[Any] = [0.0] * len(priors)
-    distortion, count = 0.0, 0
+    distortion, count, marginal_nats = 0.0, 0, 0.0
     complete = [prior.level for prior in priors] == list(range(len(tokenizer.grids)))
     for batch in batches:
         codes = tokenizer.encode(batch.x)
         for i, prior in enumerate(priors):
-            label = batch.label if prior.num_classes else None
-            nll = -prior.log_prob(codes[prior.level], codes[: prior.level], label)
-            sums[i] = sums[i] + nll.cpu().double().sum(0)
+            sums[i] = sums[i] + _nats(prior, codes, batch.label).sum(0)
+        if marginal:
+            marginal_nats += float(over_labels(priors, codes).sum())
         if complete and hasattr(tokenizer.likelihood, "log_prob"):
             distortion += _decoder_nats(tokenizer, batch.x, codes)
         count += len(batch.x)
@@ -50,9 +64,37 @@ def of_priors(tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch]) 
         figures |= {f"nats_per_code{suffix}": float(nats.mean())}
         figures |= {f"bits_per_code{suffix}": float(nats.mean()) / math.log(2)}
     if complete:
-        figures |= _totals(tokenizer, sum(float(nats.sum()) for nats in maps), distortion / count)
+        given = _totals(tokenizer, sum(float(nats.sum()) for nats in maps), distortion / count)
+        ending = GIVEN_LABEL if any(prior.num_classes for prior in priors) else ""
+        figures |= {f"{name}{ending}": value for name, value in given.items()}
+    if marginal:
+        figures |= _totals(tokenizer, marginal_nats / count, distortion / count)
     names = [tokenizer.level_names[prior.level] for prior in priors]
     return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
+
+
+def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, " b"]:
+    """Nats of the codes of all levels where the label is not known: -log of the mean over classes of p(codes given it).
+
+    All classes are equally likely, as they are where `task=sample` draws them in turn. It is at most log(classes),
+    which is what the label itself takes, above the nats given the image's label.
+
+    Args:
+        priors: of all levels, top first, that know labels.
+        codes: of some images, top level first.
+    """
+    num_classes = max(prior.num_classes for prior in priors)
+    nats = []
+    for number in range(num_classes):
+        label = codes[0].new_full((len(codes[0]),), number)
+        nats.append(torch.stack([_nats(prior, codes, label).sum((1, 2)) for prior in priors]).sum(0))
+    return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
+
+
+def _nats(prior: Any, codes: list[Tensor], label: Tensor | None) -> Float[Tensor, "b h w"]:
+    """Of each code of a prior's level, in float64."""
+    given = label if prior.num_classes else None
+    return -prior.log_prob(codes[prior.level], codes[: prior.level], given).cpu().double()
 
 
 def _totals(tokenizer: Any, code_nats: float, decoder_nats: float) -> dict[str, float]:

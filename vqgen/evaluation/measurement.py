@@ -60,12 +60,17 @@ class Measurement:
         self.pictures: dict[str, Float[Tensor, "3 H W"]] = {}
         self.plots: dict[str, Figure] = {}
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the priors are given labels."""
+        return sources.has_classes(self.trained)
+
     def take(self, chosen: list[str]) -> None:
         """Take the measures of these names."""
         if {"reconstruction", "lpips", "rfid"} & set(chosen):
             self._reconstructions(chosen)
-        if "likelihood" in chosen:
-            self._likelihood()
+        if {*plan.LIKELIHOOD} & set(chosen):
+            self._likelihood("likelihood_over_labels" in chosen)
         if {*plan.SAMPLES, "cas"} & set(chosen):
             self._samples(chosen)
 
@@ -97,16 +102,16 @@ class Measurement:
         title, note = self.trained.title(), figures.ERROR_SCALE
         self.plots["reconstructions_labelled"] = plots.labelled_rows(rows, title, note=note)
 
-    def _likelihood(self) -> None:
+    def _likelihood(self, over_labels: bool) -> None:
         batches = self._real(self.settings.split, self.settings.index, "likelihood")
         with self.watch.part("likelihood"):
             if self.trained.tokenizer is None:
                 found = likelihood.of_vae(self.trained.model, batches)
             else:
-                found = likelihood.of_priors(self.trained.tokenizer, self.trained.priors, batches)
+                found = likelihood.of_priors(self.trained.tokenizer, self.trained.priors, batches, over_labels)
         self.figures |= found.figures
         if found.maps:
-            self.plots["likelihood"] = report.position_map(found.maps, self.trained.title())
+            self.plots["likelihood"] = report.position_map(found.maps, self.trained.title(), self.has_classes)
 
     def _labels(self, split: str, index: ndarray) -> Int[Tensor, " n"] | None:
         """Classes of real images: samples have the same."""

@@ -8,9 +8,14 @@ from vqgen.tasks.trained import Trained
 
 RECONSTRUCTION = ["reconstruction", "lpips", "rfid"]
 SAMPLES = [*quality.MEASURES, "neighbours"]
-ALL = [*RECONSTRUCTION, "likelihood", *SAMPLES, "cas"]
+LIKELIHOOD = ["likelihood", "likelihood_over_labels"]
+ALL = [*RECONSTRUCTION, *LIKELIHOOD, *SAMPLES, "cas"]
 BY_FEATURES = ["rfid", *SAMPLES, "cas"]
 AGAINST_TRAINING = ["neighbours", "cas"]
+
+
+FEW_CLASSES = 16
+"""Up to so many classes, `likelihood_over_labels`, which takes a pass for each, is measured unasked."""
 
 
 class Case(NamedTuple):
@@ -50,7 +55,8 @@ def plan(case: Case, metrics: list[str] | None) -> Plan:
 def defaults(trained: Trained) -> list[str]:
     """All but `cas` that a model of this kind can have."""
     if trained.priors:
-        return ["likelihood", *SAMPLES]
+        marginal = not lacks_labels(trained) and trained.model.num_classes <= FEW_CLASSES
+        return [*(LIKELIHOOD if marginal else ["likelihood"]), *SAMPLES]
     return [*RECONSTRUCTION, "likelihood", *SAMPLES] if hasattr(trained.model, "generate") else RECONSTRUCTION
 
 
@@ -71,6 +77,8 @@ def _require(case: Case, name: str) -> None:
         networks.lpips_network()
     if name == "likelihood":
         _require_likelihood(trained)
+    if name == "likelihood_over_labels" and (lack := lacks_labels(trained)):
+        raise UserError(f"it needs {lack}; '{trained.folder}' is {trained.a_kind}")
     if name in (*SAMPLES, "cas") and (lack := sources.lacks_samples(trained)):
         raise UserError(f"it needs {lack}; '{trained.folder}' is {trained.a_kind}")
     if name in BY_FEATURES and isinstance(case.network, str):
@@ -84,6 +92,13 @@ def _require(case: Case, name: str) -> None:
         reason = quality.too_few(measure, case.num_images, case.network.module.num_features)
         if reason:
             raise UserError(f"{name} {reason}: raise num_samples, or take a larger split")
+
+
+def lacks_labels(trained: Trained) -> str:
+    """What is missing for a likelihood over labels; empty where nothing is."""
+    if not trained.priors or not sources.has_classes(trained):
+        return "priors that know labels; without them metrics=likelihood is over labels"
+    return sources.lacks_priors(trained)
 
 
 def _require_likelihood(trained: Trained) -> None:

@@ -46,13 +46,14 @@ def code_usage(counts: dict[str, Int[Tensor, " _"]], title: str) -> Figure:
     return plots.heading(plot, title)
 
 
-def position_map(maps: dict[str, Float[Tensor, "_ _"]], title: str) -> Figure:
-    """Mean nats of the code at each position, one map for each level."""
+def position_map(maps: dict[str, Float[Tensor, "_ _"]], title: str, given_label: bool) -> Figure:
+    """Mean nats of the code at each position, `given_label` or not, one map for each level."""
+    per_code = "nats per code given the label" if given_label else "nats per code"
     plot = Figure(figsize=(max(5.0, 4.2 * len(maps)), 3.9), layout="constrained")
     for axes, (name, nats) in zip(plot.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         image = axes.imshow(nats.numpy(), cmap="viridis")
         axes.set(xticks=[], yticks=[])
-        axes.set_title(f"{name}: {float(nats.mean()):.3f} nats per code", fontsize=10)
+        axes.set_title(f"{name}: {float(nats.mean()):.3f} {per_code}", fontsize=10)
         plot.colorbar(image, ax=axes, shrink=0.8, label="mean nats at the position")
     return plots.heading(plot, title)
 

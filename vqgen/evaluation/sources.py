@@ -42,7 +42,7 @@ def generated(
         num_samples: how many images.
         labels: class of each image, for priors with classes.
         options: of `sample` for each level, top first; none for a VAE.
-        seed: the same seed and batch size give the same images.
+        seed: the same seed and batch size give the same images, on one machine with one number of threads.
         batch_size: images drawn at a time.
     """
     starts = range(0, num_samples, batch_size)

@@ -96,7 +96,9 @@ class Prior(Model):
             top_p: draw among the likeliest codes that together have this probability.
             guidance: weight of classifier-free guidance (arXiv 2207.12598); 1 is none, above 1 is truer to the label.
             known: codes to keep, the rest is drawn (completion).
-            seed: sample i is a function of (seed, i), whatever the number of samples.
+            seed: sample i is a function of (seed, i), whatever the number of samples, up to the rounding of logits:
+                where a draw falls on the last bits of a boundary, another number, device or processor draws another
+                code.
             progress: show a bar by rows.
         """
         training = self.training

@@ -96,7 +96,8 @@ def sample_codes(
         temperature: logits are divided by it; above 0, below 1 draws the likelier codes more often.
         top_k, top_p: see `restrict`.
         known: codes to keep; None draws the whole map.
-        seeds: one for each sample, whose map depends on no other sample. None: from torch's generator.
+        seeds: one for each sample, whose map depends on no other sample but for the rounding of logits. None: from
+            torch's generator.
         progress: show a bar of rows with the time left.
     """
     _check(network, temperature, top_k, top_p)

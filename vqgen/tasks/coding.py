@@ -1,152 +1,239 @@
-"""Code maps to bytes and back, by a range coder that takes its probabilities from priors.
+"""Code maps to bytes and back, by an arithmetic coder that takes its weights from priors.
 
-Both directions ask the priors one code after another, by the same operations in the same order, so that the
-probabilities are the same to the last bit. This holds on one device with one version of torch; a checksum tells where
-it does not.
+Both directions ask the priors one code after another, and must come to the same weights. Floating-point sums come out
+differently, in their last bits, with another number of threads, another processor or library. So the priors compute in
+float64 on the CPU, whatever device they are on, and what they say is rounded to steps of 1/1024 nat, from which all
+that follows is done in integers. Where the steps begin is chosen for each file, and said in it: of 16 places the one
+that keeps every log-probability farthest from where it would be rounded to another step.
 """
 
+import copy
 import hashlib
+import struct
 import zlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int
+from jaxtyping import Float64, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from vqgen.errors import UserError
+from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
 from vqgen.tasks.trained import Trained
 
-FORMAT = 1
-NO_LABEL = 0xFFFF
-WRONG = (
-    "the codes came out wrong: the file is damaged, or was compressed on another device or version of torch, "
-    "where the probabilities differ in their last bits"
+FORMAT = 2
+PLACES = (np.arange(16) + 0.5) / 16
+"""Where steps may begin; never near 0, where the likeliest code is."""
+
+CAPABILITIES = ["?", "DEFAULT", "NO AVX", "AVX2", "AVX512", "SVE", "SVE256", "VSX", "Z VECTOR", "LASX"]
+"""What torch calls the instructions that a processor has, as numbers in the file; the first stands for others."""
+
+_HEADER = struct.Struct(">B2sBBBBB")   # format, mark, vqgen, torch (2), border and threads, capability and place
+_OLD = (
+    "this file is of format 1, of which every probability must be the same to the last bit: decompress it with the "
+    "version of vqgen and torch, the device, processor and number of threads that wrote it, or compress the image again"
 )
 
 
+class Writer(NamedTuple):
+    """What computes the priors of a file: versions as (major, minor), threads and the processor's instructions."""
+
+    vqgen: tuple[int, int]
+    torch: tuple[int, int]
+    threads: int
+    capability: str
+
+    @classmethod
+    def here(cls) -> "Writer":
+        """This process."""
+        capability = torch.backends.cpu.get_cpu_capability()
+        known = capability if capability in CAPABILITIES else CAPABILITIES[0]
+        return cls(_version("vqgen", 15), _version("torch", 255), min(torch.get_num_threads(), 127), known)
+
+    def __str__(self) -> str:
+        ours, torchs = (".".join(map(str, number)) for number in (self.vqgen, self.torch))
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"vqgen {ours}, torch {torchs} in float64, {threads}, {self.capability}"
+
+    @property
+    def settings(self) -> str:
+        """The environment in which a process computes as this one did, on a processor that can."""
+        capability = {"NO AVX": "default", "?": "default"}.get(self.capability, self.capability.lower())
+        return f"OMP_NUM_THREADS={self.threads} ATEN_CPU_CAPABILITY={capability}"
+
+
+class Header(NamedTuple):
+    """What stands before the codes: who wrote them, whether the image got a border, and where steps begin."""
+
+    mark: bytes
+    writer: Writer
+    border: bool
+    place: int
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        ours, capability = self.writer.vqgen, CAPABILITIES.index(self.writer.capability)
+        return _HEADER.pack(
+            FORMAT, self.mark, ours[0] << 4 | ours[1], *self.writer.torch, self.border << 7 | self.writer.threads,
+            capability << 4 | self.place,
+        )  # fmt: skip
+
+    @classmethod
+    def unpack(cls, contents: bytes) -> "Header":
+        """The header of a file. Raises UserError where there is none of this format."""
+        if contents[:1] == b"\1":
+            raise UserError(_OLD)
+        if len(contents) < _HEADER.size or contents[0] != FORMAT:
+            raise UserError("this is no file of task=compress")
+        _, mark, ours, *torchs, threads, capability = _HEADER.unpack_from(contents)
+        name = CAPABILITIES[capability >> 4] if capability >> 4 < len(CAPABILITIES) else CAPABILITIES[0]
+        writer = Writer((ours >> 4, ours & 15), (torchs[0], torchs[1]), threads & 127, name)
+        return cls(mark, writer, bool(threads >> 7), capability & 15)
+
+
 class Coded(NamedTuple):
-    """A file's contents, and the negative log-likelihood of its codes in nats, from the same probabilities."""
+    """A file's contents.
+
+    `nll` is the negative log-likelihood of its codes in nats, given the label if there is one; `margin` is how much
+    another machine's log-probabilities may differ, in nats, for the file to be read there.
+    """
 
     contents: bytes
     nll: float
+    margin: float
 
 
-def compressed(trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None) -> Coded:
+class Decoded(NamedTuple):
+    """`codes` of a file, top level first, and whether its image got a `border` before it was compressed."""
+
+    codes: list[Int[Tensor, "1 _ _"]]
+    border: bool
+
+
+def compressed(
+    trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
+) -> Coded:
     """The codes of an image as the contents of a file.
 
-    The header is the format (1 byte), a mark of the models and a checksum of the codes (2 bytes each) and, with labels,
-    the label (2 bytes); then come the bytes of the range coder.
+    After the header of 8 bytes come the label, in as many bytes as it needs (none where there are no classes), a
+    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder.
 
     Args:
         trained: a run with the priors of all levels.
         codes: code maps of one image, top level first.
         label: class of the image; None for none.
+        border: whether the image got a border, which is to be taken off again.
     """
-    encoder, total = coder().stream.queue.RangeEncoder(), 0.0
+    symbols, said = [int(symbol) for c in codes for symbol in c.flatten()], []
 
-    def code(level: int, position: int, p: Float64[ndarray, " k"]) -> int:
-        nonlocal total
-        symbol = int(codes[level].flatten()[position])
-        encoder.encode(symbol, coder().stream.model.Categorical(p, perfect=False))
-        total -= float(np.log(p[symbol]))
-        return symbol
+    def code(below: Float64[ndarray, " k"]) -> int:
+        said.append(below)
+        return symbols[len(said) - 1]
 
     visited(trained, label, code)
-    return Coded(_header(trained, label) + _checksum(codes) + _bytes_of(encoder), total)
+    nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, said, strict=True))
+    place, margin = _widest(said)
+    encoder = Encoder()
+    for symbol, below in zip(symbols, said, strict=True):
+        encoder.encode(symbol, _rounded(below, place))
+    start = Header(_mark(trained), Writer.here(), border, place).pack() + _label_bytes(trained, label)
+    return Coded(start + _checksum(start, codes) + encoder.contents(), nll, margin)
 
 
-def decompressed(trained: Trained, contents: bytes) -> list[Int[Tensor, "1 h w"]]:
-    """The codes that a file holds, top level first.
+def decompressed(trained: Trained, contents: bytes) -> Decoded:
+    """What a file holds.
 
     Raises:
         UserError: a file of another format or of other models, one whose codes come out wrong, or with other bytes
             than its codes have.
     """
-    size = len(_header(trained, None))
-    if len(contents) < size + 2 or contents[0] != FORMAT:
-        raise UserError("this is no file of task=compress")
-    if contents[1:3] != _mark(trained):
-        raise UserError(f"this file was compressed with other models than '{trained.folder}' and its tokenizer")
-    words = contents[size + 2 :]
-    padded = words + bytes(8 + -len(words) % 4)
-    decoder = coder().stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-    encoder = coder().stream.queue.RangeEncoder()
-    label = int.from_bytes(contents[3:size], "big") if size > 3 else NO_LABEL
-    if label != NO_LABEL and label >= trained.model.num_classes:
-        raise UserError(f"the file is damaged: it says class {label}, and there are {trained.model.num_classes}")
+    header = Header.unpack(contents)
+    if header.mark != _mark(trained):
+        raise UserError(
+            f"this file was compressed with other models than '{trained.folder}' and its tokenizer ({header.writer})"
+        )
+    size = _HEADER.size + len(_label_bytes(trained, None))
+    start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
+    classes, label = trained.model.num_classes, int.from_bytes(start[_HEADER.size :], "big")
+    if label > classes:
+        raise UserError(f"the file is damaged: it says class {label}, and there are {classes}")
+    decoder, encoder = Decoder(words), Encoder()
 
-    def code(level: int, position: int, p: Float64[ndarray, " k"]) -> int:
-        of_p = coder().stream.model.Categorical(p, perfect=False)
-        try:
-            symbol = int(decoder.decode(of_p))
-        except AssertionError:   # so the coder tells bits that no codes have
-            raise UserError(WRONG) from None
-        encoder.encode(symbol, of_p)
+    def code(below: Float64[ndarray, " k"]) -> int:
+        shares = _rounded(below, header.place)
+        symbol = decoder.decode(shares)
+        encoder.encode(symbol, shares)
         return symbol
 
-    codes = visited(trained, None if label == NO_LABEL else label, code)
-    if _checksum(codes) != contents[size : size + 2]:
-        raise UserError(WRONG)
-    if words != _bytes_of(encoder):
+    codes = visited(trained, None if label == classes else label, code)
+    if _checksum(start, codes) != checksum:
+        raise UserError(
+            f"the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
+            f"({header.writer}) than here ({Writer.here()}): read it with {header.writer.settings}"
+        )
+    if words != encoder.contents():
         raise UserError("the file is damaged: it has bytes that its codes do not have")
-    return codes
+    return Decoded(codes, header.border)
 
 
-def _bytes_of(encoder: Any) -> bytes:
-    """What the coder has written, less the zeros that the decoder assumes."""
-    return encoder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-
-
+@torch.no_grad()
 def visited(
-    trained: Trained, label: int | None, code: Callable[[int, int, Float64[ndarray, " k"]], int]
+    trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
-    """Code maps of one image, each code being what `code` gives for its level, position and probabilities.
+    """Code maps of one image, each code being what `code` gives, on the device of the run.
 
     Args:
-        trained: a run with the priors of all levels.
+        trained: a run with the priors of all levels, which are left as they are.
         label: class of the image; None for none.
-        code: asked for each code in turn, top level first, in raster order.
-    """
-    device = trained.model.device
-    classes = None if label is None else torch.tensor([label], device=device)
-    codes: list[Tensor] = []
-    for level, prior in enumerate(trained.priors):
-        state = prior.start(1, codes, classes)
-        symbols = torch.empty(prior.grid[0] * prior.grid[1], dtype=torch.long, device=device)
-        for position in range(len(symbols)):
-            p = state.logits()[0].cpu().double().softmax(0).numpy()
-            symbols[position] = code(level, position, p)
-            state.push(symbols[position : position + 1])
-        codes.append(symbols.view(1, *prior.grid))
-    return codes
-
-
-def coder() -> Any:
-    """The package constriction.
+        code: asked for each code in turn, top level first, in raster order; it is given by how many nats each is
+            less likely than the likeliest.
 
     Raises:
-        UserError: it is not installed.
+        UserError: a prior's logits are no numbers.
     """
-    try:
-        import constriction
-    except ImportError:
-        raise UserError("compressing needs the package constriction: pip install 'vqgen[compress]'") from None
-    return constriction
+    classes = None if label is None else torch.tensor([label])
+    codes: list[Tensor] = []
+    for prior in trained.priors:
+        state = copy.deepcopy(prior).to("cpu", torch.float64).start(1, codes, classes if prior.num_classes else None)
+        symbols = torch.empty(prior.grid[0] * prior.grid[1], dtype=torch.long)
+        for position in range(len(symbols)):
+            logits = state.logits()[0].numpy()
+            if not np.isfinite(logits).all():
+                raise UserError(f"the prior of '{trained.folder}' gives no probabilities: its logits are NaN")
+            symbols[position] = code(logits.max() - logits)
+            state.push(symbols[position : position + 1])
+        codes.append(symbols.view(1, *prior.grid))
+    return [c.to(trained.model.device) for c in codes]
 
 
-def _header(trained: Trained, label: int | None) -> bytes:
-    start = bytes([FORMAT]) + _mark(trained)
-    if not trained.model.num_classes:
-        return start
-    return start + (NO_LABEL if label is None else label).to_bytes(2, "big")
+def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
+    """The weights of codes that are so many nats less likely than the likeliest."""
+    return weights(np.floor(resolved(below) + PLACES[place]).astype(np.int64))
 
 
-def _checksum(codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
+def _widest(said: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
+    """The place for steps to begin that has all nats farthest from the ends of their steps, and how far in nats."""
+    margins = np.full(len(PLACES), 0.5)
+    for below in said:
+        within = (resolved(below)[:, None] + PLACES) % 1
+        margins = np.minimum(margins, np.minimum(within, 1 - within).min(0))
+    place = int(margins.argmax())
+    return place, float(margins[place]) / STEPS
+
+
+def _label_bytes(trained: Trained, label: int | None) -> bytes:
+    """The label, no class being the one after the last."""
+    classes = trained.model.num_classes
+    return (classes if label is None else label).to_bytes(-(-classes.bit_length() // 8), "big")
+
+
+def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
     numbers = b"".join(c.cpu().numpy().astype("<u4").tobytes() for c in codes)
-    return (zlib.crc32(numbers) & 0xFFFF).to_bytes(2, "big")
+    return (zlib.crc32(start + numbers) & 0xFFFF).to_bytes(2, "big")
 
 
 def _mark(trained: Trained) -> bytes:
@@ -157,3 +244,13 @@ def _mark(trained: Trained) -> bytes:
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.digest()[:2]
+
+
+def _version(package: str, most: int) -> tuple[int, int]:
+    """Major and minor version of a package, each `most` at the most; (0, 0) where it is not installed."""
+    try:
+        numbers: Any = version(package).split(".")[:2]
+    except PackageNotFoundError:
+        return 0, 0
+    major, minor = (min(int(number), most) for number in numbers)
+    return major, minor

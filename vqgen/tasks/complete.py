@@ -1,6 +1,6 @@
 """Keep a part of an image and draw the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen import figures
 from vqgen.errors import UserError, near_miss
 from vqgen.evaluation.sources import lacks_priors
 from vqgen.nn.sampling import Known
@@ -36,12 +35,13 @@ class Complete(Task):
 
     Args:
         keep: the part to keep: top, bottom, left or right (halves), a box as [top, left, bottom, right] in parts of
-            height and width, or an image file of which the white is kept.
+            height and width, or an image file of which the white is kept: as large as the data's own files, or of
+            another size, and then its middle is resized as theirs is.
         invert: keep what is outside that part, so that a box is a hole to be filled.
         images: test images, by number.
         num_samples: completions of each.
         temperature, top_k, top_p: as for task=sample.
-        seed: the same seed gives the same completions.
+        seed: the same seed gives the same completions, on one machine with one number of threads.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Complete(Task):
     def make(self, trained: Trained) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
         batch = trained.batch(self.images)
-        mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert).to(batch.x.device)
+        mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
         codes = self._completed(trained, batch, mask)
         drawn = trained.autoencoder.decode(codes)
         rows = {}
@@ -96,15 +96,20 @@ class Complete(Task):
         return codes
 
 
-def kept(keep: str | Sequence[float], size: Sequence[int], invert: bool = False) -> Bool[Tensor, "h w"]:
+def kept(
+    keep: str | Sequence[float], size: Sequence[int], invert: bool, from_file: Callable[..., Any]
+) -> Bool[Tensor, "h w"]:
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
+    Args:
+        from_file: prepares an image file as the images of the run are, `Trained.from_file`.
+
     Raises:
-        UserError: no such part, no such file, a file of another size, or a box that is none.
+        UserError: no such part, no such file, or a box that is none.
     """
     height, width = size
     if isinstance(keep, str) and keep not in HALVES:
-        mask = _mask_file(Path(keep), height, width)
+        mask = _mask_file(keep, from_file)
     else:
         top, left, bottom, right = _box(HALVES[keep] if isinstance(keep, str) else keep)
         mask = torch.zeros(height, width, dtype=torch.bool)
@@ -118,13 +123,14 @@ def _box(keep: Sequence[float]) -> Sequence[float]:
     return keep
 
 
-def _mask_file(path: Path, height: int, width: int) -> Bool[Tensor, "h w"]:
-    if not path.exists():
-        raise UserError(f"keep={path}: neither a half nor a mask image{near_miss(str(path), HALVES)}")
-    image = figures.read_image(path, 1)[0]
-    if tuple(image.shape) != (height, width):
-        raise UserError(f"keep={path}: the mask is {image.shape[0]}x{image.shape[1]}, the images are {height}x{width}")
-    return image > 0
+def _mask_file(path: str, from_file: Callable[..., Any]) -> Bool[Tensor, "h w"]:
+    """The white of a file; of a border, what is white at its edge."""
+    if not Path(path).exists():
+        raise UserError(f"keep={path}: neither a half nor a mask image{near_miss(path, HALVES)}")
+    x, (rows, columns), _ = from_file(path, channels=1)
+    height, width = x.shape[1:]
+    border = (columns.start, width - columns.stop, rows.start, height - rows.stop)
+    return F.pad(x[:, rows, columns], border, mode="replicate")[0] > 0
 
 
 def code_mask(mask: Bool[Tensor, "h w"], grid: Sequence[int]) -> Bool[Tensor, "gh gw"]:

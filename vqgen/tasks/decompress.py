@@ -5,13 +5,15 @@ from pathlib import Path
 from vqgen import figures
 from vqgen.errors import UserError
 from vqgen.evaluation.sources import lacks_priors
-from vqgen.tasks.coding import coder, decompressed
+from vqgen.tasks.coding import decompressed
 from vqgen.tasks.task import Task
 from vqgen.tasks.trained import Outcome, Trained
 
 
 class Decompress(Task):
-    """The codes that task=compress put into a file, bit for bit, and the image they decode to.
+    """The codes that task=compress put into a file, bit for bit, and the image they decode to, at the size it had.
+
+    The codes are the same everywhere; what the decoder makes of them, in float32, may be a grey level off elsewhere.
 
     Args:
         file: what task=compress wrote, with the same run.
@@ -27,15 +29,16 @@ class Decompress(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """The image as a picture, and the codes as arrays."""
-        coder()
         try:
             contents = self.file.read_bytes()
         except OSError as error:
             raise UserError(f"file={self.file} cannot be read: {error.strerror}") from None
         try:
-            codes = decompressed(trained, contents)
+            codes, border = decompressed(trained, contents)
         except UserError as error:
             raise UserError(f"file={self.file}: {error}") from None
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
         image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
+        if border:
+            image = image[:, *trained.images().inside]
         return Outcome({self.file.stem: image}, arrays | {"samples": figures.to_uint8(image).cpu().numpy()})

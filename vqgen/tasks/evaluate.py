@@ -22,8 +22,9 @@ class Evaluate(Task):
     """Every measure that the run can have, or those in `metrics`, in a table and evaluation.json.
 
     Args:
-        metrics: among reconstruction, lpips, rfid, likelihood, fid, kid, inception_score, precision_recall,
-            density_coverage, neighbours and cas; None is all but cas.
+        metrics: among reconstruction, lpips, rfid, likelihood, likelihood_over_labels, fid, kid, inception_score,
+            precision_recall, density_coverage, neighbours and cas; None is all but cas (and, with more than 16 classes,
+            but likelihood_over_labels).
         num_samples: how many real images, and as many samples, are measured; all of the split, if it has fewer.
         split: train, val or test.
         features: which network's features images are compared by: classifier or inception.
@@ -35,7 +36,7 @@ class Evaluate(Task):
         guidance: weight of classifier-free guidance.
         cas_epochs: passes over the samples that each classifier of cas is trained for.
         batch_size: images at a time.
-        seed: the same seed and batch size give the same figures.
+        seed: the same seed and batch size give the same figures, on one machine with one number of threads.
     """
 
     def __init__(
@@ -128,4 +129,6 @@ class Evaluate(Task):
         steps = measured.settings.cas_steps
         short = [f"cas after {steps} steps of training says little: raise num_samples or cas_epochs"]
         few = "cas_top1(real)" in measured.figures and steps < ENOUGH_CAS_STEPS
-        return quality.notes(measured.figures, len(measured.settings.index)) + (short if few else []) + drawn
+        given = any(name.startswith("nats_per_code") for name in measured.figures)
+        labels = ["nats_per_code and bits_per_code are given the label"] if given and measured.has_classes else []
+        return quality.notes(measured.figures, len(measured.settings.index)) + labels + (short if few else []) + drawn

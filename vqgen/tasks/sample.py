@@ -33,7 +33,7 @@ class Sample(Task):
         top_k: draw among the k likeliest codes only; None among all.
         top_p: draw among the likeliest codes that together have this probability; None among all.
         guidance: weight of classifier-free guidance; 1 is none, 1.5 to 4 is truer to the label and less varied.
-        seed: the same seed gives the same images.
+        seed: the same seed gives the same images, on one machine with one number of threads.
     """
 
     def __init__(

@@ -98,6 +98,19 @@ class Trained(NamedTuple):
         label = None if batch.label is None else batch.label.to(self.model.device)
         return batch._replace(x=batch.x.to(self.model.device), label=label)
 
+    def from_file(self, path: str | Path, channels: int | None = None) -> Any:
+        """An image file, prepared as the images that the run was trained on: `x`, `inside` and `said` of it.
+
+        Args:
+            path: of any format that the data are read from.
+            channels: 1 for grey, 3 for RGB; None for those of the run's images.
+
+        Raises:
+            UserError: it cannot be read as an image.
+        """
+        image = self.images().from_file(path, channels)
+        return image._replace(x=image.x.to(self.model.device))
+
     def first(self, num: int, split: str = "test") -> Any:
         """The first `num` images of a split, or all where it has fewer."""
         return self.batch(range(min(num, self.num_images(split))), split)
