@@ -421,8 +421,8 @@ def test_unreadable_folders_are_listed(root, cache, monkeypatch):
 
 
 def test_sizes_that_disagree_are_an_error(root, cache):
-    with pytest.raises(DataError, match=r"data.shape=\[3, 8, 9\]"):
-        folder(root, cache, shape=(3, 8, 9))
+    with pytest.raises(DataError, match=r"data.shape=\[3, 9, 9\]: files are resized to \[3, 8, 8\] \(data.size\)"):
+        folder(root, cache, shape=(3, 9, 9))
     with pytest.raises(DataError, match=r"val_fraction=0\.5, data.test_fraction=0\.5: together"):
         folder(root, cache, val_fraction=0.5, test_fraction=0.5)
 
