@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (   # those that are not read here are told
     ".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf",
 )  # fmt: skip
-_BY_CONTENT = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
 PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
 
@@ -79,8 +79,9 @@ def decode(
 
 def is_image(path: str) -> bool:
     """Whether a file begins as an image does, whatever it is called."""
+    Image.init()
     try:
-        with Image.open(path, formats=_BY_CONTENT):
+        with Image.open(path, formats=[kind for kind in _BY_CONTENT if kind in Image.OPEN]):
             return True
     except Exception:   # as in decode
         return False

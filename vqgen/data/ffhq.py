@@ -53,5 +53,5 @@ class FFHQ(Files):
             folders = sorted({path.partition("/")[0] for path in found})
             raise DataError(
                 f"In {self.root} the face {number:05} is there {len(found)} times, as {', '.join(found[:3])}: set "
-                f"data.root to the folder of one of them, such as {self.root / folders[0]}."
+                f"data.root={self.root / folders[0]}, or another one's folder."
             )

@@ -41,7 +41,7 @@ def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
     """Divide n images between train and val, the same for every seed; of so few that none were left, a tenth is val."""
-    num_val = num_val if n > num_val else n // 10
+    num_val = num_val if n > num_val else max(1, n // 10)
     order = permutation(n, "hold_out")
     return {"train": np.sort(order[: n - num_val]), "val": np.sort(order[n - num_val :])}
 

@@ -151,7 +151,7 @@ def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
         if len(here) > 2 and here - {name} <= folders.entries(f"{base}{name}/"):
             raise DataError(
                 f"{root / base} is there twice: {name} in it holds again {_listed(sorted(here - {name}))}. Set "
-                f"data.root={root / base / name}, or move one of the two away."
+                f"data.root={root / base / name}, move one of the two away, or say data.layout=splits, classes or flat."
             )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-_MOST_CLASSES = 10   # named in the line
+_MOST_CLASSES, _MOST_REASONS = 10, 8   # named in the line
 
 
 class Reading(NamedTuple):
@@ -27,9 +27,16 @@ class Reading(NamedTuple):
         `Data of data/pets: 36 train, 2 val, 2 test; 2 classes (cat, dog); divided by hash; left out: 40 .heic`
         """
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items() if count)
+        left_out = self._left_out()
         parts = [counts, self._classes(), self.how, *self.notes, left_out and f"left out: {left_out}"]
         return _printable(f"Data of {self.place}: {'; '.join(filter(None, parts))}")
+
+    def _left_out(self) -> str:
+        reasons = sorted(filter(self.left_out.get, self.left_out), key=lambda reason: -self.left_out[reason])
+        rest = reasons[_MOST_REASONS:]
+        more = f"{sum(map(self.left_out.__getitem__, rest)):,} more for {len(rest)} other reasons"
+        named = [f"{self.left_out[reason]:,} {reason}" for reason in reasons[:_MOST_REASONS]]
+        return ", ".join(named + [more] * bool(rest))
 
     def _classes(self) -> str:
         names = list(self.class_names)
