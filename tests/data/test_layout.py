@@ -28,7 +28,8 @@ def of_classes(*folders):
     ("TrainData", "ValData", "TestData"), ("train", "dev", "eval"), ("train", "val", "holdout"),
     ("Train Images", "Validation Images", "Test Images"),
     ("A_img_train", "A_img_val", "A_img_test"),
-    ("seg_train", "seg_val", "seg_test"), ("train_split", "valid_split", "test_split"), ("Training", "Evaluation", "Test"),
+    ("seg_train", "seg_val", "seg_test"), ("train_split", "valid_split", "test_split"),
+    ("Training", "Evaluation", "Test"),
     ("trainval", "val", "test1"),
 ])  # fmt: skip
 def test_splits_go_by_the_names_that_people_give_them(train, val, test):
