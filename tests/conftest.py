@@ -28,11 +28,6 @@ TINY_PRIOR = [
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def lines_of(stderr: str) -> list[str]:
-    """What a program said beside the lines of what it has read."""
-    return [line for line in stderr.strip().splitlines() if not line.startswith("Data of ")]
-
-
 @pytest.fixture(autouse=True)
 def unconfined() -> None:
     """What a test in this process may write to is not for the next one to keep to."""

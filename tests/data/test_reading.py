@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import TINY, TINY_PRIOR
 from vqgen.data import idx
 from vqgen.data.codes import Codes
 from vqgen.data.fashion_mnist import FashionMnist
@@ -136,3 +137,26 @@ def test_the_published_hold_out_is_as_it_was(n):
     held = idx.hold_out(n, 5000)
     assert np.array_equal(held["val"], np.sort(order[-5000:]))
     assert np.array_equal(held["train"], np.sort(order[:-5000]))
+
+
+def said_by(done):
+    """The lines of a program that ended well."""
+    assert done.returncode == 0, done.stderr
+    return (done.stdout + "\n" + done.stderr).splitlines()
+
+
+@pytest.mark.slow
+def test_a_training_and_an_extraction_begin_with_the_line(command, vqvae_run, tmp_path):
+    """Of two processes the first one says it."""
+    ddp = ["hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2", "hardware.precision=32-true"]
+    words = [word for word in TINY if not word.startswith("hardware")]
+    done = command("train.py", *words, *ddp, "trainer.max_epochs=1", f"run_dir={tmp_path / 'r'}")
+    said = [line for line in said_by(done) if line.startswith("Data of ")]
+    assert len(said) == 1
+    assert said[0].startswith("Data of shapes drawn at 16 x 16 with seed 0: 96 train, 32 val, 32 test; ")
+    words = ["model=pixelcnn", f"tokenizer={vqvae_run}", f"run_dir={tmp_path / 'p'}", *TINY_PRIOR]
+    done = command("train.py", *words, "trainer.max_epochs=1", cwd=tmp_path)
+    said = [line for line in said_by(done) if line.startswith("Data of ")]
+    assert len(said) == 2
+    assert "shapes drawn at 16 x 16" in said[0]
+    assert "codes of 4x4 positions, one map an image" in said[1]
