@@ -13,8 +13,6 @@ from vqgen.data.images import Images, Split
 from vqgen.data.reading import Reading
 from vqgen.data.shapes import Shapes
 
-SAID = "vqgen.data.images.rank_zero_info"
-
 
 def shapes():
     return Shapes(size=8, shape=(3, 8, 8), num_train=1200, num_val=3, num_test=2, batch_size=4, seed=5, num_workers=0)
@@ -61,11 +59,12 @@ def test_a_source_of_ones_own_is_said_without_a_word_of_it():
     assert reading.line().startswith("Data of Three: 3 train")
 
 
-def test_it_is_said_once_and_of_a_split_when_it_is_used(monkeypatch):
+def test_it_is_said_once_and_of_a_split_when_it_is_used(capsys):
+    """By a task on the standard error: its output is the paths of its results."""
     said = []
-    monkeypatch.setattr(SAID, said.append)
     images = shapes()
-    images.tell()
+    images.tell(say=said.append)
+    images.tell(say=said.append)
     images.split("train")
     assert said == [
         "Data of shapes drawn at 8 x 8 with seed 5: 1,200 train, 3 val, 2 test; "
@@ -74,8 +73,10 @@ def test_it_is_said_once_and_of_a_split_when_it_is_used(monkeypatch):
     images = shapes()
     images.split("test")
     images.split("test")
-    assert len(said) == 2
-    assert ": 2 test; " in said[1]
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("Data of shapes drawn at 8 x 8 with seed 5: 2 test; ")
+    assert errors.count("\n") == 1
 
 
 def test_files_left_out_are_counted_by_reason(tmp_path):

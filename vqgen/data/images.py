@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
@@ -25,6 +26,12 @@ __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "
 
 SPLITS = ("train", "val", "test")
 _VARIANCE_VALUES = 2**28   # the variance of a larger split is measured on evenly spaced images
+
+
+@rank_zero_only
+def _aside(line: str) -> None:
+    """Say something beside the results, which a task prints: their paths are read by other programs."""
+    print(line, file=sys.stderr)
 
 
 class Attributes(NamedTuple):
@@ -115,11 +122,11 @@ class Images(pl.LightningDataModule):
         counts = {split: self.count(split) for split in splits}
         return Reading(self.place, counts, self.class_names, self.how, self.left_out, self.notes)
 
-    def tell(self, splits: Sequence[str] = SPLITS) -> None:
+    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], Any] = rank_zero_info) -> None:
         """Say once, in one line of the first process, what was read of these splits."""
         if new := [split for split in splits if split not in self._told]:
             self._told.update(new)
-            rank_zero_info(self.reading(new).line())
+            say(self.reading(new).line())
 
     @property
     def held_shape(self) -> tuple[int, int, int]:
@@ -140,7 +147,7 @@ class Images(pl.LightningDataModule):
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
             self._splits[name] = self._checked(name, self._loaded(name))
-            self.tell([name])
+            self.tell([name], _aside)
         return self._splits[name]
 
     def facts(self) -> dict[str, Any]:
