@@ -155,7 +155,7 @@ def test_a_training_and_an_extraction_begin_with_the_line(command, vqvae_run, tm
     said = [line for line in said_by(done) if line.startswith("Data of ")]
     assert len(said) == 1
     assert said[0].startswith("Data of shapes drawn at 16 x 16 with seed 0: 96 train, 32 val, 32 test; ")
-    words = ["model=pixelcnn", f"tokenizer={vqvae_run}", f"run_dir={tmp_path / 'p'}", *TINY_PRIOR]
+    words = ["model=gated_pixelcnn", f"tokenizer={vqvae_run}", f"run_dir={tmp_path / 'p'}", *TINY_PRIOR]
     done = command("train.py", *words, "trainer.max_epochs=1", cwd=tmp_path)
     said = [line for line in said_by(done) if line.startswith("Data of ")]
     assert len(said) == 2
