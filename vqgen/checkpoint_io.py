@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vqgen.data.whole import replacing
-from vqgen.errors import UserError
+from vqgen.errors import UserError, is_full, of_the_system
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -35,9 +35,11 @@ class WholeCheckpointIO(TorchCheckpointIO):
                     path.replace(path.with_name(PREVIOUS))
             _sync(path.parent)
         except (OSError, RuntimeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            said = of_the_system(error)
+            reason = said.strerror if said else (str(error) or type(error).__name__).splitlines()[0]
+            remedy = "make room" if is_full(error) else "mend that"
             raise SaveError(
-                f"'{path}' could not be written ({reason}); {_left(path.parent)}; make room and go on with: "
+                f"'{path}' could not be written ({reason}); {_left(path.parent)}; {remedy} and go on with: "
                 f"python train.py resume={path.parent.parent}"
             ) from error
 

@@ -1,6 +1,5 @@
 """The two programs, around Hydra: what goes wrong is told in one line, and a job of a sweep leaves the others alone."""
 
-import errno
 import functools
 import os
 import sys
@@ -16,14 +15,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import Interrupted, InterruptedElsewhere, UserError
+from vqgen.errors import Interrupted, InterruptedElsewhere, UserError, is_full
 from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
 from vqgen.overrides import at_home, preflight
 from vqgen.resolvers import CONF
 from vqgen.resuming import going_on, hydra_words, requeued, resumed
 from vqgen.runs import begun_before
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
@@ -143,11 +140,11 @@ def _mistake(error: BaseException) -> UserError | None:
     """The error as one to be told in its own words, or in those of the operating system; None for any other."""
     if isinstance(error, UserError):
         return error
-    if isinstance(error, OSError) and error.filename is not None:
-        return UserError(f"'{error.filename}': {error.strerror}")
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return UserError(f"{error.strerror}: make room; a training goes on from what it saved with resume=RUN")
-    return None
+    if not isinstance(error, OSError) or (error.filename is None and not is_full(error)):
+        return None
+    file = "" if error.filename is None else f"'{error.filename}': "
+    remedy = ": make room; a training goes on from what it saved with resume=RUN" if is_full(error) else ""
+    return UserError(f"{file}{error.strerror}{remedy}")
 
 
 def _fail(error: BaseException) -> int:

@@ -1,7 +1,10 @@
 """The exceptions that reach the user as one line of text instead of a traceback."""
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(ValueError):
@@ -30,6 +33,21 @@ class InterruptedElsewhere(Interrupted):
     """As `Interrupted`, in a process that leaves the telling to the first of several."""
 
     status = 0   # of processes that the first one has started, any other would be taken for a crash
+
+
+def of_the_system(error: BaseException | None) -> OSError | None:
+    """What the operating system said: the error itself, or the one that it came of."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether something could not be written because the disk, or the user's part of it, is full."""
+    said = of_the_system(error)
+    return said is not None and said.errno in _FULL
 
 
 def near_miss(word: str, candidates: Iterable[str]) -> str:

@@ -96,7 +96,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
-    confine(Path.cwd(), *(run.folder for run in runs), *([Path(cfg.out)] if cfg.out else []))
+    folders = [run.folder for run in runs]
+    confine(Path.cwd(), *folders, *([Path(cfg.out)] if cfg.out else []), foreign=folders)
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
     task = build({"_target_": cfg.task, **options})
     name = cfg.task.rpartition(".")[2].lower()
@@ -119,9 +120,9 @@ def sample(cfg: DictConfig) -> None:
 def _confine(cfg: DictConfig, folder: Path) -> None:
     """Where the config of another run has a say, write nowhere but here and where the user has said."""
     if cfg.resume and not cfg.trust:
-        confine(Path.cwd(), folder)
+        confine(Path.cwd(), folder, foreign=[folder])
     elif cfg.tokenizer and not cfg.trust:
-        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache))
+        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache), foreign=[Path(cfg.tokenizer)])
     else:
         confine()
 

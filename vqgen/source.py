@@ -48,10 +48,16 @@ def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = N
         UserError: the data are not there, or `tokenizer` or `level` does not fit.
     """
     if config["data"]["_target_"] != CODES:
-        data = build(config["data"])
-        data.prepare_data()
+        data = _read(build(config["data"]))
         return Source(data, data.facts(), data)
     return _open_codes(config, folder, resumed if resumed and resumed.tokenizer else None)
+
+
+def _read(data: Any) -> Any:
+    """The data, read and said to be: what is made of them is made of what this line says."""
+    data.prepare_data()
+    data.tell()
+    return data
 
 
 def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> Source:
@@ -60,14 +66,13 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
     refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
     level = level_index(config["level"], tokenizer.level_names)
     mark = fingerprint(tokenizer, run.config["model"])
-    images = images_of(run, config.get("data_root"))
-    images.prepare_data()
+    images = _read(images_of(run, config.get("data_root")))
     tokenizer.to(device())
     data = build(
         config["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
         num_embeddings=tokenizer.num_embeddings, level=level,
     )  # fmt: skip
-    data.prepare_data()  # before the trainer's other processes start: extraction may take long
+    _read(data)  # before the trainer's other processes start: extraction may take long
     facts = run.config["facts"] | {
         "grid": list(tokenizer.grids[level]),
         "num_embeddings": tokenizer.num_embeddings[level],

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import signal
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -421,8 +423,8 @@ def test_unreadable_folders_are_listed(root, cache, monkeypatch):
 
 
 def test_sizes_that_disagree_are_an_error(root, cache):
-    with pytest.raises(DataError, match=r"data.shape=\[3, 8, 9\]"):
-        folder(root, cache, shape=(3, 8, 9))
+    with pytest.raises(DataError, match=r"data.shape=\[3, 9, 9\]: files are resized to \[3, 8, 8\] \(data.size\)"):
+        folder(root, cache, shape=(3, 9, 9))
     with pytest.raises(DataError, match=r"val_fraction=0\.5, data.test_fraction=0\.5: together"):
         folder(root, cache, val_fraction=0.5, test_fraction=0.5)
 
@@ -469,3 +471,170 @@ def test_a_folder_that_cannot_be_read_stops_the_preparation(tmp_path, monkeypatc
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(DataError, match="a folder cannot be read: b/: Permission denied"):
         folder(tmp_path / "root", tmp_path / "cache").prepare_data()
+
+
+def test_classes_beside_a_flat_test_divide_the_training_images_and_leave_the_test_out(root, cache):
+    write(root, *[f"train/{kind}/{i}.jpg" for kind in ("cat", "dog") for i in range(20)])
+    write(root, *[f"test/{i}.jpg" for i in range(10)])
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["cat", "dog"]
+    reading = images.reading()
+    assert reading.counts == {"train": 28, "val": 4, "test": 8}
+    assert reading.left_out["of test (no class is known)"] == 10
+    assert images.split("test").labels is not None
+
+
+@pytest.mark.parametrize("inner", ["{0}", "{0}_set", "images"])
+def test_a_folder_in_each_split_around_all_of_it_is_gone_through(root, cache, inner):
+    """As Kaggle's archives unpack: training_set/training_set/cats/1.jpg."""
+    for split in ("train", "test"):
+        write(root, *[f"{split}/{inner.format(split)}/{kind}/{i}.png" for kind in "ab" for i in range(3)])
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["a", "b"]
+    assert images.split("test").labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_everything_one_folder_deeper_is_read_as_if_it_were_not(root, cache):
+    write(root, *[f"dataset/{split}/{kind}/{i}.png" for split in ("train", "val") for kind in "ab" for i in range(5)])
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["a", "b"]
+    assert numbers(images, "train") == list(range(10))
+    assert images.reading().line().startswith(f"Data of {root}/dataset: 10 train, 10 val, 10 test; 2 classes (a, b)")
+
+
+def test_a_copy_inside_and_a_picture_beside_the_splits_are_errors_of_one_line(root, cache):
+    for inside in ("", "x/"):
+        folders = [f"{inside}{split}/{kind}" for split in ("train", "val") for kind in "ab"]
+        write(root, *[f"{place}/{i}.png" for place in folders for i in range(2)])
+    for kind, word in (("x", f"data.root={root}/x"), ("docs", "data.layout=splits")):
+        with pytest.raises(DataError, match=re.escape(word)) as caught:
+            folder(root, cache).prepare_data()
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(root / kind)
+        write(root, "docs/figure.png")
+    images = folder(root, cache, layout="splits")
+    assert images.reading().counts == {"train": 4, "val": 4, "test": 4}
+    assert images.reading().left_out["images beside those folders"] == 1
+    assert folder(root, cache, layout="classes").facts()["class_names"] == ["docs", "train", "val"]
+    assert folder(root, cache, layout="flat").facts()["class_names"] == []
+    with pytest.raises(DataError, match=r"data.layout=split: expected one of auto, splits, classes, flat"):
+        folder(root, cache, layout="split")
+
+
+@pytest.mark.parametrize("name", ["{}.heic", "{}.png"])
+@pytest.mark.parametrize("classes", ["ab", "abc"])
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_class_of_which_nothing_can_be_read_is_an_error_that_names_it(root, cache, name, classes, split):
+    """Also where one other class is left, and the folders would be none."""
+    write(root, *[f"{split}{kind}/{i:02}.png" for kind in classes[:-1] for i in range(10)])
+    lost = root / split / classes[-1]
+    lost.mkdir()
+    for i in range(3):
+        (lost / name.format(i)).write_bytes(b"no image")
+    message = rf"Of the class {classes[-1]} in .* no (training )?image can be read"
+    with pytest.raises(DataError, match=message) as caught:
+        folder(root, cache, max_unreadable=1.0).prepare_data()
+    assert "\n" not in str(caught.value)
+
+
+def test_files_are_cut_to_images_that_are_not_square(root, cache):
+    root.mkdir()
+    y, x = np.mgrid[:60, :100]
+    for i in range(5):
+        Image.fromarray(np.stack([x, y, y * 0], -1).astype(np.uint8)).save(root / f"{i}.png")
+    wide = folder(root, cache, shape=(3, 30, 50)).split("train").images   # all of the image
+    assert wide.shape[1:] == (3, 30, 50)
+    assert wide[0, :2, 0, 0].max() <= 1
+    assert np.abs(wide[0, :2, -1, -1].astype(int) - [99, 59]).max() <= 1
+    high = folder(root, cache, shape=(3, 60, 20), margin=4).split("train").images   # a strip of its middle
+    assert high.shape[1:] == (3, 64, 24)
+    assert abs(int(high[0, 0, 30, 0]) - 39) <= 1
+    for prepare_up_to in (0.0, 1.0):
+        images = folder(root, cache, shape=(1, 12, 20), margin=2, prepare_up_to=prepare_up_to, flip=True)
+        assert next(iter(images.train_dataloader())).x.shape == (3, 1, 12, 20)
+        assert next(iter(images.test_dataloader())).x.shape[1:] == (1, 12, 20)
+    with pytest.raises(DataError, match=r"data.shape=\[3, 90000, 9000\]: images of 90000 x 9000 pixels are too large"):
+        folder(root, cache, shape=(3, 90000, 9000))
+
+
+def grey16(path, brightest, shape=(20, 24)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(0, brightest, shape[0] * shape[1]).reshape(shape).astype(np.uint16)
+    Image.fromarray(ramp).save(path)
+    return ramp
+
+
+@pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_images_of_fewer_than_16_bits_are_scaled_by_the_range_of_the_set(root, cache, suffix, bits, prepare_up_to):
+    ramp = grey16(root / f"0.{suffix}", 2**bits - 1)
+    for i in range(1, 5):
+        grey16(root / f"{i}.{suffix}", (2**bits - 1) // 2)   # a darker image of the set stays darker
+    options = {"shape": (1, 20, 24), "prepare_up_to": prepare_up_to, "val_fraction": 0.0, "test_fraction": 0.0}
+    images = folder(root, cache, white="auto", **options)
+    with warnings.catch_warnings(record=True) as caught:
+        prepare_twice(images)
+    said = [str(warning.message) for warning in caught if "16 bits" in str(warning.message)]
+    assert len(said) == (bits < 16)
+    assert all(f"{2**bits - 1} is taken for white" in line for line in said)
+    assert f"grey images of 16 bits, white is {2**bits - 1}" in images.reading(["train"]).line()
+    found = {split: images.split(split).images for split in ("train", "val", "test")}
+    whole = np.concatenate([x[np.arange(len(x))] for x in found.values()])
+    assert whole.max() == 255
+    brightest = whole[np.argmax([image.max() for image in whole])]
+    assert np.array_equal(brightest[0], ramp >> (bits - 8))
+    assert np.median([image.max() for image in whole]) == 127
+    old = folder(root, cache, **options)   # as a run trained before there was such an option
+    assert max(old.split(split).images[:].max() for split in ("train", "val", "test")) == (2**bits - 1) >> 8
+
+
+def test_what_is_white_may_be_said_and_a_dark_part_of_the_set_is_told(root, cache):
+    for i in range(4):
+        grey16(root / f"{i}.png", 4095)
+    grey16(root / "4.png", 65535)
+    options = {"shape": (1, 20, 24), "max_unreadable": 1.0}
+    with pytest.warns(UserWarning, match="4 of 5 grey images of 16 bits use 4 bits fewer than the others"):
+        folder(root, cache, white="auto", **options).prepare_data()
+    said = folder(root, cache, white=4095, **options)
+    assert all(said.split(split).images[:].max() == 255 for split in ("train", "val", "test"))
+    for wrong in (0, 65536, "max"):
+        with pytest.raises(DataError, match=f"data.white={wrong}: expected auto, or a number"):
+            folder(root, cache, white=wrong)
+
+
+def test_colour_images_of_12_bits_in_16_are_told(root, cache):
+    """Pillow reads their upper bytes alone: 16 levels."""
+    root.mkdir()
+    for i in range(5):
+        rows = b"".join(b"\0" + np.full((9, 3), 4095, ">u2").tobytes() for _ in range(9))
+        content = b"\x89PNG\r\n\x1a\n"
+        head = struct.pack(">IIBBBBB", 9, 9, 16, 2, 0, 0, 0)
+        for chunk in (b"IHDR" + head, b"IDAT" + zlib.compress(rows), b"IEND"):
+            content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        (root / f"{i}.png").write_bytes(content)
+    with pytest.warns(UserWarning, match="5 colour images of 16 bits use 16 of 256 levels .* save them as 8 bits"):
+        folder(root, cache, white="auto").prepare_data()
+
+
+@pytest.mark.parametrize("kind", ["avif", "jp2", "JPG", "no_suffix", "webp", "TIFF", "mpo", "1"])
+def test_images_of_many_kinds_and_names_are_read(root, cache, kind):
+    root.mkdir()
+    name = {"no_suffix": "image", "1": "image.1"}.get(kind, f"with space (1), a=b [c] {{d}} #e.{kind}")
+    try:
+        form = {"no_suffix": "JPEG", "1": "PNG", "jp2": "JPEG2000", "JPG": "JPEG"}.get(kind, kind.upper())
+        picture(7).save(root / name, form)
+    except (KeyError, OSError):
+        pytest.skip(f"Pillow writes no {kind} here")
+    images = folder(root, cache)
+    assert len(images.split("train").images) == 1
+    assert "left out" not in images.reading().line()
+
+
+def test_hidden_and_system_files_are_no_images(root, cache):
+    write(root, *[f"{kind}/{i}.png" for kind in "ab" for i in range(5)])
+    write(root, "__MACOSX/a/1.png", ".cache/2.png", "a/._3.png")
+    (root / "Thumbs.db").touch()
+    images = folder(root, cache)
+    assert images.facts()["class_names"] == ["a", "b"]
+    assert sum(images.reading().counts.values()) == 10

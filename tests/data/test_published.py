@@ -1,6 +1,8 @@
 """Sources in the layout of their publishers, on small copies that the tests make."""
 
 import io
+import os
+import pickle
 import re
 import tarfile
 import urllib.request
@@ -15,6 +17,7 @@ from vqgen.data.celeba import CelebA
 from vqgen.data.cifar10 import CIFAR10
 from vqgen.data.error import DataError
 from vqgen.data.ffhq import FFHQ
+from vqgen.data.folder import Folder
 from vqgen.data.imagenet import ImageNet
 
 
@@ -83,6 +86,75 @@ def test_a_damaged_cifar10_is_an_error_that_names_the_file(tmp_path, cifar_files
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"data_batch_1.bin in .* cannot be read"):
         cifar10_images(tmp_path).split("train")
+
+
+def pickled(rows, protocol=2):
+    labels = [int(value) for value in rows[:, 0]]
+    return pickle.dumps({b"data": rows[:, 1:].copy(), b"labels": labels, b"batch_label": b"x"}, protocol)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("numpy_module", [b"numpy._core", b"numpy.core"])
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_cifar10s_python_version_holds_the_same_images(tmp_path, cifar_files, packed, numpy_module, protocol):
+    folder = tmp_path / "python/cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name, rows in cifar_files.items():
+        content = pickled(rows, protocol).replace(b"numpy._core.multiarray", numpy_module + b".multiarray")
+        (folder / name.removesuffix(".bin")).write_bytes(content)
+    if packed:
+        with tarfile.open(tmp_path / "python/cifar-10-python.tar.gz", "w:gz") as archive:
+            archive.add(folder, "cifar-10-batches-py")
+        for path in folder.iterdir():
+            path.unlink()
+    pack(tmp_path / "binary/cifar-10-binary.tar.gz", cifar_files)
+    ours, other = cifar10_images(tmp_path / "python"), cifar10_images(tmp_path / "binary")
+    for split in ("train", "val", "test"):
+        assert np.array_equal(ours.split(split).images, other.split(split).images)
+        assert np.array_equal(ours.split(split).labels, other.split(split).labels)
+
+
+class Runs:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
+
+
+@pytest.mark.parametrize("harm", [
+    lambda file: Runs(os.system, f"touch {file}"),
+    lambda file: Runs(eval, f"open({str(file)!r}, 'w')"),
+    lambda file: Runs(getattr, np.ndarray, "tofile"),
+    lambda file: Runs(np.load, str(file)),
+    lambda file: np.array([Runs(os.system, f"touch {file}")], dtype=object),
+    lambda file: np.array([{}], dtype=object),
+])  # fmt: skip
+def test_a_pickle_with_anything_but_arrays_in_it_is_refused_and_nothing_is_run(tmp_path, cifar_files, harm):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name, rows in cifar_files.items():
+        (folder / name.removesuffix(".bin")).write_bytes(pickled(rows))
+    (folder / "data_batch_2").write_bytes(pickle.dumps({b"data": harm(tmp_path / "was_here"), b"labels": []}, 2))
+    with pytest.raises(DataError, match=r"data_batch_2 in .* (cannot be read|is not whole)") as caught:
+        cifar10_images(tmp_path).split("train")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "was_here").exists()
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\x80\x02.", b"no pickle", pickle.dumps({}, 2), pickle.dumps([1], 2), pickled(cifar_rows(3, 0))[:500],
+    pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3, 10]}, 2),
+    pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [3, 1]}, 2),
+    pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3]}, 2),
+])  # fmt: skip
+def test_a_damaged_pickle_of_cifar10_is_an_error_that_names_it(tmp_path, cifar_files, content):
+    (tmp_path / "test_batch").write_bytes(content)
+    with pytest.raises(DataError, match=r"test_batch in .* Put a whole copy there") as caught:
+        cifar10_images(tmp_path).split("test")
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_cifar10_without_network_names_the_remedies(tmp_path, monkeypatch):
@@ -219,6 +291,56 @@ def test_a_celeba_without_an_image_of_some_split_is_an_error(tmp_path):
         files_source(CelebA, tmp_path / "celeba", tmp_path).prepare_data()
 
 
+@pytest.mark.parametrize("places", [
+    {"images": "Img/img_align_celeba", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
+    {"images": "C/Img/img_align_celeba", "list_attr_celeba.txt": "C/Anno", "list_eval_partition.txt": "C/Eval"},
+    {"images": "Img/img_align_celeba_png", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
+    {"images": "img_align_celeba", "list_attr_celeba.txt": "", "list_eval_partition.txt": ""},
+])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_celeba_is_read_from_its_authors_drive_and_as_png(tmp_path, places, suffix):
+    root = tmp_path / "celeba"
+    write_celeba(tmp_path / "flat", ".txt")
+    for name, place in places.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        if name == "images":
+            for i in range(1, 7):
+                write(root / place / f"{i:06}{suffix}", i * 30, (178, 218))
+        else:
+            (root / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "flat" / name).rename(root / place / name)
+    images = files_source(CelebA, root, tmp_path, window=148)
+    reds = {name: np.rint(images.split(name).images[:, 0, 4, 4] / 30).tolist() for name in ("train", "val", "test")}
+    assert reds == {"train": [2, 3, 5], "val": [4, 6], "test": [1]}
+    assert images.attributes("train").values.tolist() == [[0, 0], [1, 1], [1, 0]]
+    assert "3 train, 2 val, 1 test" in images.reading().line()
+
+
+def test_celeba_with_png_beside_jpeg_is_read_once_and_an_archive_that_is_not_unpacked_is_told(tmp_path):
+    write_celeba(tmp_path / "celeba", ".txt")
+    for i in range(1, 7):
+        write(tmp_path / "celeba/img_align_celeba_png" / f"{i:06}.png", 255)
+    images = files_source(CelebA, tmp_path / "celeba", tmp_path)
+    assert images.split("train").images[:, 0, 4, 4].max() < 200
+    assert images.reading().left_out["a second time"] == 6
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed/img_align_celeba.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"there is no image that can be read \(1 \.zip"):
+        files_source(CelebA, tmp_path / "packed", tmp_path).prepare_data()
+
+
+def test_ffhqs_download_folder_holds_each_face_several_times_and_is_an_error(tmp_path):
+    for folder in ("images1024x1024", "thumbnails128x128", "in-the-wild-images"):
+        for number in (0, 60_000, 65_000):
+            write(tmp_path / "ffhq" / folder / f"{number // 1000 * 1000:05}" / f"{number:05}.png")
+    message = r"the face 00000 is there 3 times, as images1024x1024/.*data\.root=.*/images1024x1024, or"
+    with pytest.raises(DataError, match=message) as caught:
+        files_source(FFHQ, tmp_path / "ffhq", tmp_path).prepare_data()
+    assert "\n" not in str(caught.value)
+    one = files_source(FFHQ, tmp_path / "ffhq/thumbnails128x128", tmp_path)
+    assert one.reading().counts == {"train": 1, "val": 1, "test": 1}
+
+
 @pytest.mark.parametrize("path", ["{number:05}.png", "{folder:05}/{number:05}.png"])
 def test_ffhq_is_split_by_number(tmp_path, path):
     for number in [0, 59_999, 60_000, 64_999, 65_000, 69_999, 31]:
@@ -296,6 +418,78 @@ def test_a_damaged_table_of_names_is_an_error_that_names_it(tmp_path, table, con
     assert str(caught.value).startswith(f"{tmp_path}/in/{table}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def write_imagenet(root, base="", ids=("n02", "n01"), flat=True):
+    """Two training images a class; val has three images, of n01, n02 and n03."""
+    for wordnet in ids:
+        for i in range(2):
+            write(root / base / "train" / wordnet / f"{wordnet}_{i}.JPEG", int(wordnet[1:]) * 10)
+    for i, wordnet in enumerate(("n01", "n02", "n03")):
+        name = f"ILSVRC2012_val_{i:08}.JPEG"
+        write(root / base / "val" / ("" if flat else wordnet) / name, int(wordnet[1:]) * 10 + 5)
+    rows = [f"ILSVRC2012_val_{i:08},n0{i + 1} 1 2 3 4 n0{i + 1} 5 6 7 8\n" for i in range(3)]
+    return "ImageId,PredictionString\n" + "".join(rows)
+
+
+@pytest.mark.parametrize("root", ["", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC"])
+def test_imagenet_as_kaggle_packs_it_is_read_from_any_of_its_folders(tmp_path, root):
+    table = write_imagenet(tmp_path / "in", "ILSVRC/Data/CLS-LOC")
+    write(tmp_path / "in/ILSVRC/Data/CLS-LOC/test/1.JPEG")
+    (tmp_path / "in/LOC_val_solution.csv").write_text(table)
+    (tmp_path / "in/LOC_synset_mapping.txt").write_text("n01 tench\nn02 goldfish\nn03 shark\n")
+    images = files_source(ImageNet, tmp_path / "in" / root, tmp_path)
+    assert images.facts()["class_names"] == ["tench", "goldfish"]
+    for split in ("val", "test"):
+        assert images.split(split).labels.tolist() == [0, 1]
+        assert (images.split(split).images[:, 0, 0, 0] // 10).tolist() == [1, 2]
+    reading = images.reading()
+    assert reading.place == str(tmp_path / "in/ILSVRC/Data/CLS-LOC")
+    assert reading.left_out["of val, in other classes"] == 1
+    assert reading.left_out["in other folders (test has no labels)"] == 1
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_subset_of_the_classes_takes_only_its_own_of_the_whole_validation_set(tmp_path, flat):
+    table = write_imagenet(tmp_path / "in", ids=("n03", "n01"), flat=flat)
+    (tmp_path / "in/val/LOC_val_solution.csv").write_text(table)
+    images = files_source(ImageNet, tmp_path / "in", tmp_path)
+    assert images.split("val").labels.tolist() == [0, 1]
+    assert (images.split("val").images[:, 0, 0, 0] // 10).tolist() == [1, 3]
+    assert "1 of val, in other classes" in images.reading().line()
+
+
+def test_a_flat_val_without_its_table_is_an_error_that_names_the_table(tmp_path):
+    write_imagenet(tmp_path / "in")
+    with pytest.raises(DataError, match=r"nowhere is a table of its labels, LOC_val_solution\.csv"):
+        files_source(ImageNet, tmp_path / "in", tmp_path).prepare_data()
+    (tmp_path / "in/LOC_val_solution.csv").write_text("ImageId,PredictionString\nILSVRC2012_val_00000001\n")
+    with pytest.raises(DataError, match=r"LOC_val_solution\.csv, line 2: 'ILSVRC2012_val_00000001' is no image with"):
+        files_source(ImageNet, tmp_path / "in", tmp_path).prepare_data()
+
+
+@pytest.mark.parametrize("kind", [ImageNet, Folder])
+def test_tiny_imagenet_is_read_as_it_is_packed(tmp_path, kind):
+    root = tmp_path / "tiny-imagenet-200"
+    for wordnet, value in (("n01", 10), ("n02", 20)):
+        for i in range(3):
+            write(root / "train" / wordnet / "images" / f"{wordnet}_{i}.JPEG", value)
+        (root / "train" / wordnet / f"{wordnet}_boxes.txt").write_text("n01_0.JPEG\t0\t0\t62\t62\n")
+    for i in range(4):
+        write(root / "val/images" / f"val_{i}.JPEG", 15 + 10 * (i % 2))
+        write(root / "test/images" / f"test_{i}.JPEG", 99)
+    lines = [f"val_{i}.JPEG\tn0{i % 2 + 1}\t0\t32\t44\t62\n" for i in range(4)]
+    (root / "val/val_annotations.txt").write_text("".join(lines))
+    (root / "words.txt").write_text("n01\tgoldfish, Carassius auratus\nn02\tbullfrog\n")
+    extra = {"val_fraction": 0.1, "test_fraction": 0.1} if kind is Folder else {}
+    images = files_source(kind, root, tmp_path, **extra)
+    assert images.facts()["class_names"] == (["n01", "n02"] if kind is Folder else ["goldfish", "bullfrog"])
+    assert images.split("train").labels.tolist() == [0] * 3 + [1] * 3
+    for split in ("val", "test"):
+        assert images.split(split).labels.tolist() == [0, 1, 0, 1]
+        assert (images.split(split).images[:, 0, 0, 0] // 10).tolist() == [1, 2, 1, 2]
+    assert "left out: " in images.reading().line()
+    assert "4 of test (no class is known)" in images.reading().line() or kind is ImageNet
 
 
 @pytest.mark.parametrize("names", [["train/1.JPEG", "val/n01/1.JPEG"], ["train/n01/1.JPEG", "train/n02/1.JPEG"],

@@ -65,3 +65,8 @@ def test_a_value_out_of_range_is_an_error_that_names_it(make, name, value):
 def test_a_size_that_is_not_divided_names_sizes_that_are(sides, named):
     with pytest.raises(ValueError, match=f"{sides[0]}x{sides[1]}.*multiples of 4, such as {named}"):
         check_divisible(sides, 4)
+
+
+def test_a_size_below_the_stride_is_told_one_size_once():
+    with pytest.raises(ValueError, match=r"28x28.*multiples of 32, such as 32x32$"):
+        check_divisible((28, 28), 32)

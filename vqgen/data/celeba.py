@@ -1,24 +1,25 @@
 """CelebA (Liu, Luo, Wang, Tang 2015, arXiv:1411.7766): 202,599 portraits with 40 attributes."""
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
 
-from vqgen.data.celeba_table import CelebATable, read_table
+from vqgen.data.celeba_table import CelebATable, read_table, stem_of
 from vqgen.data.files import Files
 from vqgen.data.images import Attributes
-from vqgen.data.tree import File, Listing, Tree
+from vqgen.data.tree import Listing, Tree
 
-_IMAGES = "img_align_celeba/"
+_FOLDER = re.compile(r"(^|/)img_align_celeba(_png)?/")   # below any others, as from Kaggle or the authors' drive
 _SPLITS = {"train": 0, "val": 1, "test": 2}
 
 
 class CelebA(Files):
     """Aligned faces in the published splits, with 40 attributes of 0 or 1. No labels."""
 
-    layout = (
-        "  root/img_align_celeba/000001.jpg ... 202599.jpg   178 x 218, or in one more folder as from Kaggle\n"
+    expected = (
+        "  root/img_align_celeba/000001.jpg ... 202599.jpg   178 x 218, or img_align_celeba_png; in root/Img/ will do\n"
         "  root/list_attr_celeba.txt                         or in root/Anno/; Kaggle's .csv will do\n"
         "  root/list_eval_partition.txt                      or in root/Eval/; Kaggle's .csv will do"
     )
@@ -27,17 +28,22 @@ class CelebA(Files):
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack the archive."
     )
 
+    how = "as published"
+
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """The published splits."""
-        files = {_name(file): file for file in tree.files if file.path.startswith(_IMAGES)}
+        faces = [file for file in tree.files if _FOLDER.search(file.path)]
+        files = {stem_of(file.path): file for file in reversed(faces)}   # JPEG before PNG, where both are there
+        self.left_out["in other folders"] = len(tree.files) - len(faces)
+        self.left_out["a second time"] = len(faces) - len(files)
         splits = read_table(self._path("list_eval_partition"), ["partition"], list(_SPLITS.values()))
-        if absent := [name for name in splits.values if name not in files]:
+        if absent := [name for name in splits.values if stem_of(name) not in files]:
             raise self.missing(f"there are {len(absent)} of {len(splits.values)} images missing, such as {absent[0]}")
-        splits.check_holds(files)
-        self._attributes.check_holds(files)
+        splits.check_holds(file.path for file in files.values())
+        self._attributes.check_holds(file.path for file in files.values())
         self.attribute_names = self._attributes.names
         listings = {
-            split: Listing([files[name] for name, value in sorted(splits.values.items()) if value == [number]])
+            split: Listing([files[stem_of(name)] for name, value in sorted(splits.values.items()) if value == [number]])
             for split, number in _SPLITS.items()
         }
         if empty := [split for split, listing in listings.items() if not listing.files]:
@@ -47,7 +53,8 @@ class CelebA(Files):
     def attributes(self, split: str) -> Attributes:
         """The 40 attributes of each image, 1 where it has them and 0 where not."""
         table, files = self._attributes, self.listings[split].files
-        rows = [table.values[_name(files[i])] for i in self.kept(split)]
+        by_stem = table.by_stem()
+        rows = [by_stem[stem_of(files[i].path)] for i in self.kept(split)]
         return Attributes(table.names, (np.array(rows) == 1).astype(np.float32))
 
     @functools.cached_property
@@ -55,13 +62,10 @@ class CelebA(Files):
         return read_table(self._path("list_attr_celeba"), [], [-1, 0, 1])
 
     def _path(self, name: str) -> Path:
-        names = [f"{folder}{name}{end}" for folder in ("", "Anno/", "Eval/") for end in (".txt", ".csv")]
-        for path in map(self.root.joinpath, names):
+        places = [f"{above}{folder}{name}{end}" for above in ("", "*/", "*/*/") for folder in ("", "Anno/", "Eval/")
+                  for end in (".txt", ".csv")]  # fmt: skip
+        for path in (path for place in places for path in sorted(self.root.glob(place))):
             if path.is_file():
                 return path
         raise self.missing(f"there is no {name}.txt")
 
-
-def _name(file: File) -> str:
-    """What the lists call an image, in whichever folder it lies."""
-    return file.path.rpartition("/")[2]

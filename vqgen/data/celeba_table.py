@@ -14,10 +14,20 @@ class CelebATable(NamedTuple):
     names: list[str]
     values: dict[str, list[int]]
 
+    def by_stem(self) -> dict[str, list[int]]:
+        """The numbers by the name without suffix: the lists say .jpg of the PNG files, too."""
+        return {stem_of(name): numbers for name, numbers in self.values.items()}
+
     def check_holds(self, images: Iterable[str]) -> None:
-        """Raises DataError where the list has no line for one of these images."""
-        if absent := sorted(name for name in images if name not in self.values):
+        """Raises DataError where the list has no line for one of these images, given by their paths."""
+        known = self.by_stem()
+        if absent := sorted(Path(path).name for path in images if stem_of(path) not in known):
             raise _error(self.path, f"there is no line for {len(absent)} images, such as {absent[0]}")
+
+
+def stem_of(path: str) -> str:
+    """What an image is called, in whichever folder and format it lies."""
+    return path.rpartition("/")[2].rpartition(".")[0]
 
 
 class _Line(NamedTuple):
@@ -26,7 +36,7 @@ class _Line(NamedTuple):
 
     @property
     def is_image(self) -> bool:
-        return self.words[0].endswith(".jpg")
+        return self.words[0].endswith((".jpg", ".png"))
 
 
 def read_table(path: Path, names: Sequence[str], allowed: Sequence[int]) -> CelebATable:

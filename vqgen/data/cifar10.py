@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
 
 from vqgen.data.augment import bordered
+from vqgen.data.cifar_pickle import read_batch
 from vqgen.data.download import download
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-_FOLDER = "cifar-10-batches-bin"
-_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+_ARCHIVES = {"cifar-10-binary.tar.gz": "cifar-10-batches-bin", "cifar-10-python.tar.gz": "cifar-10-batches-py"}
+_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}   # without .bin: pickles
 _NUM_VAL = 5000   # of the 50,000 published training images, the same for every seed
 _ROW = 1 + 3 * 32 * 32   # bytes: the label and the image, channel by channel
 
@@ -26,11 +29,13 @@ class CIFAR10(Images):
     5,000 of the published training images, the same for every seed, are the validation split.
 
     Args:
-        root: folder that holds, or gets, cifar-10-binary.tar.gz or what is in it (not the pickles for Python).
+        root: folder that holds, or gets, cifar-10-binary.tar.gz or what is in it; cifar-10-python.tar.gz, or the
+            pickles in it, will do: they are read without running anything.
         Others as in Images.
     """
 
     native = (32, 32)
+    how = "val is held out of the published training images"
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(self, root: str, **images: Any) -> None:
@@ -45,46 +50,60 @@ class CIFAR10(Images):
 
     def prepare_data(self) -> None:
         """Download the archive if there is neither it nor its files."""
-        archive = self.root / _URL.rpartition("/")[2]
-        if archive.is_file() or self._unpacked():
+        if self._found():
             return
+        archive = self.root / _URL.rpartition("/")[2]
         try:
             download(_URL, archive, _MD5)
         except OSError as error:
             raise DataError(
-                f"CIFAR-10 is missing: neither {archive.name} nor {_FOLDER} is in {self.root.resolve()}, and the "
-                f"download failed ({error}). Put {_URL} there, or set {OPTION} to the folder with it, or take "
-                "data=shapes, which needs no files."
+                f"CIFAR-10 is missing: neither {' nor '.join(_ARCHIVES)}, nor {' nor '.join(_ARCHIVES.values())}, "
+                f"is in {self.root.resolve()}, and the download failed ({error}). Put {_URL} there, or set {OPTION} to "
+                "the folder with it, or take data=shapes, which needs no files."
             ) from error
 
     def load(self, split: str) -> Split:
         """Read the split."""
         self.prepare_data()
-        content = b"".join(map(self._read, _FILES["test" if split == "test" else "train"]))
-        rows = np.frombuffer(content, np.uint8).reshape(-1, _ROW)
+        rows = np.concatenate([self._rows(name) for name in _FILES["test" if split == "test" else "train"]])
         if split != "test":
             rows = rows[hold_out(len(rows), _NUM_VAL)[split]]
         images = bordered(rows[:, 1:].reshape(-1, 3, 32, 32), *self.held_shape[1:])
         return Split(images, rows[:, 0].astype(np.int64))
 
-    def _unpacked(self) -> Path | None:
-        folders = (self.root, self.root / _FOLDER)
-        return next((folder for folder in folders if (folder / _FILES["test"][0]).is_file()), None)
+    @property
+    def place(self) -> str:
+        """The archive, or the folder with what was in it."""
+        return str(self._found())
 
-    def _read(self, name: str) -> bytes:
-        folder = self._unpacked()
-        where = f"{name} in {folder or self.root}"
+    def _found(self) -> Path | None:
+        """The folder with the files, or else an archive; the binary version before the one for Python."""
+        test = _FILES["test"][0]
+        for name in (test, test.removesuffix(".bin")):
+            for folder in (self.root, *map(self.root.joinpath, _ARCHIVES.values())):
+                if (folder / name).is_file():
+                    return folder
+        return next((path for path in map(self.root.joinpath, _ARCHIVES) if path.is_file()), None)
+
+    def _rows(self, name: str) -> UInt8[ndarray, "n 3073"]:
+        place = self._found() or self.root
+        pickled = not (place / _FILES["test"][0]).is_file() if place.is_dir() else "python" in place.name
+        name = name.removesuffix(".bin") if pickled else name
+        where = f"{name} in {place}"
         try:
-            content = (folder / name).read_bytes() if folder else self._from_archive(name)
+            content = (place / name).read_bytes() if place.is_dir() else _from_archive(place, name)
         except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
             raise DataError(f"{where} cannot be read: {error}. Put a whole copy there.") from error
+        if pickled:
+            return read_batch(content, where)
         if len(content) == 0 or len(content) % _ROW or np.frombuffer(content, np.uint8)[::_ROW].max() > 9:
             raise DataError(f"{where} is not whole ({len(content)} bytes). Put a whole copy there.")
-        return content
+        return np.frombuffer(content, np.uint8).reshape(-1, _ROW)
 
-    def _from_archive(self, name: str) -> bytes:
-        with tarfile.open(self.root / _URL.rpartition("/")[2], "r:gz") as archive:
-            member = archive.extractfile(f"{_FOLDER}/{name}")
-            if member is None:
-                raise KeyError("it is no file")
-            return member.read()
+
+def _from_archive(path: Path, name: str) -> bytes:
+    with tarfile.open(path, "r:gz") as archive:
+        member = archive.extractfile(f"{_ARCHIVES[path.name]}/{name}")
+        if member is None:
+            raise KeyError("it is no file")
+        return member.read()

@@ -6,13 +6,15 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy import ndarray
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from vqgen.batch import CodeBatch
 from vqgen.data.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import DataError, folder_of, require
-from vqgen.data.images import Images
+from vqgen.data.images import SPLITS, Images
 from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
+from vqgen.data.reading import Reading
 
 
 class CodeBatches:
@@ -64,11 +66,25 @@ class Codes(pl.LightningDataModule):
         self.store = CodeStore(images, fingerprint, num_embeddings, folder_of("cache", cache))
         self.batch_size, self.seed = batch_size, seed
         self._splits: dict[str, CodeSplit] = {}
+        self._told = False
 
     def prepare_data(self) -> None:
         """Extract the codes of all splits that are not in the store."""
-        for name in ("train", "val", "test"):
+        for name in SPLITS:
             self.store.extract(name, self.encode)
+
+    def tell(self) -> None:
+        """Say once, in one line of the first process, what codes there are."""
+        if not self._told:
+            self._told = True
+            splits = {name: self.split(name) for name in SPLITS}
+            counts = {name: len(split.codes[0]) for name, split in splits.items()}
+            grids = [f"{h}x{w}" for _, h, w in (codes.shape for codes in splits["train"].codes)]
+            how = f"codes of {' and '.join(grids)} positions, one map an image"
+            if counts["train"] > splits["train"].num_images:
+                how += ", a second one of each training image mirrored"
+            place = str(self.store.folder("train").parent)
+            rank_zero_info(Reading(place, counts, self.images.class_names, how).line())
 
     def split(self, name: str) -> CodeSplit:
         """The codes of all levels and the labels of "train", "val" or "test"."""

@@ -1,5 +1,6 @@
 """Where files may be written when paths come from the config of someone's run, and not from the user."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from vqgen.data.error import DataError
@@ -8,15 +9,19 @@ _TAG = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bfor
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
 _allowed: list[Path] = []   # the only folders to be written to; none: any
 _named: list[Path] = []   # by the user, beside those
+_foreign: list[Path] = []   # folders of runs, whose links may be a stranger's
 
 
-def confine(*folders: Path) -> None:
-    """From here on write into these folders and into marked caches alone.
+def confine(*folders: Path, foreign: Iterable[Path] = ()) -> None:
+    """From here on write into these folders, where links in the working folder lead, and into marked caches alone.
 
     Args:
         folders: those that the user has named; none for no limit.
+        foreign: folders of runs: links in them, and in what lies beside them in a folder of the working folder, are
+            not followed.
     """
     _allowed[:] = [*(folder.resolve() for folder in folders), *_named] if folders else []
+    _foreign[:] = [folder.resolve() for folder in foreign]
 
 
 def allow(folder: Path) -> None:
@@ -32,10 +37,19 @@ def mark(cache: Path) -> None:
 def require_allowed(path: Path, whole: Path) -> None:
     """Raise DataError where nothing may be written to a path, a part of the folder `whole`."""
     place = path.resolve()
-    if not _allowed or any(place.is_relative_to(folder) for folder in _allowed):
+    if not _allowed or any(place.is_relative_to(folder) for folder in _allowed) or _by_own_link(path):
         return
     if not any((parent / _TAG).is_file() for parent in place.parents):
         raise DataError(
             f"The config of the run would write '{path}', outside of '{_allowed[0]}': refused. If your data go there, "
             f"say so: mkdir -p {whole} && touch {whole / _TAG} (beside resume=RUN, data_dir=FOLDER says it too)"
         )
+
+
+def _by_own_link(path: Path) -> bool:
+    """Whether a path goes out of the working folder by a link that the user has put there (data, to a large disk)."""
+    here, absolute = Path.cwd(), Path.cwd() / path
+    if ".." in path.parts or absolute == here or not absolute.is_relative_to(here):
+        return False
+    top = here / absolute.relative_to(here).parts[0]
+    return not any(run == here or run.is_relative_to(top) for run in _foreign)

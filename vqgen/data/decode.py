@@ -7,11 +7,26 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from vqgen.data.error import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+_OPTIONAL = {   # kinds that Pillow reads where it was built so
+    "webp": (".webp",),
+    "avif": (".avif", ".avifs"),
+    "jpg_2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+}
+_READ = tuple(suffix for kind, suffixes in _OPTIONAL.items() if features.check(kind) for suffix in suffixes)
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", *_READ,
+)  # fmt: skip
+IMAGE_SUFFIXES = (   # those that are not read here are told
+    *SUFFIXES, *(suffix for suffixes in _OPTIONAL.values() for suffix in suffixes),
+    ".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom", ".dng", ".cr2", ".cr3",
+    ".nef", ".arw", ".orf", ".rw2", ".raf",
+)  # fmt: skip
+_BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
 PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
 
@@ -35,7 +50,7 @@ class UnreadableError(ValueError):
 
 
 def decode(
-    path: str | bytes | os.PathLike[Any], shape: tuple[int, int, int], window: int | None = None
+    path: str | bytes | os.PathLike[Any], shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
 ) -> UInt8[ndarray, "c h w"]:
     """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
 
@@ -43,6 +58,7 @@ def decode(
         path: the file. Of an animation the first picture is taken.
         shape: channels (1 grey, 3 RGB), height, width. A smaller image is enlarged.
         window: take only the middle square with this side, in pixels of the file.
+        white: what is white in a grey image of 16 bits.
 
     Raises:
         UnreadableError: the file is empty, truncated, no image, or a decompression bomb.
@@ -50,7 +66,7 @@ def decode(
     """
     try:
         with Image.open(path) as image:
-            return _decode(image, shape, window)
+            return _decode(image, shape, window, white)
     except MemoryError:
         raise
     except OSError as error:
@@ -71,12 +87,22 @@ def upright_size(path: str | os.PathLike[Any]) -> tuple[int, int]:
         raise _unreadable(path, error) from error
 
 
+def is_image(path: str) -> bool:
+    """Whether a file begins as an image does, whatever it is called."""
+    Image.init()
+    try:
+        with Image.open(path, formats=[kind for kind in _BY_CONTENT if kind in Image.OPEN]):
+            return True
+    except Exception:   # as in decode
+        return False
+
+
 def _unreadable(path: str | bytes | os.PathLike[Any], error: Exception) -> UnreadableError:
     reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
     return UnreadableError(reason.replace("\n", " "))
 
 
-def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None) -> ndarray:
+def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None, white: int) -> ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
     channels, height, width = shape
@@ -85,7 +111,7 @@ def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None)
         image.draft(None, (side, side))
     image.load()
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)   # loading turns a TIFF, and forgets this
-    upright = _colours(image, "L" if channels == 1 else "RGB")
+    upright = _colours(image, "L" if channels == 1 else "RGB", white)
     if orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[orientation])
     box = _middle(upright, height, width, window)
@@ -102,26 +128,31 @@ def _middle(image: Image.Image, height: int, width: int, window: int | None) -> 
     return left, top, left + scale * width, top + scale * height
 
 
-def _colours(image: Image.Image, mode: str) -> Image.Image:
+def is_deep(image: Image.Image) -> bool:
+    """Whether an opened file has 16 bits, as far as its header says; in colour Pillow reads the upper 8 of them."""
+    return image.mode.startswith("I") or any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+
+
+def _colours(image: Image.Image, mode: str, white: int) -> Image.Image:
     """Grey ("L") or RGB of 8 bits, transparent pixels on white."""
     if image.mode == mode and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
-        image = _eight_bits(image)
+        image = _eight_bits(image, white)
     if image.mode == "F":
-        raise UnreadableError("floating-point pixels have no known range")
+        raise UnreadableError("floating-point pixels have no known range: save them as 8 or 16 bits")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (*_GROUND, 255))
         return Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
     return image.convert(mode)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The upper of the two bytes of a 16-bit image."""
+def _eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """A 16-bit image with `white` as 255: the upper 8 of as many bits as that takes."""
     array = np.asarray(image).astype(np.int64)
     if array.max() > 2**16 - 1 or array.min() < 0:
         raise UnreadableError("pixels of more than 16 bits")
-    return Image.fromarray((array >> 8).astype(np.uint8))
+    return Image.fromarray((np.minimum(array, white) * 256 // (white + 1)).astype(np.uint8))
 
 
 def _is_empty(path: Any) -> bool:

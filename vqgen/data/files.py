@@ -1,5 +1,6 @@
 """The base of sources that are image files in folders."""
 
+import json
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from vqgen.data.decode import MAX_PIXELS, PREPROCESSING
+from vqgen.data.decode import MAX_PIXELS, PREPROCESSING, shown
+from vqgen.data.depth import Depth, measure
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
 from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
+from vqgen.data.reading import Reading
 from vqgen.data.tree import Listing, Tree, digest, scan
-from vqgen.data.whole import make_once
+from vqgen.data.whole import make_once, reading
 
 
 class Files(Images):
@@ -27,16 +30,17 @@ class Files(Images):
     Args:
         root: the folder of the files.
         size: side in pixels that images are resized to, by their middle.
-        shape: [1 or 3, size, size].
+        shape: [1 or 3, size, size], or any height and width that differ: those count, and not the size.
         cache: folder of what is prepared.
         prepare_up_to: a set that takes no more than this many GB as pixels is kept as an array in `cache`, and read
             from there; a larger one is decoded again and again by `num_workers` processes.
         max_unreadable: the largest fraction of files that may be unreadable, 0 to 1.
         window: use only the middle square with this side, in pixels of the file; None for all.
+        white: what is white in grey images of 16 bits; "auto" takes that of the bits which the set uses, 4095 of 12.
         Others as in Images.
     """
 
-    layout: str   # of the folder, as a small tree
+    expected: str   # of the folder, as a small tree
     download: str   # how to get it
 
     def __init__(
@@ -48,32 +52,45 @@ class Files(Images):
         prepare_up_to: float,
         max_unreadable: float,
         window: int | None = None,
+        white: int | str = 2**16 - 1,
         **images: Any,
     ) -> None:
         super().__init__(shape=shape, **images)
-        pixels = size + self.margin
-        require(pixels**2 <= MAX_PIXELS, "size", size, f"images of {pixels} x {pixels} pixels are too large")
+        _, height, width = self.held_shape
+        square = height == width
+        option, asked = ("size", size) if square else ("shape", list(shape))
+        require(height * width <= MAX_PIXELS, option, asked, f"images of {height} x {width} pixels are too large")
         wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
-        require(self.shape[1:] == (size, size), "shape", list(shape), wanted)
+        require(not square or self.shape[1] == size, "shape", list(shape), wanted)
         require(window is None or window >= 1, "window", window, "expected 1 pixel or more, or null for all")
         require(0 <= max_unreadable <= 1, "max_unreadable", max_unreadable, "expected a fraction, 0 to 1")
         require(prepare_up_to >= 0, "prepare_up_to", prepare_up_to, "expected 0 GB or more")
         self.root, self.cache, self.window = folder_of("root", root), folder_of("cache", cache), window
-        self.prepare_up_to, self.max_unreadable = prepare_up_to, max_unreadable
+        whites = white == "auto" or (isinstance(white, int) and 1 <= white < 2**16)
+        require(whites, "white", white, "expected auto, or a number from 1 to 65535")
+        self.white, self.prepare_up_to, self.max_unreadable = white, prepare_up_to, max_unreadable
+        self.base = ""   # the folder below the root that everything lies in
+        self.left_out: dict[str, int] = {}
+        self.notes: list[str] = []
         self._kept: dict[str, ndarray] = {}
         self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
-        """The files of each split and their labels; sets `class_names`. Raises DataError where the tree is another."""
+        """The files of each split and their labels. Raises DataError where the tree is another.
+
+        Sets `class_names`, and `how` they were divided, `left_out` and `base` for the line that says what was read.
+        """
 
     @cached_property
     def tree(self) -> Tree:
         """All image files below the root."""
         tree = scan(self.root)
+        self.left_out = dict(tree.left_out)
         if not tree.files:
-            reasons = [f" that can be read ({path}: {reason})" for path, reason in tree.unreadable]
-            raise self.missing("there is no image" + "".join(reasons[:1]))
+            reasons = [f"{path}: {reason}" for path, reason in tree.unreadable]
+            reasons += [f"{count} {reason}" for reason, count in tree.left_out.items()]
+            raise self.missing("there is no image" + "".join(f" that can be read ({reason})" for reason in reasons[:1]))
         return tree
 
     @cached_property
@@ -81,10 +98,27 @@ class Files(Images):
         """The files of each split."""
         return self.list_files(self.tree)
 
+    @property
+    def place(self) -> str:
+        """The folder that everything lies in."""
+        return str(self.root / self.base)
+
+    def count(self, split: str) -> int:
+        """The number of readable images of a split."""
+        return len(self.kept(split))
+
+    def reading(self, splits: Sequence[str] = SPLITS) -> Reading:
+        """What was read, with the unreadable files of these splits."""
+        said = super().reading(splits)
+        unreadable = len({self.listings[s].files[row] for s in splits for row in self._unreadable_rows(s)})
+        left_out = {"unreadable": unreadable + len(self.tree.unreadable), **self.left_out}
+        return said._replace(left_out=left_out, notes=[*self.notes, *self.depth(splits[0]).notes()])
+
     def source(self) -> dict[str, Any]:
         """Where the files are, a hash of their names and sizes, and how they become images."""
         files = {"root": os.path.realpath(self.root), "files": digest(self.listings)}
-        return files | {"preprocessing": PREPROCESSING, "window": self.window}
+        white = {} if self.white == 2**16 - 1 else {"white": self.white}
+        return files | {"preprocessing": PREPROCESSING, "window": self.window} | white
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
@@ -92,6 +126,8 @@ class Files(Images):
             self._prepared(name)
         if not self._reported:
             self._report()
+            for warning in self.depth("train").warnings():
+                rank_zero_warn(warning)
             self._reported = True
 
     def load(self, split: str) -> Split:
@@ -101,15 +137,22 @@ class Files(Images):
             array = prepared_images(self._prepared(split), (len(listing.files), *self.held_shape))
             images: Any = array if len(kept) == len(array) else Rows(array, kept)
         else:
-            images = Decoded(self._decoder(), np.array(_paths(listing))[kept])
+            images = Decoded(self._decoder(self.depth(split)), np.array(_paths(listing))[kept])
         return Split(images, None if listing.labels is None else listing.labels[kept])
 
     def kept(self, split: str) -> ndarray:
         """Which files of the split's listing are images."""
         if split not in self._kept:
-            bad = [row for row, *_ in unreadable_files(self._prepared(split))]
-            self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), bad)
+            self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), self._unreadable_rows(split))
         return self._kept[split]
+
+    def depth(self, split: str) -> Depth:
+        """The bits that grey images of 16 bits use, of the whole set, as it was prepared."""
+        if self.white != "auto":
+            return Depth()
+        folder = self._prepared(split)
+        with reading(folder):
+            return Depth(**json.loads((folder / "depth.json").read_text()))
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """The paths of these images below the root."""
@@ -134,6 +177,21 @@ class Files(Images):
             title = f"Left out of {os.path.realpath(self.root)}:"
             path.write_text("\n".join([title, *lines, ""]), errors="backslashreplace")
 
+    def _unreadable_rows(self, split: str) -> list[int]:
+        return [row for row, *_ in unreadable_files(self._prepared(split))]
+
+    def _refuse_lost_class(self) -> None:
+        """Raise DataError where of a class no training image can be read."""
+        labels = self.listings["train"].labels
+        if labels is None:
+            return
+        for label in sorted({*labels} - {*labels[self.kept("train")]}):
+            first = self.listings["train"].files[int(np.argmax(labels == label))].path
+            raise DataError(
+                f"Of the class {self.class_names[label]} in {self.place} no training image can be read, such as "
+                f"{shown(os.fsencode(first))}: mend its files, or move the folder away."
+            )
+
     def _report(self) -> None:
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
         if not lines:
@@ -147,13 +205,14 @@ class Files(Images):
                 f"{message}. That is more than data.max_unreadable={self.max_unreadable} allows; all are listed in "
                 f"unreadable.json below {self._folder('train').parent}."
             )
+        self._refuse_lost_class()
         rank_zero_warn(f"{message}; they are left out, and listed in unreadable.txt of the run.")
 
     def missing(self, what: str) -> DataError:
         """The error that says what is missing and what would do."""
         suffix = "" if self.root.is_dir() else " (no such folder)"
         return DataError(
-            f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.layout}\n{self.download}\n"
+            f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.expected}\n{self.download}\n"
             f"Set {OPTION} to where it is, or take data=shapes, which needs no files."
         )
 
@@ -169,15 +228,27 @@ class Files(Images):
         return make_once(self._folder(split), partial(self._prepare, split), self.cache)
 
     def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
-        """A file's pixels at a shape, by the window that is taken of all."""
-        return replace(self._decoder(), shape=shape)(os.fsencode(Path(path).absolute()))
+        """A file's pixels at a shape, by the window and the white that all files have."""
+        file = os.fsencode(Path(path).absolute())
+        depth = self.depth("train") if measure("", [file]).grey else Depth()
+        return replace(self._decoder(depth), shape=shape)(file)
 
-    def _decoder(self) -> Decoder:
-        return Decoder(str(self.root), self.held_shape, self.window)
+    def _decoder(self, depth: Depth) -> Decoder:
+        white = self.white if isinstance(self.white, int) else depth.white
+        return Decoder(str(self.root), self.held_shape, self.window, white)
+
+    @cached_property
+    def _measured(self) -> Depth:
+        if self.white != "auto":
+            return Depth()
+        paths = {path for listing in self.listings.values() for path in _paths(listing)}
+        return measure(str(self.root), sorted(paths))
 
     def _prepare(self, split: str, folder: Path) -> None:
-        paths = _paths(self.listings[split])
-        prepare(self._decoder(), paths, folder, self._fits(), f"{'Preparing' if self._fits() else 'Checking'} {split}")
+        paths, title = _paths(self.listings[split]), f"{'Preparing' if self._fits() else 'Checking'} {split}"
+        prepare(self._decoder(self._measured), paths, folder, self._fits(), title)
+        if self.white == "auto":
+            (folder / "depth.json").write_text(json.dumps(self._measured._asdict()))
 
 
 def _paths(listing: Listing) -> list[bytes]:

@@ -52,6 +52,7 @@ class Idx(Images):
     """
 
     native = (28, 28)
+    how = "val is held out of the published training images"
     also_in: Sequence[str] = ()
     address: str
     md5: ClassVar[Mapping[str, str]]
@@ -61,6 +62,11 @@ class Idx(Images):
         fits = self.shape[0] == 1 and min(self.shape[1:]) >= 28
         require(fits, "shape", list(self.shape), "the images are [1, 28, 28], and larger sizes get a border")
         self.root = folder_of("root", root)
+
+    @property
+    def place(self) -> str:
+        """The folder with the training images."""
+        return str(self._find(_FILES["train"][0]).parent)
 
     def source(self) -> dict[str, Any]:
         """The published files, and how the training images are split."""

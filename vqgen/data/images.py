@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from vqgen.batch import FileImage, ImageBatch
@@ -21,11 +23,18 @@ from vqgen.data.decode import UnreadableError, decode, upright_size
 from vqgen.data.error import DataError, require
 from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
+from vqgen.data.reading import Reading
 
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
 SPLITS = ("train", "val", "test")
 _VARIANCE_VALUES = 2**28   # the variance of a larger split is measured on evenly spaced images
+
+
+@rank_zero_only
+def _aside(line: str) -> None:
+    """Say something beside the results, which a task prints: their paths are read by other programs."""
+    print(line, file=sys.stderr)
 
 
 class Attributes(NamedTuple):
@@ -41,9 +50,10 @@ def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
-    """Divide n images between train and val, the same for every seed."""
+    """Divide n images between train and val, the same for every seed; of so few that none were left, a tenth is val."""
+    num_val = num_val if n > num_val else max(1, n // 10)
     order = permutation(n, "hold_out")
-    return {"train": np.sort(order[:-num_val]), "val": np.sort(order[-num_val:])}
+    return {"train": np.sort(order[: n - num_val]), "val": np.sort(order[n - num_val :])}
 
 
 class Images(pl.LightningDataModule):
@@ -63,6 +73,9 @@ class Images(pl.LightningDataModule):
     class_names: Sequence[str] = ()
     attribute_names: Sequence[str] = ()
     native: tuple[int, int] | None = None   # height and width that the published images have without a border
+    how: str = ""   # the images are divided into splits
+    left_out: Mapping[str, int] = {}   # what was not taken, by reason
+    notes: Sequence[str] = ()   # what else one should know of the images
 
     def __init__(
         self,
@@ -85,6 +98,7 @@ class Images(pl.LightningDataModule):
         self.batch_size, self.seed, self.num_workers = batch_size, seed, num_workers
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
+        self._told: set[str] = set()
 
     def load(self, split: str) -> Split:
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
@@ -97,6 +111,26 @@ class Images(pl.LightningDataModule):
     def attributes(self, split: str) -> Attributes | None:
         """Named numbers of every image, where the source has them."""
         return None
+
+    @property
+    def place(self) -> str:
+        """Where the images come from, in words."""
+        return type(self).__name__
+
+    def count(self, split: str) -> int:
+        """The number of images of a split."""
+        return len(self.split(split).images)
+
+    def reading(self, splits: Sequence[str] = SPLITS) -> Reading:
+        """What was read: all there is to say of these splits."""
+        counts = {split: self.count(split) for split in splits}
+        return Reading(self.place, counts, self.class_names, self.how, self.left_out, self.notes)
+
+    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], Any] = rank_zero_info) -> None:
+        """Say once, in one line of the first process, what was read of these splits."""
+        if new := [split for split in splits if split not in self._told]:
+            self._told.update(new)
+            say(self.reading(new).line())
 
     @property
     def held_shape(self) -> tuple[int, int, int]:
@@ -117,6 +151,7 @@ class Images(pl.LightningDataModule):
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
             self._splits[name] = self._checked(name, self._loaded(name))
+            self.tell([name], _aside)
         return self._splits[name]
 
     def facts(self) -> dict[str, Any]:

@@ -25,15 +25,16 @@ _AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the de
 
 @dataclass(frozen=True)
 class Decoder:
-    """How the files below `root` become images of `shape`; `window` as in `decode`."""
+    """How the files below `root` become images of `shape`; `window` and `white` as in `decode`."""
 
     root: str
     shape: tuple[int, int, int]
     window: int | None
+    white: int = 2**16 - 1
 
     def __call__(self, path: bytes) -> UInt8[ndarray, "c h w"]:
         """The image at a path below the root. Raises UnreadableError."""
-        return decode(os.path.join(os.fsencode(self.root), path), self.shape, self.window)
+        return decode(os.path.join(os.fsencode(self.root), path), self.shape, self.window, self.white)
 
     def attempt(self, path: bytes) -> ndarray | str:
         """The image, or why there is none."""

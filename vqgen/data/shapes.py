@@ -123,6 +123,17 @@ class Shapes(Images):
         for split, number in self.numbers.items():
             require(number >= 1, f"num_{split}", number, "a split has at least 1 image")
 
+    how = "each drawn from numbers of its own"
+
+    @property
+    def place(self) -> str:
+        """The project draws them."""
+        return f"shapes drawn at {self.size} x {self.size} with seed {self.seed}"
+
+    def count(self, split: str) -> int:
+        """As many as were asked for."""
+        return self.numbers[split]
+
     def source(self) -> dict[str, Any]:
         """The numbers of images, the seed, and a checksum of a few images: another drawing is another source."""
         drawn = render(draw_factors(np.arange(8), self.seed), 16, 16)

@@ -2,16 +2,21 @@
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-from vqgen.data.decode import SUFFIXES, shown
+from vqgen.data.decode import IMAGE_SUFFIXES, SUFFIXES, is_image, shown
 from vqgen.data.error import DataError
+
+_OF_THE_SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
+_KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its name; others are looked into
 
 
 class File(NamedTuple):
@@ -22,10 +27,16 @@ class File(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """All image files below a folder, sorted by path, and the folders and links that could not be read."""
+    """All image files below a folder, sorted by path, and what was not taken.
+
+    `unreadable` are the folders and links that could not be read, with the reason; `foreign` the paths of images of
+    kinds that are not read here; `left_out` counts what is none of these, by reason.
+    """
 
     files: list[File]
-    unreadable: list[tuple[str, str]]   # path and reason
+    unreadable: list[tuple[str, str]]
+    foreign: Sequence[str] = ()
+    left_out: Mapping[str, int] = {}
 
 
 class Listing(NamedTuple):
@@ -37,28 +48,77 @@ class Listing(NamedTuple):
 
 def scan(root: Path) -> Tree:
     """Walk through `root` and all folders in it, each once, however links lead around; hidden names are left out."""
-    files: list[File] = []
-    unreadable: list[tuple[str, str]] = []
-    visited: set[tuple[int, int]] = set()
+    scan = _Scan()
     folders = [(str(root), "")]
     while folders:
         folder, below = folders.pop()
         try:
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in visited:
+            if not scan.is_new(os.stat(folder)):
+                scan.left_out["folders (links) that were read under another name"] += 1
                 continue
-            visited.add((status.st_dev, status.st_ino))
-            entries = sorted(_visible(folder), key=lambda entry: entry.name)
+            entries = sorted(scan.visible(folder), key=lambda entry: entry.name)
         except OSError as error:
-            unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
+            scan.unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
             continue
-        for entry in reversed(entries):
-            if _is_dir(entry):
-                folders.append((entry.path, f"{below}{entry.name}/"))
+        folders += [(entry.path, f"{below}{entry.name}/") for entry in reversed(entries) if _is_dir(entry)]
         for entry in entries:
-            if entry.name.lower().endswith(SUFFIXES) and not _is_dir(entry):
-                _add(files, unreadable, entry, f"{below}{entry.name}")
-    return Tree(sorted(files), unreadable)
+            if not _is_dir(entry):
+                scan.take(entry, f"{below}{entry.name}")
+    return Tree(sorted(scan.files), scan.unreadable, sorted(scan.foreign), dict(scan.left_out))
+
+
+class _Scan:
+    """What has been found so far."""
+
+    def __init__(self) -> None:
+        self.files: list[File] = []
+        self.unreadable: list[tuple[str, str]] = []
+        self.foreign: list[str] = []
+        self.left_out: Counter[str] = Counter()
+        self._visited: set[tuple[int, int]] = set()
+
+    def is_new(self, status: os.stat_result) -> bool:
+        """Whether a folder has not been read yet."""
+        place = (status.st_dev, status.st_ino)
+        new = place not in self._visited
+        self._visited.add(place)
+        return new
+
+    def visible(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """What lies in a folder, but for what a system puts there and what is hidden."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name.lower()
+                if name in _OF_THE_SYSTEM:
+                    self.left_out[f"{entry.name}"] += 1
+                elif not name.startswith("."):
+                    yield entry
+                elif name.endswith(IMAGE_SUFFIXES):
+                    self.left_out["hidden"] += 1
+
+    def take(self, entry: os.DirEntry[str], path: str) -> None:
+        """Count a file as what it is."""
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if suffix in SUFFIXES:
+            self._add(entry, path)
+        elif suffix in IMAGE_SUFFIXES:
+            self.foreign.append(path)
+            self.left_out[f"{suffix} (a kind of image that is not read here)"] += 1
+        elif not _KIND.fullmatch(suffix) and _is_regular(entry) and is_image(entry.path):
+            self._add(entry, path)
+        else:
+            self.left_out[f"{suffix} (no image)" if _KIND.fullmatch(suffix) else "files of no kind of image"] += 1
+
+    def _add(self, entry: os.DirEntry[str], path: str) -> None:
+        try:
+            status = entry.stat()
+        except OSError as error:   # a link to nowhere
+            self.unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
+            return
+        if stat.S_ISREG(status.st_mode):
+            self.files.append(File(path, status.st_size))
+        else:   # to open a pipe would take for ever
+            self.unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
 
 
 def digest(listings: dict[str, Listing]) -> str:
@@ -73,23 +133,32 @@ def digest(listings: dict[str, Listing]) -> str:
     return sha.hexdigest()
 
 
-def class_folders(files: Sequence[File], depth: int = 0) -> list[str]:
-    """The folders at this depth, sorted, where every file lies in one of at least two; otherwise none."""
-    names = {_folder_at(file, depth) for file in files}
+def class_folders(files: Sequence[File], start: str = "") -> list[str]:
+    """The folders in `start`, sorted, where every file lies in one of at least two; otherwise none."""
+    names = {_folder_in(start, file) for file in files}
     return sorted(filter(None, names)) if None not in names and len(names) >= 2 else []
 
 
-def labels_of(files: Sequence[File], class_names: Sequence[str], depth: int = 0) -> ndarray | None:
-    """The number of each file's class, None where there are no classes. Raises DataError for another folder."""
+def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = "") -> ndarray | None:
+    """The number of each file's class, the name of its folder in `start`; None where there are no classes.
+
+    Raises:
+        DataError: a file lies in another folder.
+    """
     if not class_names:
         return None
     numbers = {name: number for number, name in enumerate(class_names)}
-    names = [_folder_at(file, depth) for file in files]
+    names = [_folder_in(start, file) for file in files]
     for file, name in zip(files, names, strict=True):
         if name not in numbers:
             place = shown(os.fsencode(file.path))
             raise DataError(f"{place} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
     return np.array([numbers[name] for name in names if name], np.int64)
+
+
+def inside(files: Sequence[File], start: str) -> list[File]:
+    """The files below a folder, given by its path with a slash at the end."""
+    return [file for file in files if file.path.startswith(start)]
 
 
 def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
@@ -110,14 +179,9 @@ def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
     return [sorted(ranked[start:]), *result]
 
 
-def _folder_at(file: File, depth: int) -> str | None:
-    folders = file.path.split("/")[:-1]
-    return folders[depth] if len(folders) > depth else None
-
-
-def _visible(folder: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+def _folder_in(start: str, file: File) -> str | None:
+    folder, slash, _ = file.path.removeprefix(start).partition("/")
+    return folder if slash else None
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:
@@ -127,13 +191,8 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _add(files: list[File], unreadable: list[tuple[str, str]], entry: os.DirEntry[str], path: str) -> None:
+def _is_regular(entry: os.DirEntry[str]) -> bool:
     try:
-        status = entry.stat()
-    except OSError as error:   # a link to nowhere
-        unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
-        return
-    if stat.S_ISREG(status.st_mode):
-        files.append(File(path, status.st_size))
-    else:   # to open a pipe would take for ever
-        unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
+        return entry.is_file()
+    except OSError:
+        return False

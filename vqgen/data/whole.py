@@ -1,5 +1,6 @@
 """Files and folders that appear only when they are whole, made once however many processes ask for them."""
 
+import errno
 import fcntl
 import glob
 import os
@@ -14,9 +15,9 @@ from tqdm import tqdm
 
 from vqgen.data.confine import mark, require_allowed
 from vqgen.data.error import DataError
+from vqgen.errors import is_full
 
 _TRIES = 10   # to open a lock in a folder that others make and take away
-_REMEDY = "Make room there, or set data.{} to a folder on another disk."
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = Non
                     if cache:
                         mark(cache)
     except OSError as error:
-        raise DataError(f"{path} cannot be made: {error.strerror or error}. {_REMEDY.format('cache')}") from error
+        raise DataError(f"{path} cannot be made: {error.strerror or error}. {_remedy(error, 'cache')}") from error
     return path
 
 
@@ -164,7 +165,8 @@ def require_space(folder: Path, size: int, option: str = "cache") -> None:
     """Raise DataError unless `size` bytes fit on the disk of `folder`, which data.`option` decides."""
     free = shutil.disk_usage(folder).free
     if free < size:
-        raise _no_space(folder, size, option, f"its disk has {tqdm.format_sizeof(free, 'B')} left")
+        left = f"its disk has {tqdm.format_sizeof(free, 'B')} left"
+        raise _unwritten(folder, size, option, left, OSError(errno.ENOSPC, left))
 
 
 @contextmanager
@@ -173,10 +175,14 @@ def writing(folder: Path, size: int, option: str = "cache") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _no_space(folder, size, option, f"writing failed: {error.strerror}") from error
+        raise _unwritten(folder, size, option, f"writing failed: {error.strerror}", error) from error
 
 
-def _no_space(folder: Path, size: int, option: str, reason: str) -> DataError:
-    return DataError(
-        f"{folder} needs {tqdm.format_sizeof(size, 'B')}, and {reason}. {_REMEDY.format(option)}"
-    )
+def _unwritten(folder: Path, size: int, option: str, reason: str, error: OSError) -> DataError:
+    return DataError(f"{folder} needs {tqdm.format_sizeof(size, 'B')}, and {reason}. {_remedy(error, option)}")
+
+
+def _remedy(error: OSError, option: str) -> str:
+    if is_full(error):
+        return f"Make room there, or set data.{option} to a folder on another disk."
+    return f"Mend that, or set data.{option} to a folder that can be written to."
