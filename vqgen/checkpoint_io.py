@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vqgen.data.whole import replacing
 from vqgen.errors import UserError
+from vqgen.words import command
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -38,7 +39,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise SaveError(
                 f"'{path}' could not be written ({reason}); {_left(path.parent)}; make room and go on with: "
-                f"python train.py resume={path.parent.parent}"
+                f"{command('train', resume=path.parent.parent)}"
             ) from error
 
     def remove_checkpoint(self, path: str | Path) -> None:

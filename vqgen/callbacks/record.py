@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,16 @@ from vqgen.version import code_version
 
 
 class Record(pl.Callback):
-    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the random state.
+    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the data, the random state.
 
     Args:
         config: the resolved config as plain containers.
         tokenizer: path and fingerprint of a prior's tokenizer.
+        data: what the run has read (vqgen.provenance).
     """
 
-    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None) -> None:
-        self.config = config
-        self.tokenizer = tokenizer
+    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None, data: Mapping[str, Any]) -> None:
+        self.config, self.tokenizer, self.data = config, tokenizer, dict(data)
         self._random_state: dict[str, Any] | None = None
         self._places: list[dict[str, int]] = []
 
@@ -42,6 +43,7 @@ class Record(pl.Callback):
         checkpoint["vqgen"] = {
             "config": self.config,
             "tokenizer": self.tokenizer,
+            "data": self.data,
             "random_states": of_all_ranks(_random_state()),
             "logged_rows": rows,
             "code_version": code_version(),

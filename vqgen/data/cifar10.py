@@ -2,12 +2,15 @@
 
 import tarfile
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from vqgen.data.augment import bordered
+from vqgen.data.digest import digest
 from vqgen.data.download import download
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
@@ -39,8 +42,13 @@ class CIFAR10(Images):
         self.root = folder_of("root", root)
 
     def source(self) -> dict[str, Any]:
-        """The published archive, and how the training images are split."""
-        return {"md5": _MD5, "num_val": _NUM_VAL}
+        """Hashes of what is in the files, and how the training images are split."""
+        return {"content": self._content, "num_val": _NUM_VAL}
+
+    @cached_property
+    def _content(self) -> dict[str, str]:
+        """A hash of the rows of each of the published splits."""
+        return {name: digest(self._rows(name)) for name in _FILES}
 
     def prepare_data(self) -> None:
         """Download the archive if there is neither it nor its files."""
@@ -59,12 +67,15 @@ class CIFAR10(Images):
     def load(self, split: str) -> Split:
         """Read the split."""
         self.prepare_data()
-        content = b"".join(map(self._read, _FILES["test" if split == "test" else "train"]))
-        rows = np.frombuffer(content, np.uint8).reshape(-1, _ROW)
+        rows = self._rows("test" if split == "test" else "train")
         if split != "test":
             rows = rows[hold_out(len(rows), _NUM_VAL)[split]]
         images = bordered(rows[:, 1:].reshape(-1, 3, 32, 32), *self.held_shape[1:])
         return Split(images, rows[:, 0].astype(np.int64))
+
+    def _rows(self, name: str) -> ndarray:
+        """Label and pixels of each image of a published split."""
+        return np.frombuffer(b"".join(map(self._read, _FILES[name])), np.uint8).reshape(-1, _ROW)
 
     def _unpacked(self) -> Path | None:
         folders = (self.root, self.root / _FOLDER)

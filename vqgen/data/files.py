@@ -14,7 +14,18 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from vqgen.data.decode import MAX_PIXELS, PREPROCESSING
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
-from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
+from vqgen.data.leftover import warn_of_leftovers
+from vqgen.data.prepare import (
+    UNREADABLE,
+    Decoded,
+    Decoder,
+    Preparation,
+    Rows,
+    preparation,
+    prepare,
+    prepared_images,
+    unreadable_files,
+)
 from vqgen.data.tree import Listing, Tree, digest, scan
 from vqgen.data.whole import make_once
 
@@ -80,9 +91,18 @@ class Files(Images):
         return self.list_files(self.tree)
 
     def source(self) -> dict[str, Any]:
-        """Where the files are, a hash of their names and sizes, and how they become images."""
-        files = {"root": os.path.realpath(self.root), "files": digest(self.listings)}
-        return files | {"preprocessing": PREPROCESSING, "window": self.window}
+        """Where the files are, hashes of their names, sizes and times, and how they become images."""
+        return {"root": self.place, "files": self._digests, "preprocessing": PREPROCESSING, "window": self.window}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {name: digest(self.listings[name], times=True) for name in SPLITS}
+
+    def record(self, split: str) -> dict[str, Any]:
+        """The number of images, and hashes of the files' names, sizes and labels, and of what is in them."""
+        names = digest(self.listings[split], times=False)
+        content = preparation(self._prepared(split)).content
+        return {"images": len(self.kept(split)), "digest": names, "content": content}
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
@@ -170,9 +190,13 @@ class Files(Images):
         return Decoder(str(self.root), self.held_shape, self.window)
 
     def _prepare(self, split: str, folder: Path) -> None:
-        paths = _paths(self.listings[split])
-        prepare(self._decoder(), paths, folder, self._fits(), f"{'Preparing' if self._fits() else 'Checking'} {split}")
+        paths, keep = _paths(self.listings[split]), self._fits()
+        content = prepare(self._decoder(), paths, folder, keep, f"{'Preparing' if keep else 'Checking'} {split}")
+        made_of = Preparation(self.place, digest(Listing(self.tree.files), times=True), content)
+        made_of.write(folder)
+        if split == SPLITS[0]:
+            warn_of_leftovers(self._folder(split).parent, UNREADABLE, made_of.replaces)
 
 
 def _paths(listing: Listing) -> list[bytes]:
-    return [path.encode("utf-8", "surrogateescape") for path, _ in listing.files]
+    return [os.fsencode(file.path) for file in listing.files]

@@ -15,10 +15,11 @@ from vqgen.data.error import DataError
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, and its size in bytes."""
+    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns."""
 
     path: str
     size: int
+    time: int
 
 
 class Tree(NamedTuple):
@@ -61,16 +62,14 @@ def scan(root: Path) -> Tree:
     return Tree(sorted(files), unreadable)
 
 
-def digest(listings: dict[str, Listing]) -> str:
-    """A hash of the names, sizes and labels of the files of all splits."""
+def digest(listing: Listing, times: bool) -> str:
+    """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
     sha = hashlib.sha256()
-    for name, listing in listings.items():
-        sha.update(f"{name}\0".encode())
-        for path, size in listing.files:
-            sha.update(os.fsencode(f"{path}\0{size}\0"))
-        if listing.labels is not None:
-            sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
-    return sha.hexdigest()
+    for path, size, time in listing.files:
+        sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
+    if listing.labels is not None:
+        sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
+    return sha.hexdigest()[:16]
 
 
 def class_folders(files: Sequence[File], depth: int = 0) -> list[str]:
@@ -134,6 +133,6 @@ def _add(files: list[File], unreadable: list[tuple[str, str]], entry: os.DirEntr
         unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
         return
     if stat.S_ISREG(status.st_mode):
-        files.append(File(path, status.st_size))
+        files.append(File(path, status.st_size, status.st_mtime_ns))
     else:   # to open a pipe would take for ever
         unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
