@@ -119,7 +119,7 @@ def require_same(run: Run, images: Any, now: dict[str, Any], accepted: bool = Fa
 
 def not_the_same(run: Run, images: Any, told: list[str]) -> str:
     """That images are others than a run has read."""
-    return f"the images of '{images.place}' are not those that '{run.folder}' learned from: {'; '.join(told)}"
+    return f"the images of '{images.origin}' are not those that '{run.folder}' learned from: {'; '.join(told)}"
 
 
 def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:

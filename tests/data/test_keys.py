@@ -156,7 +156,7 @@ def test_another_drawing_of_any_shape_is_another_source(monkeypatch: pytest.Monk
 def test_a_preparation_that_does_not_say_what_it_is_of_is_damaged(root: Path):
     images = opened(root)
     meta = root.parent / "cache" / images.key / "train-array" / "meta.json"
-    assert json.loads(meta.read_text())["place"] == os.path.realpath(root)
+    assert json.loads(meta.read_text())["origin"] == os.path.realpath(root)
     meta.write_text("{}")
     with pytest.raises(DataError, match=r"is not whole .* delete it, and it is made again"):
         folder(root, root.parent / "cache").record("train")

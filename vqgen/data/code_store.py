@@ -110,7 +110,7 @@ class CodeStore:
             "format": _FORMAT,
             "fingerprint": self.fingerprint,
             "source": self.images.key,
-            "place": self.images.place,
+            "origin": self.images.origin,
             "split": split,
             "num_embeddings": list(self.num_embeddings),
         }
@@ -118,7 +118,7 @@ class CodeStore:
     def _replaces(self, other: Mapping[str, Any]) -> bool:
         """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
         ours = self._meta("")
-        same = all(other.get(name) == ours[name] for name in ("fingerprint", "place"))
+        same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
         return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
 
     def _repeats(self, split: str) -> int:

@@ -92,7 +92,7 @@ class Files(Images):
 
     def source(self) -> dict[str, Any]:
         """Where the files are, hashes of their names, sizes and times, and how they become images."""
-        return {"root": self.place, "files": self._digests, "preprocessing": PREPROCESSING, "window": self.window}
+        return {"root": self.origin, "files": self._digests, "preprocessing": PREPROCESSING, "window": self.window}
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -192,7 +192,7 @@ class Files(Images):
     def _prepare(self, split: str, folder: Path) -> None:
         paths, keep = _paths(self.listings[split]), self._fits()
         content = prepare(self._decoder(), paths, folder, keep, f"{'Preparing' if keep else 'Checking'} {split}")
-        made_of = Preparation(self.place, digest(Listing(self.tree.files), times=True), content)
+        made_of = Preparation(self.origin, digest(Listing(self.tree.files), times=True), content)
         made_of.write(folder)
         if split == SPLITS[0]:
             warn_of_leftovers(self._folder(split).parent, UNREADABLE, made_of.replaces)

@@ -94,7 +94,7 @@ class Images(pl.LightningDataModule):
         raise NotImplementedError
 
     @property
-    def place(self) -> str:
+    def origin(self) -> str:
         """Where the images come from, which stays when they change: the folder of their files, if they have any."""
         root = getattr(self, "root", None)
         return self.key if root is None else os.path.realpath(root)

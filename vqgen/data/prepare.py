@@ -58,11 +58,11 @@ class Attempt(NamedTuple):
 class Preparation(NamedTuple):
     """What a folder was prepared of, and by which version: kept in it, for what looks at it later.
 
-    `place` is the root of the files, `files` a hash of all of them there (names, sizes, times), and `content` one of
+    `origin` is the root of the files, `files` a hash of all of them there (names, sizes, times), and `content` one of
     what is in those of the split.
     """
 
-    place: str
+    origin: str
     files: str
     content: str
     format: int = _FORMAT
@@ -74,7 +74,7 @@ class Preparation(NamedTuple):
     def replaces(self, other: Mapping[str, Any]) -> bool:
         """Whether another preparation is of another version, or of these files before they changed."""
         return other.get("format") != self.format or (
-            other.get("place") == self.place and other.get("files") != self.files
+            other.get("origin") == self.origin and other.get("files") != self.files
         )
 
 
