@@ -10,7 +10,7 @@ from PIL import Image
 from tests.conftest import TINY, TINY_PRIOR, Command
 from vqgen.errors import CheckpointError
 from vqgen.overrides import at_home
-from vqgen.trust import refuse_foreign
+from vqgen.trust import refuse_foreign, refuse_foreign_run
 
 
 @pytest.fixture
@@ -46,6 +46,18 @@ def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(
     for node, section in ((foreign, "model"), (mine, "facts"), ({"_target_": "os.system"}, "model")):
         with pytest.raises(CheckpointError, match="refused"):
             refuse_foreign(node, Path("a.ckpt"), section)
+
+
+def test_a_dollar_sign_in_the_name_of_a_folder_leads_out_of_it_only_where_it_is_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "a=b, $elsewhere"
+    config = {"logger": {}, "trainer": {}, "callbacks": {"best": {"dirpath": str(folder / "checkpoints")}}}
+    monkeypatch.delenv("elsewhere", raising=False)
+    refuse_foreign_run(config, folder / "last.ckpt", folder)
+    monkeypatch.setenv("elsewhere", "/../..")
+    with pytest.raises(CheckpointError, match="would write callbacks"):
+        refuse_foreign_run(config, folder / "last.ckpt", folder)
 
 
 @pytest.mark.slow

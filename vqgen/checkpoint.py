@@ -1,7 +1,8 @@
 """What a checkpoint holds and how it is read: plain data only, and nothing that it names is run unless it is ours.
 
 Beside Lightning's own entries a checkpoint has one under `vqgen`: the resolved config as plain containers, and, for
-a prior, the path and fingerprint of its tokenizer. With these it rebuilds its model alone.
+a prior, the path and fingerprint of its tokenizer. With these it rebuilds its model alone. What the run has read is
+kept there too, to know it again.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from torch import nn
 
 from vqgen.data.whole import replacing
 from vqgen.errors import CheckpointError, ConfigError
+from vqgen.provenance import well_formed
 from vqgen.runs import COMPOSED, find_run
 from vqgen.trust import refuse_foreign
 
@@ -52,6 +54,13 @@ class Run(NamedTuple):
     def has_weights(self) -> bool:
         """False where the run was killed before it wrote a checkpoint."""
         return "state_dict" in self.contents
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the run has read (vqgen.provenance); of a run of an older version what its config knows of that."""
+        known = self.contents.get("vqgen", {}).get("data")
+        facts = self.config["facts"]
+        return dict(known or {name: facts[name] for name in ("class_names", "variance") if facts.get(name) is not None})
 
     def tokenizer_path(self) -> Path:
         """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
@@ -187,7 +196,7 @@ def keep_tokenizer(run: Run, folder: Path) -> None:
 
 def save_essence(run: Run, file: Path) -> None:
     """Write what rebuilds the model of a run, without what only its training needs (a third of the size with Adam)."""
-    ours = {"config": run.config, "tokenizer": run.tokenizer}
+    ours = {"config": run.config, "tokenizer": run.tokenizer, "data": run.data}
     contents = {"state_dict": run.contents["state_dict"], "global_step": run.contents["global_step"], "vqgen": ours}
     with replacing(file) as part:
         torch.save(contents, part)
@@ -211,6 +220,8 @@ def _read(file: Path) -> dict[str, Any]:
             node = node.get(name, ...) if isinstance(node, Mapping) else ...
         if not isinstance(node, kind):
             raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no {path}, or not as it should")
+    if not well_formed(contents["vqgen"].get("data") or {}):
+        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: its vqgen.data are not as they should")
     return contents
 
 

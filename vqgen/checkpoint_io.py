@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vqgen.data.whole import replacing
 from vqgen.errors import UserError, is_full, of_the_system
+from vqgen.words import command
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -40,7 +41,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             remedy = "make room" if is_full(error) else "mend that"
             raise SaveError(
                 f"'{path}' could not be written ({reason}); {_left(path.parent)}; {remedy} and go on with: "
-                f"python train.py resume={path.parent.parent}"
+                f"{command('train', resume=path.parent.parent)}"
             ) from error
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -12,6 +12,7 @@ from vqgen.constructors import CODES, KNOWN_LATER, check_arguments, check_node, 
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs import check_run, find_runs, find_started, released
 from vqgen.signature import signature
+from vqgen.words import typed
 
 PRIOR = "vqgen.models.prior.Prior"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
@@ -68,6 +69,7 @@ class Train:
     resume: str | None = None
     tokenizer: str | None = None
     data_root: str | None = None
+    data_changed: bool = False
     level: int | str = 0
 
 
@@ -96,7 +98,7 @@ def check(cfg: DictConfig) -> None:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root")
+    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root", "data_changed")
     options = {k: v for k, v in values.items() if k not in common}
     check_arguments("", options, signature_of("task", values["task"]))
     _check_drawing(values)
@@ -146,7 +148,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
 def _check_free(folder: str) -> None:
     if list(Path(folder, "checkpoints").glob("*.ckpt")):
         raise ConfigError(
-            f"run_dir={folder}: this folder holds a run already; go on with it by resume={folder}, or choose another"
+            f"run_dir={folder}: this folder holds a run already; go on with it by {typed('resume', folder)}, or choose "
+            "another"
         )
 
 
@@ -184,6 +187,9 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
     if cfg.data_root and not is_prior:
         raise ConfigError(f"data_root={cfg.data_root}: only beside tokenizer=RUN; images of data= are in data.root")
+
+    if cfg.data_changed and not (cfg.resume or cfg.tokenizer):
+        raise ConfigError("data_changed=true: only beside resume=RUN or tokenizer=RUN, a run that knows its images")
 
 
 def _check_nodes(cfg: DictConfig) -> None:

@@ -29,6 +29,7 @@ from vqgen.signature import signature
 from vqgen.source import Source, open_source
 from vqgen.tasks.results import results_folder
 from vqgen.trust import refuse_foreign_run
+from vqgen.words import command
 
 torch.set_float32_matmul_precision("high")
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
@@ -106,7 +107,7 @@ def sample(cfg: DictConfig) -> None:
     loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
     with results_folder(base, name, cfg.out) as folder:
-        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root))
+        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed))
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
@@ -190,7 +191,7 @@ def place(model: Any, hardware: Mapping[str, Any]) -> None:
 
 def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
-    callbacks: list[pl.Callback] = [Record(config, source.lineage)]
+    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
     runtime = {
         "decode": getattr(source.tokenizer, "decode", None),
         "trained": functools.partial(in_training, config=config, folder=folder, source=source),
@@ -221,9 +222,9 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
     rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
     if hasattr(model, "num_embeddings") and hasattr(model, "encode"):
-        rank_zero_info(f"Next: python train.py model=gated_pixelcnn tokenizer={shown}")
+        rank_zero_info(f"Next: {command('train', 'model=gated_pixelcnn', tokenizer=shown)}")
     elif hasattr(model, "sample"):
-        rank_zero_info(f"Next: python sample.py run={shown}")
+        rank_zero_info(f"Next: {command('sample', run=shown)}")
     return float(best.best_model_score)
 
 

@@ -1,20 +1,23 @@
 """A trained run, opened for the tasks of `vqgen.tasks`: by `sample.py`, or from a notebook."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
 from vqgen.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.errors import ConfigError
+from vqgen.provenance import differences, other_classes, provenance
 from vqgen.runs import find_runs
-from vqgen.source import Source, device
+from vqgen.source import Source, device, not_the_same, require_same
 from vqgen.tasks.trained import Trained
 
 
 def open_trained(
     run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None,
-    data_root: str | None = None,
+    data_root: str | None = None, data_changed: bool = False,
 ) -> Trained:
     """A run, ready for the tasks of `vqgen.tasks`.
 
@@ -23,37 +26,72 @@ def open_trained(
         checkpoint: which of a folder's checkpoints, `best` or `last`.
         tokenizer: where a prior's tokenizer is, if it has moved.
         data_root: where the images are, if they have moved.
+        data_changed: whether images of other classes than the run's are meant.
 
     Raises:
         UserError: not there, not a checkpoint, or priors of different tokenizers.
     """
     places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
-    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer, data_root)
+    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer, data_root, data_changed)
 
 
-def trained(runs: list[Run], tokenizer: str | None = None, data_root: str | None = None) -> Trained:
+def trained(
+    runs: list[Run], tokenizer: str | None = None, data_root: str | None = None, data_changed: bool = False
+) -> Trained:
     """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
 
     Args:
         runs: an autoencoder's, or one of each level's prior.
         tokenizer: where the priors' tokenizer is, if it has moved.
         data_root: where the images are, if they have moved.
+        data_changed: whether images of other classes than the runs' are meant.
     """
     models: list[Any] = [module_of(run).to(device()) for run in runs]
-    about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"])
+    about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"], runs[0].data)
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, functools.cache(lambda: images_of(runs[0], data_root)), **about)
+        return Trained(models[0], [], None, _images(runs[0], runs[0], data_root, data_changed), **about)
     if len({run.tokenizer["fingerprint"] for run in runs if run.tokenizer}) > 1:
         places = ", ".join(f"'{run.folder}' on {run.tokenizer['path']}" for run in runs if run.tokenizer)
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
+    for run in runs[1:]:
+        _check_alike(runs[0], run)
     pairs = sorted(zip(models, runs, strict=True), key=lambda pair: pair[0].level)
     priors = [prior for prior, _ in pairs]
     about["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
-    images = functools.cache(lambda: images_of(source, data_root))
+    images = _images(source, runs[0], data_root, data_changed)
     return Trained(priors[0], priors, module.to(device()), images, **about)
+
+
+def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], Any]:
+    """Opens the images of a tokenizer's or another image model's run once, to be compared with what `run` has read."""
+
+    @functools.cache
+    def opened() -> Any:
+        images = images_of(source, root)
+        images.compare = compare
+        return images
+
+    def compare(images: Any, split: str) -> None:
+        now = provenance(images, [split])
+        if other_classes(run.data, now) and not accepted:
+            require_same(run, images, now)
+        if told := differences(run.data, now):
+            rank_zero_warn(f"{not_the_same(run, images, told)}; figures of these are no figures of those")
+
+    return opened
+
+
+def _check_alike(first: Run, other: Run) -> None:
+    """Priors that are used together have learned from the same images."""
+    told = "; ".join(differences(first.data, other.data))
+    line = f"'{other.folder}' learned from other images than '{first.folder}': {told}"
+    if other_classes(first.data, other.data):
+        raise ConfigError(f"run: {line}; take priors with the same classes")
+    if told:
+        rank_zero_warn(line)
 
 
 def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Source) -> Trained:
@@ -66,13 +104,13 @@ def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Sou
         source: what it learns from.
     """
     priors = [model] if source.tokenizer is not None else []
-    about = _about(config, folder, model.global_step)
+    about = _about(config, folder, model.global_step, source.record)
     return Trained(model, priors, source.tokenizer, lambda: source.images, **about)
 
 
-def _about(config: Mapping[str, Any], folder: Path, step: int) -> dict[str, Any]:
+def _about(config: Mapping[str, Any], folder: Path, step: int, data: Mapping[str, Any]) -> dict[str, Any]:
     facts = config["facts"]
     return {
-        "folder": folder, "step": step, "seed": config["seed"], "open": open_trained,
+        "folder": folder, "step": step, "seed": config["seed"], "open": open_trained, "data": data,
         "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
     }  # fmt: skip

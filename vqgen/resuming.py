@@ -16,6 +16,7 @@ from vqgen.overrides import INFO_FLAGS, check_choice, is_group, override_words, 
 from vqgen.resolvers import CONF
 from vqgen.runs import COMPOSED, begun_before, find_started, slurm_job
 from vqgen.trust import refuse_foreign_names
+from vqgen.words import option
 
 FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
 
@@ -25,7 +26,8 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
 
     Args:
         run: run folder, or a checkpoint file in one.
-        changes: new values by dotted key; folders among them may be written to, and `trust` is never the file's word.
+        changes: new values by dotted key; folders among them may be written to. `trust` and `data_changed` are never
+            the file's word.
 
     Raises:
         ConfigError: the run is not there, or has no such key.
@@ -36,7 +38,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
         raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
     config = _loaded(file)
     refuse_foreign_names(OmegaConf.to_container(config), file)   # type: ignore[arg-type]
-    config.trust = False
+    config.trust = config.data_changed = False
     for key, value in changes.items():
         if key == "run_dir":
             raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
@@ -100,7 +102,7 @@ def requeued(config_name: str, words: list[str]) -> list[str]:
         return words
     with initialize_config_dir(str(CONF), version_base="1.3"):
         folder = compose(config_name, words).run_dir
-    return [f"resume={folder}", "trust=true"] if begun_before(Path(folder)) else words
+    return [option("resume", folder), "trust=true"] if begun_before(Path(folder)) else words
 
 
 def hydra_words(words: list[str]) -> list[str]:

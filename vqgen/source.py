@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.checkpoint import (
     Run,
@@ -20,13 +21,17 @@ from vqgen.checkpoint import (
 )
 from vqgen.constructors import CODES
 from vqgen.errors import ConfigError, near_miss
+from vqgen.provenance import differences, provenance
 from vqgen.trust import refuse_foreign
+
+SPLITS = ("train", "val", "test")
 
 
 class Source(NamedTuple):
     """What a run learns from: the data, what only they know, the images, and (for a prior) whose codes they are.
 
-    `tokenizer` is that module, and `lineage` its path, as seen from the run folder, and its fingerprint.
+    `tokenizer` is that module, and `lineage` its path, as seen from the run folder, and its fingerprint; `record` says
+    which images were read (vqgen.provenance).
     """
 
     data: Any
@@ -34,6 +39,7 @@ class Source(NamedTuple):
     images: Any
     tokenizer: Any = None
     lineage: dict[str, str] | None = None
+    record: Mapping[str, Any] = {}
 
 
 def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = None) -> Source:
@@ -45,11 +51,15 @@ def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = N
         resumed: the run to go on with, if any.
 
     Raises:
-        UserError: the data are not there, or `tokenizer` or `level` does not fit.
+        UserError: the data are not there, or not those that a run before learned from (which `data_changed` accepts),
+            or `tokenizer` or `level` does not fit.
     """
     if config["data"]["_target_"] != CODES:
         data = _read(build(config["data"]))
-        return Source(data, data.facts(), data)
+        facts, record = data.facts(), provenance(data, SPLITS)
+        if resumed:
+            require_same(resumed, data, record | {"variance": facts["variance"]}, config["data_changed"])
+        return Source(data, facts, data, record=record)
     return _open_codes(config, folder, resumed if resumed and resumed.tokenizer else None)
 
 
@@ -67,6 +77,8 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
     level = level_index(config["level"], tokenizer.level_names)
     mark = fingerprint(tokenizer, run.config["model"])
     images = _read(images_of(run, config.get("data_root")))
+    record = provenance(images, SPLITS)
+    changed = require_same(known or run, images, record, config["data_changed"])
     tokenizer.to(device())
     data = build(
         config["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
@@ -78,10 +90,41 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
         "num_embeddings": tokenizer.num_embeddings[level],
         "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
-    }
+    } | (images.label_facts() if changed else {})
     if not known:
         keep_tokenizer(run, folder)
-    return Source(data, facts, images, tokenizer, {"path": relative_to(folder, run.file), "fingerprint": mark})
+    lineage = {"path": relative_to(folder, run.file), "fingerprint": mark}
+    return Source(data, facts, images, tokenizer, lineage, record)
+
+
+def require_same(run: Run, images: Any, now: dict[str, Any], accepted: bool = False) -> list[str]:
+    """Compare images with those that a run has read, and return in words what has changed.
+
+    Args:
+        run: of any version.
+        images: the data module.
+        now: what is read of it (vqgen.provenance).
+        accepted: whether the user has said that others are meant: that is told, and no error.
+
+    Raises:
+        ConfigError: they are others.
+    """
+    if "splits" not in run.data and "variance" not in now and "splits" in now:
+        now = now | {"variance": images.variance()}   # all that an old run knows of its images
+    told = differences(run.data, now)
+    if told and not accepted:
+        raise ConfigError(
+            f"{not_the_same(run, images, told)}; put those back, or say where they are (data_root=FOLDER, or "
+            "data.root=FOLDER beside resume=RUN), or, where these are meant: data_changed=true"
+        )
+    if told:
+        rank_zero_warn(f"{not_the_same(run, images, told)}; these are taken (data_changed=true)")
+    return told
+
+
+def not_the_same(run: Run, images: Any, told: list[str]) -> str:
+    """That images are others than a run has read."""
+    return f"the images of '{images.origin}' are not those that '{run.folder}' learned from: {'; '.join(told)}"
 
 
 def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:

@@ -101,8 +101,9 @@ def refuse_links(place: Path, folder: Path, advice: str) -> None:
 
 def _is_inside(path: str, folder: Path) -> bool:
     """Whether a path that is opened as it stands lies in a folder; Lightning expands ~, variables and addresses."""
-    special = path.startswith("~") or "$" in path or "://" in path
-    return not special and Path(path).resolve().is_relative_to(folder.resolve())
+    special = path.startswith("~") or "://" in path
+    places = (Path(one).resolve() for one in (path, os.path.expandvars(path)))
+    return not special and all(place.is_relative_to(folder.resolve()) for place in places)
 
 
 def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:

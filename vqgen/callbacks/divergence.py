@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.nn.distributed import of_all_ranks
+from vqgen.words import command
 
 _SHOWN = 8   # images of a batch named in the message
 _REMEDIES = "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"
@@ -104,7 +105,8 @@ class Divergence(pl.Callback):
     def _advice(self) -> str:
         folder = Path(self.dirpath)
         if (folder / "last.ckpt").exists():
-            return f"'{folder / 'last.ckpt'}' is from before it: python train.py resume={folder.parent} optim.lr=VALUE."
+            again = command("train", resume=folder.parent)
+            return f"'{folder / 'last.ckpt'}' is from before it: {again} optim.lr=VALUE."
         return "no checkpoint had been written."
 
 

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from vqgen.errors import Interrupted, InterruptedElsewhere
 from vqgen.runs import slurm_job
 from vqgen.signals import asked, listen
+from vqgen.words import command
 
 
 class Last(Checkpoint):
@@ -94,7 +95,8 @@ class Last(Checkpoint):
             raise InterruptedElsewhere("")
         name = signal.Signals(number).name if (number := asked()) else "a signal to another process"
         saved = f"saved in '{self.path}'" if self.path.exists() else "nothing was saved yet"
-        then = "the job is queued again" if queued else f"go on with: python train.py resume={self.path.parent.parent}"
+        again = command("train", resume=self.path.parent.parent)
+        then = "the job is queued again" if queued else f"go on with: {again}"
         raise Interrupted(f"by {name} {when}, {saved}; {then}")
 
 

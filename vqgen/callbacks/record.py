@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vqgen.version import code_version
 
 
 class Record(pl.Callback):
-    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the random state.
+    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the data, the random state.
 
     The weights are built from the run's seed on every rank; from the first step on each rank draws its own noise,
     dropout and label dropout (the first: that of a single process).
@@ -25,11 +26,11 @@ class Record(pl.Callback):
     Args:
         config: the resolved config as plain containers.
         tokenizer: path and fingerprint of a prior's tokenizer.
+        data: what the run has read (vqgen.provenance).
     """
 
-    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None) -> None:
-        self.config = config
-        self.tokenizer = tokenizer
+    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None, data: Mapping[str, Any]) -> None:
+        self.config, self.tokenizer, self.data = config, tokenizer, dict(data)
         self._random_states: list[dict[str, Any]] = []   # of a run that goes on, by rank
         self._places: list[dict[str, int]] = []
 
@@ -46,6 +47,7 @@ class Record(pl.Callback):
         checkpoint["vqgen"] = {
             "config": self.config,
             "tokenizer": self.tokenizer,
+            "data": self.data,
             "random_states": of_all_ranks(_random_state()),
             "logged_rows": rows,
             "code_version": code_version(),

@@ -2,6 +2,7 @@
 
 import tarfile
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy import ndarray
 
 from vqgen.data.augment import bordered
 from vqgen.data.cifar_pickle import read_batch
+from vqgen.data.digest import digest
 from vqgen.data.download import download
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
@@ -45,8 +47,13 @@ class CIFAR10(Images):
         self.root = folder_of("root", root)
 
     def source(self) -> dict[str, Any]:
-        """The published archive, and how the training images are split."""
-        return {"md5": _MD5, "num_val": _NUM_VAL}
+        """Hashes of what is in the files, and how the training images are split."""
+        return {"content": self._content, "num_val": _NUM_VAL}
+
+    @cached_property
+    def _content(self) -> dict[str, str]:
+        """A hash of the rows of each of the published splits."""
+        return {name: digest(self._rows(name)) for name in _FILES}
 
     def prepare_data(self) -> None:
         """Download the archive if there is neither it nor its files."""
@@ -65,7 +72,7 @@ class CIFAR10(Images):
     def load(self, split: str) -> Split:
         """Read the split."""
         self.prepare_data()
-        rows = np.concatenate([self._rows(name) for name in _FILES["test" if split == "test" else "train"]])
+        rows = self._rows("test" if split == "test" else "train")
         if split != "test":
             rows = rows[hold_out(len(rows), _NUM_VAL)[split]]
         images = bordered(rows[:, 1:].reshape(-1, 3, 32, 32), *self.held_shape[1:])
@@ -76,6 +83,10 @@ class CIFAR10(Images):
         """The archive, or the folder with what was in it."""
         return str(self._found())
 
+    def _rows(self, name: str) -> UInt8[ndarray, "n 3073"]:
+        """Label and pixels of each image of a published split."""
+        return np.concatenate([self._batch(file) for file in _FILES[name]])
+
     def _found(self) -> Path | None:
         """The folder with the files, or else an archive; the binary version before the one for Python."""
         test = _FILES["test"][0]
@@ -85,7 +96,7 @@ class CIFAR10(Images):
                     return folder
         return next((path for path in map(self.root.joinpath, _ARCHIVES) if path.is_file()), None)
 
-    def _rows(self, name: str) -> UInt8[ndarray, "n 3073"]:
+    def _batch(self, name: str) -> UInt8[ndarray, "n 3073"]:
         place = self._found() or self.root
         pickled = not (place / _FILES["test"][0]).is_file() if place.is_dir() else "python" in place.name
         name = name.removesuffix(".bin") if pickled else name

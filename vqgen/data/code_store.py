@@ -6,7 +6,7 @@ the tokenizer's images are flipped in training, the second half of its rows are 
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,15 @@ from tqdm import tqdm
 from vqgen.data.array_file import ArrayFile, read_array
 from vqgen.data.batches import EvaluationBatches
 from vqgen.data.error import DataError
-from vqgen.data.images import Images, normalize
+from vqgen.data.images import SPLITS, Images, normalize
+from vqgen.data.leftover import warn_of_leftovers
 from vqgen.data.loader import Loader
 from vqgen.data.order import UndividedOrder
 from vqgen.data.whole import make_once, reading
 
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
-_FORMAT = 2
+_FORMAT = 3
 _MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
 
 
@@ -76,6 +77,8 @@ class CodeStore:
                 np.save(folder / "labels.npy", np.tile(labels, self._repeats(split)))
             sizes = {"images": len(images), "rows": rows, "labels": labels is not None}
             (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
+            if split == SPLITS[0]:
+                warn_of_leftovers(self.folder(split).parent, "level0.npy", self._replaces)
 
         return make_once(self.folder(split), write, self.cache)
 
@@ -107,9 +110,16 @@ class CodeStore:
             "format": _FORMAT,
             "fingerprint": self.fingerprint,
             "source": self.images.key,
+            "origin": self.images.origin,
             "split": split,
             "num_embeddings": list(self.num_embeddings),
         }
+
+    def _replaces(self, other: Mapping[str, Any]) -> bool:
+        """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
+        ours = self._meta("")
+        same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
+        return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
 
     def _repeats(self, split: str) -> int:
         return 2 if self.images.flip and split == "train" else 1

@@ -1,5 +1,6 @@
 """Where files may be written when paths come from the config of someone's run, and not from the user."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,9 +41,10 @@ def require_allowed(path: Path, whole: Path) -> None:
     if not _allowed or any(place.is_relative_to(folder) for folder in _allowed) or _by_own_link(path):
         return
     if not any((parent / _TAG).is_file() for parent in place.parents):
+        folder, tag = (shlex.quote(str(place)) for place in (whole, whole / _TAG))
         raise DataError(
             f"The config of the run would write '{path}', outside of '{_allowed[0]}': refused. If your data go there, "
-            f"say so: mkdir -p {whole} && touch {whole / _TAG} (beside resume=RUN, data_dir=FOLDER says it too)"
+            f"say so: mkdir -p {folder} && touch {tag} (beside resume=RUN, data_dir=FOLDER says it too)"
         )
 
 

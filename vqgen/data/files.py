@@ -18,7 +18,18 @@ from vqgen.data.decode import MAX_PIXELS, PREPROCESSING, shown
 from vqgen.data.depth import Depth, measure
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import SPLITS, Images, Split
-from vqgen.data.prepare import Decoded, Decoder, Rows, prepare, prepared_images, unreadable_files
+from vqgen.data.leftover import warn_of_leftovers
+from vqgen.data.prepare import (
+    UNREADABLE,
+    Decoded,
+    Decoder,
+    Preparation,
+    Rows,
+    preparation,
+    prepare,
+    prepared_images,
+    unreadable_files,
+)
 from vqgen.data.reading import Reading
 from vqgen.data.tree import Listing, Tree, digest, scan
 from vqgen.data.whole import make_once, reading
@@ -115,10 +126,20 @@ class Files(Images):
         return said._replace(left_out=left_out, notes=[*self.notes, *self.depth(splits[0]).notes()])
 
     def source(self) -> dict[str, Any]:
-        """Where the files are, a hash of their names and sizes, and how they become images."""
-        files = {"root": os.path.realpath(self.root), "files": digest(self.listings)}
+        """Where the files are, hashes of their names, sizes and times, and how they become images."""
         white = {} if self.white == 2**16 - 1 else {"white": self.white}
+        files = {"root": self.origin, "files": self._digests}
         return files | {"preprocessing": PREPROCESSING, "window": self.window} | white
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {name: digest(self.listings[name], times=True) for name in SPLITS}
+
+    def record(self, split: str) -> dict[str, Any]:
+        """The number of images, and hashes of the files' names, sizes and labels, and of what is in them."""
+        names = digest(self.listings[split], times=False)
+        content = preparation(self._prepared(split)).content
+        return {"images": len(self.kept(split)), "digest": names, "content": content}
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
@@ -245,11 +266,16 @@ class Files(Images):
         return measure(str(self.root), sorted(paths))
 
     def _prepare(self, split: str, folder: Path) -> None:
-        paths, title = _paths(self.listings[split]), f"{'Preparing' if self._fits() else 'Checking'} {split}"
-        prepare(self._decoder(self._measured), paths, folder, self._fits(), title)
+        paths, keep = _paths(self.listings[split]), self._fits()
+        title = f"{'Preparing' if keep else 'Checking'} {split}"
+        content = prepare(self._decoder(self._measured), paths, folder, keep, title)
+        made_of = Preparation(self.origin, digest(Listing(self.tree.files), times=True), content)
+        made_of.write(folder)
         if self.white == "auto":
             (folder / "depth.json").write_text(json.dumps(self._measured._asdict()))
+        if split == SPLITS[0]:
+            warn_of_leftovers(self._folder(split).parent, UNREADABLE, made_of.replaces)
 
 
 def _paths(listing: Listing) -> list[bytes]:
-    return [path.encode("utf-8", "surrogateescape") for path, _ in listing.files]
+    return [os.fsencode(file.path) for file in listing.files]

@@ -46,7 +46,7 @@ class Folder(Files):
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """Splits by folder where folders are named for splits, otherwise by hash."""
-        everything = [*tree.files, *(File(path, 0) for path in tree.foreign)]
+        everything = [*tree.files, *(File(path, 0, 0) for path in tree.foreign)]
         found = find_layout([file.path for file in everything], self.layout, self.root)
         starts = found.splits or {"train": found.base}
         self.base = found.base

@@ -5,6 +5,7 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from vqgen.data.augment import bordered
+from vqgen.data.digest import digest
 from vqgen.data.download import download
 from vqgen.data.error import OPTION, DataError, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
@@ -69,8 +71,13 @@ class Idx(Images):
         return str(self._find(_FILES["train"][0]).parent)
 
     def source(self) -> dict[str, Any]:
-        """The published files, and how the training images are split."""
-        return {"md5": self.md5, "num_val": _NUM_VAL}
+        """Hashes of what is in the files, and how the training images are split."""
+        return {"content": self._content, "num_val": _NUM_VAL}
+
+    @cached_property
+    def _content(self) -> dict[str, str]:
+        """A hash of the array in each file, gzip or not."""
+        return {name: digest(read_idx(self._find(name))) for names in _FILES.values() for name in names}
 
     def prepare_data(self) -> None:
         """Download what is missing."""

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from vqgen.data.augment import bordered, center_crop
 from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.counter import permutation
 from vqgen.data.decode import UnreadableError, decode, upright_size
+from vqgen.data.digest import digest
 from vqgen.data.error import DataError, require
 from vqgen.data.loader import Loader, clock, overfits
 from vqgen.data.order import SequentialOrder, ShuffledOrder
@@ -28,7 +30,7 @@ from vqgen.data.reading import Reading
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
 SPLITS = ("train", "val", "test")
-_VARIANCE_VALUES = 2**28   # the variance of a larger split is measured on evenly spaced images
+_MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, for its variance and record
 
 
 @rank_zero_only
@@ -99,6 +101,7 @@ class Images(pl.LightningDataModule):
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
         self._told: set[str] = set()
+        self.compare: Callable[[Images, str], None] | None = None   # each split, once loaded, with what is known of it
 
     def load(self, split: str) -> Split:
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
@@ -107,6 +110,18 @@ class Images(pl.LightningDataModule):
     def source(self) -> dict[str, Any]:
         """Plain values that decide which images the splits hold, beside the shape."""
         raise NotImplementedError
+
+    @property
+    def origin(self) -> str:
+        """Where the images come from, which stays when they change: the folder of their files, if they have any."""
+        root = getattr(self, "root", None)
+        return self.key if root is None else os.path.realpath(root)
+
+    def record(self, split: str) -> dict[str, Any]:
+        """What a split holds, for the runs that learn from it: number of images, and a hash that a copy has, too."""
+        data = self.split(split)
+        labels = [] if data.labels is None else [data.labels]
+        return {"images": len(data.images), "digest": digest(*labels, *self._evenly(split))}
 
     def attributes(self, split: str) -> Attributes | None:
         """Named numbers of every image, where the source has them."""
@@ -152,16 +167,21 @@ class Images(pl.LightningDataModule):
         if name not in self._splits:
             self._splits[name] = self._checked(name, self._loaded(name))
             self.tell([name], _aside)
+            if self.compare is not None:
+                self.compare(self, name)
         return self._splits[name]
 
     def facts(self) -> dict[str, Any]:
         """Plain values known only from the data; loads the training split."""
-        variance = self.variance()   # loads the split, and so the names
+        return {"variance": self.variance(), **self.label_facts()}
+
+    def label_facts(self) -> dict[str, Any]:
+        """The names of classes and attributes; loads the training split."""
+        self.split("train")   # and so the names
         for name in (*self.class_names, *self.attribute_names):
             if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
                 raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
         return {
-            "variance": variance,
             "num_classes": len(self.class_names),
             "class_names": list(self.class_names),
             "attribute_names": list(self.attribute_names),
@@ -169,15 +189,21 @@ class Images(pl.LightningDataModule):
 
     def variance(self) -> float:
         """Variance of all training pixels, in the scale of [-1, 1]."""
-        images = self.split("train").images
-        step = -(-len(images) * int(np.prod(self.shape)) // _VARIANCE_VALUES)
-        chosen = np.arange(0, len(images), step)
-        moments = np.zeros(2)
-        for part in np.array_split(chosen, -(-len(chosen) // 256)):
-            x = center_crop(images[part], *self.shape[1:]).astype(np.float32)
-            moments += x.mean(dtype=np.float64) * len(part), np.square(x).mean(dtype=np.float64) * len(part)
-        mean, square = moments / len(chosen)
+        moments, count = np.zeros(2), 0
+        for images in self._evenly("train"):
+            x = images.astype(np.float32)
+            moments += x.mean(dtype=np.float64) * len(x), np.square(x).mean(dtype=np.float64) * len(x)
+            count += len(x)
+        mean, square = moments / count
         return float((square - mean**2) / 127.5**2)
+
+    def _evenly(self, split: str) -> Iterator[UInt8[ndarray, "_ c h w"]]:
+        """The images of a split, a part at a time: all, or evenly spaced ones of many."""
+        images = self.split(split).images
+        step = -(-len(images) * int(np.prod(self.shape)) // _MOST_VALUES)
+        chosen = np.arange(0, len(images), step)
+        for part in np.array_split(chosen, -(-len(chosen) // 256)):
+            yield center_crop(images[part], *self.shape[1:])
 
     def setup(self, stage: str | None = None) -> None:
         """Load what the stage needs."""

@@ -1,14 +1,15 @@
 """Reading every image file once: to find the bad ones, and to keep the images as an array where that fits."""
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,9 +18,12 @@ from tqdm import tqdm
 
 from vqgen.data.array_file import ArrayFile, read_array
 from vqgen.data.decode import UnreadableError, decode, shown
+from vqgen.data.digest import of_file
 from vqgen.data.error import DataError
 from vqgen.data.whole import reading
 
+UNREADABLE, _META = "unreadable.json", "meta.json"
+_FORMAT = 3
 _AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the decoding threads together
 
 
@@ -36,12 +40,43 @@ class Decoder:
         """The image at a path below the root. Raises UnreadableError."""
         return decode(os.path.join(os.fsencode(self.root), path), self.shape, self.window, self.white)
 
-    def attempt(self, path: bytes) -> ndarray | str:
-        """The image, or why there is none."""
+    def attempt(self, path: bytes) -> "Attempt":
+        """The image, or why there is none, and a hash of the file."""
+        content = of_file(os.path.join(os.fsencode(self.root), path))
         try:
-            return self(path)
+            return Attempt(self(path), content)
         except UnreadableError as error:
-            return str(error)
+            return Attempt(str(error), content)
+
+
+class Attempt(NamedTuple):
+    """An image, or why there is none, and a hash of the file's bytes."""
+
+    image: ndarray | str
+    content: bytes
+
+
+class Preparation(NamedTuple):
+    """What a folder was prepared of, and by which version: kept in it, for what looks at it later.
+
+    `origin` is the root of the files, `files` a hash of all of them there (names, sizes, times), and `content` one of
+    what is in those of the split.
+    """
+
+    origin: str
+    files: str
+    content: str
+    format: int = _FORMAT
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder."""
+        (folder / _META).write_text(json.dumps(self._asdict(), indent=1))
+
+    def replaces(self, other: Mapping[str, Any]) -> bool:
+        """Whether another preparation is of another version, or of these files before they changed."""
+        return other.get("format") != self.format or (
+            other.get("origin") == self.origin and other.get("files") != self.files
+        )
 
 
 class Decoded:
@@ -93,28 +128,36 @@ class Rows:
         return self.images[self.rows[index]]
 
 
-def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> None:
+def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> str:
     """Decode all files with all cores and a progress bar; write images.npy, if `keep`, and unreadable.json.
 
-    The row of an unreadable file stays black.
+    The row of an unreadable file stays black. Returns a hash of what is in the files.
     """
     results = tqdm(_decoded(decoder, paths), title, len(paths), unit="image", smoothing=0.05)
     unreadable: list[tuple[int, str, str]] = []
-    black = np.zeros(decoder.shape, np.uint8)
+    black, content = np.zeros(decoder.shape, np.uint8), hashlib.sha256()
     with ArrayFile(folder / "images.npy", np.uint8, (len(paths), *decoder.shape)) if keep else nullcontext() as file:
-        for row, result in enumerate(results):
+        for row, (result, of_this) in enumerate(results):
+            content.update(of_this)
             if isinstance(result, str):
                 unreadable.append((row, shown(paths[row]), result))
             if file is not None:
                 file.append(black[None] if isinstance(result, str) else result[None])
-    (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=1))
+    (folder / UNREADABLE).write_text(json.dumps(unreadable, indent=1))
+    return content.hexdigest()[:16]
 
 
 def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:
     """Row, path and reason of every file that `prepare` could not read. Raises DataError if that is damaged."""
     with reading(folder):
-        found = json.loads((folder / "unreadable.json").read_text())
+        found = json.loads((folder / UNREADABLE).read_text())
         return [(int(row), str(path), str(reason)) for row, path, reason in found]
+
+
+def preparation(folder: Path) -> Preparation:
+    """What a folder was prepared of. Raises DataError if that is damaged."""
+    with reading(folder):
+        return Preparation(**json.loads((folder / _META).read_text()))
 
 
 def prepared_images(folder: Path, shape: tuple[int, ...]) -> UInt8[ndarray, "n c h w"]:
@@ -123,11 +166,11 @@ def prepared_images(folder: Path, shape: tuple[int, ...]) -> UInt8[ndarray, "n c
         return read_array(folder / "images.npy", shape, np.uint8)
 
 
-def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[ndarray | str]:
+def _decoded(decoder: Decoder, paths: Sequence[bytes]) -> Iterator[Attempt]:
     """The results in order; one part is decoded while the one before it is used."""
     at_once = max(1, min(_AT_ONCE, _MOST_BYTES // math.prod(decoder.shape)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: list[Future[ndarray | str]] = []
+        waiting: list[Future[Attempt]] = []
         for start in range(0, len(paths), at_once):
             submitted = [pool.submit(decoder.attempt, path) for path in paths[start : start + at_once]]
             yield from (future.result() for future in waiting)

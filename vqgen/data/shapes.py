@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
 from vqgen.data.counter import integers, uniform
+from vqgen.data.digest import digest
 from vqgen.data.distance import DISTANCES, SYMMETRY
 from vqgen.data.error import require
 from vqgen.data.images import Attributes, Images, Split
@@ -23,6 +24,7 @@ COLOURS = {
     "violet": (136, 82, 186),
 }
 GROUNDS = ((250, 248, 242), (36, 40, 52))
+_PROBED = 64   # images, enough to show every shape, colour and ground
 _FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # where a split's image numbers start
 
 
@@ -135,9 +137,13 @@ class Shapes(Images):
         return self.numbers[split]
 
     def source(self) -> dict[str, Any]:
-        """The numbers of images, the seed, and a checksum of a few images: another drawing is another source."""
-        drawn = render(draw_factors(np.arange(8), self.seed), 16, 16)
+        """The numbers of images, the seed, and a checksum of some images: another drawing is another source."""
+        drawn = render(draw_factors(np.arange(_PROBED), self.seed), 16, 16)
         return {"numbers": self.numbers, "seed": self.seed, "drawn": crc32(drawn.tobytes())}
+
+    def record(self, split: str) -> dict[str, Any]:
+        """The number of images, and a hash of what decides them: another machine may round a pixel another way."""
+        return {"images": self.numbers[split], "digest": digest(_FIRST[split], self.numbers[split], self.seed)}
 
     def load(self, split: str) -> Split:
         """Draw the split."""

@@ -20,10 +20,11 @@ _KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its nam
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, and its size in bytes."""
+    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns."""
 
     path: str
     size: int
+    time: int
 
 
 class Tree(NamedTuple):
@@ -116,21 +117,19 @@ class _Scan:
             self.unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
             return
         if stat.S_ISREG(status.st_mode):
-            self.files.append(File(path, status.st_size))
+            self.files.append(File(path, status.st_size, status.st_mtime_ns))
         else:   # to open a pipe would take for ever
             self.unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
 
 
-def digest(listings: dict[str, Listing]) -> str:
-    """A hash of the names, sizes and labels of the files of all splits."""
+def digest(listing: Listing, times: bool) -> str:
+    """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
     sha = hashlib.sha256()
-    for name, listing in listings.items():
-        sha.update(f"{name}\0".encode())
-        for path, size in listing.files:
-            sha.update(os.fsencode(f"{path}\0{size}\0"))
-        if listing.labels is not None:
-            sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
-    return sha.hexdigest()
+    for path, size, time in listing.files:
+        sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
+    if listing.labels is not None:
+        sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
+    return sha.hexdigest()[:16]
 
 
 def class_folders(files: Sequence[File], start: str = "") -> list[str]:

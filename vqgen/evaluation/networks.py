@@ -1,5 +1,6 @@
 """The networks that images are compared by, or what is missing for them."""
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from vqgen.errors import UserError
 from vqgen.metrics.inception import FILE, Inception
+from vqgen.provenance import differences
 from vqgen.tasks.trained import Trained
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
@@ -84,6 +86,9 @@ def open_classifier(trained: Trained, images: Any, path: str | None) -> Any:
         raise UserError(
             f"classifier={path}: its classes are not those of '{trained.folder}' ({named}): train one on the same data"
         )
+    if changed := "; ".join(differences(trained.data, other.data)):
+        message = f"classifier={path} learned from other images than '{trained.folder}': {changed}"
+        warnings.warn(message, stacklevel=2)
     return model
 
 

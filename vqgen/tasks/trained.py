@@ -1,7 +1,7 @@
 """What a task is given, and what it gives back."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Trained(NamedTuple):
     learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
     and `attribute_names` are the names of its labels and attributes; `step` is the optimiser step of the checkpoint
     and `seed` the one that the run was trained with; `open` opens another run by its path; `steps` are the
-    names and steps of several priors.
+    names and steps of several priors; `data` is what the run has read (vqgen.provenance).
     """
 
     model: Any
@@ -41,6 +41,7 @@ class Trained(NamedTuple):
     seed: int = 0
     open: Callable[[str], Any] = _no_other
     steps: dict[str, int] | None = None
+    data: Mapping[str, Any] = {}
 
     @property
     def kind(self) -> str:
