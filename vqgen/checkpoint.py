@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
 from vqgen.data.whole import replacing
+from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError
 from vqgen.runs import COMPOSED, find_run
 from vqgen.trust import refuse_foreign
@@ -60,17 +61,19 @@ class Run(NamedTuple):
         return copy if copy.exists() else (self.folder / self.tokenizer["path"]).resolve()
 
 
-def load(run: str | Path, which: str = "best") -> nn.Module:
+def load(run: str | Path, which: str = "best", device: str | torch.device = "cpu") -> nn.Module:
     """The trained module of a run folder or checkpoint file, in evaluation mode.
 
     Args:
         run: a run folder, or one of its checkpoint files.
         which: `best` or `last`, for a folder.
+        device: where it computes: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, which is a GPU where there is one.
 
     Raises:
         CheckpointError: not a checkpoint of vqgen, or one that holds or names code.
+        ConfigError: there is no such device.
     """
-    return module_of(open_run(run, which))
+    return module_of(open_run(run, which)).to(device_of(device))
 
 
 def open_run(run: str | Path, which: str = "best") -> Run:

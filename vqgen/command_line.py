@@ -111,8 +111,9 @@ def _make_single_job() -> None:
 
 def _is_first() -> bool:
     """Whether this is the first process of a run, or the only one."""
-    ranks = [os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ]
-    return not ranks or int(ranks[0]) == 0
+    from vqgen.devices import is_first  # torch has been loaded by now
+
+    return is_first()
 
 
 def _remove_if_empty(folder: Path) -> None:

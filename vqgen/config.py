@@ -96,7 +96,7 @@ def check(cfg: DictConfig) -> None:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root")
+    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root", "device")
     options = {k: v for k, v in values.items() if k not in common}
     check_arguments("", options, signature_of("task", values["task"]))
     _check_drawing(values)

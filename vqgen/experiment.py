@@ -20,6 +20,7 @@ from vqgen.checkpoint import Run, build, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.data.confine import confine
 from vqgen.data.whole import replacing
+from vqgen.devices import device_of
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
@@ -54,7 +55,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if resumed:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
-    source = open_source(plain(cfg), folder, resumed)
+    source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if not resumed:
         _tune(cfg, composed, source, folder)
@@ -95,6 +96,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
+    device = device_of(str(cfg.device))
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     confine(Path.cwd(), *(run.folder for run in runs), *([Path(cfg.out)] if cfg.out else []))
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
@@ -105,7 +107,7 @@ def sample(cfg: DictConfig) -> None:
     loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
     with results_folder(base, name, cfg.out) as folder:
-        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root))
+        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, device))
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
@@ -137,6 +139,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def root_device(config: Mapping[str, Any]) -> torch.device:
+    """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
+    with tuning.silence():
+        return build(config["trainer"], **tuning.THROWN_AWAY).strategy.root_device
 
 
 @rank_zero_only

@@ -8,10 +8,12 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vqgen.devices import place
+
 
 def world_size() -> int:
     """Number of processes that share the batch; 1 outside of a distributed job."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return place().world_size
 
 
 def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
@@ -49,7 +51,7 @@ def draw_rows(
     index = torch.randperm(total, generator=generator)[torch.arange(num_rows) % total].to(x.device)
     if len(sizes) == 1:
         return x[index]
-    local = index - [0, *accumulate(sizes)][dist.get_rank()]
+    local = index - [0, *accumulate(sizes)][place().rank]
     mine = (local >= 0) & (local < len(x))
     rows = x.new_zeros(num_rows, x.shape[1])
     rows[mine] = x[local[mine]]
@@ -65,7 +67,7 @@ def _sizes(x: Tensor) -> list[int]:
     if world_size() == 1:
         return [len(x)]
     sizes = torch.zeros(world_size(), dtype=torch.long, device=x.device)
-    sizes[dist.get_rank()] = len(x)
+    sizes[place().rank] = len(x)
     dist.all_reduce(sizes)
     return sizes.tolist()
 
