@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import Interrupted, InterruptedElsewhere, UserError
+from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, UserError
 from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
 from vqgen.overrides import at_home, preflight
 from vqgen.resolvers import CONF
@@ -154,6 +154,8 @@ def _mistake(error: BaseException) -> UserError | None:
 def _fail(error: BaseException) -> int:
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    if os.environ.get(SHOW):
+        traceback.print_exception(error)
     if not isinstance(error, InterruptedElsewhere):
         print(f"{kind}: {line}", file=sys.stderr)
     return status

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+SHOW = "VQGEN_TRACEBACK"   # variable of the environment: with it, errors told in a line show their traceback as well
+
 
 class UserError(ValueError):
     """A mistake the user can mend; its message names what is wrong and what to do, in one line."""

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import logs, tuning
@@ -22,6 +22,7 @@ from vqgen.data.confine import confine
 from vqgen.data.whole import replacing
 from vqgen.devices import device_of
 from vqgen.errors import ConfigError
+from vqgen.faults import told, within_memory
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
 from vqgen.processes import of_one_run
@@ -60,7 +61,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if not resumed:
         _tune(cfg, composed, source, folder)
     config = plain(cfg)
-    model = build(config["model"])
+    model = build(config["model"], "model")
     _check_fits(model, resumed)
     write = functools.partial(_write_configs, config, composed, folder)
     if not resumed:
@@ -69,25 +70,19 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     loggers = logs.make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
+        "trainer",
         callbacks=[*make_callbacks(config, source, folder), LambdaCallback(on_train_start=lambda *_: write())],
         logger=loggers,
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
     try:
-        with of_one_run(trainer):
+        with told(config), of_one_run(trainer):
             trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
             score = _finish(trainer, model, source, folder)
         if score is not None:
             logs.upload(trainer, model, config, source.lineage)
         return score
-    except MisconfigurationException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-    except RuntimeError as error:
-        operation, undetermined, _ = str(error).partition(" does not have a deterministic implementation")
-        if not undetermined:
-            raise
-        raise ConfigError(f"trainer.deterministic=true: {operation} cannot here; take warn, or false") from error
     finally:
         for logger in loggers:
             if isinstance(logger, Wandb):
@@ -100,13 +95,14 @@ def sample(cfg: DictConfig) -> None:
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     confine(Path.cwd(), *(run.folder for run in runs), *([Path(cfg.out)] if cfg.out else []))
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
-    task = build({"_target_": cfg.task, **options})
+    task = build({"_target_": cfg.task, **options}, "task")
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
     loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
-    with results_folder(base, name, cfg.out) as folder:
+    asked = " or ".join(f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
+    with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
         outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, device))
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
@@ -144,7 +140,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def root_device(config: Mapping[str, Any]) -> torch.device:
     """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
     with tuning.silence():
-        return build(config["trainer"], **tuning.THROWN_AWAY).strategy.root_device
+        return build(config["trainer"], "trainer", **tuning.THROWN_AWAY).strategy.root_device
 
 
 @rank_zero_only
@@ -158,14 +154,14 @@ def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -
 def _tune(cfg: DictConfig, composed: DictConfig, source: Source, folder: Path) -> None:
     """Put what the searches of `cfg.tune` find into the configs, as if it had been typed."""
     config = plain(cfg)
-    searches = {name: build(node) for name, node in (config["tune"] or {}).items()}
+    searches = {name: build(node, f"tune.{name}") for name, node in (config["tune"] or {}).items()}
 
     def model() -> Any:
-        made = build(config["model"])
+        made = build(config["model"], "model")
         place(made, config["hardware"])
         return made
 
-    trainer = functools.partial(build, config["trainer"])
+    trainer = functools.partial(build, config["trainer"], "trainer")
     for found in tuning.search(searches, trainer, model, source.data, folder):
         for one in (cfg, composed):
             OmegaConf.update(one, found.key, found.value)
@@ -202,11 +198,11 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
         "decode": getattr(source.tokenizer, "decode", None),
         "trained": functools.partial(in_training, config=config, folder=folder, source=source),
     }
-    for node in (config["callbacks"] or {}).values():
+    for key, node in (config["callbacks"] or {}).items():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
         wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
-        callbacks.append(build(node, **{name: runtime[name] for name in wanted}))
+        callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
     return callbacks
 
 
@@ -222,7 +218,7 @@ def _finish(trainer: pl.Trainer, model: Any, source: Source, folder: Path) -> fl
     if not path:
         rank_zero_info(f"\nRun folder: {_shown(folder)}   (ended before its first validation: no best.ckpt, no test)")
         return None
-    results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
+    results = next(iter(trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)), {})
     shown = _shown(folder)
     rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))

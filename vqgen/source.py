@@ -50,7 +50,7 @@ def open_source(
         UserError: the data are not there, or `tokenizer` or `level` does not fit.
     """
     if config["data"]["_target_"] != CODES:
-        data = build(config["data"])
+        data = build(config["data"], "data")
         data.prepare_data()
         return Source(data, data.facts(), data)
     return _open_codes(config, folder, device, resumed if resumed and resumed.tokenizer else None)
@@ -66,7 +66,7 @@ def _open_codes(config: Mapping[str, Any], folder: Path, device: torch.device, k
     images.prepare_data()
     tokenizer.to(device)
     data = build(
-        config["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
+        config["data"], "data", images=images, encode=tokenizer.encode, fingerprint=mark,
         num_embeddings=tokenizer.num_embeddings, level=level,
     )  # fmt: skip
     data.prepare_data()  # before the trainer's other processes start: extraction may take long
