@@ -43,4 +43,4 @@ def _fits_name(value: Any, name: str, inner: list[ast.expr]) -> bool:
     if name in _MAPPINGS:
         return isinstance(value, dict)
     # Any other class: built from a nested _target_, or not ours to judge (an alias, a TypeVar).
-    return name[0] == "_" or isinstance(value, dict) or name in ("Any", "Callable", "Path")
+    return name[0] == "_" or isinstance(value, dict) or name == "Any" or (name == "Path" and isinstance(value, str))

@@ -14,7 +14,7 @@ from vqgen.errors import SHOW, ConfigError, UserError
 
 OTHERS = {
     "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "hydra", "omegaconf",
-    "numpy", "matplotlib", "PIL", "wandb", "tensorboard", "tqdm", "fsspec",
+    "numpy", "matplotlib", "PIL", "wandb", "tensorboard", "tqdm", "fsspec", "jaxtyping", "beartype",
 }  # fmt: skip
 """Packages that have no fault of their own when they refuse a value; so have those of Python itself."""
 
@@ -30,7 +30,7 @@ def explained(error: BaseException, at: str, node: Any) -> ConfigError:
         at: key path of `node`, or what else to call it.
         node: the section of the config that holds the value.
     """
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     if is_memory(error):
         return ConfigError(f"{at}: {lines[0]}: this does not fit into memory; smaller sizes or data.batch_size will")
     where = _named(lines[0], at, node)

@@ -18,6 +18,8 @@ class Range(NamedTuple):
 
 
 _COUNT = Range(lambda n: n >= 1, "at least 1")
+_LAYERS = Range(lambda n: 1 <= n <= 1000, "a number of layers from 1 to 1000")
+_LAYERS_OR_NONE = Range(lambda n: 0 <= n <= 1000, "a number of layers from 0 to 1000")
 _NOT_NEGATIVE = Range(lambda n: n >= 0, "0 or more")
 _POSITIVE = Range(lambda x: x > 0, "above 0")
 _PART = Range(lambda p: 0 <= p <= 1, "from 0 to 1")
@@ -30,13 +32,15 @@ _BATCHES_OR_NONE = Range(lambda n: n == 0 or _BATCHES.holds(n), f"{_BATCHES.word
 
 _NAMES = {
     _COUNT: "batch_size hidden_channels residual_channels output_channels condition_channels channels kernel_size "
-    "attention_channels num_heads num_components num_layers num_steps num_embeddings embedding_dim latent_dim size "
+    "attention_channels num_heads num_components num_steps num_embeddings embedding_dim latent_dim size "
     "num_samples num_train num_val num_test num_images num_codes downsampling upsampling accumulate_grad_batches "
     "check_val_every_n_epoch num_nodes every_n_epochs every_n_steps every_n_train_steps most side shape",
-    _NOT_NEGATIVE: "warmup warmup_steps kl_warmup_steps num_residual_blocks num_output_layers "
-    "num_attention_layers importance_samples free_bits kl_weight recon_weight commitment_cost weight_decay epsilon eps "
-    "revive_below min_entropy margin patience min_steps min_epochs log_every_n_steps gradient_clip_val context_dim "
+    _NOT_NEGATIVE: "warmup warmup_steps kl_warmup_steps importance_samples free_bits kl_weight "
+    "recon_weight commitment_cost weight_decay epsilon eps revive_below min_entropy margin patience "
+    "min_steps min_epochs log_every_n_steps gradient_clip_val context_dim "
     "reload_dataloaders_every_n_epochs overfit_batches prepare_up_to cas_epochs min_delta momentum",
+    _LAYERS: "num_layers",
+    _LAYERS_OR_NONE: "num_residual_blocks num_output_layers num_attention_layers",
     _POSITIVE: "lr min_lr max_lr std scale variance every_n_minutes",
     _PART: "label_dropout final_factor min_usage max_unreadable val_fraction test_fraction",
     _BELOW_ONE: "decay dropout label_smoothing betas",
