@@ -95,19 +95,21 @@ def test_a_map_drawn_position_by_position_has_the_logits_of_a_forward_pass(name:
             state.push(of_all)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_run_of_two_gpus_is_resumed_on_any_number_of_them(number: int, monkeypatch: pytest.MonkeyPatch):
-    taken: list[int] = []
-
-    def take(state: torch.Tensor, device: int) -> None:
-        if device >= number:
-            raise IndexError(device)
-        taken.append(device)
-
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
-    monkeypatch.setattr(torch.cuda, "set_rng_state", take)
-    record._set_random_state(record._random_state() | {"cuda": [torch.get_rng_state()] * 2})
-    assert taken == list(range(number))
+@pytest.mark.parametrize(("device", "number"), [("cuda:0", 0), ("cuda:1", 1), ("cuda:2", 1)])
+def test_a_run_saved_with_the_random_numbers_of_all_gpus_goes_on_with_its_own(
+    device: str, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    """As older runs were; one of today saves those of its own GPU alone, and goes on with them on any."""
+    taken: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: taken.append(state))
+    states = [torch.tensor([number], dtype=torch.uint8) for number in range(2)]
+    kept = record._random_state(torch.device("cpu"))
+    for saved in (states, [states[number]]):
+        record._set_random_state(kept | {"cuda": saved}, torch.device(device))
+    assert [int(state) for state in taken] == [number, number]
+    record._set_random_state(kept | {"cuda": states}, torch.device("cpu"))   # touches no GPU
+    record._set_random_state(kept, torch.device("cuda"))   # saved on the CPU
+    assert len(taken) == 2
 
 
 def test_hardware_gpu_is_bfloat16_on_one_device():

@@ -35,8 +35,12 @@ def _fits_name(value: Any, name: str, inner: list[ast.expr]) -> bool:
     if name == "Literal":
         return value in [ast.literal_eval(kind) for kind in inner]
     if name in _LISTS:
-        return isinstance(value, list) and (not inner or all(fits(item, inner[0]) for item in value))
+        fixed = name in ("tuple", "Tuple") and inner and ast.unparse(inner[-1]) != "..."
+        return isinstance(value, list) and (
+            len(value) == len(inner) and all(map(fits, value, inner)) if fixed
+            else not inner or all(fits(item, inner[0]) for item in value)
+        )
     if name in _MAPPINGS:
         return isinstance(value, dict)
     # Any other class: built from a nested _target_, or not ours to judge (an alias, a TypeVar).
-    return name[0] == "_" or isinstance(value, dict) or name in ("Any", "Callable", "timedelta", "Path")
+    return name[0] == "_" or isinstance(value, dict) or name == "Any" or (name == "Path" and isinstance(value, str))

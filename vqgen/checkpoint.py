@@ -18,12 +18,13 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
 from vqgen.data.whole import replacing
-from vqgen.errors import CheckpointError, ConfigError
+from vqgen.devices import device_of
+from vqgen.errors import CheckpointError, UserError
+from vqgen.faults import explained, is_told
 from vqgen.provenance import well_formed
 from vqgen.runs import COMPOSED, find_run
 from vqgen.trust import refuse_foreign
@@ -69,17 +70,19 @@ class Run(NamedTuple):
         return copy if copy.exists() else (self.folder / self.tokenizer["path"]).resolve()
 
 
-def load(run: str | Path, which: str = "best") -> nn.Module:
+def load(run: str | Path, which: str = "best", device: str | torch.device = "cpu") -> nn.Module:
     """The trained module of a run folder or checkpoint file, in evaluation mode.
 
     Args:
         run: a run folder, or one of its checkpoint files.
         which: `best` or `last`, for a folder.
+        device: where it computes: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, which is a GPU where there is one.
 
     Raises:
         CheckpointError: not a checkpoint of vqgen, or one that holds or names code.
+        ConfigError: there is no such device.
     """
-    return module_of(open_run(run, which))
+    return module_of(open_run(run, which)).to(device_of(device))
 
 
 def open_run(run: str | Path, which: str = "best") -> Run:
@@ -135,20 +138,23 @@ def module_of(run: Run) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def build(node: Mapping[str, Any], **runtime: Any) -> Any:
+def build(node: Mapping[str, Any], at: str = "", /, **runtime: Any) -> Any:
     """The object that a config node describes; an argument it cannot take is told as one line.
 
     Args:
         node: a node with `_target_`.
+        at: its key path in the config, for messages; empty names its class.
         runtime: further arguments, objects that no yaml can hold.
     """
     try:
         return instantiate(node, **runtime, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | ImportError | MisconfigurationException):
-            reason = str(error.__cause__).strip().splitlines()[0]
-            raise ConfigError(f"{node['_target_'].rpartition('.')[2]}: {reason}") from error
-        raise
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or not is_told(cause):
+            raise
+        raise explained(cause, at or node["_target_"].rpartition(".")[2], node) from error
 
 
 def fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:

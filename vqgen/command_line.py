@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import Interrupted, InterruptedElsewhere, UserError, is_full
+from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, UserError, is_full
 from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
 from vqgen.overrides import at_home, preflight
 from vqgen.resolvers import CONF
@@ -108,8 +108,9 @@ def _make_single_job() -> None:
 
 def _is_first() -> bool:
     """Whether this is the first process of a run, or the only one."""
-    ranks = [os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ]
-    return not ranks or int(ranks[0]) == 0
+    from vqgen.devices import is_first  # torch has been loaded by now
+
+    return is_first()
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -150,6 +151,8 @@ def _mistake(error: BaseException) -> UserError | None:
 def _fail(error: BaseException) -> int:
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    if os.environ.get(SHOW):
+        traceback.print_exception(error)
     if not isinstance(error, InterruptedElsewhere):
         print(f"{kind}: {line}", file=sys.stderr)
     return status

@@ -1,6 +1,6 @@
 """The root schemas, and the check that a config can be trained, or used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.constructors import CODES, KNOWN_LATER, check_arguments, check_node, signature_of
 from vqgen.errors import ConfigError, near_miss
+from vqgen.ranges import check_ranges
 from vqgen.runs import check_run, find_runs, find_started, released
 from vqgen.signature import signature
 from vqgen.words import typed
@@ -73,6 +74,22 @@ class Train:
     level: int | str = 0
 
 
+@dataclass
+class Use:
+    """Root of conf/sample.yaml, beside the options of the task."""
+
+    task: str
+    run: str | list[str] | None
+    checkpoint: str
+    tokenizer: str | None
+    data_root: str | None
+    data_changed: bool
+    device: str
+    out: str | None
+    arrays: bool
+    log: bool
+
+
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the key, the value and the near miss, unless `cfg` can be trained.
 
@@ -91,6 +108,7 @@ def check(cfg: DictConfig) -> None:
         _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
         check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
+        check_ranges(section, values[section])
     for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer", "tune"):
         check_node(section, values.get(section))
 
@@ -98,32 +116,17 @@ def check(cfg: DictConfig) -> None:
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
     values = _resolve(cfg)
-    common = ("task", "run", "checkpoint", "out", "arrays", "log", "tokenizer", "data_root", "data_changed")
-    options = {k: v for k, v in values.items() if k not in common}
+    accepts = signature(f"{__name__}.Use")
+    check_arguments("", {k: v for k, v in values.items() if k in accepts.parameters}, accepts)
+    options = {k: v for k, v in values.items() if k not in accepts.parameters}
+    if values["checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"checkpoint={values['checkpoint']}: take best or last, or give the file itself as run=FILE")
     check_arguments("", options, signature_of("task", values["task"]))
-    _check_drawing(values)
+    check_ranges("", options)
     if not values["run"]:
         names = near_miss("", released())
         raise ConfigError(f"run=RUN is needed: a run folder, a checkpoint file, or a released run{names}")
     find_runs(values["run"])
-
-
-def _check_drawing(values: Mapping[str, Any]) -> None:
-    """Numbers with which no image could be drawn; a list has one for each level."""
-    ranges: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "num_samples": (lambda n: n >= 1, "at least 1"),
-        "batch_size": (lambda n: n >= 1, "at least 1"),
-        "seed": (lambda n: n >= 0, "0 or more"),
-        "temperature": (lambda t: t > 0, "above 0 (top_k=1 takes the likeliest code)"),
-        "top_k": (lambda k: k >= 1, "at least 1, or null for all codes"),
-        "top_p": (lambda p: 0 < p <= 1, "above 0 and at most 1, or null for all codes"),
-        "guidance": (lambda g: g >= 0, "0 or more, and 1 for none"),
-    }
-    for key, (fits_range, words) in ranges.items():
-        value = values.get(key)
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, int | float) and not fits_range(one):
-                raise ConfigError(f"{key}={value}: expected {words}")
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
@@ -135,14 +138,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
         raise ConfigError("data.root= is empty: give the folder of the data")
     if str(values["hardware"].get("precision")) not in PRECISIONS:
         raise ConfigError(f"hardware.precision={values['hardware']['precision']}: take one of {', '.join(PRECISIONS)}")
-    if not 0 <= values["seed"] < 2**32:
-        raise ConfigError(f"seed={values['seed']}: expected a number from 0 to 4294967295")
-    rate = values["optim"].get("lr")
-    if isinstance(rate, int | float) and rate <= 0:
-        raise ConfigError(f"optim.lr={rate}: a learning rate is above 0, such as 1e-3")
-    for key in ("max_epochs", "max_steps", "limit_train_batches"):
-        if values["trainer"].get(key) == 0:
-            raise ConfigError(f"trainer.{key}=0: nothing would be trained")
+    check_ranges("", {"seed": values["seed"]})
 
 
 def _check_free(folder: str) -> None:
@@ -185,6 +181,8 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
     if cfg.tokenizer and not is_prior:
         raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
+    if cfg.level != 0 and not is_prior:
+        raise ConfigError(f"level={cfg.level}: only beside tokenizer=RUN, for a prior of one of its levels")
     if cfg.data_root and not is_prior:
         raise ConfigError(f"data_root={cfg.data_root}: only beside tokenizer=RUN; images of data= are in data.root")
 
@@ -197,7 +195,7 @@ def _check_nodes(cfg: DictConfig) -> None:
     for section in ("model", "data", "hardware", "facts"):
         if not OmegaConf.is_dict(cfg.get(section)):
             raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
-    for section in ("logger", "callbacks"):
-        for name, node in (cfg[section] if OmegaConf.is_dict(cfg[section]) else {}).items():
+    for section in ("logger", "callbacks", "tune"):
+        for name, node in (cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}).items():
             if not OmegaConf.is_dict(node) or "_target_" not in node:
                 raise ConfigError(f"{section}.{name}={node}: expected a _target_ and its options")

@@ -6,16 +6,18 @@ from typing import Any
 
 from vqgen.annotation import fits
 from vqgen.errors import ConfigError, near_miss
+from vqgen.ranges import KNOWN, check_ranges
 from vqgen.signature import Parameter, Signature, definitions, signature
 
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.callbacks.Samples"
 EVALUATION = "vqgen.callbacks.Evaluation"
+TRAINER = "pytorch_lightning.Trainer"
 KNOWN_LATER = "(known once the data are read)"   # fits any
 
 # Constructor arguments that no yaml can hold: the experiment passes them.
 RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}, SAMPLES: {"decode"},
-           EVALUATION: {"trained"}}
+           EVALUATION: {"trained"}, TRAINER: {"callbacks", "logger", "plugins", "default_root_dir"}}
 
 
 def check_node(path: str, value: Any) -> None:
@@ -26,6 +28,8 @@ def check_node(path: str, value: Any) -> None:
             arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
             accepts = _without(signature_of(path, target), RUNTIME.get(target, set()))
             check_arguments(path, arguments, accepts, partial=value.get("_partial_", False))
+            if target.startswith(KNOWN):
+                check_ranges(path, arguments)
         for key, child in value.items():
             check_node(f"{path}.{key}", child)
     elif isinstance(value, Sequence) and not isinstance(value, str):

@@ -4,6 +4,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+SHOW = "VQGEN_TRACEBACK"   # variable of the environment: with it, errors told in a line show their traceback as well
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from vqgen import logs, tuning
@@ -20,7 +20,9 @@ from vqgen.checkpoint import Run, build, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.data.confine import confine
 from vqgen.data.whole import replacing
+from vqgen.devices import device_of
 from vqgen.errors import ConfigError
+from vqgen.faults import told, within_memory
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
 from vqgen.processes import of_one_run
@@ -55,12 +57,12 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if resumed:
         refuse_foreign_run(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
-    source = open_source(plain(cfg), folder, resumed)
+    source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if not resumed:
         _tune(cfg, composed, source, folder)
     config = plain(cfg)
-    model = build(config["model"])
+    model = build(config["model"], "model")
     _check_fits(model, resumed)
     write = functools.partial(_write_configs, config, composed, folder)
     if not resumed:
@@ -69,25 +71,19 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     loggers = logs.make_loggers(config, resumed)
     trainer = build(
         config["trainer"],
+        "trainer",
         callbacks=[*make_callbacks(config, source, folder), LambdaCallback(on_train_start=lambda *_: write())],
         logger=loggers,
         plugins=[WholeCheckpointIO()],
         default_root_dir=str(folder),
     )
     try:
-        with of_one_run(trainer):
+        with told(config), of_one_run(trainer):
             trainer.fit(model, datamodule=source.data, ckpt_path=_checkpoint_of(resumed), weights_only=True)
             score = _finish(trainer, model, source, folder)
         if score is not None:
             logs.upload(trainer, model, config, source.lineage)
         return score
-    except MisconfigurationException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-    except RuntimeError as error:
-        operation, undetermined, _ = str(error).partition(" does not have a deterministic implementation")
-        if not undetermined:
-            raise
-        raise ConfigError(f"trainer.deterministic=true: {operation} cannot here; take warn, or false") from error
     finally:
         for logger in loggers:
             if isinstance(logger, Wandb):
@@ -96,18 +92,20 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
+    device = device_of(str(cfg.device))
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     folders = [run.folder for run in runs]
     confine(Path.cwd(), *folders, *([Path(cfg.out)] if cfg.out else []), foreign=folders)
     options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
-    task = build({"_target_": cfg.task, **options})
+    task = build({"_target_": cfg.task, **options}, "task")
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
     loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
-    with results_folder(base, name, cfg.out) as folder:
-        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed))
+    asked = " or ".join(f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
+    with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
+        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
         written = outcome.write(folder, cfg.arrays)
     for line in [*written, *filter(None, [outcome.text])]:
         print(line)
@@ -141,6 +139,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def root_device(config: Mapping[str, Any]) -> torch.device:
+    """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
+    with tuning.silence():
+        return build(config["trainer"], "trainer", **tuning.THROWN_AWAY).strategy.root_device
+
+
 @rank_zero_only
 def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -> None:
     """The config as it is, resolved, and as it was composed, from which a run is resumed."""
@@ -152,14 +156,14 @@ def _write_configs(config: dict[str, Any], composed: DictConfig, folder: Path) -
 def _tune(cfg: DictConfig, composed: DictConfig, source: Source, folder: Path) -> None:
     """Put what the searches of `cfg.tune` find into the configs, as if it had been typed."""
     config = plain(cfg)
-    searches = {name: build(node) for name, node in (config["tune"] or {}).items()}
+    searches = {name: build(node, f"tune.{name}") for name, node in (config["tune"] or {}).items()}
 
     def model() -> Any:
-        made = build(config["model"])
+        made = build(config["model"], "model")
         place(made, config["hardware"])
         return made
 
-    trainer = functools.partial(build, config["trainer"])
+    trainer = functools.partial(build, config["trainer"], "trainer")
     for found in tuning.search(searches, trainer, model, source.data, folder):
         for one in (cfg, composed):
             OmegaConf.update(one, found.key, found.value)
@@ -196,11 +200,11 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
         "decode": getattr(source.tokenizer, "decode", None),
         "trained": functools.partial(in_training, config=config, folder=folder, source=source),
     }
-    for node in (config["callbacks"] or {}).values():
+    for key, node in (config["callbacks"] or {}).items():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
         wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
-        callbacks.append(build(node, **{name: runtime[name] for name in wanted}))
+        callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
     return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
 
 
@@ -217,7 +221,7 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
         reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else "ended before its first validation"
         rank_zero_info(f"\nRun folder: {_shown(folder)}   ({reason}: no best.ckpt, no test)")
         return None
-    results = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)[0]
+    results: dict[str, float] = next(iter(trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)), {})
     shown = _shown(folder)
     rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))

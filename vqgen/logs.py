@@ -26,7 +26,7 @@ def name_wandb_run(cfg: Any) -> None:
 
 def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
     """The configured loggers, set back to where the run goes on."""
-    loggers = [build(node) for node in (config["logger"] or {}).values()]
+    loggers = [build(node, f"logger.{name}") for name, node in (config["logger"] or {}).items()]
     step = resumed.contents["global_step"] if resumed else 0
     rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
     for logger in loggers:

@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
+from vqgen.devices import device_of
 from vqgen.errors import ConfigError
 from vqgen.provenance import differences, other_classes, provenance
 from vqgen.runs import find_runs
-from vqgen.source import Source, device, not_the_same, require_same
+from vqgen.source import Source, not_the_same, require_same
 from vqgen.tasks.trained import Trained
 
 
 def open_trained(
     run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None,
-    data_root: str | None = None, data_changed: bool = False,
+    data_root: str | None = None, data_changed: bool = False, device: str | torch.device = "auto",
 ) -> Trained:
     """A run, ready for the tasks of `vqgen.tasks`.
 
@@ -27,16 +29,20 @@ def open_trained(
         tokenizer: where a prior's tokenizer is, if it has moved.
         data_root: where the images are, if they have moved.
         data_changed: whether images of other classes than the run's are meant.
+        device: where the models compute: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         UserError: not there, not a checkpoint, or priors of different tokenizers.
     """
     places = str(run) if isinstance(run, str | Path) else [str(one) for one in run]
-    return trained([open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer, data_root, data_changed)
+    return trained(
+        [open_run(folder, checkpoint) for folder in find_runs(places)], tokenizer, data_root, data_changed, device
+    )
 
 
 def trained(
-    runs: list[Run], tokenizer: str | None = None, data_root: str | None = None, data_changed: bool = False
+    runs: list[Run], tokenizer: str | None = None, data_root: str | None = None, data_changed: bool = False,
+    device: str | torch.device = "auto",
 ) -> Trained:
     """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
 
@@ -45,9 +51,11 @@ def trained(
         tokenizer: where the priors' tokenizer is, if it has moved.
         data_root: where the images are, if they have moved.
         data_changed: whether images of other classes than the runs' are meant.
+        device: where all of them compute, as in `open_trained`.
     """
-    models: list[Any] = [module_of(run).to(device()) for run in runs]
-    about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"], runs[0].data)
+    device = device_of(device)
+    models: list[Any] = [module_of(run).to(device) for run in runs]
+    about = _about(runs[0].config, runs[0].folder, runs[0].contents["global_step"], runs[0].data, device)
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
@@ -62,7 +70,7 @@ def trained(
     about["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
     images = _images(source, runs[0], data_root, data_changed)
-    return Trained(priors[0], priors, module.to(device()), images, **about)
+    return Trained(priors[0], priors, module.to(device), images, **about)
 
 
 def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], Any]:
@@ -104,13 +112,16 @@ def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Sou
         source: what it learns from.
     """
     priors = [model] if source.tokenizer is not None else []
-    about = _about(config, folder, model.global_step, source.record)
+    about = _about(config, folder, model.global_step, source.record, model.device)
     return Trained(model, priors, source.tokenizer, lambda: source.images, **about)
 
 
-def _about(config: Mapping[str, Any], folder: Path, step: int, data: Mapping[str, Any]) -> dict[str, Any]:
+def _about(
+    config: Mapping[str, Any], folder: Path, step: int, data: Mapping[str, Any], device: torch.device
+) -> dict[str, Any]:
     facts = config["facts"]
     return {
-        "folder": folder, "step": step, "seed": config["seed"], "open": open_trained, "data": data,
+        "folder": folder, "step": step, "seed": config["seed"], "data": data,
+        "open": functools.partial(open_trained, device=device),
         "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
     }  # fmt: skip

@@ -113,10 +113,9 @@ def check_choice(override: Override) -> None:
     options = sorted(p.stem for p in folder.glob("*.yaml"))
     for value in _choices(override):
         for name in value if isinstance(value, list) else [value]:
-            if name is not None and name not in options:
-                raise ConfigError(
-                    f"{override.key_or_group}={name}: there is no such choice{near_miss(str(name), options)}"
-                )
+            if name not in options:
+                word = "null" if name is None else str(name)
+                raise ConfigError(f"{override.key_or_group}={word}: there is no such choice{near_miss(word, options)}")
 
 
 def _check_key(override: Override, base: DictConfig) -> None:

@@ -11,6 +11,8 @@ class Constant:
     """
 
     def __init__(self, warmup_steps: int = 0) -> None:
+        if warmup_steps < 0:
+            raise ValueError(f"{warmup_steps=} must be 0 or more")
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: int, total_steps: int | float) -> float:
@@ -28,6 +30,8 @@ class Cosine(Constant):
 
     def __init__(self, warmup_steps: int = 0, final_factor: float = 0.01) -> None:
         super().__init__(warmup_steps)
+        if not 0 <= final_factor <= 1:
+            raise ValueError(f"{final_factor=} must be from 0 to 1; 0.01 is usual")
         self.final_factor = final_factor
 
     def __call__(self, step: int, total_steps: int | float) -> float:

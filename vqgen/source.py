@@ -1,6 +1,5 @@
 """What a run learns from: images, or the codes that a trained tokenizer gives to its own images."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,12 +41,15 @@ class Source(NamedTuple):
     record: Mapping[str, Any] = {}
 
 
-def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = None) -> Source:
+def open_source(
+    config: Mapping[str, Any], folder: Path, device: torch.device, resumed: Run | None = None
+) -> Source:
     """Open what a run learns from: images, or the codes that a tokenizer gives to its own images.
 
     Args:
         config: the run's, resolved.
         folder: of the run, where a prior keeps its tokenizer.
+        device: where the run trains, and its tokenizer encodes.
         resumed: the run to go on with, if any.
 
     Raises:
@@ -55,12 +57,12 @@ def open_source(config: Mapping[str, Any], folder: Path, resumed: Run | None = N
             or `tokenizer` or `level` does not fit.
     """
     if config["data"]["_target_"] != CODES:
-        data = _read(build(config["data"]))
+        data = _read(build(config["data"], "data"))
         facts, record = data.facts(), provenance(data, SPLITS)
         if resumed:
             require_same(resumed, data, record | {"variance": facts["variance"]}, config["data_changed"])
         return Source(data, facts, data, record=record)
-    return _open_codes(config, folder, resumed if resumed and resumed.tokenizer else None)
+    return _open_codes(config, folder, device, resumed if resumed and resumed.tokenizer else None)
 
 
 def _read(data: Any) -> Any:
@@ -70,7 +72,7 @@ def _read(data: Any) -> Any:
     return data
 
 
-def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> Source:
+def _open_codes(config: Mapping[str, Any], folder: Path, device: torch.device, known: Run | None) -> Source:
     """The codes of a tokenizer: that of the prior `known`, or a new one, of which the run then keeps a copy."""
     run, tokenizer = _tokenizer(config["tokenizer"], known)
     refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
@@ -79,9 +81,9 @@ def _open_codes(config: Mapping[str, Any], folder: Path, known: Run | None) -> S
     images = _read(images_of(run, config.get("data_root")))
     record = provenance(images, SPLITS)
     changed = require_same(known or run, images, record, config["data_changed"])
-    tokenizer.to(device())
+    tokenizer.to(device)
     data = build(
-        config["data"], images=images, encode=tokenizer.encode, fingerprint=mark,
+        config["data"], "data", images=images, encode=tokenizer.encode, fingerprint=mark,
         num_embeddings=tokenizer.num_embeddings, level=level,
     )  # fmt: skip
     _read(data)  # before the trainer's other processes start: extraction may take long
@@ -136,12 +138,6 @@ def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:
     if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
         raise ConfigError(f"tokenizer={path}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has")
     return run, tokenizer
-
-
-def device() -> str:
-    """The GPU of this process, or the CPU."""
-    rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
-    return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
 
 
 def level_index(level: int | str, names: list[str]) -> int:

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from vqgen.errors import ConfigError
 
-_THROWN_AWAY: dict[str, Any] = {
+THROWN_AWAY: dict[str, Any] = {
     "max_epochs": -1, "max_steps": -1, "max_time": None, "check_val_every_n_epoch": 10**9, "profiler": None,
     "logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False,
     "enable_model_summary": False,
@@ -47,7 +47,7 @@ class LearningRate:
 
     def __call__(self, trainer: Any, model: Any, data: Any, folder: Path) -> Found:
         """Search, and draw the search into the run folder."""
-        with _silence():
+        with silence():
             tried: Any = Tuner(trainer).lr_find(
                 model, datamodule=data, min_lr=self.min_lr, max_lr=self.max_lr, num_training=self.num_steps,
                 update_attr=False,
@@ -76,7 +76,7 @@ class BatchSize:
     def __call__(self, trainer: Any, model: Any, data: Any, folder: Path) -> Found:
         """Search; the data keep the size that was found."""
         limit = 1 << (min(self.most, data.train_dataloader().order.n).bit_length() - 1)
-        with _silence():   # Lightning does not try the largest size itself: it is told the next
+        with silence():   # Lightning does not try the largest size itself: it is told the next
             size = Tuner(trainer).scale_batch_size(model, datamodule=data, max_val=limit + 1)
         data.batch_size = min(int(size or 1), limit)
         return Found("data.batch_size", data.batch_size)
@@ -100,7 +100,7 @@ def search(
     found = []
     for _, one in sorted(searches.items()):
         with TemporaryDirectory() as place:
-            alone = trainer(**_THROWN_AWAY, default_root_dir=place)
+            alone = trainer(**THROWN_AWAY, default_root_dir=place)
             if alone.world_size > 1:
                 raise ConfigError(
                     "tune: a search needs a single process: do it with hardware.devices=1, and give what it finds to "
@@ -112,8 +112,8 @@ def search(
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Without the account of the throw-away training."""
+def silence() -> Iterator[None]:
+    """Without the account that Lightning gives of a trainer, or of a training, that is thrown away."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

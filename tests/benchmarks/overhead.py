@@ -20,7 +20,7 @@ import torch
 
 from tests.test_experiment import composed
 from vqgen.checkpoint import build
-from vqgen.experiment import make_callbacks, plain, quiet
+from vqgen.experiment import make_callbacks, plain, quiet, root_device
 from vqgen.logs import make_loggers
 from vqgen.source import open_source
 
@@ -82,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         words = ["model=vqvae", f"data={options.data}", f"run_dir={folder}", *options.overrides]
         cfg = composed(words)
-        source = open_source(plain(cfg), Path(folder))
+        source = open_source(plain(cfg), Path(folder), root_device(plain(cfg)))
         cfg.facts = {**cfg.facts, **source.facts}
         config, skip = plain(cfg), options.steps // 10
         times: dict[str, list[float]] = {"bare": [], "trainer": []}

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from vqgen.devices import fork_rng
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.trained import Trained
 
@@ -40,7 +40,7 @@ class Evaluation(pl.Callback):
         epoch = trainer.current_epoch + 1
         if trainer.sanity_checking or (epoch % self.every_n_epochs and epoch != trainer.max_epochs):
             return
-        with torch.random.fork_rng():
+        with fork_rng(pl_module.device):
             outcome = self.task(self.trained(pl_module))
         outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{epoch:04d}"))
         for logger in trainer.loggers:

@@ -48,7 +48,7 @@ class Record(pl.Callback):
             "config": self.config,
             "tokenizer": self.tokenizer,
             "data": self.data,
-            "random_states": of_all_ranks(_random_state()),
+            "random_states": of_all_ranks(_random_state(pl_module.device)),
             "logged_rows": rows,
             "code_version": code_version(),
         }
@@ -81,7 +81,7 @@ class Record(pl.Callback):
                 "its noise and dropout are from here on not those of a run that was not interrupted"
             )
         if rank < len(states) and (rank == 0 or _differ(states[rank], states[0])):
-            _set_random_state(states[rank])
+            _set_random_state(states[rank], pl_module.device)
         elif rank > 0:
             _seed(self.config["seed"], rank, trainer.global_step)
 
@@ -98,13 +98,13 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
     return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
 
 
-def _random_state() -> dict[str, Any]:
+def _random_state(device: torch.device) -> dict[str, Any]:
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
         "numpy": (kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
     }
 
 
@@ -121,10 +121,10 @@ def _differ(state: dict[str, Any], other: dict[str, Any]) -> bool:
     return not torch.equal(state["torch"], other["torch"])
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    for number, of_one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):   # may be fewer than then
-        torch.cuda.set_rng_state(of_one, number)
+    if device.type == "cuda" and (states := state["cuda"]):   # one, or, of an older run, those of all GPUs
+        torch.cuda.set_rng_state(states[min(device.index or 0, len(states) - 1)], device)

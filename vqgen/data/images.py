@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -287,7 +288,9 @@ class Images(pl.LightningDataModule):
     def _loaded(self, name: str) -> Split:
         try:
             return self.load(name)
-        except MemoryError as error:
+        except (MemoryError, ValueError) as error:
+            if isinstance(error, ValueError) and not re.search("too big|Maximum allowed", str(error)):   # NumPy's words
+                raise
             what = f"The {name} split of {type(self).__name__}"
             raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
 

@@ -1,29 +1,14 @@
 """Which images make up batch k of epoch e, as plain functions of (seed, epoch, rank)."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
 
 import numpy as np
-import torch.distributed as dist
 from jaxtyping import Int64
 from numpy import ndarray
 
 from vqgen.data.counter import permutation
 from vqgen.data.error import DataError
-
-
-class Place(NamedTuple):
-    """This process among those that train together."""
-
-    rank: int
-    world_size: int
-
-
-def place() -> Place:
-    """Rank and world size of torch.distributed, or the only process."""
-    if dist.is_available() and dist.is_initialized():
-        return Place(dist.get_rank(), dist.get_world_size())
-    return Place(0, 1)
+from vqgen.devices import Place, place
 
 
 class Order(ABC):

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
+from vqgen.devices import fork_rng
 
 GIVEN_LABEL = "_given_label"
 """Ends the names of figures that are given the images' labels."""
@@ -120,7 +121,7 @@ def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
     """
     draws = {"elbo": 1} | ({"importance_weighted_bound": vae.importance_samples} if vae.importance_samples else {})
     sums, count = {name: torch.zeros(2, dtype=torch.float64) for name in draws}, 0
-    with torch.random.fork_rng():
+    with fork_rng(vae.device):
         torch.manual_seed(0)
         for batch in batches:
             for name, n in draws.items():

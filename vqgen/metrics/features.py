@@ -17,6 +17,7 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities import dim_zero_cat
 
+from vqgen.devices import fork_rng
 from vqgen.precision import float64, full_float32
 
 
@@ -93,7 +94,7 @@ def kernel_distance(
         subset_size: vectors in a subset of each kind; all, where there are fewer.
     """
     size, real, generated = min(subset_size, len(real), len(generated)), float64(real), float64(generated)
-    with _same_every_time(), full_float32():
+    with _same_every_time(real.device), full_float32():
         network = Given(real.shape[1])
         metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
         metric = metric.to(real.device)
@@ -104,7 +105,7 @@ def kernel_distance(
 
 def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
     """exp of the mean KL(p(class given image) || p(class)) in each of `splits` parts (arXiv 1606.03498): 1 to k."""
-    with _same_every_time():
+    with _same_every_time(log_prob.device):
         log_prob = float64(log_prob)
         metric = InceptionScore(Given(log_prob.shape[1]), splits=splits, sync_on_compute=False).to(log_prob.device)
         metric.update(log_prob)
@@ -112,9 +113,9 @@ def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
 
 
 @contextmanager
-def _same_every_time() -> Iterator[None]:
+def _same_every_time(device: torch.device) -> Iterator[None]:
     """The random subsets that torchmetrics takes are always the same; its advice on memory is left out."""
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with fork_rng(device), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.manual_seed(0)
         yield

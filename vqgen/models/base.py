@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from vqgen.errors import UserError
+from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.schedules import Constant
@@ -126,8 +127,10 @@ class Model(pl.LightningModule):
         """The optimiser, its rate scheduled per step."""
         try:
             optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        except ValueError as error:
-            raise UserError(f"optim: {error}") from None
+        except Exception as error:
+            if not is_told(error):
+                raise
+            raise explained(error, "optim", getattr(self.optimizer, "keywords", {})) from error
         total_steps = self.trainer.estimated_stepping_batches
         schedule = LambdaLR(optimizer, lambda step: self.schedule(step, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

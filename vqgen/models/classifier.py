@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from vqgen.batch import ImageBatch
+from vqgen.devices import fork_rng
 from vqgen.metrics.features import Features
 from vqgen.models.base import Model
 
@@ -73,8 +74,7 @@ class Classifier(Model):
 
     def untrained(self, seed: int = 0) -> "Classifier":
         """A classifier of the same architecture with new weights, ready for training, for the same seed the same."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        with fork_rng(self.device):
             torch.manual_seed(seed)
             other = copy.deepcopy(self)
             for module in other.modules():

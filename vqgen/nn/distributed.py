@@ -9,15 +9,17 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vqgen.devices import place
+
 
 def world_size() -> int:
     """Number of processes that share the batch; 1 outside of a distributed job."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return place().world_size
 
 
 def rank() -> int:
     """Number of this process among them, from 0."""
-    return dist.get_rank() if world_size() > 1 else 0
+    return place().rank
 
 
 def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:

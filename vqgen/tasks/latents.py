@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqgen import figures, plots
+from vqgen.devices import fork_rng
 from vqgen.tasks.task import Task, at_least
 from vqgen.tasks.trained import Outcome, Trained
 
@@ -73,7 +74,7 @@ class Latents(Task):
 def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
     """Latent vectors of the first test images: draws from a VAE's posterior, or what an AE's encoder gives."""
     model, labels, z = trained.autoencoder, [], []
-    with torch.random.fork_rng():
+    with fork_rng(model.device):
         torch.manual_seed(seed)
         for batch in trained.batches(num_images):
             z.append(model.infer(batch.x).z if hasattr(model, "infer") else model.encode(batch.x))

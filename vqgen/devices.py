@@ -1,0 +1,72 @@
+"""Which process this is, of how many, and on which device it computes: the one place that is asked.
+
+The device of a training is the one that its trainer's strategy gives to each rank, and so what `hardware` says; that of
+a task is what `device=` says. Everything else asks the tensors that it is given.
+"""
+
+import os
+import re
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from vqgen.errors import ConfigError, near_miss
+
+WORDS = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
+_RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")   # variables of torchrun, SLURM and Lightning
+
+
+class Place(NamedTuple):
+    """This process among those that train together."""
+
+    rank: int
+    world_size: int
+
+
+def place() -> Place:
+    """Rank and world size of the processes that have joined; the only process where none have."""
+    if dist.is_available() and dist.is_initialized():
+        return Place(dist.get_rank(), dist.get_world_size())
+    return Place(0, 1)
+
+
+def is_first() -> bool:
+    """Whether this is the first process of its job, or the only one, by what the launcher says: before they join."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in _RANKS)
+
+
+def device_of(choice: str | torch.device) -> torch.device:
+    """The device that `device=` names.
+
+    Args:
+        choice: `cpu`, `cuda:1`, `mps`, `cuda` (the GPU of this process), or `auto`: that GPU where there is one,
+            otherwise the CPU. A torch.device is taken as it is.
+
+    Raises:
+        ConfigError: there is no such word, or no such device here.
+    """
+    if isinstance(choice, torch.device):
+        return choice
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(choice)):
+        raise ConfigError(f"device={choice}: there is no such device{near_miss(str(choice), WORDS)}")
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if choice == "cpu" or (choice == "auto" and not number):
+        return torch.device("cpu")
+    if choice == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("device=mps: torch finds no GPU of Apple here; take cpu or auto")
+        return torch.device("mps")
+    if not number:
+        raise ConfigError(f"device={choice}: torch finds no CUDA GPU here; take cpu or auto")
+    local = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    index = int(choice.partition(":")[2] or local % number)
+    if index >= number:
+        raise ConfigError(f"device={choice}: this machine has {number} CUDA GPUs, from cuda:0 to cuda:{number - 1}")
+    return torch.device("cuda", index)
+
+
+def fork_rng(device: torch.device) -> AbstractContextManager[None]:
+    """A context after which the random numbers of the CPU and of this device go on as if nothing had been drawn."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
