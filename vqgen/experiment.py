@@ -221,7 +221,8 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
         reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else "ended before its first validation"
         rank_zero_info(f"\nRun folder: {_shown(folder)}   ({reason}: no best.ckpt, no test)")
         return None
-    results: dict[str, float] = next(iter(trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)), {})
+    tested = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)
+    results: dict[str, float] = tested[0] if tested else {}
     shown = _shown(folder)
     rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
