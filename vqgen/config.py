@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -85,8 +84,6 @@ def check(cfg: DictConfig) -> None:
     values = _resolve(cfg)
     check_arguments("", values, signature(f"{__name__}.Train"))
     _check_values(values)
-    if not cfg.resume:
-        _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
         check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
     for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer", "tune"):
@@ -141,13 +138,6 @@ def _check_values(values: Mapping[str, Any]) -> None:
     for key in ("max_epochs", "max_steps", "limit_train_batches"):
         if values["trainer"].get(key) == 0:
             raise ConfigError(f"trainer.{key}=0: nothing would be trained")
-
-
-def _check_free(folder: str) -> None:
-    if list(Path(folder, "checkpoints").glob("*.ckpt")):
-        raise ConfigError(
-            f"run_dir={folder}: this folder holds a run already; go on with it by resume={folder}, or choose another"
-        )
 
 
 def _resolve(cfg: DictConfig) -> dict[str, Any]:

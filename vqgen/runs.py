@@ -2,25 +2,65 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vqgen.errors import ConfigError, near_miss
+from vqgen.errors import ConfigError, Taken, near_miss
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parent / "released"   # small trained runs that come with the project
 
 
 def slurm_job() -> str | None:
-    """The number of the SLURM job that this process belongs to; None outside of one, and in an interactive one."""
-    if "SLURM_NTASKS" not in os.environ or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
+    """The SLURM job of this process by the name that `scontrol` knows; None outside of one, and in an interactive one.
+
+    A task of an array is `100_3`, and of the parts of a heterogeneous job the first one stands for all.
+    """
+    env = os.environ
+    if "SLURM_JOB_ID" not in env or env.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return None
-    return os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_JOB_ID" in env and "SLURM_ARRAY_TASK_ID" in env:
+        return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
+    return env.get("SLURM_HET_JOB_ID", env["SLURM_JOB_ID"])
 
 
-def begun_before(folder: Path) -> bool:
-    """Whether the SLURM job of this process was queued again, and began its run in this folder."""
-    return bool(slurm_job()) and int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0 and (folder / COMPOSED).is_file()
+def slurm_restarts() -> int:
+    """How often the SLURM job of this process was queued again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
+def is_first() -> bool:
+    """Whether this is the first process of a run, or the only one."""
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]) == 0
+    if "LOCAL_RANK" in os.environ:   # before SLURM's, which the processes that Lightning starts inherit
+        return int(os.environ["LOCAL_RANK"]) == int(os.environ.get("NODE_RANK", 0)) == 0
+    return int(os.environ.get("SLURM_PROCID", 0)) == 0
+
+
+def started_by_first() -> bool:
+    """Whether this process was started by the first one of its run, which has settled all."""
+    return "RANK" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def numbered(folder: Path) -> Path:
+    """The first of FOLDER, FOLDER_2, FOLDER_3, ... that is free; making it takes it, also among several processes."""
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        with suppress(FileExistsError):
+            place.mkdir(parents=True)
+            return place
+    raise AssertionError("numbers do not end")
+
+
+def require_free(folder: Path) -> None:
+    """Raise Taken where a folder holds a run; what came of a start that failed is in nobody's way."""
+    if any((folder / "checkpoints").glob("*.ckpt")):
+        raise Taken(
+            f"'{folder}' holds a run already: go on with it by resume={folder}, or choose another run_dir"
+        )
 
 
 def located(path: str | Path) -> Path:

@@ -17,9 +17,9 @@ from vqgen.signals import asked, listen
 class Last(Checkpoint):
     """Writes `last.ckpt` at the end of every epoch, after every so many steps or minutes, and when asked to stop.
 
-    The file before it is kept as `previous.ckpt`. SIGTERM or SIGINT (Ctrl-C) stops the run after the step in hand;
-    SIGUSR1 under SLURM does, and queues the job again. A checkpoint inside an epoch is written when the next batch is
-    there, as all that belongs to the step before has then been logged.
+    The file before it is kept as `previous.ckpt`. SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is closed) stops the
+    run after the step in hand; SIGUSR1 under SLURM does, and queues the job again. A checkpoint inside an epoch is
+    written when the next batch is there, as all that belongs to the step before has then been logged.
 
     Args:
         dirpath: folder of the checkpoints.
