@@ -7,7 +7,7 @@ not have stay empty, so that one dashboard serves tokenizers, VAEs and priors.
 import sys
 from typing import Any
 
-from vqgen.loggers import wandb_mode
+from vqgen.wandb_mode import wandb_mode
 
 STEP = "trainer/global_step"
 LEVELS = ("", "_top", "_middle", "_bottom")
@@ -54,7 +54,7 @@ def main() -> None:
     """Save the dashboard in the project, and say where it is."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python docs/wandb_dashboard.py PROJECT (or ENTITY/PROJECT)")
-    if wandb_mode() != "online":
+    if wandb_mode().mode != "online":
         sys.exit("error: a dashboard needs a W&B account: set WANDB_API_KEY, or run `wandb login`")
     entity, _, project = sys.argv[1].rpartition("/")
     try:

@@ -22,6 +22,7 @@ def without_wandb_service() -> Iterator[None]:
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+        sys.modules["wandb.sdk.lib.wbauth"].unauthenticate_session(update_settings=False)
 
 
 @pytest.mark.slow
@@ -179,11 +180,11 @@ def test_without_a_network_a_run_with_credentials_is_kept_offline(tmp_path: Path
         return begin(**options)
 
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", 40 * "a")
     logger = Wandb(str(tmp_path), "test", id="x")
     with pytest.warns(UserWarning, match=r"W&B cannot be used online \(no such host\); the run is kept offline"):
         logger.log_hyperparams({})
-    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.delenv("WANDB_API_KEY")
     logger.log_metrics({"a": 1.0}, 0)
     logger.close()
     wandb.teardown()   # its service writes until it ends

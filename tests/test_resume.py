@@ -170,7 +170,7 @@ def test_a_resumed_run_goes_on_at_the_rate_it_is_given(command: Command, tmp_pat
     assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)   # in the warm-up of 100 steps
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_names_the_command_to_go_on(number: signal.Signals, command: Command, tmp_path: Path):
     run = tmp_path / "run"
     words = [*VQVAE, *IMAGES, "logger=csv", "trainer.max_epochs=10000", "callbacks.last.every_n_steps=null"]

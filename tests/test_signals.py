@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +96,35 @@ def test_two_processes_stop_as_one(
         done = command("train.py", f"resume={run}", f"trainer.max_epochs={step // STEPS + 1}")
         assert done.returncode == 0, done.stderr
         assert step_of(run) == (step // STEPS + 1) * STEPS
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["to the terminal", "to a program that ends with it"])
+def test_a_run_whose_terminal_is_closed_saves(piped: bool, tmp_path: Path):
+    """With a progress bar, whose next word would be an error."""
+    run, (ours, theirs) = tmp_path / "run", os.openpty()
+    words = [word for word in WORDS if "progress_bar" not in word]
+    line = " ".join([sys.executable, str(ROOT / "train.py"), *words, f"run_dir={run}"])
+    shell = ["bash", "-c", f"{line} 2>&1 | cat" if piped else line]
+    process = subprocess.Popen(shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    threading.Thread(target=_read_all, args=[ours], daemon=True).start()
+    until = time.monotonic() + 200
+    while process.poll() is None and not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    before = step_of(run)
+    os.killpg(process.pid, signal.SIGHUP)   # as the kernel does to what runs in the foreground
+    os.close(ours)
+    process.wait(timeout=120)
+    assert_ends(process.pid)
+    lock = run / "in_use.lock"
+    assert not lock.exists()   # it ended by itself
+    assert step_of(run) > before
+
+
+def _read_all(file: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(file, 4096):
+            pass
 
 
 def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(start: Start, tmp_path: Path):

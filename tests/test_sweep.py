@@ -2,13 +2,17 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.conftest import TINY, Command
-from vqgen.leaderboard import UNFINISHED, Job, markdown, plot, read_jobs, swept, write_job, write_table
+from tests.conftest import ROOT, TINY, Command
+from vqgen.errors import Taken
+from vqgen.leaderboard import UNFINISHED, Job, job_before, markdown, plot, read_jobs, swept, write_job, write_table
 
 SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
 
@@ -37,6 +41,44 @@ def test_a_job_that_was_killed_stands_in_the_table(tmp_path: Path):
     write_job(tmp_path / "1", ["seed=1"], None, UNFINISHED)
     write_job(tmp_path / "1", ["seed=1"], 1.0)
     assert [(job.objective, job.error) for job in read_jobs(tmp_path)] == [(1.0, None), (None, UNFINISHED)]
+
+
+def test_a_job_is_that_of_before_only_by_the_same_words(tmp_path: Path):
+    assert job_before(tmp_path / "0", ["seed=0"]) is None
+    write_job(tmp_path / "0", ["seed=0", "+model.k=1"], 0.5)
+    assert job_before(tmp_path / "0", ["seed=0", "+model.k=1"]) == read_jobs(tmp_path)[0]
+    for words, told in ((["seed=1", "+model.k=1"], "with 'seed=0' where this one has 'seed=1'"),
+                        (["seed=0"], "with 'model.k=1' where this one has ''")):  # fmt: skip
+        with pytest.raises(Taken, match=told):
+            job_before(tmp_path / "0", words)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_that_is_started_again_keeps_goes_on_and_runs_the_rest(command: Command, tmp_path: Path):
+    """Three jobs of one, two and three epochs of two steps: killed at the last step of the second one."""
+    epochs = "trainer.max_epochs=1,2,3"
+    words = [*SHORT, epochs, "data.batch_size=11", "trainer.log_every_n_steps=1",
+             f"hydra.sweep.dir={tmp_path / 'sweep'}"]  # fmt: skip
+    line = [sys.executable, "-m", "tests.killed", "3", "-m", *words]
+    killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    finished = {file: file.stat().st_mtime for file in (tmp_path / "sweep" / "0").rglob("*")}
+    assert not (tmp_path / "sweep" / "2").exists()
+    done = command("train.py", "-m", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {file: file.stat().st_mtime for file in (tmp_path / "sweep" / "0").rglob("*")} == finished
+    for job, last in ((1, 3), (2, 5)):
+        rows = csv.DictReader((tmp_path / "sweep" / str(job) / "metrics.csv").read_text().splitlines())
+        assert [int(row["step"]) for row in rows if row["train/loss"]] == list(range(last + 1))
+    with (tmp_path / "sweep" / "leaderboard.csv").open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert sorted(row["trainer.max_epochs"] for row in table) == ["1", "2", "3"]
+    assert all(row["objective"] for row in table)
+    other = command("train.py", "-m", *words, "seed=3", cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr.count("holds a job of another sweep, with '' where this one has 'seed=3'") == 1
+    assert "Traceback" not in other.stderr
+    assert not (tmp_path / "sweep" / "in_use.lock").exists()
 
 
 @pytest.mark.parametrize("values", [("64", "512"), ("ema", "fsq")])

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, UserError, is_full
-from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, write_job
+from vqgen.claim import claimed, let_go
+from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, Taken, UserError, is_full
+from vqgen.home import make_home
+from vqgen.launcher import is_first
+from vqgen.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
 from vqgen.overrides import at_home, preflight
 from vqgen.resolvers import CONF
-from vqgen.resuming import going_on, hydra_words, requeued, resumed
-from vqgen.runs import begun_before
+from vqgen.resuming import going_on, hydra_words, placed, resumed
+from vqgen.runs import COMPOSED, require_free
+from vqgen.slurm import RECORD
+from vqgen.words import option
 
 
 def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
@@ -35,16 +41,20 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 return _job(task, check, cfg)
             sys.argv[1:] = words   # other processes of this run are started with them
+            folder, owns = Path(HydraConfig.get().runtime.output_dir), config_name == "train" and is_first()
             try:
-                if resuming is not None:
-                    objective = task(resuming)   # checked by run()
-                    if _is_first():
-                        finish_resumed(Path(resuming.run_dir), objective)
-                    return objective
-                check(cfg)
-                return task(cfg)
+                with claimed(folder) if owns else nullcontext():
+                    if resuming is not None:
+                        objective = task(resuming)   # checked by run()
+                        if owns:
+                            finish_resumed(Path(resuming.run_dir), objective)
+                        return objective
+                    check(cfg)
+                    if owns:
+                        require_free(folder)
+                    return task(cfg)
             except (UserError, OSError) as error:
-                _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+                _remove_if_empty(folder)
                 if (mistake := _mistake(error)) is None:
                     raise
                 sys.exit(_fail(mistake))
@@ -54,20 +64,30 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         @functools.wraps(task)
         def run() -> None:
             nonlocal resuming
+            made: Path | None = None   # for this start
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
                 sys.argv[1:] = words[:] = [at_home(word) for word in words]
-                words[:] = requeued(config_name, words)
+                make_home()
                 resuming = going_on(words)
                 if resuming is None:
                     preflight(config_name, words, check)
-                else:
+                    if config_name == "train":
+                        words[:], made = placed(words)
+                    resuming = going_on(words)
+                    sys.argv[1:] = words
+                if resuming is not None:
                     check(resuming)
                     sys.argv[1:] = hydra_words(words)
                 program()
                 sys.exit(1 if failed else 0)
             except (Exception, KeyboardInterrupt) as error:
                 sys.exit(_explained(error, *finish()))
+            finally:
+                finish(show=False)   # where a job in another process has ended the sweep
+                if made:
+                    let_go(made)
+                    _remove_if_empty(made)
 
         return run
 
@@ -77,47 +97,57 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
 def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -> float | None:
     """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone."""
     job = HydraConfig.get()
-    _make_single_job()
     folder, words = Path(job.runtime.output_dir), job.overrides.task
-    write_job(folder, words, None, UNFINISHED)
+    note: Any = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
     try:
-        cfg = resumed(str(folder), {"trust": True}) if begun_before(folder) else cfg
-        check(cfg)
-        objective = task(cfg)
-    except Interrupted as error:
-        write_job(folder, words, None, str(error))
-        finish()   # the user stops the whole sweep
+        with claimed(folder) if is_first() else nullcontext():
+            before = job_before(folder, words)
+            if before and before.error is None and before.objective is not None:
+                print(f"Kept: job {job.job.num}, which has ended already, with {before.objective}")
+                return before.objective
+            begun = before is not None and (folder / COMPOSED).is_file()
+            if not begun:
+                require_free(folder)
+            _make_single_job(folder, ["trust=true", option("resume", folder)] if begun else words)
+            note(None, UNFINISHED)
+            try:
+                cfg = resumed(str(folder), {"trust": True}) if begun else cfg
+                check(cfg)
+                objective = task(cfg)
+            except Interrupted as error:
+                note(None, str(error))
+                raise
+            except Exception as error:
+                note(None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
+                raise
+            note(objective)
+            return objective
+    except (Interrupted, Taken) as error:   # the user stops the whole sweep, or its folder is another's
+        finish(show=isinstance(error, Interrupted))
         sys.exit(_fail(error))
     except Exception as error:
         if not isinstance(error, UserError):
             traceback.print_exc()
         _fail(error)
-        write_job(folder, words, None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
         return None
-    write_job(folder, words, objective)
-    return objective
 
 
-def _make_single_job() -> None:
+def _make_single_job(folder: Path, words: list[str]) -> None:
     """Make the command line that of this job: Lightning starts the processes of the other ranks with it."""
     job: Any = HydraConfig.get()
-    sys.argv[1:] = [*job.overrides.task, "hydra.mode=RUN"]
+    sys.argv[1:] = [*words, "hydra.mode=RUN"]
     with read_write(job), open_dict(job):
-        job.run.dir = job.runtime.output_dir
-
-
-def _is_first() -> bool:
-    """Whether this is the first process of a run, or the only one."""
-    from vqgen.devices import is_first  # torch has been loaded by now
-
-    return is_first()
+        job.run.dir = str(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:
     """Leave no run folder of a run that never began."""
-    for place in (folder, folder.parent):
-        if place != Path.cwd() and not any(place.iterdir()):
-            place.rmdir()
+    with suppress(OSError):   # it is gone already, by another of the run's processes
+        if folder.resolve() != Path.cwd() and [path.name for path in folder.iterdir()] == [RECORD]:
+            (folder / RECORD).unlink()
+        for place in (folder, folder.parent):
+            if place != Path.cwd() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +12,6 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.ranges import check_ranges
 from vqgen.runs import check_run, find_runs, find_started, released
 from vqgen.signature import signature
-from vqgen.words import typed
 
 PRIOR = "vqgen.models.prior.Prior"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
@@ -104,8 +102,6 @@ def check(cfg: DictConfig) -> None:
     values = _resolve(cfg)
     check_arguments("", values, signature(f"{__name__}.Train"))
     _check_values(values)
-    if not cfg.resume:
-        _check_free(cfg.run_dir)
     for section in ("hardware", "facts"):
         check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
         check_ranges(section, values[section])
@@ -139,14 +135,6 @@ def _check_values(values: Mapping[str, Any]) -> None:
     if str(values["hardware"].get("precision")) not in PRECISIONS:
         raise ConfigError(f"hardware.precision={values['hardware']['precision']}: take one of {', '.join(PRECISIONS)}")
     check_ranges("", {"seed": values["seed"]})
-
-
-def _check_free(folder: str) -> None:
-    if list(Path(folder, "checkpoints").glob("*.ckpt")):
-        raise ConfigError(
-            f"run_dir={folder}: this folder holds a run already; go on with it by {typed('resume', folder)}, or choose "
-            "another"
-        )
 
 
 def _resolve(cfg: DictConfig) -> dict[str, Any]:

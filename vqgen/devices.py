@@ -4,7 +4,6 @@ The device of a training is the one that its trainer's strategy gives to each ra
 a task is what `device=` says. Everything else asks the tensors that it is given.
 """
 
-import os
 import re
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -13,9 +12,9 @@ import torch
 import torch.distributed as dist
 
 from vqgen.errors import ConfigError, near_miss
+from vqgen.launcher import local_rank
 
 WORDS = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
-_RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")   # variables of torchrun, SLURM and Lightning
 
 
 class Place(NamedTuple):
@@ -30,11 +29,6 @@ def place() -> Place:
     if dist.is_available() and dist.is_initialized():
         return Place(dist.get_rank(), dist.get_world_size())
     return Place(0, 1)
-
-
-def is_first() -> bool:
-    """Whether this is the first process of its job, or the only one, by what the launcher says: before they join."""
-    return all(int(os.environ.get(name, 0)) == 0 for name in _RANKS)
 
 
 def device_of(choice: str | torch.device) -> torch.device:
@@ -60,8 +54,7 @@ def device_of(choice: str | torch.device) -> torch.device:
         return torch.device("mps")
     if not number:
         raise ConfigError(f"device={choice}: torch finds no CUDA GPU here; take cpu or auto")
-    local = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
-    index = int(choice.partition(":")[2] or local % number)
+    index = int(choice.partition(":")[2] or local_rank() % number)
     if index >= number:
         raise ConfigError(f"device={choice}: this machine has {number} CUDA GPUs, from cuda:0 to cuda:{number - 1}")
     return torch.device("cuda", index)

@@ -23,6 +23,10 @@ class CheckpointError(UserError):
     """A checkpoint that cannot be read, or that is not to be trusted."""
 
 
+class Taken(UserError):
+    """A folder that belongs to another process, run or sweep."""
+
+
 class Interrupted(UserError):
     """The run was asked to stop, and stands saved in its last checkpoint."""
 

@@ -5,6 +5,7 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,22 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from vqgen import logs, tuning
 from vqgen.callbacks import AveragedWeights, Record
 from vqgen.checkpoint import Run, build, open_last, open_run
 from vqgen.checkpoint_io import WholeCheckpointIO
+from vqgen.claim import claimed
 from vqgen.data.confine import confine
 from vqgen.data.whole import replacing
 from vqgen.devices import device_of
-from vqgen.errors import ConfigError
+from vqgen.errors import ConfigError, Taken
 from vqgen.faults import told, within_memory
 from vqgen.loggers import Wandb
 from vqgen.opening import in_training, trained
 from vqgen.processes import of_one_run
+from vqgen.resolvers import sweep_name
 from vqgen.runs import COMPOSED, find_runs, output_base
 from vqgen.signature import signature
 from vqgen.source import Source, open_source
@@ -34,6 +37,7 @@ from vqgen.trust import refuse_foreign_run
 from vqgen.words import command
 
 torch.set_float32_matmul_precision("high")
+_PATIENCE = 20.0   # seconds that another evaluation of the run may take to add its figures
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
@@ -49,7 +53,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     """
     resumed = open_last(cfg.resume) if cfg.resume else None
     cfg.run_dir = _shown(folder)
-    logs.name_wandb_run(cfg)
+    logs.name_wandb_run(cfg, in_sweep=sweep_name() is not None)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     quiet()
@@ -101,19 +105,31 @@ def sample(cfg: DictConfig) -> None:
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
-    loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
     base = output_base(runs[0].folder)
     asked = " or ".join(f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
-    with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
-        outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
-        written = outcome.write(folder, cfg.arrays)
-    for line in [*written, *filter(None, [outcome.text])]:
-        print(line)
-    logs.add_results(loggers, written, name, options, runs)
-    if outcome.metrics and not cfg.out and base == runs[0].folder:
-        loggers = loggers or logs.loggers_of(runs[0])
-        logs.add_figures(loggers, outcome.metrics, runs[0])
-    logs.end(loggers)
+    with claimed(runs[0].folder) if cfg.log else nullcontext():   # a training would write to the same logs
+        loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
+        with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
+            outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
+            written = outcome.write(folder, cfg.arrays)
+        for line in [*written, *filter(None, [outcome.text])]:
+            print(line)
+        logs.add_results(loggers, written, name, options, runs)
+        if outcome.metrics and not cfg.out and base == runs[0].folder:
+            _add_figures(loggers, outcome.metrics, runs[0])
+        logs.end(loggers)
+
+
+def _add_figures(loggers: list[Any], metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run, unless it is being trained: its own loggers write there."""
+    if loggers:
+        return logs.add_figures(loggers, metrics, run)
+    try:
+        with claimed(run.folder, wait=_PATIENCE):
+            logs.add_figures(loggers := logs.loggers_of(run), metrics, run)
+            logs.end(loggers)
+    except Taken as error:
+        rank_zero_warn(f"the figures are not added to those of the run: {error}")
 
 
 def _confine(cfg: DictConfig, folder: Path) -> None:

@@ -2,12 +2,17 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from vqgen.claim import hold, let_go
+from vqgen.data.whole import replacing
+from vqgen.errors import Taken
 
 JOB, TABLE = "job.json", "leaderboard.csv"
 UNFINISHED = "it did not end by itself: its process was killed"   # noted when a job begins
@@ -28,8 +33,14 @@ class Leaderboard(Callback):
     """Hydra's callback around a multirun."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the folder."""
-        _running.append(Path(config.hydra.sweep.dir))
+        """Take the folder, and note it; the program ends where it is in use, as Hydra passes over other errors."""
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            hold(folder)
+        except (Taken, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        _running.append(folder)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the leaderboard into the folder of the sweep, and show it."""
@@ -43,11 +54,13 @@ class Outcome(NamedTuple):
     all_failed: bool
 
 
-def finish() -> Outcome:
-    """Write and show the leaderboard of the sweep that runs, once."""
+def finish(show: bool = True) -> Outcome:
+    """Write and show the leaderboard of the sweep that runs, once, and let its folder go."""
     if not _running:
         return Outcome(False, False)
-    jobs = _show(_running.pop())
+    folder = _running.pop()
+    jobs = _show(folder) if show else []
+    let_go(folder)
     failed.extend(job.folder for job in jobs if job.error)
     return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
 
@@ -57,7 +70,9 @@ def finish_resumed(folder: Path, objective: float | None) -> None:
     file = folder / JOB
     if objective is None or not file.is_file():
         return
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"objective": objective, "error": None}, indent=1) + "\n")
+    record = json.loads(file.read_text()) | {"objective": objective, "error": None}
+    with replacing(file) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
     if (folder.parent / TABLE).is_file():
         _show(folder.parent)
 
@@ -77,18 +92,43 @@ def _show(folder: Path) -> list[Job]:
 
 def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:
     """Note in a job's folder what came of it."""
-    pairs = [word.lstrip("+~").partition("=") for word in overrides]
-    record = {"overrides": {k: v for k, _, v in pairs}, "objective": objective, "error": error}
+    record = {"overrides": _pairs(overrides), "objective": objective, "error": error}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / JOB).write_text(json.dumps(record, indent=1) + "\n")
+    with replacing(folder / JOB) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _pairs(overrides: Sequence[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (word.lstrip("+~").partition("=") for word in overrides)}
+
+
+def job_before(folder: Path, overrides: Sequence[str]) -> Job | None:
+    """What came of this job when its sweep ran before; None where it did not begin.
+
+    Raises:
+        Taken: the folder holds another job.
+    """
+    if not (folder / JOB).is_file():
+        return None
+    job = _read_job(folder / JOB)
+    was, wanted = job.overrides.items(), _pairs(overrides).items()
+    if was != wanted:
+        told = [" ".join(f"{key}={value}" for key, value in sorted(part)) for part in (was - wanted, wanted - was)]
+        raise Taken(
+            f"'{folder}' holds a job of another sweep, with '{told[0]}' where this one has '{told[1]}': a sweep goes "
+            "on in its folder by the same words; take another hydra.sweep.dir"
+        )
+    return job
+
+
+def _read_job(file: Path) -> Job:
+    record = json.loads(file.read_text())
+    return Job(str(file.parent), record["overrides"], record["objective"], record["error"])
 
 
 def read_jobs(folder: Path) -> list[Job]:
     """The jobs of a sweep, best (least) objective first, failed ones last."""
-    jobs = []
-    for file in sorted(folder.glob(f"*/{JOB}")):
-        record = json.loads(file.read_text())
-        jobs.append(Job(str(file.parent), record["overrides"], record["objective"], record["error"]))
+    jobs = [_read_job(file) for file in sorted(folder.glob(f"*/{JOB}"))]
     return sorted(jobs, key=lambda job: (job.objective is None, job.objective if job.objective is not None else 0.0))
 
 

@@ -1,8 +1,6 @@
 """Loggers that a resumed run goes on with as if it had not been interrupted: CSV, W&B, TensorBoard."""
 
 import csv
-import netrc
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +10,13 @@ import numpy as np
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from vqgen.data.whole import replacing
+from vqgen.errors import ConfigError
 from vqgen.journal import Journal, whole_lines
 from vqgen.version import code_version
+from vqgen.wandb_mode import Mode, wandb_mode
 
 _MOST_BINS = 512   # that W&B shows
 
@@ -102,7 +102,7 @@ def _write_rows(file: Path, columns: list[str], rows: list[dict[str, str]]) -> N
 
 
 class Wandb(WandbLogger):
-    """Weights & Biases: online where credentials are configured, otherwise offline, without a question.
+    """Weights & Biases: online where the client has credentials, otherwise offline, without a question.
 
     Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
     again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole, less
@@ -111,6 +111,7 @@ class Wandb(WandbLogger):
     Args:
         save_dir: the run folder.
         project: W&B project.
+        name: of the W&B run; null: that of the run folder.
         group: W&B group of the run, such as a sweep.
         id: of the W&B run; null makes a new one, which is kept in the run's config.
         tags: labels of the run.
@@ -121,15 +122,19 @@ class Wandb(WandbLogger):
         self,
         save_dir: str,
         project: str,
+        name: str | None = None,
         group: str | None = None,
         id: str | None = None,
         tags: list[str] | None = None,
         artifacts: bool = False,
     ) -> None:
-        os.environ.setdefault("WANDB_SILENT", "true")
+        first = getattr(rank_zero_only, "rank", 0) == 0   # the only one that logs
+        mode, reason = wandb_mode() if first else Mode("offline", None)
+        if reason:
+            rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
         super().__init__(
-            name=Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id, tags=tags,
-            mode=wandb_mode(),
+            name=name or Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id,
+            tags=tags or None, mode=mode,
         )  # fmt: skip
         self._wandb_init.pop("anonymous")   # W&B warns about it
         self.artifacts = artifacts
@@ -144,9 +149,9 @@ class Wandb(WandbLogger):
         try:
             return super().experiment
         except wandb.errors.Error as error:
-            if self._wandb_init["mode"] == "offline":
-                raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
+            if self._wandb_init["mode"] == "offline":
+                raise ConfigError(f"W&B: {reason}") from error
             rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it later")
             wandb.teardown()
             self._wandb_init["mode"] = "offline"
@@ -276,18 +281,3 @@ class TensorBoard(TensorBoardLogger):
             sum_squares=float((ordered * codes**2).sum()), bucket_limits=(codes + 0.5).tolist(),
             bucket_counts=ordered.tolist(), global_step=step,
         )  # fmt: skip
-
-
-def wandb_mode() -> str:
-    """`online` with credentials (WANDB_API_KEY or a netrc entry), else `offline`; WANDB_MODE has the last word."""
-    if "WANDB_MODE" in os.environ:
-        return os.environ["WANDB_MODE"]
-    return "online" if os.environ.get("WANDB_API_KEY") or _in_netrc() else "offline"
-
-
-def _in_netrc() -> bool:
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
-    try:
-        return netrc.netrc().authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

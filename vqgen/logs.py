@@ -13,15 +13,32 @@ from vqgen.checkpoint import Run, build, fingerprint, module_of
 from vqgen.errors import ConfigError
 from vqgen.loggers import Wandb
 from vqgen.trust import refuse_foreign, refuse_links
+from vqgen.wandb_mode import read_settings
 
 _PLACES = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that loggers write to
 
 
-def name_wandb_run(cfg: Any) -> None:
-    """Give a W&B run its id where it has none: the one that a W&B sweep says, or a new one."""
+def name_wandb_run(cfg: Any, in_sweep: bool = False) -> None:
+    """Settle what W&B calls the run, for this start and for each time that it goes on.
+
+    Its id, where it has none, is the one of WANDB_RUN_ID (as a W&B sweep says) or a new one, and for each job of a
+    sweep a new one; a name has the job's added. The words of the environment that the config refers to become the
+    config's own.
+
+    Raises:
+        ConfigError: a variable of W&B has a value that is none.
+    """
     for node in (cfg.logger or {}).values():
-        if node["_target_"] == f"{Wandb.__module__}.{Wandb.__name__}" and node.get("id") is None:
-            node["id"] = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        if node["_target_"] != f"{Wandb.__module__}.{Wandb.__name__}":
+            continue
+        read_settings()
+        if node.get("id") is None:
+            node["id"] = (not in_sweep and os.environ.get("WANDB_RUN_ID")) or secrets.token_hex(4)
+            if in_sweep and node.get("name"):
+                node["name"] = f"{node['name']}-{Path(cfg.run_dir).name}"
+        for key in {"name", "group"} & set(node):
+            node[key] = node[key]
+    cfg.project = cfg.project
 
 
 def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:

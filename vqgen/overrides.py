@@ -56,7 +56,7 @@ def _flags(words: list[str], names: tuple[str, ...]) -> list[str]:
 def _base(config_name: str, groups: list[Override]) -> DictConfig:
     """The configuration that choices make, before single values."""
     try:
-        return compose(config_name, _values(groups))
+        return compose(config_name, first_values(groups))
     except ConfigCompositionException:
         sections = [o for o in groups if "/" not in str(o.key_or_group)]
         for override in groups:
@@ -68,7 +68,7 @@ def _base(config_name: str, groups: list[Override]) -> DictConfig:
 
 def _composes(config_name: str, overrides: list[Override]) -> bool:
     try:
-        compose(config_name, _values(overrides))
+        compose(config_name, first_values(overrides))
     except ConfigCompositionException:
         return False
     return True
@@ -76,7 +76,10 @@ def _composes(config_name: str, overrides: list[Override]) -> bool:
 
 def at_home(word: str) -> str:
     """A word whose value begins with ~/ as the shell would have it, which expands none after a =."""
-    return re.sub(r"^([^~=]+=[\"']?)~(?=/|$)", lambda found: found[1] + str(Path.home()), word)
+    try:
+        return re.sub(r"^([^~=]+=[\"']?)~(?=/|$)", lambda found: found[1] + str(Path.home()), word)
+    except RuntimeError:
+        raise ConfigError(f"{word}: ~ stands for no folder here, as HOME is not set; give the whole path") from None
 
 
 def override_words(words: list[str]) -> Iterator[str]:
@@ -159,7 +162,7 @@ def _choices(override: Override) -> list[Any]:
 
 def _alternatives(overrides: list[Override]) -> Iterator[list[str]]:
     """Override lists in which each swept value stands once, the other sweeps at their first value."""
-    first = _values(overrides)
+    first = first_values(overrides)
     yield first
     for override in overrides:
         if override.is_discrete_sweep():
@@ -169,7 +172,7 @@ def _alternatives(overrides: list[Override]) -> Iterator[list[str]]:
                 ]
 
 
-def _values(overrides: list[Override]) -> list[str]:
+def first_values(overrides: list[Override]) -> list[str]:
     """Each override as typed, a sweep at its first value."""
     lines = []
     for override in overrides:

@@ -1,8 +1,8 @@
-"""The config of a run that goes on: as it was composed, changed by the user's words."""
+"""Where a run goes, and the config of one that goes on: as it was composed, changed by the user's words."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -10,14 +10,17 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vqgen import slurm
 from vqgen.data.confine import allow
 from vqgen.errors import ConfigError, near_miss
-from vqgen.overrides import INFO_FLAGS, check_choice, is_group, override_words, parse
+from vqgen.launcher import slurm_job, started_by_first
+from vqgen.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
 from vqgen.resolvers import CONF
-from vqgen.runs import COMPOSED, begun_before, find_started, slurm_job
+from vqgen.runs import COMPOSED, find_started, numbered
 from vqgen.trust import refuse_foreign_names
 from vqgen.words import option
 
+_MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
 
 
@@ -71,6 +74,7 @@ def going_on(words: list[str]) -> DictConfig | None:
     if not any(word.startswith("resume=") for word in words) or any(word in INFO_FLAGS for word in words):
         return None
     overrides = {str(o.key_or_group): o for o in parse(list(override_words(words)))}
+    _refuse_elsewhere(words, overrides)
     hardware = _hardware(overrides.get("hardware"))
     if hardware:
         del overrides["hardware"]
@@ -96,13 +100,67 @@ def _hardware(override: Override | None) -> dict[str, Any]:
     return {f"hardware.{key}": value for key, value in machine.items()}
 
 
-def requeued(config_name: str, words: list[str]) -> list[str]:
-    """The words, or those that go on with the run that this SLURM job had begun before it was queued again."""
-    if not slurm_job() or config_name != "train" or any(w.startswith(("resume=", "-")) for w in words):
-        return words
+def _refuse_elsewhere(words: list[str], overrides: Mapping[str, Override]) -> None:
+    """A run goes on by itself and in its own folder, whatever Hydra is told."""
+    resume = overrides["resume"].value()
+    mode = overrides.get("hydra.mode")
+    if set(_MULTIRUN) & set(words) or (mode and str(mode.value()).upper() == "MULTIRUN"):
+        raise ConfigError(f"resume={resume}: one run goes on at a time; leave -m out")
+    place = overrides.get("hydra.run.dir")
+    if resume and place and Path(str(place.value())).resolve() != find_started(str(resume)).resolve():
+        raise ConfigError(f"hydra.run.dir={place.value()}: a resumed run stays in its folder; leave hydra.run.dir out")
+
+
+class Placed(NamedTuple):
+    """The words of a training with its folder, and that folder where it was made or taken now."""
+
+    words: list[str]
+    folder: Path | None
+
+
+def placed(words: list[str]) -> Placed:
+    """The words of a training with its folder, made now; or those that go on with it.
+
+    The folder is added where the user has named none, with a number where its name is taken. A command of a SLURM job
+    that was queued again goes on with what it began.
+
+    Raises:
+        UserError: the folder is in use; or run_dir is given where several jobs need several.
+    """
+    flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
+    shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
+    if shows or started_by_first():   # which has settled all
+        return Placed(words, None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        folder = compose(config_name, words).run_dir
-    return [option("resume", folder), "trust=true"] if begun_before(Path(folder)) else words
+        cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
+        chosen = _choices(cfg)
+        swept = bool(set(_MULTIRUN) & set(flags)) or str(cfg.hydra.mode).endswith("MULTIRUN")
+        if swept and "run_dir" in chosen:
+            raise ConfigError(
+                f"run_dir={cfg.run_dir}: the jobs of a sweep have folders of their own; take hydra.sweep.dir=FOLDER"
+            )
+        named = "hydra.sweep.dir" in chosen if swept else bool({"run_dir", "hydra.run.dir"} & chosen)
+        folder = Path(cfg.hydra.sweep.dir if swept else cfg.hydra.run.dir)
+    if slurm_job():
+        folder, goes_on = slurm.place(folder, named, words)
+        if goes_on and not swept:
+            return Placed([option("resume", folder), "trust=true"], folder)
+    elif not named:
+        folder = numbered(folder)
+    ordered = [*flags, *rest]   # the words in one row, as Hydra wants them
+    if named:
+        return Placed(ordered, None)
+    return Placed([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
+
+
+def _choices(cfg: DictConfig) -> set[str]:
+    """Which of the folders are the user's choice."""
+    ours = {"run_dir": "${run_folder:", "hydra.run.dir": "${run_dir}", "hydra.sweep.dir": "${sweep_folder:"}
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(raw, dict)
+    hydra: Any = raw["hydra"]
+    given = {"run_dir": raw["run_dir"], "hydra.run.dir": hydra["run"]["dir"], "hydra.sweep.dir": hydra["sweep"]["dir"]}
+    return {key for key, value in given.items() if not str(value).startswith(ours[key])}
 
 
 def hydra_words(words: list[str]) -> list[str]:

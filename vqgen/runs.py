@@ -1,26 +1,34 @@
 """Where runs lie: folders and checkpoint files named by the user."""
 
-import os
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vqgen.errors import ConfigError, near_miss
+from vqgen.errors import ConfigError, Taken, near_miss
+from vqgen.words import typed
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parent / "released"   # small trained runs that come with the project
 
 
-def slurm_job() -> str | None:
-    """The number of the SLURM job that this process belongs to; None outside of one, and in an interactive one."""
-    if "SLURM_NTASKS" not in os.environ or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
-        return None
-    return os.environ["SLURM_JOB_ID"]
+def numbered(folder: Path) -> Path:
+    """The first of FOLDER, FOLDER_2, FOLDER_3, ... that is free; making it takes it, also among several processes."""
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        with suppress(FileExistsError):
+            place.mkdir(parents=True)
+            return place
+    raise AssertionError("numbers do not end")
 
 
-def begun_before(folder: Path) -> bool:
-    """Whether the SLURM job of this process was queued again, and began its run in this folder."""
-    return bool(slurm_job()) and int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0 and (folder / COMPOSED).is_file()
+def require_free(folder: Path) -> None:
+    """Raise Taken where a folder holds a run; what came of a start that failed is in nobody's way."""
+    if any((folder / "checkpoints").glob("*.ckpt")):
+        raise Taken(
+            f"'{folder}' holds a run already: go on with it by {typed('resume', folder)}, or choose another run_dir"
+        )
 
 
 def located(path: str | Path) -> Path:

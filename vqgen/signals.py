@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import select
 import signal
 import threading
 import time
@@ -12,8 +13,9 @@ from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vqgen.runs import slurm_job
+from vqgen.launcher import slurm_job
 
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)   # SIGHUP: the terminal or the connection to it is gone
 _SAME = 1.0   # seconds within which a second signal is the first one again, sent to the group as well
 
 _children: list[Callable[[int], Any]] = []   # each sends a signal to the processes that this one has started
@@ -28,7 +30,7 @@ def asked() -> int | None:
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Take SIGTERM and SIGINT, and under SLURM SIGUSR1, as a wish to stop; the second one ends the process at once.
+    """Take SIGTERM, SIGINT and SIGHUP, and under SLURM SIGUSR1, as a wish to stop; the second one ends it at once.
 
     Where one came, this holds to the end of the process, which is near.
     """
@@ -53,7 +55,7 @@ def listen(children: Callable[[int], Any] | None = None) -> None:
         _children[:] = [children]
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if slurm_job() else [])):
+    for number in (*STOP, *([signal.SIGUSR1] if slurm_job() else [])):
         if signal.getsignal(number) != signal.SIG_IGN:   # as nohup and the shell's & ask for
             before = signal.signal(number, _note)
             _handlers.setdefault(number, before)
@@ -61,6 +63,8 @@ def listen(children: Callable[[int], Any] | None = None) -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
+    if number == signal.SIGHUP:
+        _leave_terminal()
     if not _asked:
         _asked.append((number, now))
         _say(f"{signal.Signals(number).name}: the run stops after this step; once more stops it at once\n")
@@ -69,6 +73,18 @@ def _note(number: int, frame: FrameType | None) -> None:
             send(signal.SIGKILL)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+
+
+def _leave_terminal() -> None:
+    """Write nowhere where nobody reads any more: a closed terminal, or a pipe to a program that ended with it.
+
+    Otherwise the next word of the progress bar would be an error, and the run would end unsaved.
+    """
+    waiting = select.poll()
+    for file in (1, 2):
+        waiting.register(file, 0)   # only errors are told
+    for file, _ in waiting.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file)
 
 
 @rank_zero_only
@@ -83,5 +99,5 @@ def _end_undisturbed() -> None:
 
     Registered when this module is loaded, it runs after what loggers register, which a second signal may still cut off.
     """
-    for number in (signal.SIGINT, signal.SIGTERM) if _asked else ():
+    for number in STOP if _asked else ():
         signal.signal(number, signal.SIG_IGN)

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from vqgen.errors import Interrupted, InterruptedElsewhere
-from vqgen.runs import slurm_job
+from vqgen.launcher import slurm_job
 from vqgen.signals import asked, listen
 from vqgen.words import command
 
@@ -18,9 +18,9 @@ from vqgen.words import command
 class Last(Checkpoint):
     """Writes `last.ckpt` at the end of every epoch, after every so many steps or minutes, and when asked to stop.
 
-    The file before it is kept as `previous.ckpt`. SIGTERM or SIGINT (Ctrl-C) stops the run after the step in hand;
-    SIGUSR1 under SLURM does, and queues the job again. A checkpoint inside an epoch is written when the next batch is
-    there, as all that belongs to the step before has then been logged.
+    The file before it is kept as `previous.ckpt`. SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is closed) stops the
+    run after the step in hand; SIGUSR1 under SLURM does, and queues the job again. A checkpoint inside an epoch is
+    written when the next batch is there, as all that belongs to the step before has then been logged.
 
     Args:
         dirpath: folder of the checkpoints.

@@ -21,7 +21,10 @@ def require(holds: bool, option: str, value: Any, wanted: str) -> None:
 
 def folder_of(option: str, value: str) -> Path:
     """The path that an option gives for a folder. Raises DataError where it, or what should hold it, is a file."""
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:   # ~NAME of nobody here
+        raise DataError(f"data.{option}={value}: {error}; give the whole path.") from None
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     if file is not None:
         raise DataError(f"data.{option}={value}: {file.resolve()} is a file, not a folder.")

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from vqgen.claim import claimed
 from vqgen.errors import UserError
+from vqgen.runs import numbered
 
 
 @contextmanager
@@ -20,18 +21,19 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
         out: exactly this folder instead; what has the same name in it is written over.
 
     Raises:
-        UserError: a file is in the way, or the folder cannot be made or written to.
+        UserError: a file is in the way, the folder cannot be made or written to, or another call writes to it.
     """
     wanted = Path(out) if out else run / task
     missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say
     try:
         was_there = bool(out) and wanted.exists()
-        folder = _made(wanted) if out else _numbered(wanted)
+        folder = _made(wanted) if out else numbered(wanted)
         _probe(folder)
     except OSError as error:
         raise UserError(_why(error, wanted, out)) from None
     try:
-        yield folder
+        with claimed(folder):   # another call with the same out= would mix with this one
+            yield folder
     finally:
         for place in () if was_there else (folder, *missing):
             with suppress(OSError):   # not empty
@@ -40,19 +42,6 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _numbered(folder: Path) -> Path:
-    """The first of FOLDER, FOLDER_2, FOLDER_3, ... that is free; making it takes it, also among several processes."""
-    for number in count(1):
-        with suppress(FileExistsError):
-            return _new(folder if number == 1 else folder.with_name(f"{folder.name}_{number}"))
-    raise AssertionError("numbers do not end")
-
-
-def _new(folder: Path) -> Path:
-    folder.mkdir(parents=True)
     return folder
 
 

@@ -1,0 +1,71 @@
+"""Whether W&B gets a run at once, and why not: what the client itself finds in the environment and in its files."""
+
+import os
+from typing import Any, NamedTuple
+
+from vqgen.errors import ConfigError
+
+_HERE = ("offline", "dryrun", "disabled")   # modes in which nothing is sent
+
+
+class Mode(NamedTuple):
+    """W&B's mode, and why it is not `online`."""
+
+    mode: str
+    reason: str | None
+
+
+def wandb_mode() -> Mode:
+    """The mode that WANDB_MODE or `wandb offline` says, or else `online` where the client has credentials.
+
+    It looks for them in WANDB_API_KEY, in the netrc file (NETRC) and where else `wandb login` puts them, for the server
+    of WANDB_BASE_URL or `wandb login --host`. Nothing is asked of the user or of the network.
+
+    Raises:
+        ConfigError: a variable of W&B has a value that is none.
+    """
+    import wandb
+
+    settings = read_settings()
+    if settings.mode in _HERE:
+        return Mode(settings.mode, f"WANDB_MODE={settings.mode}" if "WANDB_MODE" in os.environ else "`wandb offline`")
+    try:
+        if wandb.login(prompt=False, verify=False):
+            return Mode(settings.mode, None)
+    except (wandb.errors.Error, RuntimeError, OSError) as error:
+        return Mode("offline", f"its credentials cannot be used: {_line(error)}")
+    return Mode("offline", f"no credentials for {settings.base_url}: `wandb login` or WANDB_API_KEY has it sent")
+
+
+def read_settings() -> Any:
+    """W&B's settings, from the environment and its files.
+
+    Raises:
+        ConfigError: one of them has a value that is none.
+    """
+    import wandb
+    from wandb.sdk.wandb_setup import singleton  # of 0.31; wandb.setup() has them too, but starts its service
+
+    os.environ.setdefault("WANDB_SILENT", "true")   # before it is read
+    if not os.environ.get("WANDB_MODE", "online"):
+        del os.environ["WANDB_MODE"]   # empty, as for no other program
+    try:
+        return singleton().settings
+    except wandb.errors.Error as error:
+        raise ConfigError(f"W&B: {_line(error)}") from None
+    except ValueError as error:   # pydantic's
+        raise ConfigError(f"W&B: {_wrong_value(error)}") from None
+
+
+def _wrong_value(error: ValueError) -> str:
+    """The variable, the value and what was expected."""
+    if not hasattr(error, "errors"):
+        return _line(error)
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    name = variable if (variable := f"WANDB_{name.upper()}") in os.environ else name
+    return f"{name}={first['input']}: {first['msg']}"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
