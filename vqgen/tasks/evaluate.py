@@ -35,7 +35,7 @@ class Evaluate(Task):
         guidance: weight of classifier-free guidance.
         cas_epochs: passes over the samples that each classifier of cas is trained for.
         batch_size: images at a time.
-        seed: the same seed and batch size give the same figures.
+        seed: the same seed gives the same figures.
     """
 
     def __init__(
