@@ -18,7 +18,6 @@ from vqgen.nn.conv_stack import SmallConvStack
 from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
-
 SKIP, GAIN = 0.5, 2.0
 """Share of a vertical layer's input that is added to its gate, and standard deviation of what the gate is given over
 that of the input. A gate of small x is x / 2: with a lower gain the signal fades with every layer, and with the whole
