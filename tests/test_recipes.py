@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from tests.nn.priors import assert_no_blind_spot
 from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen.checkpoint import build
 from vqgen.resolvers import CONF
@@ -136,3 +137,12 @@ def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[in
     smaller = SMALLER_PRIOR.get(name, SMALLER_PIXELSNAIL)
     words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]
     train_in(tmp_path / name, words)
+
+
+@pytest.mark.parametrize("name", [n for n in CODES if "pixelcnn" not in n or "gated" in n])
+def test_a_prior_of_a_recipe_sees_every_code_before(name: str):
+    node: Any = OmegaConf.to_container(composed([f"experiment={name}"]).model.network, resolve=True)
+    narrow = {key: 8 for key in ("hidden_channels", "residual_channels", "attention_channels") if key in node}
+    torch.manual_seed(0)
+    network = build({**node, **narrow, "checkpointing": False} if "checkpointing" in node else {**node, **narrow})
+    assert_no_blind_spot(network(num_embeddings=4).double().eval(), (3, min(16, CODES[name][0][-1][1])))

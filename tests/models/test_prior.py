@@ -3,13 +3,16 @@
 import itertools
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.optim import Adam
 
+from vqgen import load
 from vqgen.batch import CodeBatch
+from vqgen.errors import UserError
 from vqgen.models.prior import Prior
 from vqgen.nn.conditioner import Conditioner
 from vqgen.nn.gated_pixelcnn import GatedPixelCNN
@@ -110,3 +113,65 @@ def test_the_keras_recipe_has_the_published_number_of_parameters():
         PixelCNN, Conditioner, (7, 7), 128, [], [], 0, optimizer=Adam, schedule=Constant()
     )  # fmt: skip
     assert sum(p.numel() for p in model.parameters()) == 1_049_728
+
+
+BEFORE = Path(__file__).parent / "before"   # written, with their logits, before the networks had the paths named below
+
+
+@pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelsnail"])
+def test_a_checkpoint_from_before_the_residual_path_or_the_vertical_stream_computes_what_it_did(
+    name: str, tmp_path: Path
+):
+    file = BEFORE / f"{name}.ckpt"
+    stored, model = torch.load(file, weights_only=True), load(file).double()
+    codes, label, logits = stored["codes"], stored["label"], stored["logits"]
+    torch.testing.assert_close(model(codes, [], label), logits, rtol=0, atol=1e-12)
+    saved_again = {**stored, "state_dict": model.state_dict()}
+    torch.save(saved_again, tmp_path / "again.ckpt")
+    again = load(tmp_path / "again.ckpt").double()
+    torch.testing.assert_close(again(codes, [], label), logits, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        state = model.network.start(1, codes.shape[1:], model.conditioner([], label))
+    for i, code in enumerate(codes.flatten()):
+        torch.testing.assert_close(state.logits()[0], logits.flatten(2)[0, :, i], rtol=0, atol=1e-10)
+        state.push(code[None])
+
+
+def without_dropout(**kwargs: Any) -> Prior:
+    model = prior(num_classes=2, **kwargs)
+    model.conditioner.label.dropout = 0.0
+    return model
+
+
+def test_a_prior_that_knows_no_image_without_class_is_not_asked_for_one():
+    model, codes = without_dropout(), torch.randint(5, (2, 3, 4))
+    label = torch.zeros(2).long()
+    ways = [
+        lambda: model.sample(2, []),
+        lambda: model.sample(2, [], label, guidance=2.0),
+        lambda: model.log_prob(codes, [], None),
+        lambda: model.start(2, []),
+        lambda: model.log_prob(codes, [], label + 2),   # the number of no class
+    ]
+    for way in ways:
+        with pytest.raises(UserError, match=r"label_dropout=0.*give every sample a label and guidance=1, or train"):
+            way()
+    model.sample(2, [], label)
+    model.log_prob(codes, [], label)
+
+
+def test_a_prior_that_has_seen_images_without_class_draws_without_one():
+    model = prior(num_classes=2)
+    assert model.sample(2, []).shape == model.sample(2, [], torch.zeros(2).long(), guidance=2.0).shape
+
+
+def test_a_batch_is_a_part_of_the_whole():
+    model = prior()
+    assert torch.equal(model.sample(4, [], seed=3)[2:], model.sample(2, [], seed=3, first=2))
+
+
+def test_levels_have_random_numbers_of_their_own():
+    top, bottom = prior(k=64), prior(k=64)
+    bottom.level = 1   # all else the same
+    drawn = [model.sample(2, [], seed=seed).tolist() for model in (top, bottom) for seed in (0, 1)]
+    assert all(a != b for a, b in itertools.combinations(drawn, 2))

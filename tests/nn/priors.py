@@ -15,6 +15,7 @@ BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
     "pixelcnn": lambda k, e: PixelCNN(k, e, hidden_channels=8),
     "gated_pixelcnn": lambda k, e: GatedPixelCNN(k, e, hidden_channels=8, num_layers=3, output_channels=8),
     "pixelsnail": lambda k, e: PixelSNAIL(k, e, 8, 6, 3, 4, 2, 2, 4, dropout=0.0),
+    "pixelsnail_without_attention": lambda k, e: PixelSNAIL(k, e, 8, 6, 3, 4, 0, dropout=0.0),
 }
 
 
@@ -29,3 +30,15 @@ def condition_map(kind: str, batch: int, grid: tuple[int, int]) -> torch.Tensor 
         return None
     size = grid if kind == "map" else (1, 1)
     return torch.randn(batch, CONDITION_CHANNELS, *size, dtype=torch.float64)
+
+
+def assert_no_blind_spot(network: nn.Module, grid: tuple[int, int]) -> None:
+    """By the gradient: the logits of every position of the last row, and of the first of every row, hear all before."""
+    codes = torch.randint(network.num_embeddings, (1, *grid))
+    embedded = network.embed(codes).detach().requires_grad_()
+    logits = network.logits(embedded).flatten(2)
+    height, width = grid
+    for i in {*range(width, height * width, width), *range((height - 1) * width, height * width)}:
+        (gradient,) = torch.autograd.grad(logits[0, :, i].square().sum(), embedded, retain_graph=True)
+        seen = gradient.flatten(2)[0].abs().amax(0) > 0
+        assert seen[:i].all(), f"position {i} does not see {(~seen[:i]).nonzero().flatten().tolist()}"

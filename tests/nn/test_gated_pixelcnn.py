@@ -1,6 +1,10 @@
 """What is particular to the gated PixelCNN."""
 
+import math
+
+import pytest
 import torch
+import torch.nn.functional as F
 
 from vqgen.nn.gated_pixelcnn import GatedPixelCNN, gate
 from vqgen.nn.incremental import Parallel
@@ -24,3 +28,31 @@ def test_the_vertical_stack_knows_the_rows_above_and_all_of_them():
 def test_no_prior_normalises_over_positions_or_samples():
     kinds = {type(m).__name__ for m in GatedPixelCNN(6).modules()}
     assert not any("Norm" in kind for kind in kinds)
+
+
+@pytest.mark.parametrize("num_layers", [10, 15, 30])
+def test_the_vertical_signal_and_its_gradient_neither_die_nor_explode(num_layers):
+    torch.manual_seed(0)
+    network = GatedPixelCNN(64, hidden_channels=32, num_layers=num_layers, output_channels=8)
+    embedded = network.embed(torch.randint(64, (8, 8, 8))).detach().requires_grad_()
+    features = [*network.vertical(Parallel({}), embedded).values()][1:]
+    spread = torch.stack([x[:, :, 4:].std(0).mean() for x in features])
+    assert (spread / spread[0]).min() > 0.1
+    assert (spread / spread[0]).max() < 10
+    gradients = torch.autograd.grad((features[-1] * torch.randn_like(features[-1])).sum(), features)
+    scale = torch.stack([g.std() for g in gradients])
+    assert (scale / scale[-1]).min() > 0.1
+    assert (scale / scale[-1]).max() < 10
+
+
+def test_a_code_of_eight_rows_above_is_learnt():
+    torch.manual_seed(0)
+    network = GatedPixelCNN(8, hidden_channels=32, num_layers=8, output_channels=32)
+    optimizer = torch.optim.Adam(network.parameters(), 4e-3)
+    for _ in range(70):
+        codes = torch.randint(8, (16, 8, 4)).repeat(1, 2, 1)
+        loss = F.cross_entropy(network(codes)[:, :, 8:], codes[:, 8:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.75 * math.log(8)

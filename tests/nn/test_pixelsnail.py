@@ -1,7 +1,10 @@
 """What is particular to PixelSNAIL."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vqgen.nn.attention import CausalAttention
 from vqgen.nn.pixelsnail import POSITION_CHANNELS, PixelSNAIL, position_features
@@ -53,3 +56,30 @@ def test_the_published_sizes_are_built_without_memory():
     with torch.device("meta"):
         network = PixelSNAIL(512, 0, 512, 2048, 5, 20, 4, 8, 512, 20, 0.1)
     assert sum(p.numel() for p in network.parameters()) > 5e8
+
+
+def test_without_attention_a_code_of_one_row_up_and_three_to_the_right_is_learnt():
+    torch.manual_seed(0)
+    network = PixelSNAIL(8, 0, 24, 24, 5, 2, 0, dropout=0.0)
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(60):
+        row = torch.randint(8, (32, 8))
+        codes = torch.stack([row.roll(-3 * i, 1) for i in range(4)], dim=1)
+        loss = F.cross_entropy(network(codes)[:, :, 1:, :5], codes[:, 1:, :5])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * math.log(8)
+
+
+def test_checkpointing_serves_the_vertical_stream_too(monkeypatch):
+    seen = []
+
+    def note(block, *given, use_reentrant):
+        seen.append(block)
+        return block(*given)
+
+    monkeypatch.setattr("vqgen.nn.pixelsnail.checkpoint", note)
+    network = PixelSNAIL(6, 0, 8, 8, 3, 2, 0, checkpointing=True)
+    network(torch.zeros(1, 3, 3, dtype=torch.long))
+    assert seen == [*network.vertical[1:], *network.blocks, *network.output_blocks]

@@ -1,5 +1,8 @@
 """Drawing codes: the right distribution, the same for the same seed, and what is known is kept."""
 
+from itertools import product
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -161,3 +164,17 @@ def test_settings_that_make_no_sense_are_refused(options, message):
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="eval"):
         sample_codes(build("pixelcnn").train(), GRID, 2)
+
+
+def test_no_two_of_purpose_seed_level_and_index_share_a_stream():
+    seeds = [0, 1, 2, 7, 2**32, 2**32 + 1, 2**40]
+    keys = product(seeds, range(4), ["codes", "latents"])
+    streams = [s for seed, level, purpose in keys for s in sample_seeds(seed, range(40), level, purpose)]
+    first = [tuple(np.random.default_rng(stream).random(2)) for stream in streams]
+    assert len({*first}) == len(streams)
+
+
+def test_all_of_a_seed_counts():
+    network = build("pixelcnn", num_embeddings=64)
+    drawn = [sample_codes(network, GRID, 1, seeds=[seed]) for seed in (5, 5 + 2**32, 5 + 2**40)]
+    assert not any(torch.equal(a, b) for a, b in zip(drawn, [*drawn[1:], drawn[0]], strict=True))

@@ -4,17 +4,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import Adam
 
 from tests.tasks import tiny
 from vqgen.errors import UserError
+from vqgen.evaluation.sources import generated
 from vqgen.models.vae import VAE
 from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
 from vqgen.nn.likelihoods import Bernoulli
 from vqgen.nn.posterior import DiagonalGaussian
 from vqgen.schedules import Constant
+from vqgen.tasks.complete import Complete
 from vqgen.tasks.sample import Sample, label_index, per_level
 from vqgen.tasks.trained import Trained
 
@@ -83,3 +86,35 @@ def test_a_label_is_a_number_or_a_name():
     assert label_index(0, 2, ["cat", "dog"]) == 0
     with pytest.raises(UserError, match=r"label=dgo: no such class.*did you mean dog"):
         label_index("dgo", 2, ["cat", "dog"])
+
+
+def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypatch: pytest.MonkeyPatch):
+    given: list[Any] = []
+
+    def note(network: Any, grid: Any, num_samples: int, *_: Any, seeds: Any, **options: Any) -> torch.Tensor:
+        given.extend(seeds)
+        return torch.zeros(num_samples, *grid, dtype=torch.long)
+
+    monkeypatch.setattr("vqgen.models.prior.sample_codes", note)
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
+    options = per_level(Sample().options, run.levels)
+    ways = [
+        lambda seed: Sample(num_samples=5, seed=seed)(run),
+        lambda seed: Complete(images=[0], num_samples=5, seed=seed)(run),
+        lambda seed: [*generated(run, 5, None, options, seed, batch_size=2)],
+    ]
+    for way in ways:
+        given.clear()
+        for seed in range(3):
+            way(seed)
+        first = {tuple(np.random.default_rng(stream).random(2)) for stream in given}
+        assert len(first) == len(given) == 3 * 2 * 5
+
+
+def test_an_image_is_the_same_in_batches_of_any_size(vae: VAE):
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
+    options = per_level(Sample().options, run.levels)
+    for trained in (run, _trained(vae)):
+        images = [torch.cat([*generated(trained, 5, None, options, 3, size)]) for size in (1, 2, 5)]
+        torch.testing.assert_close(images[0], images[2])
+        torch.testing.assert_close(images[1], images[2])

@@ -42,20 +42,18 @@ def generated(
         num_samples: how many images.
         labels: class of each image, for priors with classes.
         options: of `sample` for each level, top first; none for a VAE.
-        seed: the same seed and batch size give the same images, on one machine with one number of threads.
+        seed: the same seed gives the same images, whatever the batch size, up to the rounding of logits.
         batch_size: images drawn at a time.
     """
-    starts = range(0, num_samples, batch_size)
-    for number, start in enumerate(tqdm(starts, desc="drawing samples", unit="batch", leave=False)):
+    for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
         size = min(batch_size, num_samples - start)
-        first = (seed * len(starts) + number) * 8   # a batch's own seed, and after it those of its levels
         if trained.tokenizer is None:
-            yield trained.model.generate(size, first)
+            yield trained.model.generate(size, seed, start)
             continue
         codes: list[Tensor] = []
-        for level, (prior, chosen) in enumerate(zip(trained.priors, options, strict=True)):
+        for prior, chosen in zip(trained.priors, options, strict=True):
             label = labels[start : start + size] if labels is not None and prior.num_classes else None
-            codes.append(prior.sample(size, codes, label, **chosen, seed=first + level))
+            codes.append(prior.sample(size, codes, label, **chosen, seed=seed, first=start))
         yield trained.tokenizer.decode(codes)
 
 

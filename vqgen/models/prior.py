@@ -83,6 +83,7 @@ class Prior(Model):
         guidance: float = 1.0,
         known: Known | None = None,
         seed: int = 0,
+        first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:
         """Draw code maps of this level.
@@ -90,16 +91,21 @@ class Prior(Model):
         Args:
             num_samples: how many maps.
             condition: codes of the levels above, top first, one map of each per sample.
-            label: class of each sample; None draws from the label-free prior.
+            label: class of each sample; None draws without a class, which a prior knows that has seen no class in
+                training (`label_dropout`).
             temperature: divides the logits; below 1 likelier and less varied.
             top_k: draw among the k likeliest codes only.
             top_p: draw among the likeliest codes that together have this probability.
             guidance: weight of classifier-free guidance (arXiv 2207.12598); 1 is none, above 1 is truer to the label.
             known: codes to keep, the rest is drawn (completion).
-            seed: sample i is a function of (seed, i), whatever the number of samples, up to the rounding of logits:
-                where a draw falls on the last bits of a boundary, another number, device or processor draws another
-                code.
+            seed: sample i is a function of (seed, level, i), whatever the number of samples, up to the rounding of
+                logits: where a draw falls on the last bits of a boundary, another number, device or processor draws
+                another code. No stream of random numbers serves two of these.
+            first: number i of the first of these samples, where they are drawn batch by batch.
             progress: show a bar by rows.
+
+        Raises:
+            UserError: guidance, or no label, with a prior that has never been trained without one.
         """
         training = self.training
         self.eval()
@@ -110,7 +116,7 @@ class Prior(Model):
             codes = sample_codes(
                 self.network, self.grid, num_samples, conditional, unconditional=unconditional, guidance=guidance,
                 temperature=temperature, top_k=top_k, top_p=top_p, known=known,
-                seeds=sample_seeds(seed, range(num_samples)), progress=progress,
+                seeds=sample_seeds(seed, range(first, first + num_samples), self.level), progress=progress,
             )  # fmt: skip
         self.train(training)
         return codes

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from vqgen.batch import ImageBatch
 from vqgen.models.ae import LatentModel
 from vqgen.nn.posterior import PosteriorSample, free_bits, importance_weighted_bound, standard_normal_log_prob
+from vqgen.nn.sampling import sample_seeds
 
 
 class VAEObjective(NamedTuple):
@@ -79,10 +81,17 @@ class VAE(LatentModel):
         """A draw of z from the posterior of each image in [-1, 1], with its log-probability and KL in nats."""
         return self.posterior(self.encoder(x))
 
-    def generate(self, num_samples: int, seed: int = 0) -> Float[Tensor, "b c h w"]:
-        """Images decoded from z ~ N(0, I)."""
-        generator = torch.Generator().manual_seed(seed)
-        return self.decode(torch.randn(num_samples, self.latent_dim, generator=generator).to(self.device))
+    def generate(self, num_samples: int, seed: int = 0, first: int = 0) -> Float[Tensor, "b c h w"]:
+        """Images decoded from z ~ N(0, I); z of image i is a function of (seed, i).
+
+        Args:
+            num_samples: how many images.
+            seed: another gives others.
+            first: number i of the first of these images, where they are drawn batch by batch.
+        """
+        seeds = sample_seeds(seed, range(first, first + num_samples), purpose="latents")
+        z = np.stack([np.random.default_rng(s).standard_normal(self.latent_dim, np.float32) for s in seeds])
+        return self.decode(torch.from_numpy(z).to(self.device))
 
     def objective(self, batch: ImageBatch) -> VAEObjective:
         """Reconstruction and KL terms at one draw of z per image."""

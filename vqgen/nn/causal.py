@@ -61,12 +61,17 @@ class RasterConv2d(Stepwise):
         """Weights ``o n i`` of some taps: the order of a convolution whose channels come last."""
         return nn.Parameter(torch.empty(self.out_channels, taps, self.in_channels)) if taps else None
 
-    def reset_parameters(self) -> None:
-        """Uniform with the variance of 1 / (3 fan-in), the fan-in counted over the taps that are seen."""
+    def reset_parameters(self, gain: float = 3**-0.5) -> None:
+        """Draw weights and bias anew, uniformly.
+
+        Args:
+            gain: standard deviation of the result over that of the input, without the bias: the weights' variance is
+                gain^2 / fan-in, the fan-in counted over the taps that are seen. The bias is at most fan-in^(-1/2).
+        """
         bound = 1 / math.sqrt(self.num_taps * self.in_channels)
-        for parameter in (self.above, self.own, self.bias):
+        for parameter, scale in ((self.above, gain * 3**0.5), (self.own, gain * 3**0.5), (self.bias, 1.0)):
             if parameter is not None:
-                nn.init.uniform_(parameter, -bound, bound)
+                nn.init.uniform_(parameter, -scale * bound, scale * bound)
 
     @property
     def above_taps(self) -> Float[Tensor, "o n i"]:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.errors import UserError
 from vqgen.nn.residual import ResidualBlock
 from vqgen.nn.sizes import check_at_least, check_share
 
@@ -32,6 +33,12 @@ class LabelEmbedding(nn.Module):
         self.num_classes, self.dropout = num_classes, dropout
         self.embedding = nn.Embedding(num_classes + 1, channels)
 
+    def knows(self, label: Int[Tensor, " b"] | None) -> bool:
+        """Whether the vectors of these labels (None: of no class) are among those that training moves."""
+        if self.dropout > 0 or (self.training and label is not None):
+            return True
+        return label is not None and not bool((label == self.num_classes).any())
+
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b c 1 1"]:
         """Vectors of the labels; `num_classes` is the label of no class."""
         if self.training and self.dropout > 0:
@@ -54,7 +61,8 @@ class Conditioner(nn.Module):
         channels: width of the map.
         num_residual_blocks: 20 and 8 in VQ-VAE-2; unused on the top level.
         residual_channels: width inside a residual block.
-        label_dropout: share of the labels replaced by no class in training; 0.1 is usual.
+        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
+            without a label, nor guidance.
     """
 
     def __init__(
@@ -96,6 +104,9 @@ class Conditioner(nn.Module):
             upper: codes of the levels above, top first.
             label: class of each sample; None for no class.
             num_samples: size of the batch, where neither codes nor labels tell it.
+
+        Raises:
+            UserError: no class is asked for, and none has ever been trained.
         """
         self._check(upper, label)
         merged = self._merge_levels(upper) if upper else None
@@ -124,3 +135,8 @@ class Conditioner(nn.Module):
             raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
         if label is not None and self.label is None:
             raise ValueError("label is given, but the prior was built with num_classes=0: leave it out.")
+        if self.label is not None and not self.label.knows(label):
+            raise UserError(
+                "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class:"
+                " give every sample a label and guidance=1, or train with label_dropout=0.1"
+            )

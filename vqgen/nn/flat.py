@@ -6,8 +6,20 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.conv import conv_block, conv_transpose_block, conv_trunk
+from vqgen.nn.conv import conv_block, conv_transpose_block, conv_trunk, keep_scale
 from vqgen.nn.sizes import check_divisible, check_widths
+
+
+def scaled_conv_block(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Half the sides, with ReLU."""
+    conv, relu = conv_block(in_channels, out_channels)
+    return [keep_scale(conv), relu]
+
+
+def scaled_conv_transpose_block(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Twice the sides, with ReLU."""
+    conv, relu = conv_transpose_block(in_channels, out_channels)
+    return [keep_scale(conv), relu]
 
 
 class FlatConvEncoder(nn.Module):
@@ -18,7 +30,7 @@ class FlatConvEncoder(nn.Module):
         hidden_channels: channels after each convolution; each halves the sides.
     """
 
-    block = staticmethod(conv_block)
+    block = staticmethod(scaled_conv_block)
 
     def __init__(self, shape: Sequence[int], hidden_channels: Sequence[int]):
         check_widths(hidden_channels)
@@ -46,7 +58,7 @@ class FlatConvDecoder(nn.Module):
         hidden_channels: channels after each strided convolution, deepest first; each doubles the sides.
     """
 
-    block = staticmethod(conv_transpose_block)
+    block = staticmethod(scaled_conv_transpose_block)
 
     def __init__(self, latent_dim: int, shape: Sequence[int], out_channels: int, hidden_channels: Sequence[int]):
         check_widths(hidden_channels)

@@ -1,7 +1,9 @@
 """PixelSNAIL (Chen et al. 2017, arXiv 1712.09763), with the conditioning of VQ-VAE-2 (arXiv 1906.00446)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.attention import CausalAttention
 from vqgen.nn.autoregressive import AutoregressiveNetwork
-from vqgen.nn.causal import CausalConv2d, PastConv2d, Pointwise, RasterConv2d
+from vqgen.nn.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
 from vqgen.nn.conv_stack import SmallConvStack
-from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
+from vqgen.nn.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
@@ -31,15 +33,27 @@ def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h
 
 
 class GatedResidualBlock(nn.Module):
-    """Two causal convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input."""
+    """Two convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input.
+
+    Args:
+        conv: makes a convolution from input, output and condition channels.
+        channels: of the input and the result.
+        residual_channels: between the two convolutions.
+        condition_channels: channels of the condition map; 0 for none.
+        dropout: share dropped between the two convolutions.
+    """
 
     def __init__(
-        self, channels: int, residual_channels: int, kernel_size: int, condition_channels: int, dropout: float
+        self,
+        conv: Callable[..., RasterConv2d],
+        channels: int,
+        residual_channels: int,
+        condition_channels: int,
+        dropout: float,
     ):
         super().__init__()
-        size = (kernel_size, kernel_size)
-        self.conv = CausalConv2d(channels, residual_channels, *size)
-        self.output = CausalConv2d(residual_channels, 2 * channels, *size, condition_channels)
+        self.conv = conv(channels, residual_channels)
+        self.output = conv(residual_channels, 2 * channels, condition_channels=condition_channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
@@ -70,8 +84,32 @@ class AttentionBlock(nn.Module):
         return x + F.glu(run(self.output, self.dropout(attended)), dim=1)
 
 
+def vertical_stream(
+    channels: int, kernel_size: int, num_layers: int, context_channels: int, dropout: float
+) -> nn.ModuleList:
+    """A convolution of the rows above and residual blocks along the row: they see as far to the right as to the left.
+
+    Causal windows alone, however many, see of the row above only half a window to the right: what is further right
+    comes after the position that would have to hand it on. Here whole rows come in once, and go sideways from there.
+
+    Args:
+        channels: of the embedded codes and the result; half of it inside a block.
+        kernel_size: width of every window; the first spans kernel_size - 1 rows above.
+        num_layers: residual blocks; each sees kernel_size - 1 columns further on either side.
+        context_channels: channels of the condition map, which the first convolution is given.
+        dropout: share dropped inside a block.
+    """
+    first = PastVerticalConv2d(channels, channels, kernel_size, kernel_size, context_channels)
+    conv = partial(VerticalConv2d, rows=1, columns=kernel_size)
+    width = (channels + 1) // 2
+    return nn.ModuleList([first, *(GatedResidualBlock(conv, channels, width, 0, dropout) for _ in range(num_layers))])
+
+
 class PixelSNAIL(AutoregressiveNetwork):
     """Logits of every code given all codes before it in raster order.
+
+    Its causal windows have a blind spot to the right, which attention sees. Without attention a `vertical_stream` does;
+    the weights of a run from before it have none, and go on without.
 
     Args:
         num_embeddings: size K of the codebook.
@@ -80,7 +118,8 @@ class PixelSNAIL(AutoregressiveNetwork):
         residual_channels: width inside a residual block.
         kernel_size: of the residual blocks, odd: they see kernel_size - 1 rows above.
         num_layers: residual blocks.
-        num_attention_layers: attention blocks, evenly spread between the residual blocks; 0 for none.
+        num_attention_layers: attention blocks, evenly spread between the residual blocks; 0 for a vertical stream in
+            their place.
         num_heads: heads of each attention block.
         attention_channels: width of queries, keys and values over all heads.
         num_output_layers: 1x1 residual blocks before the logits.
@@ -118,8 +157,13 @@ class PixelSNAIL(AutoregressiveNetwork):
         context_channels = POSITION_CHANNELS + condition_channels
         self.input = PastConv2d(hidden_channels, hidden_channels, kernel_size, kernel_size, context_channels)
 
+        self.vertical = nn.ModuleList()
+        if num_attention_layers == 0:
+            self.vertical = vertical_stream(hidden_channels, kernel_size, num_layers, context_channels, dropout)
+
         def residual(size: int) -> GatedResidualBlock:
-            return GatedResidualBlock(hidden_channels, residual_channels, size, context_channels, dropout)
+            conv = partial(CausalConv2d, rows=size, columns=size)
+            return GatedResidualBlock(conv, hidden_channels, residual_channels, context_channels, dropout)
 
         def attention() -> AttentionBlock:
             return AttentionBlock(hidden_channels, attention_channels, num_heads, context_channels, dropout)
@@ -131,6 +175,12 @@ class PixelSNAIL(AutoregressiveNetwork):
                 self.blocks.append(attention())
         self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
         self.output = Pointwise(hidden_channels, num_embeddings)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Take the weights; those from before the vertical stream do without it."""
+        if not any(name.startswith(f"{prefix}vertical.") for name in state_dict):
+            self.vertical = nn.ModuleList()
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
         """The code vectors of the prior's own embedding, for `logits`."""
@@ -144,19 +194,32 @@ class PixelSNAIL(AutoregressiveNetwork):
         positions = position_features(embedded.shape[2:], like=embedded)
         run = Parallel(self.contexts(positions, condition))
         previous = F.pad(embedded.flatten(2), (1, -1)).view_as(embedded)
-        return self.body(run, run(self.input, embedded), previous)
+        x = run(self.input, embedded)
+        return self.body(run, x + self.above(run, embedded) if self.vertical else x, previous)
+
+    def above(self, run: Run, embedded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """What the vertical stream knows, where `run` computes: in all rows or in one."""
+        first, *blocks = self.vertical
+        x = run(first, embedded)
+        return self.through(blocks, run, x, x)
 
     def body(
         self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
     ) -> Float[Tensor, "b k *map"]:
         """Logits from the input layer's features and the embedding of the code before each position."""
-        for block in [*self.blocks, *self.output_blocks]:
+        return run(self.output, F.elu(self.through([*self.blocks, *self.output_blocks], run, x, previous)))
+
+    def through(
+        self, blocks: Sequence[nn.Module], run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b c *map"]:
+        """The features after some blocks; attention is given the embedding of the code before each position, too."""
+        for block in blocks:
             inputs = (x, previous) if isinstance(block, AttentionBlock) else (x,)
             if self.checkpointing and self.training:
                 x = checkpoint(block, run, *inputs, use_reentrant=False)
             else:
                 x = block(run, *inputs)
-        return run(self.output, F.elu(x))
+        return x
 
     def contexts(self, positions: Float[Tensor, "1 p h w"], condition: Float[Tensor, "b e #h #w"] | None) -> Contexts:
         """Which layer takes which condition: each the same, position and condition together."""
@@ -189,21 +252,31 @@ class PixelSNAILState(Incremental):
         self.run = Positions(layers, num_samples, grid)
         self.input = SmallConvStack([network.input], num_samples, grid)
         self.positions = position_features(grid, like=network.embedding.weight)
-        self.previous = network.embedding.weight.new_zeros(num_samples, network.embedding.embedding_dim)
+        convolutions = [m for m in network.vertical.modules() if isinstance(m, RasterConv2d)]
+        self.rows = Rows(convolutions, num_samples, grid)
+        self.above: Sequence[Tensor] = ()
+        self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
+        self.previous = self.embedded[:, 0]
 
     def begin_row(self) -> None:
-        """Fold the rows above in every layer."""
+        """Fold the rows above in every layer, and move the vertical stream down by one row."""
         positions = self.positions[:, :, self.row : self.row + 1]
         contexts = self.network.contexts(positions, row_of(self.condition, self.row))
         self.run.begin_row(contexts)
         self.input.begin_row([contexts[self.network.input]])
+        if self.network.vertical:
+            self.rows.contexts = contexts
+            row = self.embedded.transpose(1, 2).unsqueeze(2)
+            self.above = self.network.above(self.rows, row).squeeze(2).unbind(2)
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
         self.input.begin(self.position)
-        return self.run(self.network.body, self.position, self.input.read(), self.previous)
+        x = self.input.read()
+        x = x + self.above[self.column] if self.network.vertical else x
+        return self.run(self.network.body, self.position, x, self.previous)
 
     def take(self, codes: Int[Tensor, " b"]) -> None:
         """Enter the codes of the current column."""
-        self.previous = self.network.embedding(codes)
+        self.previous = self.embedded[:, self.column] = self.network.embedding(codes)
         self.input.write(self.previous)

@@ -5,6 +5,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.nn.conv import keep_scale
 from vqgen.nn.sizes import check_at_least, check_divisible, num_doublings
 
 
@@ -58,7 +59,7 @@ class Encoder(nn.Module):
         widths = [in_channels, hidden_channels // 2, *[hidden_channels] * (num_steps - 1)]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
-            layers += [nn.Conv2d(width_in, width_out, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+            layers += [keep_scale(nn.Conv2d(width_in, width_out, kernel_size=4, stride=2, padding=1)), nn.ReLU()]
         self.network = nn.Sequential(
             *layers,
             nn.Conv2d(widths[-1], hidden_channels, kernel_size=3, padding=1),
@@ -103,6 +104,8 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
             layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, kernel_size=4, stride=2, padding=1)]
+        for conv in layers[1:-1:2]:   # all but the last, which gives the output
+            keep_scale(conv)
         self.network = nn.Sequential(
             nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
             *[ResidualBlock(hidden_channels, residual_channels) for _ in range(num_residual_blocks)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -19,9 +20,15 @@ class Known(NamedTuple):
     codes: Int[Tensor, "b h w"]
 
 
-def sample_seeds(seed: int, indices: Sequence[int]) -> list[int]:
-    """One seed for each sample of a run: sample ``i`` has the same whatever else is drawn beside it."""
-    return [int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] >> 1) for i in indices]
+def sample_seeds(
+    seed: int, indices: Sequence[int], level: int = 0, purpose: str = "codes"
+) -> list[np.random.SeedSequence]:
+    """One seed for each sample of a run: sample ``i`` has the same whatever else is drawn beside it.
+
+    No two of (purpose, seed, level, index) have a stream of random numbers in common.
+    """
+    key = (crc32(purpose.encode()), level)
+    return [np.random.SeedSequence(seed, spawn_key=(*key, i)) for i in indices]
 
 
 def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | None) -> Float[Tensor, "b k"]:
@@ -80,7 +87,7 @@ def sample_codes(
     top_k: int | None = None,
     top_p: float | None = None,
     known: Known | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int | np.random.SeedSequence] | None = None,
     progress: bool = False,
 ) -> Int[Tensor, "b h w"]:
     """Maps of codes drawn from `network`, each position's activations computed once.
@@ -96,8 +103,8 @@ def sample_codes(
         temperature: logits are divided by it; above 0, below 1 draws the likelier codes more often.
         top_k, top_p: see `restrict`.
         known: codes to keep; None draws the whole map.
-        seeds: one for each sample, whose map depends on no other sample but for the rounding of logits. None: from
-            torch's generator.
+        seeds: one for each sample (see `sample_seeds`), whose map depends on no other sample but for the rounding of
+            logits. None: from torch's generator.
         progress: show a bar of rows with the time left.
     """
     _check(network, temperature, top_k, top_p)
@@ -136,14 +143,15 @@ def _start(
     return Guided(network.start(2 * num_samples, grid, torch.cat([*both])), guidance)
 
 
-def _uniforms(seeds: Sequence[int] | None, num_samples: int, num_positions: int) -> Float[Tensor, "b t"]:
+def _uniforms(
+    seeds: Sequence[int | np.random.SeedSequence] | None, num_samples: int, num_positions: int
+) -> Float[Tensor, "b t"]:
     """Numbers in [0, 1) from one stream per sample; without seeds the default generator gives the seeds."""
     if seeds is None:
         seeds = torch.randint(2**62, (num_samples,)).tolist()
     if len(seeds) != num_samples:
         raise ValueError(f"seeds has {len(seeds)} entries, num_samples={num_samples}: give one per sample.")
-    streams = (torch.Generator().manual_seed(int(seed)) for seed in seeds)
-    return torch.stack([torch.rand(num_positions, generator=s, dtype=torch.float64) for s in streams])
+    return torch.from_numpy(np.stack([np.random.default_rng(seed).random(num_positions) for seed in seeds]))
 
 
 def _check(network: Any, temperature: float, top_k: int | None, top_p: float | None) -> None:

@@ -89,9 +89,8 @@ class Complete(Task):
         for prior, options in zip(trained.priors, per_level(self.options, trained.levels), strict=True):
             known = Known(code_mask(mask, prior.grid).expand_as(own[prior.level]), own[prior.level])
             classes = label if prior.num_classes else None
-            seed = self.seed + prior.level
             codes.append(
-                prior.sample(len(known.codes), codes, classes, **options, known=known, seed=seed, progress=True)
+                prior.sample(len(known.codes), codes, classes, **options, known=known, seed=self.seed, progress=True)
             )
         return codes
 

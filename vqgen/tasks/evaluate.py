@@ -36,7 +36,7 @@ class Evaluate(Task):
         guidance: weight of classifier-free guidance.
         cas_epochs: passes over the samples that each classifier of cas is trained for.
         batch_size: images at a time.
-        seed: the same seed and batch size give the same figures, on one machine with one number of threads.
+        seed: the same seed gives the same figures, on one machine with one number of threads.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class Reject(Task):
         top_p: draw among the likeliest codes of this total probability.
         guidance: weight of classifier-free guidance.
         batch_size: images at a time.
-        seed: the same seed and batch size give the same images, on one machine with one number of threads.
+        seed: the same seed gives the same images, on one machine with one number of threads.
     """
 
     def __init__(

@@ -68,8 +68,8 @@ class Sample(Task):
         levels, labels = trained.levels, self._labels(trained)
         codes: list[Tensor] = []
         for prior, chosen in zip(trained.priors, per_level(self.options, levels), strict=True):
-            seed = self.seed + prior.level
-            codes.append(prior.sample(self.num_samples, codes, labels, **chosen, seed=seed, progress=True))
+            label = labels if prior.num_classes else None
+            codes.append(prior.sample(self.num_samples, codes, label, **chosen, seed=self.seed, progress=True))
         columns = self._columns(trained)
         outcome = self._shown(trained, trained.autoencoder.decode(codes), self._note(trained), columns)
         maps = self._maps(trained, codes, len(columns) or None)
