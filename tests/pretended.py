@@ -40,6 +40,8 @@ class PretendedDevice(TorchFunctionMode):
             there = torch.device(wanted[0]) == DEVICE
         elif func == Tensor.cpu:
             there = False
+        if func == Tensor.__deepcopy__:
+            there, tensors = is_there(args[0]), []
         if func in _INDEXED and is_there(args[0]):
             tensors = [t for t in args[2:] if isinstance(t, Tensor)]
         if func not in _CROSSES and there and any(t.dim() > 0 and not is_there(t) for t in tensors):

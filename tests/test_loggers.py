@@ -100,7 +100,7 @@ def test_a_logger_whose_package_is_missing_is_told_in_one_line(command: Command,
     own = "+logger.own={_target_: pytorch_lightning.loggers.MLFlowLogger}"
     done = command("train.py", *TINY, "logger=csv", own, f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: MLFlowLogger: ")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: logger.own: ")
     assert "Traceback" not in done.stderr
 
 

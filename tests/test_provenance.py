@@ -95,7 +95,7 @@ CHANGES = {
 
 def opens(cfg: DictConfig, folder: Path) -> None:
     """All that a training reads before it begins."""
-    open_source(plain(cfg), folder, open_last(cfg.resume) if cfg.resume else None)
+    open_source(plain(cfg), folder, torch.device("cpu"), open_last(cfg.resume) if cfg.resume else None)
 
 
 def goes_on(place: Path, run: str, **changes: Any) -> None:

@@ -10,13 +10,13 @@ import torch
 from vqgen.callbacks import Record
 from vqgen.callbacks.record import _random_state
 
-MODEL = Mock(spec=pl.LightningModule)
+MODEL = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
 
 
 def _state(seed: int) -> dict[str, Any]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _random_state()
+        return _random_state(MODEL.device)
 
 
 def _drawn(rank: int, world_size: int, states: list[dict[str, Any]]) -> float:
@@ -25,7 +25,7 @@ def _drawn(rank: int, world_size: int, states: list[dict[str, Any]]) -> float:
         spec=pl.Trainer, global_rank=rank, world_size=world_size, global_step=5, checkpoint_callbacks=[],
         train_dataloader=None,
     )
-    record = Record({"seed": 3}, None)
+    record = Record({"seed": 3}, None, {})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         record.on_load_checkpoint(trainer, MODEL, {

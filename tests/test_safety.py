@@ -244,7 +244,7 @@ def test_a_strangers_data_are_prepared_here_and_nowhere_else(
     assert not list((tmp_path / "private").iterdir())
     (tmp_path / "private" / "CACHEDIR.TAG").touch()   # the user says that caches belong there
     if words[0] == "sample.py":
-        done = command(*[word.format(stranger) for word in words], cwd=here)
+        done = command(*[word.format(stranger) for word in words], "data_changed=true", cwd=here)
         assert done.returncode == 0, done.stderr
 
 
@@ -286,7 +286,8 @@ def test_a_folder_that_the_user_names_may_be_written_to(stranger: Path, command:
     for i in range(30):
         Image.fromarray(np.full((16, 16, 3), i, dtype=np.uint8)).save(tmp_path / "images" / f"{i}.png")
     _point_data_at(stranger, tmp_path / "images", tmp_path / "gone")
-    done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3", f"data.cache={tmp_path / 'new'}")
+    words = ["trainer.max_epochs=3", "data_changed=true", f"data.cache={tmp_path / 'new'}"]
+    done = command("train.py", f"resume={stranger}", *words)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "new").iterdir())
     assert not (tmp_path / "gone").exists()

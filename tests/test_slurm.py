@@ -73,7 +73,7 @@ def test_a_folder_that_two_commands_name_is_that_of_the_first(monkeypatch: pytes
         with pytest.raises(Taken, match="'r' holds a run already"):
             placed(["run_dir=r", "seed=2"])
         let_go(Path("r"))
-    assert placed(["run_dir=r", "seed=1"]).words == ["resume='r'", "trust=true"]
+    assert placed(["run_dir=r", "seed=1"]).words == ["resume=r", "trust=true"]
     let_go(Path("r"))
 
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from vqgen.data.whole import replacing
 from vqgen.devices import device_of
-from vqgen.errors import CheckpointError, UserError
+from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.faults import explained, is_told
 from vqgen.provenance import well_formed
 from vqgen.runs import COMPOSED, find_run
@@ -276,7 +276,7 @@ def _rebuilt(run: Run, section: str) -> Any:
     refuse_foreign(run.config[section], run.file, section)
     try:
         return build(run.config[section])
-    except InstantiationException as error:
+    except (InstantiationException, ConfigError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise CheckpointError(
             f"'{run.file}' names a {section} that this version of vqgen does not build: {reason}"

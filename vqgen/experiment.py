@@ -190,7 +190,13 @@ def _check_fits(model: Any, resumed: Run | None) -> None:
     """Raise ConfigError where the sizes of a resumed run's model were changed."""
     if resumed is None or not resumed.has_weights:
         return
-    saved = {name: tuple(tensor.shape) for name, tensor in resumed.contents["state_dict"].items()}
+    weights = dict(resumed.contents["state_dict"])
+    try:
+        model.load_state_dict(weights)   # a network of an older version may be built without a part of today's
+        return
+    except RuntimeError:
+        pass
+    saved = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for name in sorted(saved.keys() | built.keys()):
         if saved.get(name) != built.get(name):

@@ -123,7 +123,7 @@ def drawn(**options: Any) -> list[float]:
     """Numbers that a rank draws in the two epochs of a training."""
     pl.seed_everything(0, verbose=False)
     kept = Kept()
-    trainer(Record({"seed": 0}, None), kept, max_epochs=2).fit(vae(), Noise(4, 24, 6, 6), **options)
+    trainer(Record({"seed": 0}, None, {}), kept, max_epochs=2).fit(vae(), Noise(4, 24, 6, 6), **options)
     return kept.drawn
 
 
@@ -131,7 +131,7 @@ def resumed(folder: Path) -> tuple[list[float], list[float]]:
     """As `drawn`, by a run that ended after one epoch and one that goes on from there."""
     pl.seed_everything(0, verbose=False)
     first, data = Kept(), Noise(4, 24, 6, 6)
-    run = trainer(Record({"seed": 0}, None), first)
+    run = trainer(Record({"seed": 0}, None, {}), first)
     run.fit(vae(), data)
     run.save_checkpoint(folder / "last.ckpt")
     return first.drawn, drawn(ckpt_path=folder / "last.ckpt", weights_only=True)
