@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.conftest import ROOT, TINY, Command
 from vqgen import claim, resolvers
@@ -202,7 +203,8 @@ def test_a_run_that_runs_is_not_resumed_and_after_kill_9_it_is_at_once(command: 
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: '{run}' is in use by process {process.pid} on ")
     rows = len((run / "metrics.csv").read_text().splitlines())
-    done = command("train.py", f"resume={run}", "trainer.max_epochs=1")
+    epoch = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] + 1
+    done = command("train.py", f"resume={run}", f"trainer.max_epochs={epoch}")
     assert done.returncode == 0, done.stderr
     assert len((run / "metrics.csv").read_text().splitlines()) <= rows + 2
     assert claim.LOCK not in {path.name for path in run.iterdir()}
