@@ -58,7 +58,7 @@ STACKS: dict[str, Callable[[], tuple[nn.Module, Any, list[nn.Module]]]] = {
     },
     **{
         f"encoder, {d} times smaller, {n} blocks": lambda d=d, n=n: (
-            net := Encoder(3, 32, 16, d, n, 16), images(64), [*net.network[1:-1]]
+            net := Encoder(3, 32, 16, d, n, 16), images(64), [*net.network[1:-2]]
         )
         for d, n in ((4, 2), (8, 2), (4, 20))
     },

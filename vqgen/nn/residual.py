@@ -59,7 +59,9 @@ class Encoder(nn.Module):
         widths = [in_channels, hidden_channels // 2, *[hidden_channels] * (num_steps - 1)]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
-            layers += [keep_scale(nn.Conv2d(width_in, width_out, kernel_size=4, stride=2, padding=1)), nn.ReLU()]
+            layers += [nn.Conv2d(width_in, width_out, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        for conv in layers[4::2]:   # two start as the published results did; of more, nothing would come out
+            keep_scale(conv)
         self.network = nn.Sequential(
             *layers,
             nn.Conv2d(widths[-1], hidden_channels, kernel_size=3, padding=1),
@@ -104,7 +106,7 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
             layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, kernel_size=4, stride=2, padding=1)]
-        for conv in layers[1:-1:2]:   # all but the last, which gives the output
+        for conv in layers[1:-3:2]:   # as in the encoder, all but two
             keep_scale(conv)
         self.network = nn.Sequential(
             nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
