@@ -103,6 +103,7 @@ def test_a_run_whose_terminal_is_closed_saves(piped: bool, tmp_path: Path):
     """With a progress bar, whose next word would be an error."""
     run, (ours, theirs) = tmp_path / "run", os.openpty()
     words = [word for word in WORDS if "progress_bar" not in word]
+    words += ["data.num_train=20000", "callbacks.last.every_n_steps=2"]   # within an epoch: a stop comes a step later
     line = " ".join([sys.executable, str(ROOT / "train.py"), *words, f"run_dir={run}"])
     shell = ["bash", "-c", f"{line} 2>&1 | cat" if piped else line]
     process = subprocess.Popen(shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
