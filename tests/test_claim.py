@@ -24,7 +24,7 @@ from vqgen.tasks.results import results_folder
 
 HOLD = (
     "import os, sys, time; from pathlib import Path; from vqgen.claim import hold; hold(Path(sys.argv[1]));"
-    "child = os.fork() if sys.argv[2:] else 1; print(child, flush=True); time.sleep(60)"
+    "child = os.fork() if sys.argv[2:] else 1; os.write(1, b'%d\\n' % child); time.sleep(60)"
 )
 
 
@@ -34,7 +34,8 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     line = [sys.executable, "-c", HOLD, str(tmp_path / "run"), "with a child"]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline()
+        said = [process.stdout.readline() for _ in range(2)]   # a child that has just begun still holds the lock
+        assert "0\n" in said, said
         yield process
         os.killpg(process.pid, signal.SIGKILL)
 
