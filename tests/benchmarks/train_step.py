@@ -40,7 +40,7 @@ def model_of(name: str, size: tuple[int, int]) -> Any:
     data = ["data=shapes", f"data.size={size[0]}"] if name == "vqvae2" else ["tokenizer=RUN"]
     cfg = composed([f"model={name}", *data])
     cfg.facts = {
-        **cfg.facts, "variance": 1.0, "num_classes": 10 if name == "pixelsnail" else 0,
+        **cfg.facts, "variance": 1.0, "num_classes": 0 if name == "vqvae2" else 10,
         "grid": list(size), "num_embeddings": 512, "upper_grids": [], "upper_num_embeddings": [],
     }  # fmt: skip
     config: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -1,7 +1,7 @@
 """What every quantizer offers, and the search for the nearest code vector."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +19,8 @@ MAX_EMBEDDINGS = 2**20
 """Codes of a codebook at most: their uses are counted, and a prior gives a probability to each."""
 
 
-class Quantized(NamedTuple):
+@dataclass(frozen=True)
+class Quantized:
     """Quantized maps: `z_q` carries the gradient back to `z_e`; `loss` is a weighted scalar, ready to add."""
 
     z_q: Float[Tensor, "b d h w"]
@@ -104,7 +105,7 @@ class VectorQuantizer(Quantizer):
         with without_autocast(z_e.device):
             full = self.project(z_e.float())
             quantized = self.quantize(full, rows(full.detach()))
-        return quantized._replace(z_q=quantized.z_q.to(z_e.dtype))
+        return replace(quantized, z_q=quantized.z_q.to(z_e.dtype))
 
     @torch.no_grad()
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
