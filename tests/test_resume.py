@@ -46,8 +46,9 @@ RUNS = {
     "vqvae": [*VQVAE, *IMAGES],   # with W&B
     "workers": ["model=vae", *FLAT, *IMAGES, "logger=csv", "hardware.num_workers=1", "data.num_workers=1"],
     "averaged": [*VQVAE, *IMAGES, "logger=csv", "extras=averaged_weights"],
+    "steps": ["model=ae", *FLAT, *IMAGES, "logger=csv", "trainer.max_epochs=4", "trainer.max_steps=14"],
 }
-KILLED_AT = {"vae": (2, 4)}   # optimiser steps: in the first epoch, and after resuming in the second; others:
+KILLED_AT = {"vae": (2, 4), "steps": (7, 13)}   # optimiser steps: the first kill, and that after resuming; others:
 DEFAULT_KILLED_AT = (3, 9)
 ROUGH = ("images_per_second", "_runtime", "_timestamp", "_wandb", "val/reconstructions")   # not a matter of the model
 

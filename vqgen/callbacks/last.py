@@ -140,6 +140,15 @@ def between_steps(checkpoint: dict[str, Any]) -> None:
             loader["batch"] -= 1
 
 
+def ends_an_epoch(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint was taken at the end of an epoch, which is then counted as completed."""
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+    ended = epochs["total"]["ready"] == epochs["total"]["processed"] == epochs["total"]["completed"] + 1
+    for count in epochs.values() if ended else ():
+        count["completed"] += 1
+    return bool(ended)
+
+
 def _validated_before(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether a validation inside the epoch has just ended: Lightning would count this step twice on resuming."""
     every = trainer.val_check_batch

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from vqgen.callbacks.last import between_steps
+from vqgen.callbacks.last import between_steps, ends_an_epoch
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.version import code_version
 
@@ -33,6 +33,7 @@ class Record(pl.Callback):
         self.config, self.tokenizer, self.data = config, tokenizer, dict(data)
         self._random_states: list[dict[str, Any]] = []   # of a run that goes on, by rank
         self._places: list[dict[str, int]] = []
+        self._between_epochs = False
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -63,14 +64,18 @@ class Record(pl.Callback):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and (state := checkpoint["callbacks"].get(callback.state_key)):
                 checkpoint["callbacks"][callback.state_key] = moved(state, str(callback.dirpath))
+        self._between_epochs = ends_an_epoch(checkpoint)
         self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         self._random_states = checkpoint["vqgen"]["random_states"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on at the batch and with the random numbers of the interrupted run, or begin with this rank's own.
 
-        Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does.
+        Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does; and where
+        `max_steps` is given, it would take the batches of an epoch that is over for batches of the next.
         """
+        if self._between_epochs:
+            trainer.fit_loop.epoch_loop.restarting = False
         loader: Any = trainer.train_dataloader
         for place in self._places:
             loader.load_state_dict(place)
