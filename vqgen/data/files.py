@@ -31,7 +31,7 @@ from vqgen.data.prepare import (
     unreadable_files,
 )
 from vqgen.data.reading import Reading
-from vqgen.data.tree import Listing, Tree, digest, scan
+from vqgen.data.tree import File, Listing, Tree, digest, scan
 from vqgen.data.whole import make_once, reading
 
 
@@ -70,6 +70,7 @@ class Files(Images):
         _, height, width = self.held_shape
         square = height == width
         option, asked = ("size", size) if square else ("shape", list(shape))
+        option, asked = ("margin", self.margin) if self.margin > max(shape) else (option, asked)
         require(height * width <= MAX_PIXELS, option, asked, f"images of {height} x {width} pixels are too large")
         wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
         require(not square or self.shape[1] == size, "shape", list(shape), wanted)
@@ -147,6 +148,7 @@ class Files(Images):
             self._prepared(name)
         if not self._reported:
             self._report()
+            self._tell_untrained()
             for warning in self.depth("train").warnings():
                 rank_zero_warn(warning)
             self._reported = True
@@ -154,6 +156,8 @@ class Files(Images):
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
         listing, kept = self.listings[split], self.kept(split)
+        if not len(kept):
+            raise self.lost(f"the split {split} in {self.place}", listing.files)
         if self._fits():
             array = prepared_images(self._prepared(split), (len(listing.files), *self.held_shape))
             images: Any = array if len(kept) == len(array) else Rows(array, kept)
@@ -203,15 +207,27 @@ class Files(Images):
 
     def _refuse_lost_class(self) -> None:
         """Raise DataError where of a class no training image can be read."""
+        files, labels = self.listings["train"]
+        for label in sorted({*labels} - {*labels[self.kept("train")]}) if labels is not None else ():
+            first = files[int(np.argmax(labels == label))]
+            raise self.lost(f"the class {self.class_names[label]} in {self.place}", [first])
+
+    def lost(self, what: str, files: Sequence[File]) -> DataError:
+        """The error that says of what, a class or a split, nothing can be read."""
+        first = shown(os.fsencode(files[0].path))
+        return DataError(
+            f"Of {what} no image can be read, such as {first}: convert or mend its files, or move the folder away."
+        )
+
+    def _tell_untrained(self) -> None:
+        """Say which classes have images in other splits alone."""
         labels = self.listings["train"].labels
-        if labels is None:
-            return
-        for label in sorted({*labels} - {*labels[self.kept("train")]}):
-            first = self.listings["train"].files[int(np.argmax(labels == label))].path
-            raise DataError(
-                f"Of the class {self.class_names[label]} in {self.place} no training image can be read, such as "
-                f"{shown(os.fsencode(first))}: mend its files, or move the folder away."
-            )
+        trained = [] if labels is None else {*labels}
+        untrained = [name for label, name in enumerate(self.class_names) if label not in trained]
+        if labels is not None and untrained:
+            more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
+            self.notes.append(f"no training image of {', '.join(untrained[:3])}{more}")
+            rank_zero_warn(f"There is {self.notes[-1]} in {self.place}: a label of it means nothing to a model.")
 
     def _report(self) -> None:
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())

@@ -31,7 +31,7 @@ class Tree(NamedTuple):
     """All image files below a folder, sorted by path, and what was not taken.
 
     `unreadable` are the folders and links that could not be read, with the reason; `foreign` the paths of images of
-    kinds that are not read here; `left_out` counts what is none of these, by reason.
+    kinds that are not read here, or that lead nowhere; `left_out` counts what is none of these, by reason.
     """
 
     files: list[File]
@@ -58,6 +58,8 @@ def scan(root: Path) -> Tree:
                 scan.left_out["folders (links) that were read under another name"] += 1
                 continue
             entries = sorted(scan.visible(folder), key=lambda entry: entry.name)
+            if not entries:
+                scan.left_out["empty folders"] += 1
         except OSError as error:
             scan.unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
             continue
@@ -94,7 +96,7 @@ class _Scan:
                     self.left_out[f"{entry.name}"] += 1
                 elif not name.startswith("."):
                     yield entry
-                elif name.endswith(IMAGE_SUFFIXES):
+                elif name.endswith(IMAGE_SUFFIXES) or _is_dir(entry):
                     self.left_out["hidden"] += 1
 
     def take(self, entry: os.DirEntry[str], path: str) -> None:
@@ -113,13 +115,14 @@ class _Scan:
     def _add(self, entry: os.DirEntry[str], path: str) -> None:
         try:
             status = entry.stat()
+            if stat.S_ISREG(status.st_mode):
+                self.files.append(File(path, status.st_size, status.st_mtime_ns))
+                return
+            reason = "no ordinary file"   # to open a pipe would take for ever
         except OSError as error:   # a link to nowhere
-            self.unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
-            return
-        if stat.S_ISREG(status.st_mode):
-            self.files.append(File(path, status.st_size, status.st_mtime_ns))
-        else:   # to open a pipe would take for ever
-            self.unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
+            reason = str(error.strerror)
+        self.foreign.append(path)
+        self.unreadable.append((shown(os.fsencode(path)), reason))
 
 
 def digest(listing: Listing, times: bool) -> str:
@@ -151,7 +154,10 @@ def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = ""
     for file, name in zip(files, names, strict=True):
         if name not in numbers:
             place = shown(os.fsencode(file.path))
-            raise DataError(f"{place} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
+            raise DataError(
+                f"{place} is in no folder of the {len(numbers)} classes of training, {class_names[0]} and others: move "
+                "its folder away, or give training images of its class."
+            )
     return np.array([numbers[name] for name in names if name], np.int64)
 
 
