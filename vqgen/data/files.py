@@ -28,6 +28,7 @@ from vqgen.data.prepare import (
     preparation,
     prepare,
     prepared_images,
+    refuse_stale,
     unreadable_files,
 )
 from vqgen.data.reading import Reading
@@ -85,6 +86,7 @@ class Files(Images):
         self.left_out: dict[str, int] = {}
         self.notes: list[str] = []
         self._kept: dict[str, ndarray] = {}
+        self._seen: set[Path] = set()   # prepared folders that are of these files
         self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
@@ -139,8 +141,11 @@ class Files(Images):
     def record(self, split: str) -> dict[str, Any]:
         """The number of images, and hashes of the files' names, sizes and labels, and of what is in them."""
         names = digest(self.listings[split], times=False)
-        content = preparation(self._prepared(split)).content
-        return {"images": len(self.kept(split)), "digest": names, "content": content}
+        return {"images": len(self.kept(split)), "digest": names, "content": self.content(split)}
+
+    def content(self, split: str) -> str:
+        """A hash of what is in the files."""
+        return preparation(self._prepared(split)).content
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
@@ -262,7 +267,14 @@ class Files(Images):
 
     def _prepared(self, split: str) -> Path:
         """The folder of a split, made unless it is there."""
-        return make_once(self._folder(split), partial(self._prepare, split), self.cache)
+        folder = make_once(self._folder(split), partial(self._prepare, split), self.cache)
+        if folder not in self._seen:
+            self._seen.add(folder)
+            files, root = self.listings[split].files, os.fsencode(self.root)
+            with reading(folder):
+                paths = [os.path.join(root, os.fsencode(file.path)) for file in files]
+                refuse_stale(folder, paths, max((file.changed for file in files), default=0))
+        return folder
 
     def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
         """A file's pixels at a shape, by the window and the white that all files have."""

@@ -20,11 +20,15 @@ _KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its nam
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns."""
+    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns.
+
+    `changed` is when the system last saw it change, which no program can set back.
+    """
 
     path: str
     size: int
     time: int
+    changed: int = 0
 
 
 class Tree(NamedTuple):
@@ -116,7 +120,7 @@ class _Scan:
         try:
             status = entry.stat()
             if stat.S_ISREG(status.st_mode):
-                self.files.append(File(path, status.st_size, status.st_mtime_ns))
+                self.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
                 return
             reason = "no ordinary file"   # to open a pipe would take for ever
         except OSError as error:   # a link to nowhere
@@ -128,7 +132,7 @@ class _Scan:
 def digest(listing: Listing, times: bool) -> str:
     """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
     sha = hashlib.sha256()
-    for path, size, time in listing.files:
+    for path, size, time, _ in listing.files:
         sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
     if listing.labels is not None:
         sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
