@@ -13,7 +13,7 @@ from vqgen.checkpoint import build
 from vqgen.command_line import _fail
 from vqgen.config import check, check_sample
 from vqgen.errors import SHOW, ConfigError
-from vqgen.experiment import sample
+from vqgen.experiment import sample, train
 from vqgen.faults import told, within_memory
 from vqgen.models.vqvae import VQVAE
 from vqgen.ranges import RANGES
@@ -21,7 +21,8 @@ from vqgen.schedules import Constant, Cosine
 
 EXTRAS = "extras=[averaged_weights,early_stopping]"
 AT_ONCE = [   # before anything is read or built
-    "hardware.num_workers=-1", "hardware.num_workers=1000000000", "hardware.num_nodes=0", "hardware.precision=foo",
+    "hardware.num_workers=-1", "hardware.num_workers=1000000000", "hardware.num_nodes=0", "hardware.devices=1000000",
+    "hardware.precision=foo", "data._target_=3", "model.encoder._target_=null", "optim._partial_=3",
     "trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=1.5", "trainer.max_epochs=0",
     "trainer.max_epochs=-3", "trainer.max_steps=0", "trainer.max_time=5", "trainer.limit_train_batches=0",
     "trainer.limit_train_batches=1.5", "trainer.limit_val_batches=-1", "trainer.gradient_clip_val=-1",
@@ -39,6 +40,7 @@ AT_ONCE = [   # before anything is read or built
 ]  # fmt: skip
 OTHER_MODELS = [
     "model=vae model.kl_weight=-1", "model=vae model.free_bits=nan", "model=vae model.latent_dim=0",
+    "model=vae_iaf model.posterior.num_steps=1000000",
     "model=ae model.encoder.hidden_channels=[8,0]", "model=classifier model.label_smoothing=2",
     "model=classifier model.network.dropout=2", "model=vqvae model/quantizer=fsq model.quantizer.levels=[8,1]",
 ]  # fmt: skip
@@ -53,6 +55,7 @@ AT_USE = {   # by the code of others: its constructors, and their first use
     "callbacks.best.monitor=val/foo": "callbacks.best.monitor=val/foo: ",
     "callbacks.early_stopping.monitor=val/foo": "callbacks.early_stopping.monitor=val/foo: ",
     "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1: ",
+    "data.num_train=2147483648": "The train split of Shapes does not fit into memory",
     "data.size=1000000000": "The train split of Shapes does not fit into memory",
 }  # fmt: skip
 SAMPLE = [
@@ -105,8 +108,29 @@ def test_more_samples_than_the_memory_holds_are_one_line(tmp_path: Path):
         sample(_compose(*words, name="sample"))
 
 
-def test_a_run_without_test_batches_ends_as_it_should(tmp_path: Path):
-    train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *SMALL, "trainer.limit_test_batches=0"])
+WITHOUT = ["trainer.limit_test_batches=0", "trainer.log_every_n_steps=0", "callbacks.best.monitor=null"]
+
+
+@pytest.mark.parametrize("word", WITHOUT)
+def test_a_run_without_test_logs_or_a_figure_to_go_by_ends_as_it_should(word: str, tmp_path: Path):
+    cfg = _compose("model=vqvae", *NETWORK, *IMAGES, *SMALL, word)
+    check(cfg)
+    assert (train(cfg, tmp_path / "run") is None) == (word == "callbacks.best.monitor=null")
+
+
+@pytest.mark.parametrize("section", ["model", "data", "optim", "schedule", "trainer"])
+def test_a_section_that_makes_nothing_is_refused(section: str):
+    cfg = _compose()
+    cfg[section] = {"a": 1}
+    with pytest.raises(ConfigError, match=rf"^{section}=.*: expected a _target_ and its options"):
+        check(cfg)
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**63 - 1])
+def test_samples_are_drawn_with_any_seed_that_torch_takes(seed: int):
+    cfg = _compose(f"seed={seed}", "run=fashion_vqvae_pixelsnail", name="sample")
+    check_sample(cfg)
+    assert torch.Generator().manual_seed(cfg.seed).initial_seed() == seed
 
 
 @pytest.mark.parametrize("make", [lambda: Constant(-4), lambda: Cosine(-1), lambda: Cosine(0, 2.0)])

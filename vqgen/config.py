@@ -135,6 +135,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
     if str(values["hardware"].get("precision")) not in PRECISIONS:
         raise ConfigError(f"hardware.precision={values['hardware']['precision']}: take one of {', '.join(PRECISIONS)}")
     check_ranges("", {"seed": values["seed"]})
+    if values["seed"] >= 2**32:   # of a training: it goes to NumPy's generator, too
+        raise ConfigError(f"seed={values['seed']}: expected a number below {2**32}")
 
 
 def _resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -180,10 +182,13 @@ def _check_pairing(cfg: DictConfig) -> None:
 
 def _check_nodes(cfg: DictConfig) -> None:
     """What is looked into before the types are checked: names of options, and of classes where objects are made."""
-    for section in ("model", "data", "hardware", "facts"):
+    for section in ("hardware", "facts"):
         if not OmegaConf.is_dict(cfg.get(section)):
             raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
+    made = {section: cfg.get(section) for section in ("model", "data", "optim", "schedule", "trainer")}
     for section in ("logger", "callbacks", "tune"):
-        for name, node in (cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}).items():
-            if not OmegaConf.is_dict(node) or "_target_" not in node:
-                raise ConfigError(f"{section}.{name}={node}: expected a _target_ and its options")
+        several = cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}
+        made |= {f"{section}.{name}": node for name, node in several.items()}
+    for path, node in made.items():
+        if not OmegaConf.is_dict(node) or "_target_" not in node:
+            raise ConfigError(f"{path}={node}: expected a _target_ and its options")

@@ -24,6 +24,9 @@ def check_node(path: str, value: Any) -> None:
     """Check every `_target_` below `path` against its constructor."""
     if isinstance(value, Mapping):
         target = value.get("_target_")
+        for key, kind in {"_target_": str, "_partial_": bool}.items():
+            if not isinstance(value.get(key, kind()), kind):
+                raise ConfigError(f"{path}.{key}={value[key]}: expected {kind.__name__}")
         if target is not None:
             arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
             accepts = _without(signature_of(path, target), RUNTIME.get(target, set()))

@@ -252,7 +252,7 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
         rank_zero_info(f"Next: {command('train', 'model=gated_pixelcnn', tokenizer=shown)}")
     elif hasattr(model, "sample"):
         rank_zero_info(f"Next: {command('sample', run=shown)}")
-    return float(best.best_model_score)
+    return None if best.best_model_score is None else float(best.best_model_score)
 
 
 def quiet() -> None:

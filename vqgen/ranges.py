@@ -32,14 +32,14 @@ _BATCHES_OR_NONE = Range(lambda n: n == 0 or _BATCHES.holds(n), f"{_BATCHES.word
 
 _NAMES = {
     _COUNT: "batch_size hidden_channels residual_channels output_channels condition_channels channels kernel_size "
-    "attention_channels num_heads num_components num_steps num_embeddings embedding_dim latent_dim size "
+    "attention_channels num_heads num_components num_embeddings embedding_dim latent_dim size "
     "num_samples num_train num_val num_test num_images num_codes downsampling upsampling accumulate_grad_batches "
     "check_val_every_n_epoch num_nodes every_n_epochs every_n_steps every_n_train_steps most side shape",
     _NOT_NEGATIVE: "warmup warmup_steps kl_warmup_steps importance_samples free_bits kl_weight "
     "recon_weight commitment_cost weight_decay epsilon eps revive_below min_entropy margin patience "
     "min_steps min_epochs log_every_n_steps gradient_clip_val context_dim "
-    "reload_dataloaders_every_n_epochs overfit_batches prepare_up_to cas_epochs min_delta momentum",
-    _LAYERS: "num_layers",
+    "reload_dataloaders_every_n_epochs overfit_batches prepare_up_to cas_epochs min_delta momentum seed",
+    _LAYERS: "num_layers num_steps",
     _LAYERS_OR_NONE: "num_residual_blocks num_output_layers num_attention_layers",
     _POSITIVE: "lr min_lr max_lr std scale variance every_n_minutes",
     _PART: "label_dropout final_factor min_usage max_unreadable val_fraction test_fraction",
@@ -50,12 +50,12 @@ _NAMES = {
     Range(lambda n: n >= -1, "0 or more, or -1 for all"): "num_sanity_val_steps",
     Range(lambda n: n >= 1 or n == -1, "at least 1, or -1 for all"): "save_top_k",
     Range(lambda n: 0 <= n <= 1024, "a number of processes from 0 to 1024"): "num_workers",
+    Range(lambda n: -1 <= n <= 1024, "a number of devices up to 1024, or -1 for all"): "devices",
     Range(lambda n: n >= 2, "at least 2"): "levels",
     Range(lambda n: n >= 0, "0 or more, and 1 for none"): "guidance",
     Range(lambda t: t > 0, "above 0 (top_k=1 takes the likeliest code)"): "temperature",
     Range(lambda k: k >= 1, "at least 1, or null for all codes"): "top_k",
     Range(lambda p: 0 < p <= 1, "above 0 and at most 1, or null for all codes"): "top_p",
-    Range(lambda n: 0 <= n < 2**32, "a number from 0 to 4294967295"): "seed",
 }
 RANGES = {name: allowed for allowed, names in _NAMES.items() for name in names.split()}
 CHOICES = {"deterministic": (True, False, "warn", None)}   # where the annotation of the code of others does not tell

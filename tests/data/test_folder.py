@@ -537,6 +537,34 @@ def test_a_class_of_which_nothing_can_be_read_is_an_error_that_names_it(root, ca
     assert "\n" not in str(caught.value)
 
 
+def test_a_class_of_links_to_nowhere_and_a_split_of_which_nothing_can_be_read_are_errors_that_name_them(root, cache):
+    splits = [f"{split}/{kind}" for split in ("train", "val") for kind in "ab"]
+    write(root, *[f"{place}/{i}.png" for place in splits for i in range(10)])
+    (root / "train/c").mkdir()
+    (root / "train/c/0.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(DataError, match=r"Of the class c in .*train no image can be read, such as train/c/0.png"):
+        folder(root, cache).prepare_data()
+    shutil.rmtree(root / "train/c")
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"Of the split val in .* no image can be read, such as val/a/0.png"):
+        folder(root, cache, max_unreadable=1.0).split("val")
+    for path in (root / "val").rglob("*.png"):
+        path.rename(path.with_suffix(".heic"))
+    with pytest.raises(DataError, match=r"Of the split val in .*val no image can be read, such as val/a/0.heic"):
+        folder(root, cache).prepare_data()
+
+
+def test_a_class_of_which_only_other_splits_have_images_and_what_is_empty_or_hidden_are_told(root, cache):
+    write(root, *[f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)], "c/21.png")   # by its hash in test
+    for name in ("d", ".e"):
+        (root / name).mkdir()
+    images = folder(root, cache)
+    with pytest.warns(UserWarning, match=r"There is no training image of c in .*images"):
+        images.prepare_data()
+    assert images.reading().line().endswith("no training image of c; left out: 1 hidden, 1 empty folders")
+
+
 def test_files_are_cut_to_images_that_are_not_square(root, cache):
     root.mkdir()
     y, x = np.mgrid[:60, :100]

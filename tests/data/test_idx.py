@@ -85,6 +85,7 @@ def test_the_split_does_not_depend_on_the_seed(tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "not an IDX file"),
     (b"<html>", "not an IDX file"),
+    (bytes([0, 0, 8, 255]) + bytes(4 * 255), "not an IDX file"),
     (idx_bytes(np.zeros((3, 2), np.uint8))[:-1], "not whole"),
     (idx_bytes(np.zeros((3, 2), np.uint8))[:7], "not whole"),
 ])

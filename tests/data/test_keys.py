@@ -51,6 +51,30 @@ def test_pictures_rewritten_at_the_same_size_are_read_again(root: Path, prepare_
     assert after.record("train")["digest"] == before.record("train")["digest"]
 
 
+@pytest.mark.parametrize("prepare_up_to", [1.0, 0.0])
+def test_other_pictures_of_the_same_sizes_and_times_are_told_and_so_are_codes_of_them(root: Path, prepare_up_to: float):
+    """As archives of one program unpack: all with the same time."""
+    options = {"size": 16, "shape": (3, 16, 16), "prepare_up_to": prepare_up_to}
+    before, codes, tokenizer = opened(root, **options), root.parent / "codes", Tokenizer()
+    codes_of(codes, tokenizer, before)
+    for path in sorted(root.iterdir()):
+        content, times = path.read_bytes(), path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert numbers(opened(root, **options)) == numbers(before)   # the same pictures, written again
+    for path in sorted(root.iterdir()):
+        times = path.stat()
+        write(path, 255 - int(path.stem))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(DataError, match=r"was made of other files, .* delete it, and it is made again"):
+        opened(root, **options)
+    shutil.rmtree(root.parent / "cache")
+    after = opened(root, **options)
+    assert after.key == before.key
+    with pytest.raises(DataError, match=r"holds codes of another content: .* delete it, and it is made again"):
+        codes_of(codes, tokenizer, after).split("train")
+
+
 def test_a_file_that_was_still_being_written_at_its_full_size_is_read_once_it_is_whole(root: Path):
     whole = (root / "3.bmp").read_bytes()
     (root / "3.bmp").write_bytes(b"\0" * len(whole))

@@ -30,7 +30,7 @@ def of_classes(*folders):
     ("A_img_train", "A_img_val", "A_img_test"),
     ("seg_train", "seg_val", "seg_test"), ("train_split", "valid_split", "test_split"),
     ("Training", "Evaluation", "Test"),
-    ("trainval", "val", "test1"),
+    ("trainval", "val", "test1"), ("tr", "va", "te"),
 ])  # fmt: skip
 def test_splits_go_by_the_names_that_people_give_them(train, val, test):
     found = find_layout(of_classes(train, val, test), "auto", ROOT)
@@ -85,6 +85,11 @@ def test_a_folder_inside_a_split_that_holds_all_of_it_is_gone_through():
     (of_classes("train/train", "train/val", "val"), ["data.root=data/x/train"]),
     (of_classes("train", "test") + paths("train/test"), ["data/x/train", "test"]),
     (paths("test", "val"), ["test", "val"]),
+    (of_classes("places/train") + paths("val_large", "test_large"), ["test_large, val_large"]),
+    (of_classes("learn", "exam"), ["exam, learn", "cat, dog", "train, val and test", "data.layout=classes"]),
+    (of_classes("all/seen", "all/unseen"), ["data/x/all", "cat, dog"]),
+    (of_classes("train/part1", "train/part2", "test"), ["data/x/train", "part1, part2", "cat, dog"]),
+    (of_classes("", "backup/old"), ["is there twice", "data.root=data/x/backup/old"]),
 ])  # fmt: skip
 def test_a_guess_that_would_train_on_test_images_is_an_error_in_one_line(files, words):
     with pytest.raises(DataError) as caught:
@@ -102,6 +107,13 @@ def test_a_word_says_how_a_doubtful_tree_is_taken(classed):
     assert find_layout(files, "flat", ROOT) == Layout("", {})
     with pytest.raises(DataError, match=r"data.layout=splits: data/x holds no folders train and val or test"):
         find_layout(paths("cat", "dog"), "splits", ROOT)
+
+
+@pytest.mark.parametrize("inner", [("images",), ("images", "photos"), ("000", "001"), ("front",)])
+def test_folders_in_the_classes_may_be_alike(inner):
+    assert find_layout(paths(*[f"{kind}/{name}" for kind in ("cat", "dog") for name in inner]), "auto", ROOT) == Layout(
+        "", {}
+    )
 
 
 def test_a_tree_of_many_folders_is_gone_through_at_once():

@@ -195,6 +195,15 @@ def write_celeba(root, ending):
     (root / f"list_attr_celeba{ending}").write_text("\n".join(heads[1] + values) + "\n")
 
 
+@pytest.mark.parametrize("mark", [",", ";", '","'])
+def test_celebas_tables_may_be_written_by_any_spreadsheet(tmp_path, mark):
+    write_celeba(tmp_path / "celeba", ".csv")
+    for path in (tmp_path / "celeba").glob("*.csv"):
+        lines = [line.replace(",", mark) for line in path.read_text().splitlines()]
+        path.write_text("\r\n".join(f'"{line}"' if '"' in mark else line for line in lines))
+    assert files_source(CelebA, tmp_path / "celeba", tmp_path).attributes("test").names == ["Odd", "Smiling"]
+
+
 @pytest.mark.parametrize("ending", [".txt", ".csv"])
 def test_celeba_has_its_published_splits_and_attributes(tmp_path, ending):
     write_celeba(tmp_path / "celeba", ending)
@@ -341,6 +350,13 @@ def test_ffhqs_download_folder_holds_each_face_several_times_and_is_an_error(tmp
     assert one.reading().counts == {"train": 1, "val": 1, "test": 1}
 
 
+def test_a_face_twice_in_one_folder_is_an_error_that_names_no_other_root(tmp_path):
+    for name in ("00001.png", "1.png", "60000.png", "65000.png"):
+        write(tmp_path / "ffhq" / name)
+    with pytest.raises(DataError, match=r"face 00001 is there 2 times, as 00001.png, 1.png: keep one of them there"):
+        files_source(FFHQ, tmp_path / "ffhq", tmp_path).prepare_data()
+
+
 @pytest.mark.parametrize("path", ["{number:05}.png", "{folder:05}/{number:05}.png"])
 def test_ffhq_is_split_by_number(tmp_path, path):
     for number in [0, 59_999, 60_000, 64_999, 65_000, 69_999, 31]:
@@ -445,7 +461,7 @@ def test_imagenet_as_kaggle_packs_it_is_read_from_any_of_its_folders(tmp_path, r
         assert (images.split(split).images[:, 0, 0, 0] // 10).tolist() == [1, 2]
     reading = images.reading()
     assert reading.place == str(tmp_path / "in/ILSVRC/Data/CLS-LOC")
-    assert reading.left_out["of val, in other classes"] == 1
+    assert reading.left_out["of val, in no class of train"] == 1
     assert reading.left_out["in other folders (test has no labels)"] == 1
 
 
@@ -456,7 +472,21 @@ def test_a_subset_of_the_classes_takes_only_its_own_of_the_whole_validation_set(
     images = files_source(ImageNet, tmp_path / "in", tmp_path)
     assert images.split("val").labels.tolist() == [0, 1]
     assert (images.split("val").images[:, 0, 0, 0] // 10).tolist() == [1, 3]
-    assert "1 of val, in other classes" in images.reading().line()
+    assert "1 of val, in no class of train" in images.reading().line()
+
+
+def test_a_val_of_which_some_images_lie_in_class_folders_takes_the_others_by_its_table(tmp_path):
+    table = write_imagenet(tmp_path / "in")
+    first = tmp_path / "in/val/ILSVRC2012_val_00000000.JPEG"
+    (tmp_path / "in/val/n01").mkdir()
+    first.rename(tmp_path / "in/val/n01" / first.name)
+    with pytest.raises(DataError, match=r"val_00000001.JPEG lies in no class folder, and nowhere is a table"):
+        files_source(ImageNet, tmp_path / "in", tmp_path).prepare_data()
+    quoted = "".join('"{}","{}"\n'.format(*line.split(",")) for line in table.splitlines())
+    (tmp_path / "in/LOC_val_solution.csv").write_text(quoted)
+    images = files_source(ImageNet, tmp_path / "in", tmp_path)
+    assert images.split("val").labels.tolist() == [0, 1]
+    assert (images.split("val").images[:, 0, 0, 0] // 10).tolist() == [1, 2]
 
 
 def test_a_flat_val_without_its_table_is_an_error_that_names_the_table(tmp_path):

@@ -59,7 +59,7 @@ class Throughput(pl.Callback):
 
 def _logs_at(trainer: Any, step: int) -> bool:
     """Whether the trainer hands metrics to its loggers at the end of this step, counted from 0."""
-    return (step + 1) % trainer.log_every_n_steps == 0
+    return trainer.log_every_n_steps > 0 and (step + 1) % trainer.log_every_n_steps == 0
 
 
 def _wait_for(device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """The lists of CelebA: text as published or CSV, a line for each image."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def _lines(path: Path) -> list[_Line]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _error(path, f"it is no text that can be read ({error})") from error
-    split = enumerate((line.replace(",", " ").split() for line in text.split("\n")), 1)
+    split = enumerate((re.sub('[,;"]', " ", line).split() for line in text.split("\n")), 1)
     return [_Line(number, words) for number, words in split if words]
 
 

@@ -111,13 +111,14 @@ class CodeStore:
             "fingerprint": self.fingerprint,
             "source": self.images.key,
             "origin": self.images.origin,
+            "content": self.images.content(split),
             "split": split,
             "num_embeddings": list(self.num_embeddings),
         }
 
     def _replaces(self, other: Mapping[str, Any]) -> bool:
         """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
-        ours = self._meta("")
+        ours = self._meta(SPLITS[0])
         same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
         return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
 

@@ -50,8 +50,9 @@ class FFHQ(Files):
             places[int(stem)].append(file.path)
         number, found = max(places.items(), key=lambda item: len(item[1]))
         if len(found) > 1:
-            folders = sorted({path.partition("/")[0] for path in found})
+            folders = sorted({path.rpartition("/")[0].partition("/")[0] for path in found})
+            root = f"set data.root={self.root / folders[0]}, or another one's folder"
             raise DataError(
-                f"In {self.root} the face {number:05} is there {len(found)} times, as {', '.join(found[:3])}: set "
-                f"data.root={self.root / folders[0]}, or another one's folder."
+                f"In {self.root} the face {number:05} is there {len(found)} times, as {', '.join(found[:3])}: "
+                f"{root if all(folders) and len(folders) > 1 else 'keep one of them there'}."
             )

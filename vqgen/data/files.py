@@ -28,10 +28,11 @@ from vqgen.data.prepare import (
     preparation,
     prepare,
     prepared_images,
+    refuse_stale,
     unreadable_files,
 )
 from vqgen.data.reading import Reading
-from vqgen.data.tree import Listing, Tree, digest, scan
+from vqgen.data.tree import File, Listing, Tree, digest, scan
 from vqgen.data.whole import make_once, reading
 
 
@@ -70,6 +71,7 @@ class Files(Images):
         _, height, width = self.held_shape
         square = height == width
         option, asked = ("size", size) if square else ("shape", list(shape))
+        option, asked = ("margin", self.margin) if self.margin > max(shape) else (option, asked)
         require(height * width <= MAX_PIXELS, option, asked, f"images of {height} x {width} pixels are too large")
         wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
         require(not square or self.shape[1] == size, "shape", list(shape), wanted)
@@ -84,6 +86,7 @@ class Files(Images):
         self.left_out: dict[str, int] = {}
         self.notes: list[str] = []
         self._kept: dict[str, ndarray] = {}
+        self._seen: set[Path] = set()   # prepared folders that are of these files
         self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
@@ -138,8 +141,11 @@ class Files(Images):
     def record(self, split: str) -> dict[str, Any]:
         """The number of images, and hashes of the files' names, sizes and labels, and of what is in them."""
         names = digest(self.listings[split], times=False)
-        content = preparation(self._prepared(split)).content
-        return {"images": len(self.kept(split)), "digest": names, "content": content}
+        return {"images": len(self.kept(split)), "digest": names, "content": self.content(split)}
+
+    def content(self, split: str) -> str:
+        """A hash of what is in the files."""
+        return preparation(self._prepared(split)).content
 
     def prepare_data(self) -> None:
         """Read every file once, unless that is done, and say which are unreadable."""
@@ -147,6 +153,7 @@ class Files(Images):
             self._prepared(name)
         if not self._reported:
             self._report()
+            self._tell_untrained()
             for warning in self.depth("train").warnings():
                 rank_zero_warn(warning)
             self._reported = True
@@ -154,6 +161,8 @@ class Files(Images):
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
         listing, kept = self.listings[split], self.kept(split)
+        if not len(kept):
+            raise self.lost(f"the split {split} in {self.place}", listing.files)
         if self._fits():
             array = prepared_images(self._prepared(split), (len(listing.files), *self.held_shape))
             images: Any = array if len(kept) == len(array) else Rows(array, kept)
@@ -203,15 +212,27 @@ class Files(Images):
 
     def _refuse_lost_class(self) -> None:
         """Raise DataError where of a class no training image can be read."""
+        files, labels = self.listings["train"]
+        for label in sorted({*labels} - {*labels[self.kept("train")]}) if labels is not None else ():
+            first = files[int(np.argmax(labels == label))]
+            raise self.lost(f"the class {self.class_names[label]} in {self.place}", [first])
+
+    def lost(self, what: str, files: Sequence[File]) -> DataError:
+        """The error that says of what, a class or a split, nothing can be read."""
+        first = shown(os.fsencode(files[0].path))
+        return DataError(
+            f"Of {what} no image can be read, such as {first}: convert or mend its files, or move the folder away."
+        )
+
+    def _tell_untrained(self) -> None:
+        """Say which classes have images in other splits alone."""
         labels = self.listings["train"].labels
-        if labels is None:
-            return
-        for label in sorted({*labels} - {*labels[self.kept("train")]}):
-            first = self.listings["train"].files[int(np.argmax(labels == label))].path
-            raise DataError(
-                f"Of the class {self.class_names[label]} in {self.place} no training image can be read, such as "
-                f"{shown(os.fsencode(first))}: mend its files, or move the folder away."
-            )
+        trained = [] if labels is None else {*labels}
+        untrained = [name for label, name in enumerate(self.class_names) if label not in trained]
+        if labels is not None and untrained:
+            more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
+            self.notes.append(f"no training image of {', '.join(untrained[:3])}{more}")
+            rank_zero_warn(f"There is {self.notes[-1]} in {self.place}: a label of it means nothing to a model.")
 
     def _report(self) -> None:
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
@@ -246,7 +267,14 @@ class Files(Images):
 
     def _prepared(self, split: str) -> Path:
         """The folder of a split, made unless it is there."""
-        return make_once(self._folder(split), partial(self._prepare, split), self.cache)
+        folder = make_once(self._folder(split), partial(self._prepare, split), self.cache)
+        if folder not in self._seen:
+            self._seen.add(folder)
+            files, root = self.listings[split].files, os.fsencode(self.root)
+            with reading(folder):
+                paths = [os.path.join(root, os.fsencode(file.path)) for file in files]
+                refuse_stale(folder, paths, max((file.changed for file in files), default=0))
+        return folder
 
     def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
         """A file's pixels at a shape, by the window and the white that all files have."""

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.data.decode import shown
-from vqgen.data.error import DataError, require
+from vqgen.data.error import require
 from vqgen.data.files import Files
 from vqgen.data.label_table import find_table, listed
 from vqgen.data.layout import LAYOUTS, find_layout, wrapper
@@ -54,6 +54,9 @@ class Folder(Files):
         training = inside(tree.files, start)
         if not training:
             raise self.missing(f"there is no image in {start}")
+        for split, place in starts.items():
+            if (all_files := inside(everything, place)) and not inside(tree.files, place):
+                raise self.lost(f"the split {split} in {self.root / place}", all_files)
         self.class_names = [] if self.layout == "flat" else self._classes(training, inside(everything, start), start)
         self._warn_of_strays(training, start)
         given = {"train": Listing(training, labels_of(training, self.class_names, start))}
@@ -71,11 +74,7 @@ class Folder(Files):
     def _classes(self, readable: Sequence[File], all_files: Sequence[File], start: str) -> list[str]:
         names = class_folders(all_files, start)
         if lost := sorted(set(names) - {file.path.removeprefix(start).partition("/")[0] for file in readable}):
-            first = next(file.path for file in all_files if file.path.startswith(f"{start}{lost[0]}/"))
-            raise DataError(
-                f"Of the class {lost[0]} in {self.root / start} no image can be read, such as {first}: convert its "
-                "files, or move the folder away."
-            )
+            raise self.lost(f"the class {lost[0]} in {self.root / start}", inside(all_files, f"{start}{lost[0]}/"))
         return names
 
     def _held_out(self, files: list[File], start: str, around: Sequence[str]) -> Listing | None:

@@ -34,7 +34,7 @@ def read_idx(path: Path) -> ndarray:
             content = file.read()
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}. Delete it or put a whole copy there.") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]):
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]) or content[3] > 3:
         raise DataError(f"{path} is not an IDX file of bytes: its first bytes are '{content[:4].hex()}'.")
     start = 4 + 4 * content[3]
     shape = struct.unpack(f">{content[3]}I", content[4:start]) if len(content) >= start else (-1,)

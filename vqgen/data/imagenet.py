@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from vqgen.data.files import Files
 from vqgen.data.label_table import TABLES, find_table, listed
 from vqgen.data.tree import File, Listing, Tree, class_folders, inside, labels_of
@@ -42,7 +44,7 @@ class ImageNet(Files):
         self.class_names = class_names(ids, [*self._folders(), self.root / self.base / "train"])
         held_out = self._held_out(val, ids)
         self.how = "by the folders train and val, test is val"
-        self.left_out["of val, in other classes"] = len(val) - len(held_out.files)
+        self.left_out["of val, in no class of train"] = len(val) - len(held_out.files)
         self.left_out["in other folders (test has no labels)"] = len(tree.files) - len(train) - len(val)
         labels = labels_of(train, ids, f"{self.base}train/")
         return {"train": Listing(train, labels), "val": held_out, "test": held_out}
@@ -55,13 +57,15 @@ class ImageNet(Files):
     def _held_out(self, val: list[File], ids: list[str]) -> Listing:
         start = f"{self.base}val/"
         known = [file for file in val if file.path.removeprefix(start).partition("/")[0] in ids]
-        if not known and not class_folders(val, start):
+        listing = Listing(known, labels_of(known, ids, start))
+        rest = [file for file in val if "/" not in file.path.removeprefix(start)] if known else val
+        if rest and (known or not class_folders(val, start)):
             table = find_table([self.root / self.base / "val", *self._folders()])
             if table is None:
-                raise self.missing(f"val has no class folders, and nowhere is a table of its labels, {TABLES[0]}")
-            listing = listed(val, table, ids)
-        else:
-            listing = Listing(known, labels_of(known, ids, start))
+                place = f"{rest[0].path} lies in no class folder" if known else "val has no class folders"
+                raise self.missing(f"{place}, and nowhere is a table of its labels, {TABLES[0]}")
+            flat = listed(rest, table, ids)
+            listing = Listing(known + flat.files, np.concatenate([listing.labels, flat.labels]))
         if not listing.files:
             raise self.missing("the folders of val are not those of train, or its table knows none of these classes")
         return listing

@@ -31,7 +31,7 @@ def read_labels(path: Path) -> dict[str, str]:
         raise DataError(f"{path} cannot be read: {error}. Put a whole copy there.") from error
     labels = {}
     for number, line in enumerate(lines, 1):
-        words = re.split(r"[,\s]+", line.strip())
+        words = re.split(r"[,\s]+", line.replace('"', " ").strip())
         if (number == 1 and words[0] == "ImageId") or words == [""]:
             continue
         if len(words) < 2:

@@ -10,9 +10,9 @@ from vqgen.data.error import DataError
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
 _WORDS = {   # what folders of splits are called, whatever is written large
-    "train": "train|training|trn|trainval",
-    "val": "val|valid|validation|validate|dev|devel|development",
-    "test": "test|testing|tst|holdout|heldout",
+    "train": "train|training|trn|tr|trainval",
+    "val": "val|va|valid|validation|validate|dev|devel|development",
+    "test": "test|testing|tst|te|ts|holdout|heldout",
     "eval": "eval|evaluation",   # val where that is not given, else test
 }
 _PLAIN = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|split|jpe?gs?|pngs?|unlabell?ed|unknown"
@@ -60,7 +60,9 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
     if layout == "splits" and not found:
         raise DataError(f"data.layout=splits: {root / base} holds no folders train and val or test.")
     if layout == "auto":
-        _refuse_inner_splits(folders, f"{base}{found['train']}/" if found else base, root)
+        training = f"{base}{found['train']}/" if found else base
+        _refuse_inner_splits(folders, training, root)
+        _refuse_same_inside(folders, folders.wrapped(training), root)
     return Layout(base, {split: f"{base}{name}/" for split, name in found.items()})
 
 
@@ -148,10 +150,11 @@ def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
     """Raise DataError where one folder holds again all that lies beside it."""
     here = folders.entries(base)
     for name in sorted(folders.inside[base]):
-        if len(here) > 2 and here - {name} <= folders.entries(f"{base}{name}/"):
+        inner = folders.wrapped(f"{base}{name}/")
+        if len(here) > 2 and here - {name} <= folders.entries(inner):
             raise DataError(
                 f"{root / base} is there twice: {name} in it holds again {_listed(sorted(here - {name}))}. Set "
-                f"data.root={root / base / name}, move one of the two away, or say data.layout=splits, classes or flat."
+                f"data.root={root / inner}, move one of the two away, or say data.layout=splits, classes or flat."
             )
 
 
@@ -167,13 +170,28 @@ def _refuse_inner_splits(folders: _Folders, base: str, root: Path) -> None:
             )
 
 
+def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
+    """Raise DataError where all folders hold folders of the same names: they are splits by another name, or copies."""
+    every = [folders.inside.get(f"{place}{kind}/", set()) for kind in folders.inside.get(place, ())]
+    inner = [{name for name in names if not name.isdecimal() and not _is_plain(name)} for names in every]
+    if len(inner) > 1 and len(same := set.intersection(*inner)) > 1:
+        raise DataError(
+            f"{root / place} holds {_listed(sorted(folders.inside[place]))}, and each of them {_listed(sorted(same))}: "
+            "call them train, val and test if they are splits, set data.root to one of them, or say "
+            "data.layout=classes (each is a class) or flat (no classes)."
+        )
+
+
 def _doubtful(folders: _Folders, place: str) -> list[str]:
     """The folders in `place` which are named for a split, if beside something else that may be another one."""
     if len(folders.entries(place)) < 2:
         return []
     roles = {name: role for name in sorted(folders.inside[place]) if (role := _role(name))}
+    alike = defaultdict(set)   # val_large and test_large
+    for role in roles.values():
+        alike[role.rest].add(role.split)
     bare = {name: role.split for name, role in roles.items() if not role.rest}
-    if bare and len({role.split for role in roles.values()}) > 1:
+    if (bare and len({role.split for role in roles.values()}) > 1) or max(map(len, alike.values()), default=0) > 1:
         return list(roles)
     classed = [name for name in bare if len(folders.inside.get(f"{place}{name}/", ())) > 1]
     return [name for name, split in bare.items() if split != "train"] or classed

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,6 +145,27 @@ def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, 
                 file.append(black[None] if isinstance(result, str) else result[None])
     (folder / UNREADABLE).write_text(json.dumps(unreadable, indent=1))
     return content.hexdigest()[:16]
+
+
+def refuse_stale(folder: Path, paths: Sequence[bytes], changed: int) -> None:
+    """Raise DataError where files that have `changed` (ns) since a folder was prepared of them hold something else.
+
+    Their sizes and times may be as they were: archives are unpacked with times of their own.
+    """
+    meta = folder / _META
+    if changed < meta.stat().st_mtime_ns:
+        return
+    content = hashlib.sha256()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for of_this in pool.map(of_file, paths):
+            content.update(of_this)
+    if content.hexdigest()[:16] != preparation(folder).content:
+        raise DataError(
+            f"{folder} was made of other files, which had the names, sizes and times of these: delete it, and it is "
+            "made again."
+        )
+    with suppress(OSError):   # so that it is not looked at each time
+        meta.touch()
 
 
 def unreadable_files(folder: Path) -> list[tuple[int, str, str]]:

@@ -147,6 +147,7 @@ class Shapes(Images):
 
     def load(self, split: str) -> Split:
         """Draw the split."""
+        np.empty((self.numbers[split], 3, self.size, self.size), np.uint8)   # what does not fit is told at once
         factors = self.factors(split)
         return Split(render(factors, self.size, self.size), factors.shape)
 

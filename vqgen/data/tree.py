@@ -20,18 +20,22 @@ _KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its nam
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns."""
+    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns.
+
+    `changed` is when the system last saw it change, which no program can set back.
+    """
 
     path: str
     size: int
     time: int
+    changed: int = 0
 
 
 class Tree(NamedTuple):
     """All image files below a folder, sorted by path, and what was not taken.
 
     `unreadable` are the folders and links that could not be read, with the reason; `foreign` the paths of images of
-    kinds that are not read here; `left_out` counts what is none of these, by reason.
+    kinds that are not read here, or that lead nowhere; `left_out` counts what is none of these, by reason.
     """
 
     files: list[File]
@@ -58,6 +62,8 @@ def scan(root: Path) -> Tree:
                 scan.left_out["folders (links) that were read under another name"] += 1
                 continue
             entries = sorted(scan.visible(folder), key=lambda entry: entry.name)
+            if not entries:
+                scan.left_out["empty folders"] += 1
         except OSError as error:
             scan.unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
             continue
@@ -94,7 +100,7 @@ class _Scan:
                     self.left_out[f"{entry.name}"] += 1
                 elif not name.startswith("."):
                     yield entry
-                elif name.endswith(IMAGE_SUFFIXES):
+                elif name.endswith(IMAGE_SUFFIXES) or _is_dir(entry):
                     self.left_out["hidden"] += 1
 
     def take(self, entry: os.DirEntry[str], path: str) -> None:
@@ -113,19 +119,20 @@ class _Scan:
     def _add(self, entry: os.DirEntry[str], path: str) -> None:
         try:
             status = entry.stat()
+            if stat.S_ISREG(status.st_mode):
+                self.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                return
+            reason = "no ordinary file"   # to open a pipe would take for ever
         except OSError as error:   # a link to nowhere
-            self.unreadable.append((shown(os.fsencode(path)), str(error.strerror)))
-            return
-        if stat.S_ISREG(status.st_mode):
-            self.files.append(File(path, status.st_size, status.st_mtime_ns))
-        else:   # to open a pipe would take for ever
-            self.unreadable.append((shown(os.fsencode(path)), "no ordinary file"))
+            reason = str(error.strerror)
+        self.foreign.append(path)
+        self.unreadable.append((shown(os.fsencode(path)), reason))
 
 
 def digest(listing: Listing, times: bool) -> str:
     """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
     sha = hashlib.sha256()
-    for path, size, time in listing.files:
+    for path, size, time, _ in listing.files:
         sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
     if listing.labels is not None:
         sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
@@ -151,7 +158,10 @@ def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = ""
     for file, name in zip(files, names, strict=True):
         if name not in numbers:
             place = shown(os.fsencode(file.path))
-            raise DataError(f"{place} is in no folder of the {len(numbers)} classes, {class_names[0]} and others.")
+            raise DataError(
+                f"{place} is in no folder of the {len(numbers)} classes of training, {class_names[0]} and others: move "
+                "its folder away, or give training images of its class."
+            )
     return np.array([numbers[name] for name in names if name], np.int64)
 
 
