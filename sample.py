@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from vqgen.command_line import command
-from vqgen.config import check_sample
+from vqgen.config.check import check_sample
+from vqgen.config.command_line import command
 
 
 @command("sample", check_sample)

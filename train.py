@@ -5,8 +5,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vqgen.command_line import command
-from vqgen.config import check
+from vqgen.config.check import check
+from vqgen.config.command_line import command
 
 
 @command("train", check)

@@ -7,7 +7,7 @@ not have stay empty, so that one dashboard serves tokenizers, VAEs and priors.
 import sys
 from typing import Any
 
-from vqgen.wandb_mode import wandb_mode
+from vqgen.logging.wandb_mode import wandb_mode
 
 STEP = "trainer/global_step"
 LEVELS = ("", "_top", "_middle", "_bottom")

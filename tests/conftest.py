@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vqgen.data.confine import confine
+from vqgen.runs.confine import confine
 
 # A job in the background ignores Ctrl-C, and hands that on to all that it starts: the runs of these tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)

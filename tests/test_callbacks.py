@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from vqgen.callbacks import CollapsedCodesWarning, CollapseWarning, OverfittingWarning
+from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning
 
 MODEL = Mock(spec=pl.LightningModule)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vqgen import load
-from vqgen.checkpoint import fingerprint, module_of, open_run, open_tokenizer
 from vqgen.errors import CheckpointError, ConfigError
+from vqgen.runs.checkpoint import fingerprint, module_of, open_run, open_tokenizer
 
 
 def _images(n: int = 4) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_reconstruction_is_decode_of_encode(vqvae_run: Path):
 def test_the_checkpoint_holds_plain_data_only(vqvae_run: Path):
     for name in ("best", "last"):
         contents = torch.load(vqvae_run / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        assert contents["vqgen"]["config"]["data"]["_target_"] == "vqgen.data.shapes.Shapes"
+        assert contents["vqgen"]["config"]["data"]["_target_"] == "vqgen.data.sources.Shapes"
         assert {"optimizer_states", "lr_schedulers", "loops"} <= set(contents)
 
 
@@ -58,13 +58,13 @@ def test_a_checkpoint_with_a_pickled_object_is_refused(tmp_path: Path):
 
 EVIL = [
     {"_target_": "os.system", "command": "true"},
-    {"_target_": "vqgen.checkpoint.os.system", "command": "true"},
-    {"_target_": "vqgen.models.vqvae.VQVAE", "encoder": {"_target_": "subprocess.Popen", "_partial_": True}},
-    {"_target_": "vqgen.models.vqvae.VQVAE", "shape": [1, {"_target_": "builtins.eval", "source": "1"}]},
-    {"_target_": "vqgen.models.vqvae.VQVAE", "shape": "${oc.env:HOME}"},
+    {"_target_": "vqgen.runs.checkpoint.os.system", "command": "true"},
+    {"_target_": "vqgen.models.VQVAE", "encoder": {"_target_": "subprocess.Popen", "_partial_": True}},
+    {"_target_": "vqgen.models.VQVAE", "shape": [1, {"_target_": "builtins.eval", "source": "1"}]},
+    {"_target_": "vqgen.models.VQVAE", "shape": "${oc.env:HOME}"},
     {"_target_": "torch.optim.adam.torch.load", "f": "x"},
-    {"_target_": "vqgen.models.vqvae.VQVAE", "_args_": [{"_target_": "os.getcwd"}]},
-    {"_target_": "vqgen.checkpoint.load", "run": "x"},
+    {"_target_": "vqgen.models.VQVAE", "_args_": [{"_target_": "os.getcwd"}]},
+    {"_target_": "vqgen.runs.checkpoint.load", "run": "x"},
 ]
 
 
@@ -94,20 +94,21 @@ def test_a_folder_without_run_is_told_so(tmp_path: Path):
         load(tmp_path / "nowhere")
 
 
-def test_the_fingerprint_changes_with_any_weight_and_with_the_architecture(vqvae_run: Path):
+def test_the_fingerprint_is_of_what_decides_the_codes_and_of_nothing_else(vqvae_run: Path):
     run = open_run(vqvae_run)
-    module, config = module_of(run), run.config["model"]
-    before = fingerprint(module, config)
-    assert fingerprint(module_of(run), config) == before
-    assert fingerprint(module, config | {"optimizer": None}) == before
-    assert fingerprint(module, config | {"shape": [3, 32, 32]}) != before
-    module.quantizer.codebook[0, 0] += 1e-3
-    assert fingerprint(module, config) != before
+    before = fingerprint(module_of(run))
+    for name, decides in {
+        "encoder.network.0.weight": True, "quantizer.codebook": True, "quantizer.sums": False,
+        "decoder.network.0.bias": False,
+    }.items():
+        module = module_of(run)
+        module.state_dict()[name].flatten()[0].add_(1e-3)
+        assert (fingerprint(module) != before) is decides, name
 
 
 def test_a_prior_refuses_another_tokenizer_and_names_both(prior_run: Path, vqvae_run: Path, tmp_path: Path):
     run = open_run(prior_run)
-    assert fingerprint(open_tokenizer(run)[1], open_run(vqvae_run).config["model"]) == run.tokenizer["fingerprint"]
+    assert fingerprint(open_tokenizer(run)[1]) == run.tokenizer["fingerprint"]
     other = torch.load(vqvae_run / "checkpoints" / "best.ckpt", weights_only=True)
     other["state_dict"]["quantizer.codebook"] += 1
     torch.save(other, tmp_path / "other.ckpt")

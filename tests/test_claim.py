@@ -16,14 +16,15 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, TINY, Command
-from vqgen import claim, resolvers
-from vqgen.claim import LOCK, claimed, hold, let_go
+from vqgen.config import resolvers
+from vqgen.config.resume import placed
 from vqgen.errors import ConfigError, Taken
-from vqgen.resuming import placed
+from vqgen.runs import claim
+from vqgen.runs.claim import LOCK, claimed, hold, let_go
 from vqgen.tasks.results import results_folder
 
 HOLD = (
-    "import os, sys, time; from pathlib import Path; from vqgen.claim import hold; hold(Path(sys.argv[1]));"
+    "import os, sys, time; from pathlib import Path; from vqgen.runs.claim import hold; hold(Path(sys.argv[1]));"
     "child = os.fork() if sys.argv[2:] else 1; os.write(1, b'%d\\n' % child); time.sleep(60)"
 )
 

@@ -217,7 +217,7 @@ def test_a_change_that_a_run_cannot_take_is_one_line(command: Command, half_run:
 def test_a_strangers_run_is_not_resumed(command: Command, half_run: Path, tmp_path: Path):
     shutil.copytree(half_run, tmp_path / "evil")
     composed = tmp_path / "evil" / "composed.yaml"
-    composed.write_text(composed.read_text().replace("vqgen.callbacks.CollapseWarning", "os.makedirs"))
+    composed.write_text(composed.read_text().replace("vqgen.training.CollapseWarning", "os.makedirs"))
     done = command("train.py", "resume=evil", "callbacks.collapse={_target_: os.makedirs, name: made}", cwd=tmp_path)
     assert done.returncode == 2
     assert "os.makedirs" in done.stderr

@@ -8,14 +8,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-import vqgen.command_line  # registers the resolvers
+import vqgen.config.command_line  # registers the resolvers
 from tests.conftest import ROOT
-from vqgen.annotation import fits
-from vqgen.config import check, check_sample
+from vqgen.config.annotation import fits
+from vqgen.config.check import check, check_sample
+from vqgen.config.help import first_comment, help_text
 from vqgen.errors import ConfigError
-from vqgen.help import first_comment, help_text
 
-CONF = vqgen.command_line.CONF
+CONF = vqgen.config.command_line.CONF
 PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail"}
 
 
@@ -82,7 +82,7 @@ MISTAKES = {
     "hardware.compile=3": "hardware.compile=3: expected bool",
     "trainer.max_epochs=[1]": "trainer.max_epochs=[1]: expected",
     "optim.lr=fast": "lr=fast: expected",
-    "model.encoder._target_=vqgen.nn.residual.Encodr": "there is no such class (did you mean Encoder?)",
+    "model.encoder._target_=vqgen.nn.autoencoders.Encodr": "there is no such class (did you mean Encoder?)",
     "tokenizer=nowhere": "tokenizer=nowhere: no run folder or checkpoint",
     "resume=nowhere": "resume=nowhere: no run folder or checkpoint",
 }

@@ -12,10 +12,11 @@ import vqgen
 from tests.conftest import ROOT
 from tests.pretended import DEVICE, PretendedDevice
 from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
-from vqgen import experiment, load, opening
+from vqgen import experiment, load
 from vqgen.devices import Place, device_of, fork_rng, place
 from vqgen.errors import ConfigError
 from vqgen.launcher import is_first
+from vqgen.runs import opening
 
 ASKED = re.compile(r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("
                    r"|environ.*(RANK|PROCID|LOCALID)|fork_rng\(\)")  # fmt: skip
@@ -78,7 +79,7 @@ def test_a_training_on_the_cpu_of_a_machine_with_gpus_touches_none(prior: Path, 
 
 def train_in_again(folder: Path) -> None:
     """The run gone on with, one epoch longer."""
-    from vqgen.resuming import resumed
+    from vqgen.config.resume import resumed
 
     assert experiment.train(resumed(str(folder), {"trainer.max_epochs": 2, "trust": True}), folder) is not None
 

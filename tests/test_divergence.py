@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from tests.conftest import TINY, Command
-from vqgen.callbacks import Diverged, Divergence
-from vqgen.callbacks.measures import gradient_norm
+from vqgen.training import Diverged, Divergence
+from vqgen.training.monitors import gradient_norm
 
 MODEL = Mock(spec=pl.LightningModule)
 
@@ -52,7 +52,7 @@ def test_every_process_names_the_images_of_the_one_whose_loss_went_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     others = [(7, float("inf"), [70, 71]), (3, float("nan"), [30, 31])]
-    monkeypatch.setattr("vqgen.callbacks.divergence.of_all_ranks", lambda mine: [mine, *others])
+    monkeypatch.setattr("vqgen.training.divergence.of_all_ranks", lambda mine: [mine, *others])
     callback, trainer = Divergence(str(tmp_path), every_n_steps=1), _trainer(9)
     trainer.strategy.reduce_boolean_decision = lambda decision, all: True
     with pytest.raises(Diverged, match=r"the loss is nan at step 3, with the images train/30.png, train/31.png;"):

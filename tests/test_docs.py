@@ -28,6 +28,12 @@ def run(project: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path):
+    for name in re.findall(r"`(vqgen/[a-z0-9_/]+(?:\.py)?)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+
+
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the files of docs/extending.md."""

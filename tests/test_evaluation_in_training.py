@@ -9,12 +9,12 @@ import torch
 
 from tests.conftest import Command
 from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, composed, train_in
-from vqgen.callbacks import Evaluation
-from vqgen.config import check
+from vqgen.config.check import check
 from vqgen.errors import UserError
 from vqgen.experiment import train
-from vqgen.opening import open_trained
+from vqgen.runs.opening import open_trained
 from vqgen.tasks.evaluate import Evaluate
+from vqgen.training import Evaluation
 
 TWICE = ["trainer.max_epochs=2", "extras=evaluation", "callbacks.evaluation.every_n_epochs=1"]
 VAE = ["model=vae", *FLAT, *IMAGES, *SMALL, *TWICE, "callbacks.evaluation.task.num_samples=16"]

@@ -8,9 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from vqgen.config import check
+from vqgen.config.check import check
+from vqgen.config.resolvers import CONF
 from vqgen.experiment import train
-from vqgen.resolvers import CONF
 
 SMALL = [
     "hardware=cpu",

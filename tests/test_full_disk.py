@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vqgen import checkpoint_io
-from vqgen.checkpoint_io import SaveError, WholeCheckpointIO
-from vqgen.command_line import _mistake
-from vqgen.data.array_file import ArrayFile
-from vqgen.data.error import DataError
-from vqgen.data.whole import make_once, writing
-from vqgen.errors import is_full
+from vqgen.config.command_line import _mistake
+from vqgen.data.files.array_file import ArrayFile
+from vqgen.errors import DataError, is_full
+from vqgen.runs import checkpoint_io
+from vqgen.runs.atomic import make_once, writing
+from vqgen.runs.checkpoint_io import SaveError, WholeCheckpointIO
 
 FULL = [errno.ENOSPC, errno.EDQUOT]
 OTHER = [errno.EACCES, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.ESTALE]

@@ -12,11 +12,11 @@ import torch
 from tests.benchmarks.train_step import batch_for, model_of
 from tests.conftest import ROOT
 from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
-from vqgen.callbacks import record
 from vqgen.errors import ConfigError
+from vqgen.nn.precision import full_float32
 from vqgen.nn.quantize.base import nearest_vectors
 from vqgen.nn.sampling import Known
-from vqgen.precision import full_float32
+from vqgen.training import record
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 GPU = pytest.param("cuda", marks=gpu)

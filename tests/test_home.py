@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TINY
+from vqgen.config.overrides import at_home
 from vqgen.errors import ConfigError
-from vqgen.overrides import at_home
 
 NOBODY = """
 import pwd

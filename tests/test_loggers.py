@@ -11,9 +11,9 @@ import pytest
 
 from tests import wandb_file
 from tests.conftest import TINY, TINY_PRIOR, Command
-from vqgen.checkpoint import open_run
-from vqgen.journal import Journal
-from vqgen.loggers import CSV, Wandb
+from vqgen.logging.journal import Journal
+from vqgen.logging.loggers import CSV, Wandb
+from vqgen.runs.checkpoint import open_run
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_two_epochs_with_the_real_wandb_client_hold_all_that_is_promised(vqvae_r
     configs = [r.run.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "run"]
     configs += [r.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "config"]
     config = {item.key: json.loads(item.value_json) for part in configs for item in part.update}
-    assert config["model"]["_target_"] == "vqgen.models.vqvae.VQVAE"
+    assert config["model"]["_target_"] == "vqgen.models.VQVAE"
     assert config["code_version"]
 
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR, Command
+from vqgen.config.overrides import at_home
 from vqgen.errors import CheckpointError
-from vqgen.overrides import at_home
-from vqgen.trust import refuse_foreign, refuse_foreign_run
+from vqgen.runs.allow_list import refuse_foreign, refuse_foreign_writing
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def test_a_dollar_sign_in_the_name_of_a_folder_leads_out_of_it_only_where_it_is_
     folder = tmp_path / "a=b, $elsewhere"
     config = {"logger": {}, "trainer": {}, "callbacks": {"best": {"dirpath": str(folder / "checkpoints")}}}
     monkeypatch.delenv("elsewhere", raising=False)
-    refuse_foreign_run(config, folder / "last.ckpt", folder)
+    refuse_foreign_writing(config, folder / "last.ckpt", folder)
     monkeypatch.setenv("elsewhere", "/../..")
     with pytest.raises(CheckpointError, match="would write callbacks"):
-        refuse_foreign_run(config, folder / "last.ckpt", folder)
+        refuse_foreign_writing(config, folder / "last.ckpt", folder)
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_a_run_with_a_class_of_ones_own_package_is_resumed_and_used(
     for name in ("train.py", "sample.py"):   # a program finds what lies beside it
         shutil.copy(Path(__file__).resolve().parents[1] / name, tmp_path)
     text = (run / "composed.yaml").read_text()
-    (run / "composed.yaml").write_text(text.replace("vqgen.models.vqvae.VQVAE", "ownmodels.Mine"))
+    (run / "composed.yaml").write_text(text.replace("vqgen.models.VQVAE", "ownmodels.Mine"))
     words = (f"resume={run}", "trainer.max_epochs=3")
     assert "export VQGEN_PACKAGES=ownmodels" in command(str(tmp_path / "train.py"), *words).stderr
     monkeypatch.setenv("VQGEN_PACKAGES", "ownmodels")

@@ -7,8 +7,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vqgen import plots
-from vqgen.plots import MINUS
+from vqgen.pictures import plots
+from vqgen.pictures.plots import MINUS
 
 IMAGES = torch.zeros(4, 1, 8, 8)
 

@@ -13,13 +13,13 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from tests.test_experiment import composed
-from vqgen.checkpoint import open_last, open_run, save_essence
+from vqgen.config.resume import resumed
 from vqgen.errors import CheckpointError, ConfigError
 from vqgen.experiment import plain, train
-from vqgen.opening import open_trained
-from vqgen.provenance import differences
-from vqgen.resuming import resumed
-from vqgen.source import open_source
+from vqgen.runs.checkpoint import open_last, open_run, save_essence
+from vqgen.runs.opening import open_trained
+from vqgen.runs.provenance import differences
+from vqgen.training.source import open_source
 
 QUICK = [
     "hardware=cpu", "logger=none", "callbacks=checkpoints", "trainer.max_epochs=1", "trainer.enable_progress_bar=false",

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from tests.nn.priors import assert_no_blind_spot
 from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
-from vqgen.checkpoint import build
-from vqgen.resolvers import CONF
+from vqgen.config.resolvers import CONF
+from vqgen.runs.checkpoint import build
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 RECIPES = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))

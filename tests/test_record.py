@@ -7,8 +7,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from vqgen.callbacks import Record
-from vqgen.callbacks.record import _random_state
+from vqgen.training import Record
+from vqgen.training.record import _random_state
 
 MODEL = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
 

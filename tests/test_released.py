@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vqgen import load, open_trained
-from vqgen.checkpoint import open_run, open_tokenizer
-from vqgen.runs import RELEASED, find_runs, output_base, released
+from vqgen.runs.checkpoint import open_run, open_tokenizer
+from vqgen.runs.folders import RELEASED, find_runs, output_base, released
 from vqgen.tasks.sample import Sample
 
 PRIORS = ["fashion_vqvae_pixelsnail", "fashion_vqvae2_pixelsnail/top", "fashion_vqvae2_pixelsnail/bottom"]

@@ -15,9 +15,9 @@ import torch
 
 from tests import wandb_file
 from tests.conftest import ROOT, Command
-from vqgen.checkpoint import open_last
-from vqgen.checkpoint_io import SaveError, WholeCheckpointIO
 from vqgen.errors import CheckpointError
+from vqgen.runs.checkpoint import open_last
+from vqgen.runs.checkpoint_io import SaveError, WholeCheckpointIO
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path):
     path = tmp_path / "checkpoints" / "last.ckpt"
     WholeCheckpointIO().save_checkpoint({"x": torch.zeros(10)}, path)
     code = (
-        "import resource, signal, sys, torch; from vqgen.checkpoint_io import WholeCheckpointIO;"
+        "import resource, signal, sys, torch; from vqgen.runs.checkpoint_io import WholeCheckpointIO;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5));"
         "WholeCheckpointIO().save_checkpoint({'x': torch.ones(10**6)}, sys.argv[1])"
     )
@@ -250,7 +250,7 @@ def test_a_kill_during_writing_leaves_the_checkpoint_before(tmp_path: Path):
     path = tmp_path / "checkpoints" / "last.ckpt"
     WholeCheckpointIO().save_checkpoint({"x": 1}, path)
     code = (
-        "import os, signal, sys; from vqgen import checkpoint_io;"
+        "import os, signal, sys; from vqgen.runs import checkpoint_io;"
         "checkpoint_io.os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL);"
         "checkpoint_io.WholeCheckpointIO().save_checkpoint({'x': 2}, sys.argv[1])"
     )

@@ -15,10 +15,10 @@ from PIL import Image
 
 from tests import wandb_file
 from tests.conftest import Command
-from vqgen.callbacks.record import moved
-from vqgen.checkpoint import load
-from vqgen.checkpoint_io import WholeCheckpointIO
 from vqgen.errors import CheckpointError
+from vqgen.runs.checkpoint import load
+from vqgen.runs.checkpoint_io import WholeCheckpointIO
+from vqgen.training.record import moved
 
 HERE = "touch {}"
 
@@ -46,17 +46,17 @@ EVIL = {
     "trainer": lambda c, cmd: c["trainer"].update(profiler=_system(cmd)),
     "model": lambda c, cmd: c["model"].update(likelihood=_system(cmd)),
     "through ours": lambda c, cmd: c["callbacks"].update(
-        evil={**_system(cmd), "_target_": "vqgen.version.subprocess.run"}
+        evil={**_system(cmd), "_target_": "vqgen.runs.version.subprocess.run"}
     ),
     "Lightning's launcher": lambda c, cmd: c["callbacks"].update(
         evil={"_target_": "pytorch_lightning.cli.LightningCLI"}
     ),
     "interpolation": lambda c, cmd: c["trainer"].update(max_time="${oc.env:HOME}"),
     "a file by a class of another section": lambda c, cmd: c["model"].update(
-        likelihood={"_target_": "vqgen.data.array_file.ArrayFile", "path": "x", "dtype": "uint8", "shape": [1]}
+        likelihood={"_target_": "vqgen.data.files.array_file.ArrayFile", "path": "x", "dtype": "uint8", "shape": [1]}
     ),
     "a class of data that is no data": lambda c, cmd: c["data"].update(
-        _target_="vqgen.data.array_file.ArrayFile"
+        _target_="vqgen.data.files.array_file.ArrayFile"
     ),
     "a logger that sends": lambda c, cmd: c["logger"].update(
         evil={"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://localhost:9"}
@@ -75,7 +75,7 @@ OUTSIDE = {
     ),
     "home": lambda c, p: c["logger"]["csv"].update(save_dir="~/vqgen_was_here"),
     "a variable": lambda c, p: c["logger"].update(
-        board={"_target_": "vqgen.loggers.TensorBoard", "save_dir": f"$HOME/../{p}"}
+        board={"_target_": "vqgen.logging.TensorBoard", "save_dir": f"$HOME/../{p}"}
     ),
     "an address": lambda c, p: c["callbacks"]["best"].update(dirpath=f"file://{p}"),
     "profiler": lambda c, p: c["trainer"].update(
@@ -211,7 +211,7 @@ def test_a_task_writes_through_no_link_of_a_strangers_run(
 def _point_data_at(run: Path, root: Path, cache: Path) -> None:
     """Make a run's data a folder of files, prepared in `cache`, in its config and its checkpoints."""
     data = {
-        "_target_": "vqgen.data.folder.Folder", "root": str(root), "size": 16, "shape": [3, 16, 16], "batch_size": 8,
+        "_target_": "vqgen.data.sources.Folder", "root": str(root), "size": 16, "shape": [3, 16, 16], "batch_size": 8,
         "seed": 0, "num_workers": 0, "cache": str(cache), "max_unreadable": 0.0, "window": None, "prepare_up_to": 1,
         "flip": False, "margin": 0, "val_fraction": 0.2, "test_fraction": 0.2,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqgen.schedules import Constant, Cosine
+from vqgen.optim.schedules import Constant, Cosine
 
 
 def test_warm_up_rises_linearly_and_ends_at_the_base_rate():

@@ -5,17 +5,17 @@ import inspect
 
 import pytest
 
-from vqgen.signature import definitions, signature
+from vqgen.config.signature import definitions, signature
 
 TARGETS = [
-    "vqgen.nn.quantize.ema.EMAQuantizer",
-    "vqgen.nn.residual.Encoder",
+    "vqgen.nn.quantize.EMAQuantizer",
+    "vqgen.nn.autoencoders.Encoder",
     "torch.optim.Adam",
     "torch.optim.AdamW",
     "torch.optim.lr_scheduler.CosineAnnealingLR",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.ModelCheckpoint",
-    "vqgen.schedules.Cosine",
+    "vqgen.optim.Cosine",
 ]
 
 
@@ -30,16 +30,16 @@ def test_the_source_says_what_the_interpreter_says(target: str):
 
 
 def test_keywords_handed_to_a_base_class_are_its_arguments():
-    found = signature("vqgen.models.vqvae.VQVAE").parameters
+    found = signature("vqgen.models.VQVAE").parameters
     assert set(found) == {"shape", "encoder", "quantizer", "decoder", "likelihood", "optimizer", "schedule"}
 
 
-@pytest.mark.parametrize("target", ["vqgen.nn.residual.Encodr", "vqgen.nowhere.Class", "nowhere.at.All", "plain"])
+@pytest.mark.parametrize("target", ["vqgen.nn.autoencoders.Encodr", "vqgen.nowhere.Class", "nowhere.at.All", "plain"])
 def test_what_does_not_exist_is_a_lookup_error(target: str):
     with pytest.raises(LookupError):
         signature(target)
 
 
 def test_definitions_are_the_near_misses():
-    assert "Encoder" in definitions("vqgen.nn.residual")
+    assert "Encoder" in definitions("vqgen.nn.autoencoders.residual")
     assert definitions("vqgen.nowhere") == []

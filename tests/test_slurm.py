@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TINY
-from vqgen import slurm
-from vqgen.claim import claimed, let_go
+from vqgen.config.resume import placed
 from vqgen.errors import ConfigError, Taken
 from vqgen.launcher import is_first, slurm_job, started_by_first
-from vqgen.resuming import placed
-from vqgen.runs import COMPOSED
+from vqgen.runs import slurm
+from vqgen.runs.claim import claimed, let_go
+from vqgen.runs.folders import COMPOSED
 
 NAMES = ("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_HET_JOB_ID",
          "SLURM_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK")
@@ -55,7 +55,7 @@ def test_each_command_of_a_job_finds_its_own_run_again(monkeypatch: pytest.Monke
 
 def test_commands_at_the_same_time_have_runs_of_their_own():
     assert placed(["seed=1"]).words[-1] == "run_dir=runs/slurm_7"
-    code = "from vqgen.resuming import placed; print(placed(['seed=1']).words[-1])"
+    code = "from vqgen.config.resume import placed; print(placed(['seed=1']).words[-1])"
     line = [sys.executable, "-c", f"import sys; sys.path.insert(0, '{ROOT}'); {code}"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stdout == "run_dir=runs/slurm_7_2\n"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import ROOT, TINY, Command
 from vqgen.errors import Taken
-from vqgen.leaderboard import UNFINISHED, Job, job_before, markdown, plot, read_jobs, swept, write_job, write_table
+from vqgen.runs.leaderboard import UNFINISHED, Job, job_before, markdown, plot, read_jobs, swept, write_job, write_table
 
 SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
 

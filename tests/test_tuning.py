@@ -57,7 +57,7 @@ def test_the_rate_found_for_a_quadratic_is_where_its_loss_falls_fastest(tmp_path
     """With loss |w|^2 / 2 and SGD every step multiplies w by 1 - rate: the loss falls while the rate is below 2."""
     import pytorch_lightning as pl
 
-    from vqgen.tuning import LearningRate, search
+    from vqgen.training.searches import LearningRate, search
 
     class Quadratic(pl.LightningModule):
         def __init__(self) -> None:

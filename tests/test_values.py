@@ -9,15 +9,15 @@ from hydra.errors import InstantiationException
 
 from tests.test_config import _compose
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
-from vqgen.checkpoint import build
-from vqgen.command_line import _fail
-from vqgen.config import check, check_sample
+from vqgen.config.check import check, check_sample
+from vqgen.config.command_line import _fail
+from vqgen.config.ranges import RANGES
 from vqgen.errors import SHOW, ConfigError
 from vqgen.experiment import sample, train
 from vqgen.faults import told, within_memory
 from vqgen.models.vqvae import VQVAE
-from vqgen.ranges import RANGES
-from vqgen.schedules import Constant, Cosine
+from vqgen.optim.schedules import Constant, Cosine
+from vqgen.runs.checkpoint import build
 
 EXTRAS = "extras=[averaged_weights,early_stopping]"
 AT_ONCE = [   # before anything is read or built

@@ -17,11 +17,11 @@ __all__ = ["load", "open_trained"]
 def __getattr__(name: str) -> Any:
     # Imported when asked for: the command line checks its config before torch is loaded.
     if name == "load":
-        from vqgen.checkpoint import load
+        from vqgen.runs.checkpoint import load
 
         return load
     if name == "open_trained":
-        from vqgen.opening import open_trained
+        from vqgen.runs.opening import open_trained
 
         return open_trained
     raise AttributeError(f"module 'vqgen' has no attribute {name!r}")

@@ -27,6 +27,10 @@ class Taken(UserError):
     """A folder that belongs to another process, run or sweep."""
 
 
+class DataError(UserError):
+    """Missing, unreadable or unsuitable data; the message says where and what would do."""
+
+
 class Interrupted(UserError):
     """The run was asked to stop, and stands saved in its last checkpoint."""
 

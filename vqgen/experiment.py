@@ -15,25 +15,26 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
-from vqgen import logs, tuning
-from vqgen.callbacks import AveragedWeights, Record
-from vqgen.checkpoint import Run, build, open_last, open_run
-from vqgen.checkpoint_io import WholeCheckpointIO
-from vqgen.claim import claimed
-from vqgen.data.confine import confine
-from vqgen.data.whole import replacing
+from vqgen.config.resolvers import sweep_name
+from vqgen.config.signature import signature
 from vqgen.devices import device_of
 from vqgen.errors import ConfigError, Taken
 from vqgen.faults import told, within_memory
-from vqgen.loggers import Wandb
-from vqgen.opening import in_training, trained
-from vqgen.processes import of_one_run
-from vqgen.resolvers import sweep_name
-from vqgen.runs import COMPOSED, find_runs, output_base
-from vqgen.signature import signature
-from vqgen.source import Source, open_source
+from vqgen.logging import of_run as logs
+from vqgen.logging.loggers import Wandb
+from vqgen.runs.allow_list import refuse_foreign_config, refuse_foreign_writing
+from vqgen.runs.atomic import replacing
+from vqgen.runs.checkpoint import Run, build, open_last, open_run
+from vqgen.runs.checkpoint_io import WholeCheckpointIO
+from vqgen.runs.claim import claimed
+from vqgen.runs.confine import confine
+from vqgen.runs.folders import COMPOSED, find_runs, output_base
+from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
-from vqgen.trust import refuse_foreign_run
+from vqgen.training import AveragedWeights, Record
+from vqgen.training import searches as tuning
+from vqgen.training.processes import of_one_run
+from vqgen.training.source import Source, in_training, open_source
 from vqgen.words import command
 
 torch.set_float32_matmul_precision("high")
@@ -58,8 +59,9 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     quiet()
 
+    refuse_foreign_config(plain(cfg), resumed.file if resumed else folder / COMPOSED)
     if resumed:
-        refuse_foreign_run(plain(cfg), resumed.file, folder)
+        refuse_foreign_writing(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
     source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}

@@ -17,8 +17,8 @@ from os import getloadavg
 import numpy as np
 import torch
 
-from vqgen.metrics.density_coverage import density_coverage
-from vqgen.metrics.precision_recall import precision_recall
+from vqgen.measure.metrics.density_coverage import density_coverage
+from vqgen.measure.metrics.precision_recall import precision_recall
 
 TARGET_SECONDS = 10.0
 
@@ -91,8 +91,8 @@ def main() -> None:
         return alone(options.side, options)
     if options.run is None:
         return compare(options)
-    from vqgen.checkpoint import open_run
-    from vqgen.opening import trained
+    from vqgen.runs.checkpoint import open_run
+    from vqgen.runs.opening import trained
     from vqgen.tasks.evaluate import Evaluate
 
     task = Evaluate(num_samples=options.num_samples, classifier=options.classifier)

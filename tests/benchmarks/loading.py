@@ -19,14 +19,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vqgen.data.codes import Codes
-from vqgen.data.decode import decode
-from vqgen.data.error import DataError
-from vqgen.data.fashion_mnist import FashionMnist
-from vqgen.data.folder import Folder
+from vqgen.data.codes.codes import Codes
+from vqgen.data.files.decode import decode
 from vqgen.data.images import Images, Split
-from vqgen.data.loader import Loader
-from vqgen.data.shapes import draw_factors, render
+from vqgen.data.loading.loader import Loader
+from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.shapes import draw_factors, render
+from vqgen.errors import DataError
 
 CORES = len(os.sched_getaffinity(0))
 BATCH = 128

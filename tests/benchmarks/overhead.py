@@ -19,10 +19,10 @@ import pytorch_lightning as pl
 import torch
 
 from tests.test_experiment import composed
-from vqgen.checkpoint import build
 from vqgen.experiment import make_callbacks, plain, quiet, root_device
-from vqgen.logs import make_loggers
-from vqgen.source import open_source
+from vqgen.logging.of_run import make_loggers
+from vqgen.runs.checkpoint import build
+from vqgen.training.source import open_source
 
 
 class Clock(pl.Callback):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vqgen.data.whole import make_once
+from vqgen.runs.atomic import make_once
 
 # Photographs only, no drawings: patterns below /usr/share, by package.
 PACKAGES = {

@@ -12,9 +12,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vqgen.checkpoint import Run, fingerprint, module_of, open_run, relative_to, save_essence
-from vqgen.data.whole import replacing
-from vqgen.runs import RELEASED
+from vqgen.runs.atomic import replacing
+from vqgen.runs.checkpoint import Run, fingerprint, module_of, open_run, relative_to, save_essence
+from vqgen.runs.folders import RELEASED
 
 
 def renamed(node: Any, names: Mapping[str, str]) -> Any:
@@ -32,7 +32,7 @@ def released_tokenizer(mark: str) -> Path:
     """The released run of the tokenizer with this fingerprint."""
     for file in RELEASED.glob("*/checkpoints/best.ckpt"):
         run = open_run(file)
-        if run.tokenizer is None and fingerprint(module_of(run), run.config["model"]) == mark:
+        if run.tokenizer is None and fingerprint(module_of(run)) == mark:
             return run.folder
     raise SystemExit(f"no released run is the tokenizer {mark}: release it first")
 

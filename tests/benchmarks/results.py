@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from vqgen.batch import CodeBatch
-from vqgen.checkpoint import module_of, open_run
-from vqgen.opening import open_trained
+from vqgen.runs.checkpoint import module_of, open_run
+from vqgen.runs.opening import open_trained
+from vqgen.runs.trained import Trained
 from vqgen.tasks.evaluate import Evaluate
-from vqgen.tasks.trained import Trained
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RECORD, PAGE = DOCS / "results.json", DOCS / "results.md"

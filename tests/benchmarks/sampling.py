@@ -22,9 +22,9 @@ import torch
 from torch import nn
 
 from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.sampling import sample_codes
 
 

@@ -26,7 +26,7 @@ from tests.benchmarks.device import add_device, check_device, device_name, elaps
 from tests.benchmarks.step_cost import step_cost
 from tests.test_experiment import composed
 from vqgen.batch import CodeBatch, ImageBatch
-from vqgen.checkpoint import build
+from vqgen.runs.checkpoint import build
 
 H100_TFLOPS = [494.7, 989.4]   # TF32 and bfloat16, dense (NVIDIA H100 SXM data sheet)
 PARTS = {"fp32", "bf16", "compile", "channels_last"}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vqgen.data.array_file import ArrayFile, read_array
-from vqgen.data.error import DataError
+from vqgen.data.files.array_file import ArrayFile, read_array
+from vqgen.errors import DataError
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from vqgen.data.code_store import smallest_type
-from vqgen.data.codes import Codes
-from vqgen.data.error import DataError
-from vqgen.data.shapes import Shapes
+from vqgen.data.codes.code_store import smallest_type
+from vqgen.data.codes.codes import Codes
+from vqgen.data.sources.shapes import Shapes
+from vqgen.errors import DataError
 
 K = [300, 17]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vqgen.data.confine import confine, mark, require_allowed
-from vqgen.data.error import DataError
+from vqgen.errors import DataError
+from vqgen.runs.confine import confine, mark, require_allowed
 
 
 @pytest.fixture

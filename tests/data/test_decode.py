@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqgen.data.decode import UnreadableError, decode
+from vqgen.data.files.decode import UnreadableError, decode
 
 
 def gradient(height=48, width=64):

@@ -14,11 +14,11 @@ import pytest
 import pytorch_lightning as pl
 from PIL import Image
 
-from vqgen.data import prepare
-from vqgen.data.error import DataError
-from vqgen.data.folder import Folder
-from vqgen.data.prepare import Decoded, Rows
-from vqgen.data.tree import scan
+from vqgen.data.files import prepare
+from vqgen.data.files.prepare import Decoded, Rows
+from vqgen.data.files.tree import scan
+from vqgen.data.sources.folder import Folder
+from vqgen.errors import DataError
 
 
 def picture(number):

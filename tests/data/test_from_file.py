@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from tests.data.test_folder import folder
-from vqgen.data.cifar10 import CIFAR10
-from vqgen.data.error import DataError
-from vqgen.data.fashion_mnist import FashionMnist
 from vqgen.data.images import Images, normalize
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources.cifar10 import CIFAR10
+from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.shapes import Shapes
+from vqgen.errors import DataError
 
 LOADER = {"batch_size": 2, "seed": 0, "num_workers": 0}
 

@@ -9,11 +9,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from vqgen.data import idx
-from vqgen.data.error import DataError
-from vqgen.data.fashion_mnist import FashionMnist
-from vqgen.data.idx import read_idx
-from vqgen.data.mnist import Mnist
+from vqgen.data.sources import idx
+from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.idx import read_idx
+from vqgen.data.sources.mnist import Mnist
+from vqgen.errors import DataError
 
 INSTALLED = Path(FashionMnist.also_in[0])
 NAMES = [name.removesuffix(".gz") for name in Mnist.md5]

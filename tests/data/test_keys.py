@@ -14,10 +14,10 @@ from PIL import Image
 from tests.data.test_codes import Tokenizer, codes_of
 from tests.data.test_folder import folder, numbers
 from tests.data.test_idx import NAMES, idx_bytes, mnist, write_four
-from vqgen.data import shapes
-from vqgen.data.cifar10 import CIFAR10
-from vqgen.data.error import DataError
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources import shapes
+from vqgen.data.sources.cifar10 import CIFAR10
+from vqgen.data.sources.shapes import Shapes
+from vqgen.errors import DataError
 
 
 def write(path: Path, colour: int) -> None:
@@ -89,7 +89,7 @@ def test_a_file_that_was_still_being_written_at_its_full_size_is_read_once_it_is
 
 def test_files_that_are_as_they_were_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch):
     before = opened(root)
-    monkeypatch.setattr("vqgen.data.files.prepare", None)
+    monkeypatch.setattr("vqgen.data.files.files.prepare", None)
     assert numbers(opened(root)) == numbers(before)
 
 
@@ -149,7 +149,7 @@ def test_other_idx_files_under_the_same_names_are_another_source_and_zipping_the
 
 
 def test_other_cifar_files_under_the_same_names_are_another_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vqgen.data.cifar10._NUM_VAL", 1)
+    monkeypatch.setattr("vqgen.data.sources.cifar10._NUM_VAL", 1)
 
     def source(value: int) -> CIFAR10:
         for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vqgen.data.error import DataError
-from vqgen.data.layout import Layout, find_layout, wrapper
+from vqgen.data.files.layout import Layout, find_layout, wrapper
+from vqgen.errors import DataError
 
 ROOT = Path("data/x")
 

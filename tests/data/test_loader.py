@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from vqgen.batch import ImageBatch
-from vqgen.data.error import DataError
-from vqgen.data.loader import Loader
-from vqgen.data.order import SequentialOrder, ShuffledOrder
+from vqgen.data.loading.loader import Loader
+from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
+from vqgen.errors import DataError
 
 N, BATCH = 22, 4   # 5 batches an epoch
 

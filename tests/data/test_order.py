@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch.distributed as dist
 
-from vqgen.data import order
-from vqgen.data.counter import bits, integers, permutation, uniform
-from vqgen.data.error import DataError
-from vqgen.data.order import Place, SequentialOrder, ShuffledOrder
+from vqgen.data.loading import order
+from vqgen.data.loading.counter import bits, integers, permutation, uniform
+from vqgen.data.loading.order import Place, SequentialOrder, ShuffledOrder
+from vqgen.errors import DataError
 
 
 @pytest.fixture

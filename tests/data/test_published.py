@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqgen.data import cifar10
-from vqgen.data.celeba import CelebA
-from vqgen.data.cifar10 import CIFAR10
-from vqgen.data.error import DataError
-from vqgen.data.ffhq import FFHQ
-from vqgen.data.folder import Folder
-from vqgen.data.imagenet import ImageNet
+from vqgen.data.sources import cifar10
+from vqgen.data.sources.celeba import CelebA
+from vqgen.data.sources.cifar10 import CIFAR10
+from vqgen.data.sources.ffhq import FFHQ
+from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.imagenet import ImageNet
+from vqgen.errors import DataError
 
 
 def files_source(kind, root, tmp_path, **changes):

@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR
-from vqgen.data import idx
-from vqgen.data.codes import Codes
-from vqgen.data.fashion_mnist import FashionMnist
-from vqgen.data.folder import Folder
+from vqgen.data.codes.codes import Codes
 from vqgen.data.images import Images, Split
 from vqgen.data.reading import Reading
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources import idx
+from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.shapes import Shapes
 
 
 def shapes():
@@ -111,7 +111,7 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
     images.prepare_data()
     assert images.reading().line().startswith(f"Data of {tmp_path}: 50 train, 10 val, 20 test; 10 classes (t-shirt,")
     said = []
-    monkeypatch.setattr("vqgen.data.codes.rank_zero_info", said.append)
+    monkeypatch.setattr("vqgen.data.codes.codes.rank_zero_info", said.append)
     codes = Codes(images, lambda x: [x[:, 0, :7, :7].long().mul(0)], "f" * 16, [4], 0, str(tmp_path / "c"), 8, 0)
     codes.prepare_data()
     codes.tell()
@@ -132,7 +132,7 @@ def test_so_few_published_images_that_none_were_left_to_train_on_hold_out_a_tent
 
 @pytest.mark.parametrize("n", [12_345, 60_000])
 def test_the_published_hold_out_is_as_it_was(n):
-    from vqgen.data.counter import permutation
+    from vqgen.data.loading.counter import permutation
 
     order = permutation(n, "hold_out")
     held = idx.hold_out(n, 5000)

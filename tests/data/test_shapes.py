@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from vqgen.data.distance import DISTANCES, SYMMETRY
-from vqgen.data.error import DataError
 from vqgen.data.images import normalize
-from vqgen.data.order import ShuffledOrder
-from vqgen.data.shapes import COLOURS, Factors, Shapes, draw_factors, render
+from vqgen.data.loading.order import ShuffledOrder
+from vqgen.data.sources.distance import DISTANCES, SYMMETRY
+from vqgen.data.sources.shapes import COLOURS, Factors, Shapes, draw_factors, render
+from vqgen.errors import DataError
 
 
 def shapes(size=32, seed=0, shape=None, num_train=300, num_val=60):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from vqgen.data.error import DataError
-from vqgen.data.whole import alone, make_once
+from vqgen.errors import DataError
+from vqgen.runs.atomic import alone, make_once
 
 
 def in_processes(number, target, *arguments):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.metrics.codebook import CodebookUsage, usage
+from vqgen.measure.metrics.codebook import CodebookUsage, usage
 
 
 def test_uniform_codes_have_perplexity_k_and_full_usage():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from vqgen.metrics.features import frechet_distance, inception_score, kernel_distance
+from vqgen.measure.metrics.features import frechet_distance, inception_score, kernel_distance
 
 
 def _with_moments(n: int, mean: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:

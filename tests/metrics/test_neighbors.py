@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from vqgen.metrics import neighbors
-from vqgen.metrics.features import kernel_distance
-from vqgen.metrics.neighbors import nearest, radii, squared_distances
+from vqgen.measure.metrics import neighbors
+from vqgen.measure.metrics.features import kernel_distance
+from vqgen.measure.metrics.neighbors import nearest, radii, squared_distances
 
 
 @pytest.fixture(params=[64, 10**6], ids=["many chunks", "one chunk"])

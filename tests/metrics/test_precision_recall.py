@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vqgen.metrics import neighbors
-from vqgen.metrics.density_coverage import DensityAndCoverage, density_coverage
-from vqgen.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+from vqgen.measure.metrics import neighbors
+from vqgen.measure.metrics.density_coverage import DensityAndCoverage, density_coverage
+from vqgen.measure.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
 
 
 def _sets(n: int = 400, m: int = 300, dims: int = 16) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from vqgen.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+from vqgen.measure.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
 
 
 def _sets() -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.metrics.reconstruction import Reconstruction
+from vqgen.measure.metrics.reconstruction import Reconstruction
 
 
 def _pair(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,10 +9,10 @@ from torch.optim import Adam
 
 from tests.test_experiment import IMAGES, SMALL, train_in
 from vqgen.batch import ImageBatch
-from vqgen.checkpoint import load
 from vqgen.models.classifier import Classifier
 from vqgen.nn.resnet import ResNet
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
+from vqgen.runs.checkpoint import load
 
 NETWORK = ["model.network.hidden_channels=[4,8]"]
 

@@ -9,14 +9,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Adam
 
+from vqgen.config.resolvers import CONF
 from vqgen.models.ae import AE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
-from vqgen.nn.likelihoods import Bernoulli
-from vqgen.nn.posterior import DiagonalGaussian
+from vqgen.nn.likelihoods.likelihoods import Bernoulli
+from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.nn.quantize import EMAQuantizer
-from vqgen.resolvers import CONF
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
 
 SHARED: dict[str, Any] = {
     "shape": (1, 32, 32), "likelihood": Bernoulli(), "optimizer": partial(Adam, lr=1e-3), "schedule": Constant(),

@@ -14,11 +14,11 @@ from vqgen import load
 from vqgen.batch import CodeBatch
 from vqgen.errors import UserError
 from vqgen.models.prior import Prior
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.pixelcnn import PixelCNN
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.sampling import Known
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
 
 NETWORKS = {
     "gated_pixelcnn": partial(GatedPixelCNN, hidden_channels=8, num_layers=2, output_channels=16),

@@ -14,19 +14,19 @@ import torch.distributed as dist
 from torch import multiprocessing
 from torch.optim import SGD
 
-from vqgen.callbacks import Record
 from vqgen.data.images import Images, Split
 from vqgen.models.classifier import Classifier
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
-from vqgen.nn.flat import FlatNormConvDecoder, FlatNormConvEncoder
-from vqgen.nn.likelihoods import Bernoulli
-from vqgen.nn.posterior import DiagonalGaussian
+from vqgen.nn.autoencoders.flat import FlatNormConvDecoder, FlatNormConvEncoder
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.likelihoods.likelihoods import Bernoulli
+from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
+from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.nn.quantize import EMAQuantizer
-from vqgen.nn.reconstruction import NormalizedMSE
-from vqgen.nn.residual import Decoder, Encoder
 from vqgen.nn.resnet import ResNet
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
+from vqgen.training import Record
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ from torch.optim import Adam
 from vqgen.batch import ImageBatch
 from vqgen.models.ae import AE
 from vqgen.models.vae import VAE
-from vqgen.nn.discretized_logistic import DiscretizedLogistic
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
-from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
-from vqgen.nn.mlp import MLPDecoder, MLPEncoder
-from vqgen.nn.posterior import DiagonalGaussian, IAFPosterior
-from vqgen.nn.reconstruction import L1, NormalizedMSE
-from vqgen.schedules import Constant
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.autoencoders.mlp import MLPDecoder, MLPEncoder
+from vqgen.nn.likelihoods.discretized_logistic import DiscretizedLogistic
+from vqgen.nn.likelihoods.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
+from vqgen.nn.likelihoods.reconstruction import L1, NormalizedMSE
+from vqgen.nn.posteriors.posterior import DiagonalGaussian, IAFPosterior
+from vqgen.optim.schedules import Constant
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "conv": {

@@ -9,12 +9,12 @@ from torch.optim import Adam
 
 from vqgen.batch import ImageBatch
 from vqgen.models.vqvae import VQVAE
-from vqgen.nn.conv import ConvDecoder, ConvEncoder
-from vqgen.nn.likelihoods import Gaussian
+from vqgen.nn.autoencoders.conv import ConvDecoder, ConvEncoder
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.likelihoods.likelihoods import Gaussian
+from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
-from vqgen.nn.reconstruction import NormalizedMSE
-from vqgen.nn.residual import Decoder, Encoder
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
 
 
 def vqvae(

@@ -9,9 +9,9 @@ from torch.optim import Adam
 
 from vqgen.batch import ImageBatch
 from vqgen.models.vqvae2 import VQVAE2
+from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
 from vqgen.nn.quantize import EMAQuantizer
-from vqgen.nn.reconstruction import NormalizedMSE
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
 
 
 def vqvae2(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 
 CONDITION_CHANNELS = 5
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vqgen.nn.attention import CausalAttention
-from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.attention import CausalAttention
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 
 
 class LargestResult(TorchDispatchMode):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.causal import (
+from vqgen.nn.priors.causal import (
     CausalConv2d,
     MaskedConv2d,
     PastConv2d,
@@ -12,7 +12,7 @@ from vqgen.nn.causal import (
     Pointwise,
     VerticalConv2d,
 )
-from vqgen.nn.pixelcnn import OneHotConv2d
+from vqgen.nn.priors.pixelcnn import OneHotConv2d
 
 LAYERS = {
     "causal": (lambda: CausalConv2d(2, 3, 3, 5), lambda dr, dc: -2 <= dr < 0 or (dr == 0 and dc <= 0)),

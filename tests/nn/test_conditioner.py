@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.nn.conditioner import Conditioner
+from vqgen.nn.priors.conditioner import Conditioner
 
 
 def codes(*grid: int, batch: int = 2) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.conv import ConvDecoder, ConvEncoder
+from vqgen.nn.autoencoders.conv import ConvDecoder, ConvEncoder
 
 
 def num_parameters(module):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder, FlatNormConvDecoder, FlatNormConvEncoder
-from vqgen.nn.mlp import MLPDecoder, MLPEncoder
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder, FlatNormConvDecoder, FlatNormConvEncoder
+from vqgen.nn.autoencoders.mlp import MLPDecoder, MLPEncoder
 
 PAIRS = [(FlatConvEncoder, FlatConvDecoder), (FlatNormConvEncoder, FlatNormConvDecoder), (MLPEncoder, MLPDecoder)]
 

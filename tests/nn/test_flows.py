@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.flows import IAF
+from vqgen.nn.posteriors.flows import IAF
 
 
 def flow_and_jacobian(num_steps, dim=6):

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN, gate
-from vqgen.nn.incremental import Parallel
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN, gate
+from vqgen.nn.stepwise.incremental import Parallel
 
 
 def test_a_gate_is_tanh_times_sigmoid():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.hierarchy import HierarchyDecoder, HierarchyEncoder
+from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
-from vqgen.nn.causal import CausalConv2d
-from vqgen.nn.graph import WARM_UPS
-from vqgen.nn.tape import Tape
+from vqgen.nn.priors.causal import CausalConv2d
+from vqgen.nn.stepwise.graph import WARM_UPS
+from vqgen.nn.stepwise.tape import Tape
 
 
 def stepped(network, codes, condition):
@@ -37,7 +37,7 @@ def test_stepping_gives_the_logits_of_the_parallel_forward(name, kind, grid, bat
 @pytest.mark.parametrize("name", BUILDERS)
 @torch.no_grad()
 def test_layers_that_count_as_large_give_the_same_logits(name, monkeypatch):
-    monkeypatch.setattr("vqgen.nn.conv_stack.LARGE_FOR_LAYERS", 1)
+    monkeypatch.setattr("vqgen.nn.stepwise.conv_stack.LARGE_FOR_LAYERS", 1)
     network = build(name, condition_channels=CONDITION_CHANNELS)
     codes, condition = torch.randint(6, (3, 5, 4)), condition_map("map", 3, (5, 4))
     torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
@@ -62,8 +62,8 @@ class Repeated:
 @pytest.mark.parametrize("name", BUILDERS)
 @torch.no_grad()
 def test_the_same_calls_at_every_position_give_the_same_logits(name, grid, monkeypatch):
-    monkeypatch.setattr("vqgen.nn.incremental.can_capture", lambda device: True)
-    monkeypatch.setattr("vqgen.nn.graph.Graph", Repeated)
+    monkeypatch.setattr("vqgen.nn.stepwise.incremental.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.nn.stepwise.graph.Graph", Repeated)
     network = build(name, condition_channels=CONDITION_CHANNELS)
     codes, condition = torch.randint(6, (3, *grid)), condition_map("map", 3, grid)
     torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
@@ -74,8 +74,8 @@ def test_what_cannot_be_captured_is_computed_without(monkeypatch):
     def fail(*args):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    monkeypatch.setattr("vqgen.nn.incremental.can_capture", lambda device: True)
-    monkeypatch.setattr("vqgen.nn.graph.Graph", fail)
+    monkeypatch.setattr("vqgen.nn.stepwise.incremental.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.nn.stepwise.graph.Graph", fail)
     network, codes = build("pixelsnail"), torch.randint(6, (3, 4, 4))
     with pytest.warns(UserWarning, match="takes longer: operation not permitted when stream is capturing$"):
         logits = stepped(network, codes, None)

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.sampling import sample_codes
 
 PRIORS = {

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import distributions
 
-from vqgen.nn.discretized_logistic import DiscretizedLogistic
-from vqgen.nn.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
-from vqgen.nn.reconstruction import L1, NormalizedMSE
+from vqgen.nn.likelihoods.discretized_logistic import DiscretizedLogistic
+from vqgen.nn.likelihoods.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian
+from vqgen.nn.likelihoods.reconstruction import L1, NormalizedMSE
 
 ALL = [Bernoulli(), Gaussian(0.3), LearnedGaussian(), Laplace(0.3), DiscretizedLogistic(3), NormalizedMSE(0.5), L1()]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.made import MADE
+from vqgen.nn.posteriors.made import MADE
 
 
 @pytest.mark.parametrize(("dim", "hidden_channels"), [(1, [4]), (2, [3]), (7, [16]), (7, [16, 5, 16]), (5, [5, 5])])

@@ -1,6 +1,6 @@
 """The published PixelCNN over codes."""
 
-from vqgen.nn.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
 
 
 def test_pixelcnn_has_the_published_number_of_parameters():

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.attention import CausalAttention
-from vqgen.nn.pixelsnail import POSITION_CHANNELS, PixelSNAIL, position_features
+from vqgen.nn.priors.attention import CausalAttention
+from vqgen.nn.priors.pixelsnail import POSITION_CHANNELS, PixelSNAIL, position_features
 
 
 def test_positions_are_told_apart_and_do_not_depend_on_the_size_of_the_map():
@@ -79,7 +79,7 @@ def test_checkpointing_serves_the_vertical_stream_too(monkeypatch):
         seen.append(block)
         return block(*given)
 
-    monkeypatch.setattr("vqgen.nn.pixelsnail.checkpoint", note)
+    monkeypatch.setattr("vqgen.nn.priors.pixelsnail.checkpoint", note)
     network = PixelSNAIL(6, 0, 8, 8, 3, 2, 0, checkpointing=True)
     network(torch.zeros(1, 3, 3, dtype=torch.long))
     assert seen == [*network.vertical[1:], *network.blocks, *network.output_blocks]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from vqgen.nn.posterior import (
+from vqgen.nn.posteriors.posterior import (
     MAX_LOG_VAR,
     DiagonalGaussian,
     IAFPosterior,

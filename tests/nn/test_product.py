@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.product import (
+from vqgen.nn.stepwise.product import (
     PackedProduct,
     PlainProduct,
     RowConvolution,

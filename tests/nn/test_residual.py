@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.residual import Decoder, Encoder, ResidualBlock
+from vqgen.nn.autoencoders.residual import Decoder, Encoder, ResidualBlock
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
-from vqgen.nn.incremental import Incremental
 from vqgen.nn.sampling import Known, draw, restrict, sample_codes, sample_seeds
+from vqgen.nn.stepwise.incremental import Incremental
 
 GRID = (4, 5)
 

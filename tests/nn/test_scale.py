@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder, FlatNormConvDecoder, FlatNormConvEncoder
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.mlp import MLPDecoder, MLPEncoder
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
-from vqgen.nn.residual import Decoder, Encoder
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder, FlatNormConvDecoder, FlatNormConvEncoder
+from vqgen.nn.autoencoders.mlp import MLPDecoder, MLPEncoder
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.resnet import ResNet
 
 BATCH, K = 8, 32

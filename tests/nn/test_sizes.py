@@ -4,16 +4,16 @@ from functools import partial
 
 import pytest
 
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.conv import ConvDecoder, ConvEncoder
-from vqgen.nn.flat import FlatConvDecoder, FlatNormConvEncoder
-from vqgen.nn.flows import IAF
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.mlp import MLPDecoder, MLPEncoder
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
-from vqgen.nn.posterior import DiagonalGaussian, IAFPosterior
-from vqgen.nn.residual import Decoder, Encoder
+from vqgen.nn.autoencoders.conv import ConvDecoder, ConvEncoder
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatNormConvEncoder
+from vqgen.nn.autoencoders.mlp import MLPDecoder, MLPEncoder
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.posteriors.flows import IAF
+from vqgen.nn.posteriors.posterior import DiagonalGaussian, IAFPosterior
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.resnet import ResNet
 from vqgen.nn.sizes import check_divisible
 

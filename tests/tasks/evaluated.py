@@ -9,15 +9,15 @@ from torch.optim import Adam
 
 from tests.models.test_prior import prior
 from tests.models.test_vae import vae as small_vae
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources.shapes import Shapes
 from vqgen.models.classifier import Classifier
 from vqgen.models.vqvae2 import VQVAE2
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
-from vqgen.nn.likelihoods import Gaussian
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.likelihoods.likelihoods import Gaussian
 from vqgen.nn.quantize import EMAQuantizer
 from vqgen.nn.resnet import ResNet
-from vqgen.schedules import Constant
-from vqgen.tasks.trained import Trained
+from vqgen.optim.schedules import Constant
+from vqgen.runs.trained import Trained
 
 SIZE, CLASSES = 16, list(Shapes.class_names)
 

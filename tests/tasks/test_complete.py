@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.tasks import tiny
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources.shapes import Shapes
 from vqgen.errors import UserError
 from vqgen.tasks.complete import Complete, code_mask, kept
 

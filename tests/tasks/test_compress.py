@@ -13,14 +13,14 @@ from PIL import Image
 from torch.nn import functional as F
 
 from tests.tasks import tiny, written
-from vqgen import figures
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources.shapes import Shapes
 from vqgen.errors import UserError
-from vqgen.nn.gated_pixelcnn import GatedPixelCNNState
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNNState
+from vqgen.pictures import figures
+from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import Header, compressed, decompressed
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
-from vqgen.tasks.trained import Trained
 
 
 def _run(num_classes: int = 0) -> Trained:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.pretended import DEVICE, PretendedDevice
 from tests.tasks import evaluated, tiny
+from vqgen.runs.trained import Trained
 from vqgen.tasks.attribute import Attribute
 from vqgen.tasks.codebook import Codebook
 from vqgen.tasks.complete import Complete
@@ -20,7 +21,6 @@ from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
 from vqgen.tasks.sample import Sample
 from vqgen.tasks.task import tasks
-from vqgen.tasks.trained import Trained
 from vqgen.tasks.traverse import Traverse
 
 CLASSES = len(tiny.shapes().class_names)

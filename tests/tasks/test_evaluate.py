@@ -14,15 +14,15 @@ from hydra import compose, initialize_config_dir
 from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
+from vqgen.config.resolvers import CONF
 from vqgen.errors import UserError
-from vqgen.evaluation import networks, quality
-from vqgen.evaluation.likelihood import over_labels
-from vqgen.evaluation.plan import FEW_CLASSES, defaults
 from vqgen.experiment import sample
-from vqgen.metrics.codebook import CodebookUsage
-from vqgen.resolvers import CONF
+from vqgen.measure import networks, quality
+from vqgen.measure.likelihood import over_labels
+from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.measure.plan import FEW_CLASSES, defaults
+from vqgen.runs.trained import Trained
 from vqgen.tasks.evaluate import Evaluate
-from vqgen.tasks.trained import Trained
 
 QUALITY = ["fid", "kid", "inception_score", "precision", "recall", "density", "coverage"]
 

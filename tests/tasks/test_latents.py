@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from tests.tasks import tiny
-from vqgen import plots
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
+from vqgen.pictures import plots
 from vqgen.tasks.latents import Latents, _histograms, decoded_plane, latent_points, plane_axes
 from vqgen.tasks.traverse import Traverse, moved
 

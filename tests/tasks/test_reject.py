@@ -5,7 +5,7 @@ import torch
 
 from tests.tasks import evaluated as runs
 from vqgen.errors import UserError
-from vqgen.evaluation.rejection import kept, trade_off
+from vqgen.measure.rejection import kept, trade_off
 from vqgen.tasks import reject
 from vqgen.tasks.reject import Reject
 

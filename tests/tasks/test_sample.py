@@ -11,15 +11,15 @@ from torch.optim import Adam
 
 from tests.tasks import tiny
 from vqgen.errors import UserError
-from vqgen.evaluation.sources import generated
+from vqgen.measure.sources import generated
 from vqgen.models.vae import VAE
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
-from vqgen.nn.likelihoods import Bernoulli
-from vqgen.nn.posterior import DiagonalGaussian
-from vqgen.schedules import Constant
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.likelihoods.likelihoods import Bernoulli
+from vqgen.nn.posteriors.posterior import DiagonalGaussian
+from vqgen.optim.schedules import Constant
+from vqgen.runs.trained import Trained
 from vqgen.tasks.complete import Complete
 from vqgen.tasks.sample import Sample, label_index, per_level
-from vqgen.tasks.trained import Trained
 
 
 def _trained(model: Any) -> Trained:

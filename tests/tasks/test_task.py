@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests.tasks import tiny
+from vqgen.config.resolvers import CONF
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
-from vqgen.resolvers import CONF
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import fitting, tasks
-from vqgen.tasks.trained import Outcome, Trained
 
 SMALL: dict[str, dict[str, Any]] = {
     "attribute": {"num_images": 96}, "latents": {"num_images": 24, "side": 3}, "export": {"format": "torch_export"},

@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from torch.optim import Adam
 
-from vqgen.data.shapes import Shapes
+from vqgen.data.sources.shapes import Shapes
 from vqgen.models.ae import AE
 from vqgen.models.prior import Prior
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae2 import VQVAE2
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.flat import FlatConvDecoder, FlatConvEncoder
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.likelihoods import Bernoulli
-from vqgen.nn.posterior import DiagonalGaussian
+from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
+from vqgen.nn.likelihoods.likelihoods import Bernoulli
+from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
+from vqgen.nn.posteriors.posterior import DiagonalGaussian
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.quantize import EMAQuantizer
-from vqgen.nn.reconstruction import NormalizedMSE
-from vqgen.schedules import Constant
-from vqgen.tasks.trained import Trained
+from vqgen.optim.schedules import Constant
+from vqgen.runs.trained import Trained
 
 TRAINING: dict[str, Any] = {"optimizer": Adam, "schedule": Constant()}
 

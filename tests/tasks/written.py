@@ -16,12 +16,12 @@ import torch
 from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.models.prior import Prior
-from vqgen.nn.conditioner import Conditioner
-from vqgen.nn.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.pixelcnn import PixelCNN
-from vqgen.nn.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import compressed, decompressed
-from vqgen.tasks.trained import Trained
 
 IMAGES = 1
 _SNAIL = partial(PixelSNAIL, hidden_channels=32, residual_channels=32, num_layers=2, attention_channels=32)

@@ -1,1 +1,1 @@
-"""LightningDataModules: one file per source of images, and the code store."""
+"""LightningDataModules: sources of images, and the codes of a tokenizer."""

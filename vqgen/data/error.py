@@ -1,16 +1,12 @@
-"""The error a user of a dataset can mend."""
+"""What the options of a dataset must hold."""
 
 from pathlib import Path
 from typing import Any
 
-from vqgen.errors import UserError
+from vqgen.errors import DataError
 
 OPTION = "data.root (data_root, where a trained run is used)"
 """How one says where the images are."""
-
-
-class DataError(UserError):
-    """Missing, unreadable or unsuitable data; the message says where and what would do."""
 
 
 def require(holds: bool, option: str, value: Any, wanted: str) -> None:

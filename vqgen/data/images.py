@@ -18,15 +18,16 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from vqgen.batch import FileImage, ImageBatch
-from vqgen.data.augment import bordered, center_crop
-from vqgen.data.batches import EvaluationBatches, Pixels, Split, TrainingBatches
-from vqgen.data.counter import permutation
-from vqgen.data.decode import UnreadableError, decode, upright_size
-from vqgen.data.digest import digest
-from vqgen.data.error import DataError, require
-from vqgen.data.loader import Loader, clock, overfits
-from vqgen.data.order import SequentialOrder, ShuffledOrder
+from vqgen.data.error import require
+from vqgen.data.files.decode import UnreadableError, decode, upright_size
+from vqgen.data.files.digest import digest
+from vqgen.data.loading.augment import bordered, center_crop
+from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
+from vqgen.data.loading.counter import permutation
+from vqgen.data.loading.loader import Loader, clock, overfits
+from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
 from vqgen.data.reading import Reading
+from vqgen.errors import DataError
 
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
 

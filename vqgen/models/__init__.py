@@ -1,1 +1,17 @@
 """LightningModules: one file per model."""
+
+from vqgen.models.ae import AE
+from vqgen.models.classifier import Classifier
+from vqgen.models.prior import Prior
+from vqgen.models.vae import VAE
+from vqgen.models.vqvae import VQVAE
+from vqgen.models.vqvae2 import VQVAE2
+
+__all__ = [
+    "AE",
+    "VAE",
+    "VQVAE",
+    "VQVAE2",
+    "Classifier",
+    "Prior",
+]

@@ -15,7 +15,7 @@ from vqgen.errors import UserError
 from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 

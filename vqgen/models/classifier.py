@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from vqgen.batch import ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.metrics.features import Features
+from vqgen.measure.metrics.features import Features
 from vqgen.models.base import Model
 
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch
-from vqgen.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
-from vqgen.nn.incremental import Incremental
 from vqgen.nn.sampling import Known, sample_codes, sample_seeds
+from vqgen.nn.stepwise.incremental import Incremental
 
 
 class PriorObjective(NamedTuple):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
-from vqgen.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.quantize import Quantized, Quantizer
 
+_BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")   # parts of a tokenizer that `encode` does not ask
 LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
 
 
@@ -90,6 +91,15 @@ class Tokenizer(Model):
     @abstractmethod
     def quantizers(self) -> list[Quantizer]:
         """The quantizer of each level, top first."""
+
+    def decides_codes(self) -> dict[str, Tensor]:
+        """All that `encode` depends on, by name: weights and buffers of the encoder and of the quantizers."""
+        state = dict(self.named_parameters()) | dict(self.named_buffers())
+        learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
+        return {
+            name: tensor for name, tensor in state.items()
+            if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+        }
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
         """The code maps of feature maps: of the features of images, those that `encode` gives."""

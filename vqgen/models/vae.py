@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from vqgen.batch import ImageBatch
 from vqgen.models.ae import LatentModel
-from vqgen.nn.posterior import PosteriorSample, free_bits, importance_weighted_bound, standard_normal_log_prob
+from vqgen.nn.posteriors.posterior import (
+    PosteriorSample,
+    free_bits,
+    importance_weighted_bound,
+    standard_normal_log_prob,
+)
 from vqgen.nn.sampling import sample_seeds
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.models.tokenizer import Forward, Tokenizer
-from vqgen.nn.hierarchy import HierarchyDecoder, HierarchyEncoder
+from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 

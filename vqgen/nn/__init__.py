@@ -1,1 +1,7 @@
 """Plain PyTorch networks: the mathematics, without trainer, configuration or data."""
+
+from vqgen.nn.resnet import ResNet
+
+__all__ = [
+    "ResNet",
+]

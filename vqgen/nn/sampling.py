@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.nn.incremental import Incremental
+from vqgen.nn.stepwise.incremental import Incremental
 
 
 class Known(NamedTuple):
@@ -93,7 +93,7 @@ def sample_codes(
     """Maps of codes drawn from `network`, each position's activations computed once.
 
     Args:
-        network: a `vqgen.nn.autoregressive.AutoregressiveNetwork`, in evaluation mode.
+        network: a `vqgen.nn.priors.AutoregressiveNetwork`, in evaluation mode.
         grid: height and width of the map.
         num_samples: maps to draw together.
         condition: the condition map of each sample, as `network` takes it.

@@ -1,1 +1,35 @@
 """What sample.py can do with a run: one file per task."""
+
+from vqgen.tasks.attribute import Attribute
+from vqgen.tasks.codebook import Codebook
+from vqgen.tasks.complete import Complete
+from vqgen.tasks.compress import Compress
+from vqgen.tasks.decompress import Decompress
+from vqgen.tasks.evaluate import Evaluate
+from vqgen.tasks.export import Export
+from vqgen.tasks.interpolate import Interpolate
+from vqgen.tasks.latents import Latents
+from vqgen.tasks.levels import Levels
+from vqgen.tasks.morph import Morph
+from vqgen.tasks.reconstruct import Reconstruct
+from vqgen.tasks.reject import Reject
+from vqgen.tasks.sample import Sample
+from vqgen.tasks.traverse import Traverse
+
+__all__ = [
+    "Attribute",
+    "Codebook",
+    "Complete",
+    "Compress",
+    "Decompress",
+    "Evaluate",
+    "Export",
+    "Interpolate",
+    "Latents",
+    "Levels",
+    "Morph",
+    "Reconstruct",
+    "Reject",
+    "Sample",
+    "Traverse",
+]

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen import plots
 from vqgen.errors import UserError, near_miss
+from vqgen.pictures import plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class Attribute(Task):

@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vqgen import figures, plots
-from vqgen.metrics.codebook import usage
+from vqgen.measure.metrics.codebook import usage
+from vqgen.pictures import figures, plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class _Level(NamedTuple):

@@ -22,8 +22,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from vqgen.errors import UserError
+from vqgen.runs.trained import Trained
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
-from vqgen.tasks.trained import Trained
 
 FORMAT = 2
 PLACES = (np.arange(16) + 0.5) / 16

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.errors import UserError, near_miss
-from vqgen.evaluation.sources import lacks_priors
+from vqgen.measure.sources import lacks_priors
 from vqgen.nn.sampling import Known
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import per_level
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 HALVES = {
     "top": (0.0, 0.0, 0.5, 1.0),

@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqgen.errors import UserError
-from vqgen.evaluation.likelihood import over_labels
-from vqgen.evaluation.sources import lacks_priors
+from vqgen.measure.likelihood import over_labels
+from vqgen.measure.sources import lacks_priors
+from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import compressed
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class _Image(NamedTuple):

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from vqgen import figures
 from vqgen.errors import UserError
-from vqgen.evaluation.sources import lacks_priors
+from vqgen.measure.sources import lacks_priors
+from vqgen.pictures import figures
+from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import decompressed
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class Decompress(Task):

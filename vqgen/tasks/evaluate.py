@@ -7,12 +7,13 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from vqgen.errors import UserError
-from vqgen.evaluation import plan, quality, report, sources
-from vqgen.evaluation.measurement import Measurement, Settings
-from vqgen.evaluation.networks import Network, feature_network
+from vqgen.measure import plan, quality, report, sources
+from vqgen.measure.measurement import Measurement, Settings
+from vqgen.measure.networks import Network, feature_network
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import NEUTRAL, per_level
 from vqgen.tasks.task import Task, at_least, not_empty
-from vqgen.tasks.trained import Outcome, Trained
 
 ENOUGH_CAS_STEPS = 200
 """Steps below which the classifiers of cas have hardly learnt anything, on real images too."""

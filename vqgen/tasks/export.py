@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from vqgen.errors import UserError, near_miss
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
-from vqgen.tasks.trained import Outcome, Trained
 
 MAX_DIFFERENCE = 1e-3
 """Between an output of the file and of the model, relative to the largest output."""

@@ -7,11 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen import plots
 from vqgen.errors import UserError
+from vqgen.pictures import plots
+from vqgen.runs.trained import Trained
 from vqgen.tasks.morph import check_pairs, morphed
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 LATENT = "between the latent vectors of two test images, in a line and on a sphere"
 CODES = "between the features of two test images, quantized on the way"

@@ -8,10 +8,11 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vqgen import figures, plots
 from vqgen.devices import fork_rng
+from vqgen.pictures import figures, plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
-from vqgen.tasks.trained import Outcome, Trained
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
 

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen import figures
 from vqgen.errors import UserError
+from vqgen.pictures import figures
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class Levels(Task):

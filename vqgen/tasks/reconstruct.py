@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from vqgen import figures
+from vqgen.pictures import figures
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class Reconstruct(Task):

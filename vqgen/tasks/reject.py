@@ -9,13 +9,14 @@ from numpy import ndarray
 from torch import Tensor
 
 from vqgen.errors import UserError
-from vqgen.evaluation import report, sources
-from vqgen.evaluation.networks import open_classifier
-from vqgen.evaluation.rejection import directions, kept, trade_off
-from vqgen.metrics.features import Features
+from vqgen.measure import report, sources
+from vqgen.measure.metrics.features import Features
+from vqgen.measure.networks import open_classifier
+from vqgen.measure.rejection import directions, kept, trade_off
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index, per_level
 from vqgen.tasks.task import Task, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
 LEAST_REAL, COLUMNS = 10, 8

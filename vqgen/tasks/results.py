@@ -5,9 +5,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from vqgen.claim import claimed
 from vqgen.errors import UserError
-from vqgen.runs import numbered
+from vqgen.runs.claim import claimed
+from vqgen.runs.folders import numbered
 
 
 @contextmanager

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen import figures, plots
 from vqgen.errors import UserError, near_miss
-from vqgen.evaluation import sources
+from vqgen.measure import sources
+from vqgen.pictures import figures, plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
-from vqgen.tasks.trained import Outcome, Trained
 
 MAX_COLUMNS = 20
 """Most classes that have a column each in a picture."""

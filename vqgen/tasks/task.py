@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 import vqgen.tasks
-from vqgen import figures, plots
 from vqgen.errors import UserError
-from vqgen.tasks.trained import Outcome, Trained
+from vqgen.pictures import figures, plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 
 
 class Task(ABC):

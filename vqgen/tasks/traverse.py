@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen import plots
 from vqgen.errors import UserError
+from vqgen.pictures import plots
+from vqgen.runs.trained import Trained
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
-from vqgen.tasks.trained import Outcome, Trained
 
 
 class Traverse(Task):

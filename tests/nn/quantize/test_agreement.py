@@ -15,13 +15,13 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from vqgen.batch import ImageBatch
-from vqgen.callbacks import AveragedWeights
 from vqgen.models.vqvae import VQVAE
 from vqgen.models.vqvae2 import VQVAE2
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
 from vqgen.nn.quantize.base import nearest_vectors
-from vqgen.nn.reconstruction import NormalizedMSE
-from vqgen.nn.residual import Decoder, Encoder
-from vqgen.schedules import Constant
+from vqgen.optim.schedules import Constant
+from vqgen.training import AveragedWeights
 
 CHOICES = sorted(Path(__file__).parents[3].glob("conf/model/quantizer/*.yaml"))
 STATES = ["new", "learnt", "averaged", "scaled"]

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.nn.precision import full_float32
 from vqgen.nn.sizes import check_at_least
-from vqgen.precision import full_float32
 
 # Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
@@ -58,6 +58,10 @@ class Quantizer(nn.Module):
 
     def put_back(self) -> None:
         """Put code vectors back where they belong, after something else than learning has moved them."""
+
+    def learning_state(self) -> list[Tensor]:
+        """Buffers that serve the learning of a codebook, and no look-up."""
+        return []
 
     def check_channels(self, z_e: Float[Tensor, "b d h w"]) -> None:
         """Raise ValueError where `z_e` is not of `embedding_dim` channels."""

@@ -85,6 +85,10 @@ class EMAQuantizer(VectorQuantizer):
                 self._gather(x, codes)
         return quantized
 
+    def learning_state(self) -> list[Tensor]:
+        """The running averages behind the codebook."""
+        return [buffer for name, buffer in self.named_buffers() if name != "codebook"]
+
     @torch.compiler.disable
     @torch.no_grad()
     def _start(self, x: Float[Tensor, "n d"]) -> None:

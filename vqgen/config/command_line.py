@@ -1,0 +1,188 @@
+"""The two programs, around Hydra: what goes wrong is told in one line, and a job of a sweep leaves the others alone."""
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from vqgen.config.home import make_home
+from vqgen.config.overrides import at_home, preflight
+from vqgen.config.resolvers import CONF
+from vqgen.config.resume import going_on, hydra_words, placed, resumed
+from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, Taken, UserError, is_full
+from vqgen.launcher import is_first
+from vqgen.runs.claim import claimed, let_go
+from vqgen.runs.folders import COMPOSED, require_free
+from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
+from vqgen.runs.slurm import RECORD
+from vqgen.words import option
+
+
+def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
+    """Make a task of a config into a Hydra program whose user's mistakes are one line and exit status 2."""
+
+    def decorate(task: Callable) -> Callable:
+        words = sys.argv[1:]
+        resuming: DictConfig | None = None
+
+        @functools.wraps(task)
+        def told(cfg: DictConfig) -> Any:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return _job(task, check, cfg)
+            sys.argv[1:] = words   # other processes of this run are started with them
+            folder, owns = Path(HydraConfig.get().runtime.output_dir), config_name == "train" and is_first()
+            try:
+                with claimed(folder) if owns else nullcontext():
+                    if resuming is not None:
+                        objective = task(resuming)   # checked by run()
+                        if owns:
+                            finish_resumed(Path(resuming.run_dir), objective)
+                        return objective
+                    check(cfg)
+                    if owns:
+                        require_free(folder)
+                    return task(cfg)
+            except (UserError, OSError) as error:
+                _remove_if_empty(folder)
+                if (mistake := _mistake(error)) is None:
+                    raise
+                sys.exit(_fail(mistake))
+
+        program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
+
+        @functools.wraps(task)
+        def run() -> None:
+            nonlocal resuming
+            made: Path | None = None   # for this start
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
+            try:
+                sys.argv[1:] = words[:] = [at_home(word) for word in words]
+                make_home()
+                resuming = going_on(words)
+                if resuming is None:
+                    preflight(config_name, words, check)
+                    if config_name == "train":
+                        words[:], made = placed(words)
+                    resuming = going_on(words)
+                    sys.argv[1:] = words
+                if resuming is not None:
+                    check(resuming)
+                    sys.argv[1:] = hydra_words(words)
+                program()
+                sys.exit(1 if failed else 0)
+            except (Exception, KeyboardInterrupt) as error:
+                sys.exit(_explained(error, *finish()))
+            finally:
+                finish(show=False)   # where a job in another process has ended the sweep
+                if made:
+                    let_go(made)
+                    _remove_if_empty(made)
+
+        return run
+
+    return decorate
+
+
+def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -> float | None:
+    """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone."""
+    job = HydraConfig.get()
+    folder, words = Path(job.runtime.output_dir), job.overrides.task
+    note: Any = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
+    try:
+        with claimed(folder) if is_first() else nullcontext():
+            before = job_before(folder, words)
+            if before and before.error is None and before.objective is not None:
+                print(f"Kept: job {job.job.num}, which has ended already, with {before.objective}")
+                return before.objective
+            begun = before is not None and (folder / COMPOSED).is_file()
+            if not begun:
+                require_free(folder)
+            _make_single_job(folder, ["trust=true", option("resume", folder)] if begun else words)
+            note(None, UNFINISHED)
+            try:
+                cfg = resumed(str(folder), {"trust": True}) if begun else cfg
+                check(cfg)
+                objective = task(cfg)
+            except Interrupted as error:
+                note(None, str(error))
+                raise
+            except Exception as error:
+                note(None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
+                raise
+            note(objective)
+            return objective
+    except (Interrupted, Taken) as error:   # the user stops the whole sweep, or its folder is another's
+        finish(show=isinstance(error, Interrupted))
+        sys.exit(_fail(error))
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        _fail(error)
+        return None
+
+
+def _make_single_job(folder: Path, words: list[str]) -> None:
+    """Make the command line that of this job: Lightning starts the processes of the other ranks with it."""
+    job: Any = HydraConfig.get()
+    sys.argv[1:] = [*words, "hydra.mode=RUN"]
+    with read_write(job), open_dict(job):
+        job.run.dir = str(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leave no run folder of a run that never began."""
+    with suppress(OSError):   # it is gone already, by another of the run's processes
+        if folder.resolve() != Path.cwd() and [path.name for path in folder.iterdir()] == [RECORD]:
+            (folder / RECORD).unlink()
+        for place in (folder, folder.parent):
+            if place != Path.cwd() and not any(place.iterdir()):
+                place.rmdir()
+
+
+def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
+    """Tell in a line what ended the program, for its exit status; a fault of its own is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        return _fail(Interrupted("by SIGINT before there was anything to save"))
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
+        return 1
+    if (mistake := _mistake(error)) is not None:
+        return _fail(mistake)
+    if isinstance(error, ValueError) and all_failed:
+        return 1   # a sweeper finds no best job: all of them failed, and said why
+    told = isinstance(error, HydraException | OmegaConfBaseException)
+    if isinstance(error, InstantiationException) or not (told or swept):
+        raise error
+    return _fail(error)   # of a sweep: a process of a job was killed, say
+
+
+def _mistake(error: BaseException) -> UserError | None:
+    """The error as one to be told in its own words, or in those of the operating system; None for any other."""
+    if isinstance(error, UserError):
+        return error
+    if not isinstance(error, OSError) or (error.filename is None and not is_full(error)):
+        return None
+    file = "" if error.filename is None else f"'{error.filename}': "
+    remedy = ": make room; a training goes on from what it saved with resume=RUN" if is_full(error) else ""
+    return UserError(f"{file}{error.strerror}{remedy}")
+
+
+def _fail(error: BaseException) -> int:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    if os.environ.get(SHOW):
+        traceback.print_exception(error)
+    if not isinstance(error, InterruptedElsewhere):
+        print(f"{kind}: {line}", file=sys.stderr)
+    return status

@@ -1,0 +1,56 @@
+"""What the files of conf/ have computed: the folder of a run, the name of a sweep, the text of --help."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from vqgen.config.help import help_text
+from vqgen.errors import ConfigError
+from vqgen.launcher import slurm_job
+from vqgen.runs.folders import find_started
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+_STARTED = datetime.now()
+
+
+def _run_folder(resume: str | None) -> str:
+    """The folder of the run to go on with, or a new one."""
+    if resume:
+        return str(find_started(resume))
+    if "TORCHELASTIC_RUN_ID" in os.environ and not slurm_job():
+        raise ConfigError("run_dir=FOLDER is needed where torchrun starts the processes: all must agree on it")
+    return f"runs/{_name()}"
+
+
+def _sweep_folder() -> str:
+    """The folder of a new sweep."""
+    return f"multirun/{_name()}"
+
+
+def _name() -> str:
+    """After the job under SLURM, otherwise after the time."""
+    return f"slurm_{job}" if (job := slurm_job()) else f"{_STARTED:%Y-%m-%d_%H-%M-%S}"
+
+
+def _environment(name: str, default: str | None = None) -> str | None:
+    """A variable of the environment; the default where it is empty or not there."""
+    return os.environ.get(name) or default
+
+
+def sweep_name() -> str | None:
+    """The folder name of the sweep that this job belongs to, if any."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+OmegaConf.register_new_resolver("environment", _environment, replace=True)
+OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
+OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+OmegaConf.register_new_resolver("wandb_group", lambda: _environment("WANDB_RUN_GROUP", sweep_name()), replace=True)

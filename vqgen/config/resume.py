@@ -1,0 +1,172 @@
+"""Where a run goes, and the config of one that goes on: as it was composed, changed by the user's words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
+from vqgen.config.resolvers import CONF
+from vqgen.errors import ConfigError, near_miss
+from vqgen.launcher import slurm_job, started_by_first
+from vqgen.runs import slurm
+from vqgen.runs.allow_list import refuse_foreign_names
+from vqgen.runs.confine import allow
+from vqgen.runs.folders import COMPOSED, find_started, numbered
+from vqgen.runs.old_names import with_current_names
+from vqgen.words import option
+
+_MULTIRUN = ("-m", "--multirun")
+FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
+
+
+def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
+    """The config of a run that is to go on, as it was composed, with some of its values changed.
+
+    Args:
+        run: run folder, or a checkpoint file in one.
+        changes: new values by dotted key; folders among them may be written to. `trust` and `data_changed` are never
+            the file's word.
+
+    Raises:
+        ConfigError: the run is not there, or has no such key.
+    """
+    folder = find_started(run)
+    file = folder / COMPOSED
+    if not file.exists():
+        raise ConfigError(f"resume={run}: '{folder}' has no {COMPOSED}, the config that a run is resumed from")
+    config = _loaded(file)
+    plain = with_current_names(OmegaConf.to_container(config))
+    refuse_foreign_names(plain, file)
+    config = OmegaConf.create(plain)
+    config.trust = config.data_changed = False
+    for key, value in changes.items():
+        if key == "run_dir":
+            raise ConfigError(f"run_dir={value}: a resumed run stays in its folder; leave run_dir out")
+        parent, _, name = key.rpartition(".")
+        beside = OmegaConf.select(config, parent) if parent else config
+        if not OmegaConf.is_dict(beside) or name not in beside:
+            keys = [f"{parent}.{k!s}".lstrip(".") for k in beside] if OmegaConf.is_dict(beside) else list(config)
+            raise ConfigError(f"{key}={value}: the run has no such option{near_miss(key, map(str, keys))}")
+        OmegaConf.update(config, key, value, merge=False)
+        if key in FOLDERS:
+            allow(Path(str(value)))
+    config.resume, config.run_dir = run, str(folder)
+    return config
+
+
+def _loaded(file: Path) -> DictConfig:
+    """The config in a file: plain YAML, without tags that make objects."""
+    try:
+        config = OmegaConf.load(file)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: {reason}") from None
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"'{file}' cannot be read as the config of a run: it has no names")
+    return config
+
+
+def going_on(words: list[str]) -> DictConfig | None:
+    """The config of the run named by `resume=RUN`, changed by the other words; None where no run is named."""
+    if not any(word.startswith("resume=") for word in words) or any(word in INFO_FLAGS for word in words):
+        return None
+    overrides = {str(o.key_or_group): o for o in parse(list(override_words(words)))}
+    _refuse_elsewhere(words, overrides)
+    hardware = _hardware(overrides.get("hardware"))
+    if hardware:
+        del overrides["hardware"]
+    for name, override in overrides.items():
+        if override.is_sweep_override() or override.is_add() or override.is_delete() or is_group(override):
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its own config; single values can change, such as "
+                "trainer.max_epochs=40, and hardware=NAME"
+            )
+        if name == "resume" and override.value() is None:
+            return None
+    changes = {k: o.value() for k, o in overrides.items() if k != "resume" and not k.startswith("hydra")}
+    return resumed(str(overrides["resume"].value()), hardware | changes)
+
+
+def _hardware(override: Override | None) -> dict[str, Any]:
+    """The values of another machine, by their keys."""
+    if override is None or override.is_sweep_override():
+        return {}
+    check_choice(override)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        machine = compose("train", [str(override.input_line)]).hardware
+    return {f"hardware.{key}": value for key, value in machine.items()}
+
+
+def _refuse_elsewhere(words: list[str], overrides: Mapping[str, Override]) -> None:
+    """A run goes on by itself and in its own folder, whatever Hydra is told."""
+    resume = overrides["resume"].value()
+    mode = overrides.get("hydra.mode")
+    if set(_MULTIRUN) & set(words) or (mode and str(mode.value()).upper() == "MULTIRUN"):
+        raise ConfigError(f"resume={resume}: one run goes on at a time; leave -m out")
+    place = overrides.get("hydra.run.dir")
+    if resume and place and Path(str(place.value())).resolve() != find_started(str(resume)).resolve():
+        raise ConfigError(f"hydra.run.dir={place.value()}: a resumed run stays in its folder; leave hydra.run.dir out")
+
+
+class Placed(NamedTuple):
+    """The words of a training with its folder, and that folder where it was made or taken now."""
+
+    words: list[str]
+    folder: Path | None
+
+
+def placed(words: list[str]) -> Placed:
+    """The words of a training with its folder, made now; or those that go on with it.
+
+    The folder is added where the user has named none, with a number where its name is taken. A command of a SLURM job
+    that was queued again goes on with what it began.
+
+    Raises:
+        UserError: the folder is in use; or run_dir is given where several jobs need several.
+    """
+    flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
+    shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
+    if shows or started_by_first():   # which has settled all
+        return Placed(words, None)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
+        chosen = _choices(cfg)
+        swept = bool(set(_MULTIRUN) & set(flags)) or str(cfg.hydra.mode).endswith("MULTIRUN")
+        if swept and "run_dir" in chosen:
+            raise ConfigError(
+                f"run_dir={cfg.run_dir}: the jobs of a sweep have folders of their own; take hydra.sweep.dir=FOLDER"
+            )
+        named = "hydra.sweep.dir" in chosen if swept else bool({"run_dir", "hydra.run.dir"} & chosen)
+        folder = Path(cfg.hydra.sweep.dir if swept else cfg.hydra.run.dir)
+    if slurm_job():
+        folder, goes_on = slurm.place(folder, named, words)
+        if goes_on and not swept:
+            return Placed([option("resume", folder), "trust=true"], folder)
+    elif not named:
+        folder = numbered(folder)
+    ordered = [*flags, *rest]   # the words in one row, as Hydra wants them
+    if named:
+        return Placed(ordered, None)
+    return Placed([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
+
+
+def _choices(cfg: DictConfig) -> set[str]:
+    """Which of the folders are the user's choice."""
+    ours = {"run_dir": "${run_folder:", "hydra.run.dir": "${run_dir}", "hydra.sweep.dir": "${sweep_folder:"}
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(raw, dict)
+    hydra: Any = raw["hydra"]
+    given = {"run_dir": raw["run_dir"], "hydra.run.dir": hydra["run"]["dir"], "hydra.sweep.dir": hydra["sweep"]["dir"]}
+    return {key for key, value in given.items() if not str(value).startswith(ours[key])}
+
+
+def hydra_words(words: list[str]) -> list[str]:
+    """Without the changes of a resumed run, which name options that only its own config has."""
+    overrides = set(override_words(words))
+    return [w for w in words if w not in overrides or w.startswith(("resume=", "hydra"))]

@@ -1,0 +1,185 @@
+"""The codes a tokenizer gives to the images of a source, kept on disk as plain arrays.
+
+A store is a folder for each split: level0.npy (the top level) and so on, each n h w in the smallest unsigned type that
+holds the codebook's size; labels.npy where the images have labels; meta.json, which says whose codes they are. Where
+the tokenizer's images are flipped in training, the second half of its rows are the codes of the mirrored images.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from numpy import ndarray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vqgen.data.files.array_file import ArrayFile, read_array
+from vqgen.data.files.leftover import warn_of_leftovers
+from vqgen.data.images import SPLITS, Images, normalize
+from vqgen.data.loading.batches import EvaluationBatches
+from vqgen.data.loading.loader import Loader
+from vqgen.data.loading.order import UndividedOrder
+from vqgen.errors import DataError
+from vqgen.runs.atomic import make_once, reading
+
+Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
+
+_FORMAT = 3
+_MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
+
+
+class CodeSplit(NamedTuple):
+    """Code maps n h w of each level (top first) as memory maps, and the labels of the rows."""
+
+    codes: list[ndarray]
+    labels: Int64[ndarray, " n"] | None
+    num_images: int   # row i is image i % num_images, mirrored if i >= num_images
+
+
+@dataclass(frozen=True)
+class CodeStore:
+    """Where the codes of one tokenizer and one source of images are, and how they get there.
+
+    Args:
+        images: the source; its `key` is part of the folder's name.
+        fingerprint: of all that decides the codes, part of the folder's name, too.
+        num_embeddings: codebook size of each level, top first.
+        cache: folder of all code stores.
+    """
+
+    images: Images
+    fingerprint: str
+    num_embeddings: Sequence[int]
+    cache: Path
+
+    def folder(self, split: str) -> Path:
+        """The folder of a split."""
+        name = f"{split}-flipped" if self._repeats(split) > 1 else split
+        return self.cache / f"{self.images.key}-{self.fingerprint[:12]}" / name
+
+    def extract(self, split: str, encode: Encode) -> Path:
+        """Write the codes of a split, unless they are there; other processes that ask for them wait.
+
+        `encode` runs in evaluation mode on the device of the module whose method it is (a plain function: the CPU).
+        """
+
+        def write(folder: Path) -> None:
+            images, labels = self.images.split(split).images, self.images.split(split).labels
+            rows = len(images) * self._repeats(split)
+            self._write_levels(split, encode, folder, rows)
+            if labels is not None:
+                np.save(folder / "labels.npy", np.tile(labels, self._repeats(split)))
+            sizes = {"images": len(images), "rows": rows, "labels": labels is not None}
+            (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
+            if split == SPLITS[0]:
+                warn_of_leftovers(self.folder(split).parent, "level0.npy", self._replaces)
+
+        return make_once(self.folder(split), write, self.cache)
+
+    def read(self, split: str) -> CodeSplit:
+        """The codes of a split, without a look at the images.
+
+        Raises:
+            DataError: they are not of this tokenizer and these images, or not whole.
+        """
+        folder = self.folder(split)
+        with reading(folder):
+            found = json.loads((folder / "meta.json").read_text())
+            for key, value in self._meta(split).items():
+                if found.get(key) != value:
+                    raise DataError(
+                        f"{folder} holds codes of another {key}: {found.get(key)}, not {value}; delete it, and it is "
+                        "made again."
+                    )
+            codes = [
+                read_array(folder / f"level{i}.npy", (found["rows"], None, None), smallest_type(k))
+                for i, k in enumerate(self.num_embeddings)
+            ]
+            labels = read_array(folder / "labels.npy", (found["rows"],), np.int64) if found["labels"] else None
+            return CodeSplit(codes, None if labels is None else np.array(labels), int(found["images"]))
+
+    def _meta(self, split: str) -> dict[str, Any]:
+        """Whose codes a split's are."""
+        return {
+            "format": _FORMAT,
+            "fingerprint": self.fingerprint,
+            "source": self.images.key,
+            "origin": self.images.origin,
+            "content": self.images.content(split),
+            "split": split,
+            "num_embeddings": list(self.num_embeddings),
+        }
+
+    def _replaces(self, other: Mapping[str, Any]) -> bool:
+        """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
+        ours = self._meta(SPLITS[0])
+        same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
+        return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
+
+    def _repeats(self, split: str) -> int:
+        return 2 if self.images.flip and split == "train" else 1
+
+    def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
+        bar = tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05)
+        with bar, ExitStack() as stack:
+            levels: list[ArrayFile] = []
+            for codes in self._encoded(split, encode):
+                levels = levels or [stack.enter_context(file) for file in self._files(codes, folder, n)]
+                for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
+                    level.append(_checked(code, k))
+                bar.update(len(codes[0]))
+
+    def _files(self, codes: list[Tensor], folder: Path, n: int) -> list[ArrayFile]:
+        if len(codes) != len(self.num_embeddings):
+            raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
+        return [
+            ArrayFile(folder / f"level{i}.npy", smallest_type(k), (n, *code.shape[1:]))
+            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
+        ]
+
+    def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
+        """The codes of all images in order, and then of all mirrored images, where they are flipped."""
+        data, shape = self.images.split(split), self.images.shape
+        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(shape))))
+        order = UndividedOrder(len(data.images), batch_size)
+        loader = Loader(EvaluationBatches(data, shape), order, self.images.num_workers)
+        with _evaluating(encode) as device:
+            for repeat in range(self._repeats(split)):
+                for batch in loader:
+                    x = normalize(batch.x.to(device, non_blocking=True))
+                    yield encode(x.flip(-1) if repeat else x)
+
+
+def smallest_type(num_embeddings: int) -> np.dtype[Any]:
+    """The smallest unsigned type of the numbers 0 to num_embeddings - 1."""
+    return np.min_scalar_type(num_embeddings - 1)
+
+
+@contextmanager
+def _evaluating(encode: Encode) -> Iterator[torch.device]:
+    """No gradients, and the module of a bound method in evaluation mode; gives the module's device."""
+    module = getattr(encode, "__self__", None)
+    with torch.no_grad():
+        if not isinstance(module, nn.Module):
+            yield torch.device("cpu")
+            return
+        training = module.training
+        module.eval()
+        try:
+            yield next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+        finally:
+            module.train(training)
+
+
+def _checked(codes: Tensor, num_embeddings: int) -> ndarray:
+    array = codes.cpu().numpy()
+    if array.min() < 0 or array.max() >= num_embeddings:
+        found = f"{array.min()} to {array.max()}"
+        raise DataError(f"The tokenizer gives codes from {found} for {num_embeddings} embeddings.")
+    return array

@@ -1,0 +1,125 @@
+"""The codes of a tokenizer as data for a prior."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy import ndarray
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+
+from vqgen.batch import CodeBatch
+from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
+from vqgen.data.error import folder_of, require
+from vqgen.data.images import SPLITS, Images
+from vqgen.data.loading.loader import Loader, clock, overfits
+from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
+from vqgen.data.reading import Reading
+from vqgen.errors import DataError
+
+
+class CodeBatches:
+    """Batches of the codes of levels 0 to `level`, in the type they are stored in."""
+
+    def __init__(self, split: CodeSplit, level: int) -> None:
+        self.split, self.level = split, level
+
+    def __call__(self, index: ndarray, epoch: int) -> CodeBatch:
+        """The codes of these rows; `index` of the batch is the image's."""
+        labels = self.split.labels
+        return CodeBatch(
+            [torch.from_numpy(codes[index]) for codes in self.split.codes[: self.level + 1]],
+            None if labels is None else torch.from_numpy(labels[index]),
+            torch.from_numpy(index % self.split.num_images),
+        )
+
+
+class Codes(pl.LightningDataModule):
+    """Code maps of a source's images, made by the tokenizer once and kept in a store.
+
+    Args:
+        images: the source that the tokenizer learned from (filled in from its run).
+        encode: the tokenizer's method, from images in [-1, 1] to the codes of every level, top first.
+        fingerprint: of the tokenizer; names the store.
+        num_embeddings: codebook size of each level, top first.
+        level: which level the prior is for; batches hold this one and those above it.
+        cache: folder of all code stores.
+        batch_size: code maps a step on each device.
+        seed: decides the order of the training codes.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        encode: Encode,
+        fingerprint: str,
+        num_embeddings: list[int],
+        level: int,
+        cache: str,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if not 0 <= level < len(num_embeddings):
+            raise DataError(f"level={level}: the tokenizer has levels 0 to {len(num_embeddings) - 1}.")
+        require(batch_size >= 1, "batch_size", batch_size, "a batch holds at least 1 code map")
+        self.images, self.encode, self.level = images, encode, level
+        self.store = CodeStore(images, fingerprint, num_embeddings, folder_of("cache", cache))
+        self.batch_size, self.seed = batch_size, seed
+        self._splits: dict[str, CodeSplit] = {}
+        self._told = False
+
+    def prepare_data(self) -> None:
+        """Extract the codes of all splits that are not in the store."""
+        for name in SPLITS:
+            self.store.extract(name, self.encode)
+
+    def tell(self) -> None:
+        """Say once, in one line of the first process, what codes there are."""
+        if not self._told:
+            self._told = True
+            splits = {name: self.split(name) for name in SPLITS}
+            counts = {name: len(split.codes[0]) for name, split in splits.items()}
+            grids = [f"{h}x{w}" for _, h, w in (codes.shape for codes in splits["train"].codes)]
+            how = f"codes of {' and '.join(grids)} positions, one map an image"
+            if counts["train"] > splits["train"].num_images:
+                how += ", a second one of each training image mirrored"
+            place = str(self.store.folder("train").parent)
+            rank_zero_info(Reading(place, counts, self.images.class_names, how).line())
+
+    def split(self, name: str) -> CodeSplit:
+        """The codes of all levels and the labels of "train", "val" or "test"."""
+        if name not in self._splits:
+            self._splits[name] = self.store.read(name)
+        return self._splits[name]
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled training batches."""
+        split = self.split("train")
+        order = ShuffledOrder(len(split.codes[0]), self.batch_size, self.seed)
+        return Loader(CodeBatches(split, self.level), order, clock=clock(self), same=overfits(self))
+
+    def val_dataloader(self) -> Loader:
+        """All validation codes in order."""
+        return self.evaluation_loader("val")
+
+    def test_dataloader(self) -> Loader:
+        """All test codes in order."""
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, name: str) -> Loader:
+        """All codes of a split in order."""
+        split = self.split(name)
+        return Loader(CodeBatches(split, self.level), SequentialOrder(len(split.codes[0]), self.batch_size))
+
+    def batch(self, name: str, index: ndarray) -> CodeBatch:
+        """The codes of these rows of a split, as int64."""
+        return self.on_after_batch_transfer(CodeBatches(self.split(name), self.level)(np.asarray(index), 0), 0)
+
+    def names(self, split: str, index: Sequence[int]) -> list[str]:
+        """What to call the images of these codes in a message."""
+        return self.images.names(split, index)
+
+    def on_after_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:
+        """Codes to int64, on the device."""
+        return batch._replace(codes=[codes.long() for codes in batch.codes])

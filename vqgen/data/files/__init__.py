@@ -1,0 +1,1 @@
+"""Files to arrays of bytes: trees, decoding, prepared sets."""

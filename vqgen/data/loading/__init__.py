@@ -1,0 +1,1 @@
+"""Order, batches and workers of a loader, functions of (seed, epoch)."""

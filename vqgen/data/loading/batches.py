@@ -1,0 +1,92 @@
+"""Cutting batches of images: plain objects that can be sent to workers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from numpy import ndarray
+
+from vqgen.batch import ImageBatch
+from vqgen.data.files.prepare import Decoded
+from vqgen.data.loading.augment import center_crop, random_crop, random_flip
+
+New = Callable[..., ndarray]   # np.empty, or what takes a shape and a type as it does
+
+
+@runtime_checkable
+class Pixels(Protocol):
+    """Images n c h w of uint8: an array, a memory map, or files decoded when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, c, h, w."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of images."""
+        ...
+
+    def __getitem__(self, index: Any) -> ndarray:
+        """The images at these indices."""
+        ...
+
+
+class Split(NamedTuple):
+    """The images of one split, and their class labels where the source has classes."""
+
+    images: Pixels
+    labels: Int64[ndarray, " n"] | None = None
+
+
+def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray, "b c h w"]:
+    """The images at `index` in an array of their own."""
+    x = new((len(index), *images.shape[1:]), np.uint8)
+    if isinstance(images, ndarray):
+        return np.take(images, index, axis=0, out=x, mode="clip")   # "raise" would go through a buffer
+    if isinstance(images, Decoded):
+        return images.decode_into(x, index)
+    x[...] = images[index]
+    return x
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Batches of augmented images as uint8: a random window of `shape`, mirrored half the time if `flip`."""
+
+    split: Split
+    shape: tuple[int, int, int]
+    flip: bool
+    seed: int
+
+    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
+        """The images at `index`, as they are in this epoch; `new` makes the array that they are read into."""
+        x = read(self.split.images, index, new)
+        if x.shape[1:] != self.shape:
+            x = random_crop(x, *self.shape[1:], index, self.seed, epoch)
+        if self.flip:
+            x = random_flip(x, index, self.seed, epoch)
+        return _batch(x, self.split.labels, index)
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """Batches of the middles of the images as uint8, the same in every epoch."""
+
+    split: Split
+    shape: tuple[int, int, int]
+
+    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
+        """The images at `index`; `new` makes the array that they are read into."""
+        x = read(self.split.images, index, new)
+        return _batch(center_crop(x, *self.shape[1:]), self.split.labels, index)
+
+
+def _batch(x: UInt8[ndarray, "b c h w"], labels: ndarray | None, index: ndarray) -> ImageBatch:
+    return ImageBatch(
+        torch.from_numpy(np.ascontiguousarray(x)),
+        None if labels is None else torch.from_numpy(labels[index]),
+        torch.from_numpy(index),
+    )

@@ -1,0 +1,111 @@
+"""Cuts an order into batches, in this process or in workers, from any batch of any epoch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from numpy import ndarray
+from pytorch_lightning import LightningDataModule
+
+from vqgen.data.loading.order import Order
+from vqgen.data.loading.workers import Workers
+from vqgen.errors import DataError
+
+Fetch = Callable[..., Any]   # of indices (int64 array) and the epoch; see Workers for those that workers call
+
+
+class Loader:
+    """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
+
+    Lightning saves and restores `state_dict`, which counts the batches handed out, not those read ahead.
+
+    Args:
+        fetch: makes a batch of indices and the epoch; sent to the workers where there are any.
+        order: the indices of every batch of every epoch.
+        num_workers: processes that fetch ahead; 0 fetches when a batch is asked for.
+        clock: tells the epoch, where a trainer counts them, when the first batch is asked for; otherwise
+            `set_epoch` does.
+        same: every epoch has the batches of the first one.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        order: Order,
+        num_workers: int = 0,
+        clock: Callable[[], int] | None = None,
+        same: bool = False,
+    ) -> None:
+        self.fetch, self.order, self.clock, self.same = fetch, order, clock, same
+        self.epoch = self.batch = self._start = 0
+        self._workers = Workers(fetch, num_workers, order.batch_size) if num_workers > 0 else None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.clock is not None:   # set_epoch by Lightning runs ahead after resuming a run with max_steps
+            self.set_epoch(self.clock())
+        start, self._start = self._start, 0
+        self.batch = start
+        for batch in self._fetched(start):
+            self.batch += 1
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of another epoch; the present epoch keeps its place."""
+        if epoch != self.epoch:
+            self.epoch, self.batch, self._start = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the order, as plain numbers."""
+        return {
+            "epoch": self.epoch, "batch": self.batch, "length": len(self),
+            "global_batch_size": self._global_batch_size(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next iteration at the batch after the last one handed out."""
+        length = state.get("length", len(self))   # at an epoch's end any batch size will do
+        self.epoch = state["epoch"]
+        self.batch = self._start = state["batch"] if state["batch"] < length else len(self)
+        inside = 0 < state["batch"] < length
+        if inside and state["global_batch_size"] != self._global_batch_size():
+            raise DataError(
+                f"The run stopped inside an epoch with {state['global_batch_size']} images a step over all "
+                f"devices, and would go on with {self._global_batch_size()}: keep batch_size * devices."
+            )
+
+    def _global_batch_size(self) -> int:
+        return self.order.batch_size * self.order.place().world_size
+
+    @property
+    def _iterator(self) -> Any:
+        """The workers' iterator; Lightning shuts it down, and sets it to None, when a trainer is done."""
+        return self._workers.iterator if self._workers is not None else None
+
+    @_iterator.setter
+    def _iterator(self, iterator: None) -> None:
+        if self._workers is not None:
+            self._workers.iterator = iterator
+
+    def _fetched(self, start: int) -> Iterator[Any]:
+        jobs = _jobs(self.order, 0 if self.same else self.epoch, start)
+        if self._workers is not None:
+            return self._workers.map(jobs)
+        return (self.fetch(index, epoch) for index, epoch in jobs)
+
+
+def _jobs(order: Order, epoch: int, start: int) -> Iterator[tuple[ndarray, int]]:
+    """What is to be fetched. No reference to the loader: workers of a loader in a cycle of references end slowly."""
+    return ((order.batch(epoch, k), epoch) for k in range(start, len(order)))
+
+
+def clock(data: LightningDataModule) -> Callable[[], int]:
+    """The epoch of the trainer that uses these data, 0 without one."""
+    return lambda: data.trainer.current_epoch if data.trainer is not None else 0
+
+
+def overfits(data: LightningDataModule) -> bool:
+    """Whether the trainer that uses these data is to learn a few batches by heart (`trainer.overfit_batches`)."""
+    trainer: Any = data.trainer
+    return trainer is not None and trainer.overfit_batches > 0

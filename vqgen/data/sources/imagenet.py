@@ -1,0 +1,71 @@
+"""ImageNet, ILSVRC 2012 (Russakovsky et al. 2015, arXiv:1409.0575): 1.28 million photographs in 1,000 classes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vqgen.data.files.files import Files
+from vqgen.data.files.label_table import TABLES, find_table, listed
+from vqgen.data.files.tree import File, Listing, Tree, class_folders, inside, labels_of
+from vqgen.data.sources.wordnet import class_names
+
+_TRAIN = re.compile(r"(.*/)?train/n\d+/")
+_ABOVE = 3   # folders above the images in which the tables may lie, as Kaggle packs it
+
+
+class ImageNet(Files):
+    """Class folders named by WordNet ids; the published validation images are val and test (those have no labels).
+
+    Labels follow the sorted ids; where a table of their names lies in root, or between it and the images, the classes
+    go by those. Of a subset of the classes, the validation images of the others are left out.
+    """
+
+    expected = (
+        "  root/train/n01440764/n01440764_10026.JPEG     1,281,167 images in 1,000 folders\n"
+        "  root/val/n01440764/ILSVRC2012_val_00000293.JPEG   50,000 images, in the same folders; or all in val/,\n"
+        f"  with {' or '.join(TABLES)} there, in root, or up to {_ABOVE} folders above the images"
+    )
+    download = (
+        "Download ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org (with an account), "
+        "unpack each class into its folder, and move the validation images into class folders."
+    )
+
+    def list_files(self, tree: Tree) -> dict[str, Listing]:
+        """The splits by their folders."""
+        found = {match[1] or "" for file in tree.files if (match := _TRAIN.match(file.path))}
+        if len(found) > 1:
+            raise self.missing(f"there are several folders train ({', '.join(sorted(found))}): name one by data.root")
+        self.base = found.pop() if found else ""
+        train, val = (inside(tree.files, f"{self.base}{name}/") for name in ("train", "val"))
+        ids = class_folders(train, f"{self.base}train/")
+        if not ids or not val:
+            raise self.missing("there are no class folders in train" if val else "there is no image in val")
+        self.class_names = class_names(ids, [*self._folders(), self.root / self.base / "train"])
+        held_out = self._held_out(val, ids)
+        self.how = "by the folders train and val, test is val"
+        self.left_out["of val, in no class of train"] = len(val) - len(held_out.files)
+        self.left_out["in other folders (test has no labels)"] = len(tree.files) - len(train) - len(val)
+        labels = labels_of(train, ids, f"{self.base}train/")
+        return {"train": Listing(train, labels), "val": held_out, "test": held_out}
+
+    def _folders(self) -> list[Path]:
+        """Where tables may lie: the folder of train and val, and those above it."""
+        place = (self.root / self.base).resolve()
+        return [place, *list(place.parents)[:_ABOVE]]
+
+    def _held_out(self, val: list[File], ids: list[str]) -> Listing:
+        start = f"{self.base}val/"
+        known = [file for file in val if file.path.removeprefix(start).partition("/")[0] in ids]
+        listing = Listing(known, labels_of(known, ids, start))
+        rest = [file for file in val if "/" not in file.path.removeprefix(start)] if known else val
+        if rest and (known or not class_folders(val, start)):
+            table = find_table([self.root / self.base / "val", *self._folders()])
+            if table is None:
+                place = f"{rest[0].path} lies in no class folder" if known else "val has no class folders"
+                raise self.missing(f"{place}, and nowhere is a table of its labels, {TABLES[0]}")
+            flat = listed(rest, table, ids)
+            listing = Listing(known + flat.files, np.concatenate([listing.labels, flat.labels]))
+        if not listing.files:
+            raise self.missing("the folders of val are not those of train, or its table knows none of these classes")
+        return listing

@@ -1,0 +1,63 @@
+"""The rows that a run has given to W&B, kept in the run folder to be sent again when the run goes on."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vqgen.errors import UserError
+from vqgen.runs.atomic import replacing
+
+
+class Journal:
+    """`wandb/rows.jsonl` in a run folder: a line a row, in which pictures are files as seen from the run folder.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder.resolve(), folder / "wandb" / "rows.jsonl"
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write down a row."""
+        with self.file.open("a") as lines:
+            lines.write(json.dumps(row) + "\n")
+
+    def noted(self, pictures: Sequence[str]) -> list[str]:
+        """Pictures as they are noted: the run folder may be moved."""
+        return [os.path.relpath(Path(picture).resolve(), self.folder) for picture in pictures]
+
+    def picture(self, noted: str) -> Path:
+        """Where a picture is now."""
+        return self.folder / noted
+
+    def keep(self, number: int) -> list[dict[str, Any]]:
+        """Drop all but the first rows, and give these, less pictures that are no longer in the run folder.
+
+        Raises:
+            UserError: a line is no row.
+        """
+        lines = whole_lines(self.file)[:number]
+        with replacing(self.file) as part:
+            part.write_text("".join(lines))
+        try:
+            return [self._kept(json.loads(line)) for line in lines]
+        except (ValueError, AttributeError, TypeError):
+            raise UserError(f"'{self.file}' is damaged; delete it, and W&B shows what comes from here on") from None
+
+    def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        images = {key: list(filter(self._is_here, files)) for key, files in row.get("images", {}).items()}
+        return row | {"step": int(row["step"]), "images": {key: files for key, files in images.items() if files}}
+
+    def _is_here(self, noted: str) -> bool:
+        """Whether a picture is there, and in the run folder: the rows of a stranger's run send no other file."""
+        path = self.picture(noted).resolve()
+        return path.is_relative_to(self.folder) and path.is_file()
+
+
+def whole_lines(file: Path) -> list[str]:
+    """The lines of a file that may not be there, without the one that a kill cut short."""
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return lines[:-1] if lines and not lines[-1].endswith("\n") else lines

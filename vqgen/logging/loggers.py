@@ -1,0 +1,283 @@
+"""Loggers that a resumed run goes on with as if it had not been interrupted: CSV, W&B, TensorBoard."""
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
+
+from vqgen.errors import ConfigError
+from vqgen.logging.journal import Journal, whole_lines
+from vqgen.logging.wandb_mode import Mode, wandb_mode
+from vqgen.runs.atomic import replacing
+from vqgen.runs.version import code_version
+
+_MOST_BINS = 512   # that W&B shows
+
+
+class _Appending(ExperimentWriter):
+    """A writer that goes on with the file that is there, and replaces it whole where its columns change.
+
+    Args:
+        log_dir: the run folder.
+        goes_on: with the rows of a resumed run; otherwise what lies there was left by a run that never got far.
+    """
+
+    def __init__(self, log_dir: str, goes_on: bool) -> None:
+        self.goes_on = goes_on
+        super().__init__(log_dir=log_dir)
+
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.log_dir, self.NAME_METRICS_FILE)
+        if file.exists() and self.goes_on:
+            with file.open(newline="") as lines:
+                self.metrics_keys = list(csv.DictReader(lines).fieldnames or [])
+        else:
+            file.unlink(missing_ok=True)
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        file = Path(self.metrics_file_path)
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        _write_rows(file, fieldnames, rows)
+
+
+class CSV(CSVLogger):
+    """`metrics.csv` in the run folder; a resumed run goes on at its checkpoint's step.
+
+    Args:
+        save_dir: the run folder.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__(save_dir, name="", version="")
+        self._goes_on = False
+
+    @property
+    def experiment(self) -> Any:
+        """The writer (only the first rank's writes)."""
+        if getattr(rank_zero_only, "rank", 0) == 0 and self._experiment is None:
+            self._experiment = _Appending(self.save_dir, self._goes_on)
+        return super().experiment
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows, and no file of hyperparameters: the run folder has its config.yaml."""
+        self.experiment.save()
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Nothing: the run folder has its config.yaml."""
+
+    @rank_zero_only
+    def rewind(self, step: int, row: int) -> None:
+        """Drop the rows that were written after `step` optimiser steps: they will be made again."""
+        self._goes_on = True
+        file = Path(self.save_dir, ExperimentWriter.NAME_METRICS_FILE)
+        if not file.exists():
+            return
+        reader = csv.DictReader(whole_lines(file))
+        rows = [row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) < step]
+        _write_rows(file, _columns(rows), rows)
+
+
+def _columns(rows: list[dict[str, str]]) -> list[str]:
+    """The columns that an uninterrupted run has by now: those with a value."""
+    return sorted({key for row in rows for key, value in row.items() if value})
+
+
+def _write_rows(file: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+    if not rows:
+        file.unlink()
+        return
+    with replacing(file) as part, part.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Wandb(WandbLogger):
+    """Weights & Biases: online where the client has credentials, otherwise offline, without a question.
+
+    Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
+    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole, less
+    pictures that are no longer in the run folder. Where W&B cannot be reached, the run goes on offline.
+
+    Args:
+        save_dir: the run folder.
+        project: W&B project.
+        name: of the W&B run; null: that of the run folder.
+        group: W&B group of the run, such as a sweep.
+        id: of the W&B run; null makes a new one, which is kept in the run's config.
+        tags: labels of the run.
+        artifacts: upload the best checkpoint when the run ends, linked to the tokenizer that it was trained on.
+    """
+
+    def __init__(
+        self,
+        save_dir: str,
+        project: str,
+        name: str | None = None,
+        group: str | None = None,
+        id: str | None = None,
+        tags: list[str] | None = None,
+        artifacts: bool = False,
+    ) -> None:
+        first = getattr(rank_zero_only, "rank", 0) == 0   # the only one that logs
+        mode, reason = wandb_mode() if first else Mode("offline", None)
+        if reason:
+            rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
+        super().__init__(
+            name=name or Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id,
+            tags=tags or None, mode=mode,
+        )  # fmt: skip
+        self._wandb_init.pop("anonymous")   # W&B warns about it
+        self.artifacts = artifacts
+        self._journal = Journal(Path(save_dir))
+        self._rows, self._step, self._rows_before_step = 0, -1, 0
+
+    @property
+    def experiment(self) -> Any:
+        """W&B's run, begun when it is first asked for; offline where it cannot begin otherwise."""
+        import wandb
+
+        try:
+            return super().experiment
+        except wandb.errors.Error as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if self._wandb_init["mode"] == "offline":
+                raise ConfigError(f"W&B: {reason}") from error
+            rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it later")
+            wandb.teardown()
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """The run's config, and the version of the code."""
+        super().log_hyperparams({**params, "code_version": code_version()})
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log one row of numbers at optimiser step `step` (None: the last one logged)."""
+        self._add({"step": self._step if step is None else step, "metrics": dict(metrics)})
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
+        """Log pictures, given as files; noted as seen from the run folder, which may be moved."""
+        images = self._journal.noted(images)
+        self._add({"step": self._step if step is None else step, "images": {key: images}})
+
+    @rank_zero_only
+    def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
+        """Log how often each code occurs, the most frequent first."""
+        self._add({"step": step, "counts": {key: sorted(counts, reverse=True)}})
+
+    def rows_before(self, step: int) -> int:
+        """Rows logged so far that belong to earlier optimiser steps than `step`."""
+        return self._rows_before_step if self._step == step else self._rows
+
+    @rank_zero_only
+    def rewind(self, step: int, row: int) -> None:
+        """Go on after the first `row` rows, and send these again: a killed process may not have sent them."""
+        for entry in self._journal.keep(row):
+            self._send(entry)
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        self._journal.add(entry)
+        self._send(entry)
+
+    def _send(self, entry: dict[str, Any]) -> None:
+        if entry["step"] != self._step:
+            self._step, self._rows_before_step = entry["step"], self._rows
+        values = {"trainer/global_step": entry["step"], **entry.get("metrics", {})}
+        for key, files in entry.get("images", {}).items():
+            values[key] = _pictures([self._journal.picture(file) for file in files])
+        values |= {key: _histogram(counts) for key, counts in entry.get("counts", {}).items()}
+        self.experiment.log(values, step=self._rows, commit=True)
+        self._rows += 1
+
+    @rank_zero_only
+    def close(self) -> None:
+        """End the W&B run; an exception on its way out marks it as failed."""
+        if self._experiment is not None:
+            self.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))
+
+    @rank_zero_only
+    def log_files(
+        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, Any], used: Sequence[str]
+    ) -> None:
+        """Upload files as an artifact.
+
+        Args:
+            files: what to upload.
+            name: of the artifact.
+            kind: W&B's type of it, `model` or `samples`.
+            facts: to be kept with it.
+            used: names of the artifacts it was made from: links, and facts, as offline W&B knows no others.
+        """
+        import wandb
+
+        for parent in used if not self.experiment.offline else ():
+            self.experiment.use_artifact(f"{parent}:latest")
+        artifact = wandb.Artifact(name, type=kind, metadata={**facts, "used": list(used)})
+        for file in files:
+            artifact.add_file(str(file))
+        self.experiment.log_artifact(artifact)
+
+
+def _pictures(files: Sequence[Path]) -> list[Any]:
+    import wandb
+
+    return [wandb.Image(str(file)) for file in files]
+
+
+def _histogram(counts: Sequence[int]) -> Any:
+    """Bars of how often codes occur, in the order given."""
+    import wandb
+
+    pooled = _pool(counts)
+    return wandb.Histogram(np_histogram=(np.array(pooled), np.linspace(0, len(counts), len(pooled) + 1)))
+
+
+def _pool(counts: Sequence[int]) -> list[int]:
+    """Neighbouring counts added up until there are no more than W&B shows."""
+    size = -(-len(counts) // _MOST_BINS)
+    return [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
+
+
+class TensorBoard(TensorBoardLogger):
+    """TensorBoard files in `tensorboard/` of the run folder; `tensorboard --logdir runs` shows them.
+
+    Args:
+        save_dir: the run folder.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False)
+
+    def rewind(self, step: int, row: int) -> None:
+        """Tell TensorBoard to drop what was written after `step` optimiser steps."""
+        self._kwargs["purge_step"] = step
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
+        """Log pictures, given as files."""
+        for file in images:
+            self.experiment.add_image(key, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC")
+
+    @rank_zero_only
+    def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
+        """Log how often each code occurs, the most frequent first."""
+        ordered = np.array(sorted(counts, reverse=True))
+        codes = np.arange(len(ordered))
+        self.experiment.add_histogram_raw(
+            key, min=0, max=len(codes) - 1, num=int(ordered.sum()), sum=float((ordered * codes).sum()),
+            sum_squares=float((ordered * codes**2).sum()), bucket_limits=(codes + 0.5).tolist(),
+            bucket_counts=ordered.tolist(), global_step=step,
+        )  # fmt: skip

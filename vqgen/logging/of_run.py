@@ -1,0 +1,132 @@
+"""The loggers of a run: made, set back to where it goes on, and added to by the tasks."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from vqgen.errors import ConfigError
+from vqgen.logging.wandb_mode import read_settings
+from vqgen.runs.allow_list import refuse_foreign, refuse_links
+from vqgen.runs.checkpoint import Run, build, module_of
+from vqgen.runs.fingerprint import fingerprint
+
+WANDB = "vqgen.logging.Wandb"
+_PLACES = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that loggers write to
+
+
+def name_wandb_run(cfg: Any, in_sweep: bool = False) -> None:
+    """Settle what W&B calls the run, for this start and for each time that it goes on.
+
+    Its id, where it has none, is the one of WANDB_RUN_ID (as a W&B sweep says) or a new one, and for each job of a
+    sweep a new one; a name has the job's added. The words of the environment that the config refers to become the
+    config's own.
+
+    Raises:
+        ConfigError: a variable of W&B has a value that is none.
+    """
+    for node in (cfg.logger or {}).values():
+        if node["_target_"] != WANDB:
+            continue
+        read_settings()
+        if node.get("id") is None:
+            node["id"] = (not in_sweep and os.environ.get("WANDB_RUN_ID")) or secrets.token_hex(4)
+            if in_sweep and node.get("name"):
+                node["name"] = f"{node['name']}-{Path(cfg.run_dir).name}"
+        for key in {"name", "group"} & set(node):
+            node[key] = node[key]
+    cfg.project = cfg.project
+
+
+def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
+    """The configured loggers, set back to where the run goes on."""
+    loggers = [build(node, f"logger.{name}") for name, node in (config["logger"] or {}).items()]
+    step = resumed.contents["global_step"] if resumed else 0
+    rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
+    for logger in loggers:
+        if hasattr(logger, "rewind"):
+            logger.rewind(step, rows.get(type(logger).__name__, 0))
+        elif resumed:
+            rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
+        logger.log_hyperparams(config)
+    return loggers
+
+
+@rank_zero_only
+def upload(
+    trainer: Any, model: Any, config: Mapping[str, Any], lineage: Mapping[str, str] | None
+) -> None:
+    """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
+    used = [f"tokenizer-{lineage['fingerprint']}"] if lineage else []
+    for logger in trainer.loggers:
+        if getattr(logger, "artifacts", False):
+            best = Path(trainer.checkpoint_callback.best_model_path)
+            logger.log_files([best], _artifact_name(model), "model", {}, used)
+
+
+def _artifact_name(model: Any) -> str:
+    """What a model's checkpoint is called among W&B's artifacts: its kind, and a hash of its weights."""
+    kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
+    return f"{kind}-{fingerprint(model)}"
+
+
+def add_results(
+    loggers: Sequence[Any], files: Sequence[Path], task: str, options: Mapping[str, Any], runs: Sequence[Run]
+) -> None:
+    """Give pictures of a task to loggers, and all that it wrote to those that keep artifacts, linked to the runs'."""
+    for logger in filter(_shows_images, loggers):
+        for path in files:
+            if path.suffix == ".png":
+                logger.log_image(key=f"{task}/{path.stem}", images=[str(path)])
+        if getattr(logger, "artifacts", False):
+            used = [_artifact_name(module_of(run)) for run in runs]
+            logger.log_files(files, f"{task}-{used[0].rpartition('-')[2]}", "samples", options, used)
+
+
+def add_figures(loggers: Sequence[Any], metrics: dict[str, float], run: Run) -> None:
+    """Add figures to those of the run."""
+    for logger in loggers:
+        logger.log_metrics(metrics, step=run.contents["global_step"])
+        logger.save()
+
+
+def end(loggers: Sequence[Any]) -> None:
+    """Nothing more comes."""
+    for logger in loggers:
+        logger.finalize("success")
+
+
+def refuse_linked(folder: Path) -> None:
+    """Raise CheckpointError where what loggers write in a run folder is a link that leads out of it."""
+    for name in _PLACES:
+        refuse_links(folder / name, folder, "; out=FOLDER leaves the logs alone")
+
+
+def _shows_images(logger: Any) -> bool:
+    return hasattr(logger, "log_image")
+
+
+def loggers_of(run: Run, images: bool = False) -> list[Any]:
+    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now.
+
+    Args:
+        run: what it is.
+        images: one that shows images is wanted.
+
+    Raises:
+        ConfigError: the run has no such logger.
+    """
+    nodes = run.config["logger"] or {}
+    refuse_foreign(nodes, run.file, "logger")
+    ours = [dict(n) for n in nodes.values() if isinstance(n, Mapping) and n["_target_"].startswith("vqgen.")]
+    loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
+    if images and not any(map(_shows_images, loggers)):
+        raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
+    for logger in loggers:
+        logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
+        logger.log_hyperparams(run.config)
+    return loggers

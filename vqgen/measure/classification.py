@@ -1,0 +1,76 @@
+"""Classification accuracy score (Ravuri & Vinyals 2019, arXiv 1905.10887): a classifier trained on samples alone."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics.functional.classification import multiclass_accuracy
+from tqdm import tqdm
+
+from vqgen.batch import ImageBatch
+from vqgen.measure.sources import in_batches
+
+
+class Labelled(NamedTuple):
+    """Images as bytes, with their classes."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"]
+
+
+class Accuracy(NamedTuple):
+    """Part of the images whose class is the likeliest, or among the five likeliest (1 where there are no more)."""
+
+    top1: float
+    top5: float
+
+
+def train(classifier: Any, data: Labelled, num_steps: int, batch_size: int, title: str) -> Any:
+    """Train a classifier with its own optimiser and schedule; the order of the images is the same every time.
+
+    Args:
+        classifier: an untrained one.
+        data: what it learns, and nothing else.
+        num_steps: optimiser steps, whatever the number of images.
+        batch_size: images a step.
+        title: of the progress bar.
+    """
+    optimizer = classifier.optimizer(classifier.parameters())
+    schedule = LambdaLR(optimizer, lambda step: classifier.schedule(step, num_steps))
+    generator = torch.Generator().manual_seed(0)
+    for _ in tqdm(range(num_steps), desc=title, unit="step", leave=False):
+        index = torch.randint(len(data.images), (batch_size,), generator=generator)
+        x = data.images[index].to(classifier.device).float() / 127.5 - 1
+        loss = classifier.objective(ImageBatch(x, data.labels[index].to(classifier.device), index)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return classifier.eval()
+
+
+@torch.no_grad()
+def accuracy(classifier: Any, data: Labelled, batch_size: int) -> Accuracy:
+    """Accuracy of a trained classifier on labelled images."""
+    log_prob: Float[Tensor, "n k"] = torch.cat(
+        [classifier.log_prob(x).cpu() for x in in_batches(data.images, batch_size, classifier.device)]
+    )
+    k = log_prob.shape[1]
+    scores = [
+        float(multiclass_accuracy(log_prob, data.labels.cpu(), k, average="micro", top_k=min(top, k))) for top in (1, 5)
+    ]
+    return Accuracy(*scores)
+
+
+def scores(
+    classifier: Any, sets: dict[str, Labelled], test: Labelled, num_steps: int, batch_size: int, seed: int
+) -> dict[str, Accuracy]:
+    """The accuracy on real test images of the same classifier trained on each of the sets, from the same weights."""
+    results = {}
+    for name, data in sets.items():
+        with torch.enable_grad():
+            student = train(classifier.untrained(seed), data, num_steps, batch_size, f"classifier on {name}")
+        results[name] = accuracy(student, test, batch_size)
+    return results

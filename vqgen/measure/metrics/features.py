@@ -1,0 +1,121 @@
+"""What the sample metrics share: sets of real and generated feature vectors, and torchmetrics' metrics on them.
+
+The functions are of the vectors given alone, also in one of several processes: nothing is gathered from the others.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
+from torchmetrics.image.kid import KernelInceptionDistance
+from torchmetrics.utilities import dim_zero_cat
+
+from vqgen.devices import fork_rng
+from vqgen.nn.precision import float64, full_float32
+
+
+class Features(NamedTuple):
+    """Of n images: feature vectors, and log-probabilities of the classes in nats."""
+
+    vectors: Float[Tensor, "n d"]
+    log_prob: Float[Tensor, "n k"]
+
+
+class FeatureSets(Metric):
+    """Base of metrics that compare the real with the generated feature vectors, over all batches and ranks."""
+
+    full_state_update = False
+    real: list[Tensor]
+    generated: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("real", [], dist_reduce_fx="cat")
+        self.add_state("generated", [], dist_reduce_fx="cat")
+
+    def update(self, features: Float[Tensor, "b d"], real: bool) -> None:
+        """Keep a batch of feature vectors, of real or of generated images."""
+        (self.real if real else self.generated).append(features)
+
+    def sets(self) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
+        """All real and all generated vectors.
+
+        Raises:
+            ValueError: there are none of one of them.
+        """
+        if not len(self.real) or not len(self.generated):
+            raise ValueError("there must be features of real and of generated images")
+        return dim_zero_cat(self.real), dim_zero_cat(self.generated)
+
+
+class Given(nn.Identity):
+    """Takes the place of a feature network where the features are there already.
+
+    Args:
+        num_features: length of a vector.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+
+def frechet_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]) -> float:
+    """Squared Fréchet distance of the normal distributions with the same moments (FID, arXiv 1706.08500, eq. 6).
+
+    It is of the features less the mean of the real ones, where covariances lose no digits.
+    """
+    real, generated = float64(real), float64(generated)
+    centre = real.mean(0)
+    metric = FrechetInceptionDistance(Given(real.shape[1]), sync_on_compute=False).to(real.device)
+    metric.update(real - centre, real=True)
+    metric.update(generated - centre, real=False)
+    return float(metric.compute())
+
+
+def kernel_distance(
+    real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], subsets: int = 100, subset_size: int = 1000
+) -> float:
+    """Squared maximum mean discrepancy with a cubic kernel (KID, arXiv 1801.01401), without bias: around 0 for equals.
+
+    In double precision: it is what is left of sums of cubes.
+
+    Args:
+        real: feature vectors of real images.
+        generated: those of generated images.
+        subsets: random subsets that it is averaged over.
+        subset_size: vectors in a subset of each kind; all, where there are fewer.
+    """
+    size, real, generated = min(subset_size, len(real), len(generated)), float64(real), float64(generated)
+    with _same_every_time(real.device), full_float32():
+        network = Given(real.shape[1])
+        metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
+        metric = metric.to(real.device)
+        metric.update(real, real=True)
+        metric.update(generated, real=False)
+        return float(metric.compute()[0])
+
+
+def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
+    """exp of the mean KL(p(class given image) || p(class)) in each of `splits` parts (arXiv 1606.03498): 1 to k."""
+    with _same_every_time(log_prob.device):
+        log_prob = float64(log_prob)
+        metric = InceptionScore(Given(log_prob.shape[1]), splits=splits, sync_on_compute=False).to(log_prob.device)
+        metric.update(log_prob)
+        return float(metric.compute()[0])
+
+
+@contextmanager
+def _same_every_time(device: torch.device) -> Iterator[None]:
+    """The random subsets that torchmetrics takes are always the same; its advice on memory is left out."""
+    with fork_rng(device), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.manual_seed(0)
+        yield

@@ -1,0 +1,62 @@
+"""Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vqgen.measure.metrics.features import FeatureSets
+from vqgen.measure.metrics.neighbors import Balls, balls, squared_distances
+
+
+class PrecisionRecall(NamedTuple):
+    """`precision`: part of the generated images among the real ones; `recall`: of the real among the generated."""
+
+    precision: Float[Tensor, ""]
+    recall: Float[Tensor, ""]
+
+
+def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], k: int = 3) -> PrecisionRecall:
+    """Part of each set inside the manifold of the other (eq. 1 and 2).
+
+    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour: what lies
+    at exactly that distance is in it, so that duplicates cover each other.
+
+    Args:
+        real: feature vectors of real images.
+        generated: those of generated images; both measures depend on the numbers of images, so compare equal ones.
+        k: neighbour that a ball reaches to; 3 in the paper.
+
+    Raises:
+        ValueError: k or fewer vectors in a set.
+    """
+    within_real, within_generated = _within(generated, real, balls(real, k), balls(generated, k))
+    return PrecisionRecall(within_real.float().mean(), within_generated.float().mean())
+
+
+def _within(
+    generated: Tensor, real: Tensor, of_real: Balls, of_generated: Balls
+) -> tuple[Bool[Tensor, " m"], Bool[Tensor, " n"]]:
+    """Which generated vectors are in a ball of a real one, and which real in one of a generated one, rim included."""
+    inside, covered = [], torch.zeros_like(of_real.outer, dtype=torch.bool)
+    for start, squared in squared_distances(generated, real):
+        inside.append((squared <= of_real.outer).any(1))
+        covered |= (squared <= of_generated.outer[start : start + len(squared), None]).any(0)
+    return torch.cat(inside), covered
+
+
+class ImprovedPrecisionRecall(FeatureSets):
+    """Computes `PrecisionRecall` of all feature vectors given.
+
+    Args:
+        k: neighbour that a ball reaches to; 3 in the paper.
+    """
+
+    def __init__(self, k: int = 3) -> None:
+        super().__init__()
+        self.k = k
+
+    def compute(self) -> PrecisionRecall:
+        """Precision and recall of all vectors so far."""
+        return precision_recall(*self.sets(), self.k)

@@ -1,0 +1,71 @@
+"""The figures of two sets of images, real and generated, by the features of one network."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from vqgen.measure.metrics.density_coverage import DensityCoverage, density_coverage
+from vqgen.measure.metrics.features import Features, frechet_distance, inception_score, kernel_distance
+from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_recall
+
+ENOUGH, ENOUGH_FOR_KID = 10_000, 1000   # images; fewer are measured, with a note
+TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]   # of few images
+
+
+class Measure(NamedTuple):
+    """`figures` of (real, generated) by name; it makes no sense for fewer images than `least` (of the features)."""
+
+    figures: Callable[[Features, Features], dict[str, float]]
+    least: Callable[[int], int]
+
+
+MEASURES = {
+    "fid": Measure(lambda r, g: {"fid": frechet_distance(r.vectors, g.vectors)}, lambda d: d + 1),
+    "kid": Measure(lambda r, g: {"kid": kernel_distance(r.vectors, g.vectors)}, lambda d: 50),
+    "inception_score": Measure(lambda r, g: {"inception_score": inception_score(g.log_prob)}, lambda d: 100),
+    "precision_recall": Measure(lambda r, g: _floats(precision_recall(r.vectors, g.vectors)), lambda d: 10),
+    "density_coverage": Measure(lambda r, g: _floats(density_coverage(r.vectors, g.vectors)), lambda d: 10),
+}
+
+
+def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
+    return {name: float(value) for name, value in figures._asdict().items()}
+
+
+def too_few(name: str, num_images: int, num_features: int) -> str | None:
+    """Why a measure cannot be taken of so few images, as the rest of a sentence about it, or None."""
+    least = MEASURES[name].least(num_features)
+    if num_images >= least:
+        return None
+    return f"needs {least} images or more with {num_features} features, and here are {num_images}"
+
+
+def compare(real: Features, generated: Features, names: list[str], network: str) -> dict[str, float]:
+    """The figures of these measures, each named with the network whose features it is of, as in `fid(classifier)`."""
+    figures: dict[str, float] = {}
+    for name in names:
+        figures |= MEASURES[name].figures(real, generated)
+    return {f"{name}({network})": value for name, value in figures.items()}
+
+
+def notes(figures: Iterable[str], num_images: int) -> list[str]:
+    """What one must know to compare these figures, measured on so many images; nothing, where they are enough.
+
+    FID falls as the number of images grows, KID does not (arXiv 1801.01401); the others move with it as well.
+
+    Args:
+        figures: their names, such as `fid(classifier)`.
+        num_images: real ones, and as many generated.
+    """
+    taken = {name.partition("(")[0] for name in figures}
+    high, moved = ([name for name in names if name in taken] for names in (TOO_HIGH, MOVED))
+    found = []
+    if (high or moved) and num_images < ENOUGH:
+        said = [f"{' and '.join(high)} too high"] if high else []
+        said += [f"{', '.join(moved)} other than of more"] if moved else []
+        found.append(
+            f"{num_images} images are few ({'; '.join(said)}): compare with figures of as many images only; "
+            f"published ones are of {ENOUGH:,} at least"
+        )
+    if "kid" in taken and num_images < ENOUGH_FOR_KID:
+        found.append(f"kid is right on average, and rough with {num_images} images: take {ENOUGH_FOR_KID:,} or more")
+    return found

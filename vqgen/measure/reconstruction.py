@@ -1,0 +1,70 @@
+"""An autoencoder on real images: how close its reconstructions are and how its codes are used."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from vqgen.batch import ImageBatch
+from vqgen.measure.likelihood import level_suffix, of_decoder
+from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.features import Features
+from vqgen.measure.metrics.reconstruction import Reconstruction
+
+
+class Reconstructed(NamedTuple):
+    """`figures` by name; `features` of the reconstructions, if a network was given; `counts` of each level's codes."""
+
+    figures: dict[str, float]
+    features: Features | None
+    counts: dict[str, Int[Tensor, " _"]]
+
+
+def measure(
+    model: Any, batches: Iterable[ImageBatch], errors: Reconstruction, network: Any | None = None
+) -> Reconstructed:
+    """Take images through an autoencoder once and measure what comes out.
+
+    A tokenizer also gives the perplexity and usage of each level's codebook, the compression ratio at the fixed rate
+    of log2 K bits a code against 8-bit values, and, with a likelihood, the bits/dim of the images given their codes.
+
+    Args:
+        model: the autoencoder.
+        batches: real images.
+        errors: what measures a pair of batches.
+        network: describes images by features.
+    """
+    discrete = hasattr(model, "num_embeddings")
+    sizes = model.num_embeddings if discrete else []
+    usage = [CodebookUsage(k, sync_on_compute=False).to(model.device) for k in sizes]
+    features, bits, count = [], 0.0, 0
+    for batch in batches:
+        codes = model.encode(batch.x)
+        x_hat = model.decode(codes)
+        errors.update(batch.x, x_hat)
+        for metric, level in zip(usage, codes if discrete else [], strict=True):
+            metric.update(level)
+        if discrete and hasattr(model.likelihood, "log_prob"):
+            bits, count = bits + of_decoder(model, batch.x, codes) * len(batch.x), count + len(batch.x)
+        if network is not None:
+            features.append(network.describe(x_hat))
+    figures = errors.compute() | ({f"{model.likelihood.bits_name}_given_codes": bits / count} if count else {})
+    described = Features(*map(torch.cat, zip(*features, strict=True))) if features else None
+    if not discrete:
+        return Reconstructed(figures, described, {})
+    counts = dict(zip(model.level_names, [metric.counts.cpu() for metric in usage], strict=True))
+    return Reconstructed(figures | code_figures(model, usage), described, counts)
+
+
+def code_figures(tokenizer: Any, usage: list[CodebookUsage]) -> dict[str, float]:
+    """Perplexity and usage of each level over all images, and the compression ratio at log2 K bits a code."""
+    figures = {}
+    for level, metric in enumerate(usage):
+        for name, value in metric.compute()._asdict().items():
+            figures[f"{name}{level_suffix(tokenizer, level)}"] = float(value)
+    sizes = zip(tokenizer.grids, tokenizer.num_embeddings, strict=True)
+    code_bits = sum(math.prod(grid) * math.log2(k) for grid, k in sizes)
+    return figures | {"compression_ratio_fixed": 8 * math.prod(tokenizer.shape) / code_bits}

@@ -1,0 +1,128 @@
+"""The networks of VQ-VAE-2 (Razavi et al., arXiv 1906.00446, figure 2a and section 3.1), for two levels or more."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from math import prod
+from operator import mul
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.quantize import Quantized, Quantizer
+from vqgen.nn.sizes import check_divisible, num_doublings
+
+
+class HierarchyEncoder(nn.Module):
+    """Images to quantized maps, the top level first; each level is given what the level above has said already.
+
+    Args:
+        in_channels: image channels.
+        downsampling: for each level, top first, how much smaller its grid is than that of the level below (of the
+            image, for the last): [2, 4] has the bottom at a quarter of the image's side and the top at an eighth.
+        quantizers: one of each level, top first.
+        hidden_channels: width of the residual blocks; 128 in the paper.
+        num_residual_blocks: 2 in the paper.
+        residual_channels: width inside a residual block; 64 in the paper.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        downsampling: Sequence[int],
+        quantizers: Sequence[Quantizer],
+        hidden_channels: int = 128,
+        num_residual_blocks: int = 2,
+        residual_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        self.downsampling = prod(downsampling)
+        sizes = (num_residual_blocks, residual_channels)
+        channels = [*[hidden_channels] * (len(downsampling) - 1), in_channels]
+        self.features = nn.ModuleList(
+            Encoder(c, hidden_channels, hidden_channels, factor, *sizes)
+            for c, factor in zip(channels, downsampling, strict=True)
+        )
+        self.quantizers = nn.ModuleList(quantizers)
+        dims = [quantizer.embedding_dim for quantizer in quantizers]
+        widths = [hidden_channels, *[hidden_channels + dim for dim in dims[:-1]]]
+        self.heads = nn.ModuleList(nn.Conv2d(w, dim, kernel_size=1) for w, dim in zip(widths, dims, strict=True))
+        self.conditions = nn.ModuleList(
+            Decoder(dim, hidden_channels, dim, factor, *sizes)
+            for dim, factor in zip(dims[:-1], downsampling[:-1], strict=True)
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
+        """What each level's quantizer makes of an image, top first."""
+        return self._levels(x, lambda quantizer, z_e: quantizer(z_e))
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
+        """As `forward`, but no codebook learns from it, in training mode neither."""
+        return self._levels(x, lambda quantizer, z_e: quantizer.look_up(z_e))
+
+    def z_e(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """What each level's quantizer is given when images are encoded, top first."""
+        given: list[Tensor] = []
+
+        def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantized:
+            given.append(z_e)
+            return quantizer.look_up(z_e)
+
+        self._levels(x, look_up)
+        return given
+
+    def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantized]) -> list[Quantized]:
+        check_divisible(x.shape[2:], self.downsampling)
+        features = list(accumulate(reversed(self.features), lambda below, encoder: encoder(below), initial=x))[:0:-1]
+        levels: list[Quantized] = []
+        for i, (quantizer, head, h) in enumerate(zip(self.quantizers, self.heads, features, strict=True)):
+            if levels:
+                h = torch.cat([h, self.conditions[i - 1](levels[-1].z_q)], dim=1)
+            levels.append(quantize(quantizer, head(h)))  # type: ignore[arg-type]
+        return levels
+
+
+class HierarchyDecoder(nn.Module):
+    """Quantized maps of all levels, each brought to the bottom's grid, to the likelihood's parameters.
+
+    Args:
+        embedding_dims: channels of each level's code vectors, top first.
+        downsampling: as in `HierarchyEncoder`.
+        out_channels: of the result: image channels, or as many as a likelihood asks for.
+        hidden_channels: width of the residual blocks; 128 in the paper.
+        num_residual_blocks: 2 in the paper.
+        residual_channels: width inside a residual block; 64 in the paper.
+    """
+
+    def __init__(
+        self,
+        embedding_dims: Sequence[int],
+        downsampling: Sequence[int],
+        out_channels: int,
+        hidden_channels: int = 128,
+        num_residual_blocks: int = 2,
+        residual_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        to_bottom = list(accumulate(reversed(downsampling[:-1]), mul))[::-1]
+        self.upsamplings = nn.ModuleList(
+            nn.Sequential(*_doublings(dim, factor)) for dim, factor in zip(embedding_dims[:-1], to_bottom, strict=True)
+        )
+        self.decoder = Decoder(
+            sum(embedding_dims), hidden_channels, out_channels, downsampling[-1], num_residual_blocks, residual_channels
+        )
+
+    def forward(self, z_q: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b o h w"]:
+        """The likelihood's parameters, from the quantized maps of all levels, top first."""
+        *upper, bottom = z_q
+        upsampled = [upsample(z) for upsample, z in zip(self.upsamplings, upper, strict=True)]
+        return self.decoder(torch.cat([*upsampled, bottom], dim=1))
+
+
+def _doublings(channels: int, factor: int) -> list[nn.Module]:
+    """Transposed 4x4 convolutions that double the sides until they are `factor` times as long."""
+    return [
+        nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)
+        for _ in range(num_doublings("downsampling", factor))
+    ]

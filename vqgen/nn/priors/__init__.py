@@ -1,0 +1,17 @@
+"""Causal networks: logits of each code given the codes before it."""
+
+from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.causal import RasterConv2d
+from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
+
+__all__ = [
+    "AutoregressiveNetwork",
+    "Conditioner",
+    "GatedPixelCNN",
+    "PixelCNN",
+    "PixelSNAIL",
+    "RasterConv2d",
+]

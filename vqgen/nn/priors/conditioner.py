@@ -1,0 +1,142 @@
+"""What a prior is conditioned on: upper levels' codes and the class label, merged into one feature map."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.errors import UserError
+from vqgen.nn.autoencoders.residual import ResidualBlock
+from vqgen.nn.sizes import check_at_least, check_share
+
+
+class Upsample(nn.ConvTranspose2d):
+    """To a larger grid by its true ratio in each axis: every place inside a cell has weights of its own."""
+
+    def __init__(self, channels: int, grid: Sequence[int], new_grid: Sequence[int]):
+        if new_grid[0] % grid[0] or new_grid[1] % grid[1]:
+            raise ValueError(f"the grid {list(new_grid)} is no multiple of the upper level's grid {list(grid)}.")
+        ratio = (new_grid[0] // grid[0], new_grid[1] // grid[1])
+        super().__init__(channels, channels, kernel_size=ratio, stride=ratio)
+
+
+class LabelEmbedding(nn.Module):
+    """A vector for each class and one for no class, which in training stands in for a share of the labels.
+
+    A network that has seen both can be guided when it draws (arXiv 2207.12598).
+    """
+
+    def __init__(self, num_classes: int, channels: int, dropout: float):
+        super().__init__()
+        self.num_classes, self.dropout = num_classes, dropout
+        self.embedding = nn.Embedding(num_classes + 1, channels)
+
+    def knows(self, label: Int[Tensor, " b"] | None) -> bool:
+        """Whether the vectors of these labels (None: of no class) are among those that training moves."""
+        if self.dropout > 0 or (self.training and label is not None):
+            return True
+        return label is not None and not bool((label == self.num_classes).any())
+
+    def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b c 1 1"]:
+        """Vectors of the labels; `num_classes` is the label of no class."""
+        if self.training and self.dropout > 0:
+            dropped = torch.rand(label.shape, device=label.device) < self.dropout
+            label = label.masked_fill(dropped, self.num_classes)
+        return self.embedding(label)[:, :, None, None]
+
+
+class Conditioner(nn.Module):
+    """One map for a prior's network from the codes of the levels above and the class label.
+
+    The levels are merged from the top down, each upsampled to the grid of the next; residual blocks work on
+    the grid of the last (VQ-VAE-2, arXiv 1906.00446, appendix A), which is then upsampled to this level's.
+
+    Args:
+        grid: height and width of the level whose prior is conditioned.
+        upper_num_embeddings: codebook sizes of the levels above, top first; empty for the top level.
+        upper_grids: their heights and widths; each a multiple of the one before, and `grid` of the last.
+        num_classes: number of class labels; 0 for none.
+        channels: width of the map.
+        num_residual_blocks: 20 and 8 in VQ-VAE-2; unused on the top level.
+        residual_channels: width inside a residual block.
+        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
+            without a label, nor guidance.
+    """
+
+    def __init__(
+        self,
+        grid: Sequence[int],
+        upper_num_embeddings: Sequence[int] = (),
+        upper_grids: Sequence[Sequence[int]] = (),
+        num_classes: int = 0,
+        channels: int = 64,
+        num_residual_blocks: int = 4,
+        residual_channels: int = 64,
+        label_dropout: float = 0.1,
+    ):
+        check_at_least(1, channels=channels, residual_channels=residual_channels)
+        check_at_least(0, num_residual_blocks=num_residual_blocks, num_classes=num_classes)
+        check_share(label_dropout=label_dropout)
+        super().__init__()
+        if len(upper_num_embeddings) != len(upper_grids):
+            raise ValueError(
+                f"upper_num_embeddings has {len(upper_num_embeddings)} levels and upper_grids "
+                f"{len(upper_grids)}: give both for every level above."
+            )
+        self.upper_grids = [tuple(upper) for upper in upper_grids]
+        self.num_classes = num_classes
+        self.out_channels = channels if self.upper_grids or num_classes else 0
+        self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in upper_num_embeddings)
+        steps = pairwise([*self.upper_grids, tuple(grid)])
+        self.upsample = nn.ModuleList(Upsample(channels, old, new) for old, new in steps)
+        num_blocks = num_residual_blocks if self.upper_grids else 0
+        self.blocks = nn.Sequential(*(ResidualBlock(channels, residual_channels) for _ in range(num_blocks)))
+        self.label = LabelEmbedding(num_classes, channels, label_dropout) if num_classes else None
+
+    def forward(
+        self, upper: Sequence[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None, num_samples: int = 1
+    ) -> Float[Tensor, "b e _ _"] | None:
+        """The condition map: of the whole grid below other levels, 1x1 of labels alone, None of nothing.
+
+        Args:
+            upper: codes of the levels above, top first.
+            label: class of each sample; None for no class.
+            num_samples: size of the batch, where neither codes nor labels tell it.
+
+        Raises:
+            UserError: no class is asked for, and none has ever been trained.
+        """
+        self._check(upper, label)
+        merged = self._merge_levels(upper) if upper else None
+        if self.label is None:
+            return merged
+        if label is None:
+            like = upper[0] if upper else self.label.embedding.weight
+            size = len(upper[0]) if upper else num_samples
+            label = torch.full((size,), self.num_classes, dtype=torch.long, device=like.device)
+        vectors = self.label(label)
+        return vectors if merged is None else merged + vectors
+
+    def _merge_levels(self, upper: Sequence[Tensor]) -> Tensor:
+        """Features of all levels above on this level's grid."""
+        *embeddings, last = (e(u).permute(0, 3, 1, 2) for e, u in zip(self.embeddings, upper, strict=True))
+        *upsample, last_upsample = self.upsample
+        x = 0
+        for features, larger in zip(embeddings, upsample, strict=True):
+            x = larger(x + features)
+        return last_upsample(self.blocks(x + last))
+
+    def _check(self, upper: Sequence[Tensor], label: Tensor | None) -> None:
+        """Raise ValueError where the codes' grids or the labels are not those the module was built for."""
+        grids = [tuple(codes.shape[1:]) for codes in upper]
+        if grids != self.upper_grids:
+            raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
+        if label is not None and self.label is None:
+            raise ValueError("label is given, but the prior was built with num_classes=0: leave it out.")
+        if self.label is not None and not self.label.knows(label):
+            raise UserError(
+                "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class:"
+                " give every sample a label and guidance=1, or train with label_dropout=0.1"
+            )

@@ -1,0 +1,282 @@
+"""PixelSNAIL (Chen et al. 2017, arXiv 1712.09763), with the conditioning of VQ-VAE-2 (arXiv 1906.00446)."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vqgen.nn.priors.attention import CausalAttention
+from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
+from vqgen.nn.sizes import check_at_least, check_odd, check_share
+from vqgen.nn.stepwise.conv_stack import SmallConvStack
+from vqgen.nn.stepwise.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
+
+WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
+POSITION_CHANNELS = 4 * len(WAVELENGTHS)
+
+
+def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h w"]:
+    """Sines and cosines of row and column, counted from the top left: the size of the map does not change them."""
+    device = torch.device("cpu") if like.device.type == "mps" else like.device   # mps has no float64
+    frequencies = 2 * math.pi / torch.tensor(WAVELENGTHS, dtype=torch.float64, device=device)
+    rows, columns = (torch.arange(n, device=device) * frequencies.unsqueeze(1) for n in grid)
+    size = (-1, grid[0], grid[1])
+    rows, columns = rows.unsqueeze(2).expand(size), columns.unsqueeze(1).expand(size)
+    return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()]).unsqueeze(0).to(like.dtype).to(like.device)
+
+
+class GatedResidualBlock(nn.Module):
+    """Two convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input.
+
+    Args:
+        conv: makes a convolution from input, output and condition channels.
+        channels: of the input and the result.
+        residual_channels: between the two convolutions.
+        condition_channels: channels of the condition map; 0 for none.
+        dropout: share dropped between the two convolutions.
+    """
+
+    def __init__(
+        self,
+        conv: Callable[..., RasterConv2d],
+        channels: int,
+        residual_channels: int,
+        condition_channels: int,
+        dropout: float,
+    ):
+        super().__init__()
+        self.conv = conv(channels, residual_channels)
+        self.output = conv(residual_channels, 2 * channels, condition_channels=condition_channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
+        """Where `run` computes: at all positions or at one."""
+        y = F.elu(run(self.conv, F.elu(x)))
+        return x + F.glu(run(self.output, self.dropout(y)), dim=1)
+
+
+class AttentionBlock(nn.Module):
+    """Causal attention, gated and added to the input.
+
+    Queries, keys and values come from the features and the code before the position. All of these know earlier
+    codes only, so that a position may attend to itself.
+    """
+
+    def __init__(self, channels: int, attention_channels: int, num_heads: int, condition_channels: int, dropout: float):
+        super().__init__()
+        self.input = Pointwise(2 * channels, 3 * attention_channels, condition_channels)
+        self.attention = CausalAttention(attention_channels, num_heads)
+        self.output = Pointwise(attention_channels, 2 * channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b c *map"]:
+        """Where `run` computes: at all positions or at one."""
+        attended = run(self.attention, run(self.input, torch.cat([F.elu(x), previous], dim=1)))
+        return x + F.glu(run(self.output, self.dropout(attended)), dim=1)
+
+
+def vertical_stream(
+    channels: int, kernel_size: int, num_layers: int, context_channels: int, dropout: float
+) -> nn.ModuleList:
+    """A convolution of the rows above and residual blocks along the row: they see as far to the right as to the left.
+
+    Causal windows alone, however many, see of the row above only half a window to the right: what is further right
+    comes after the position that would have to hand it on. Here whole rows come in once, and go sideways from there.
+
+    Args:
+        channels: of the embedded codes and the result; half of it inside a block.
+        kernel_size: width of every window; the first spans kernel_size - 1 rows above.
+        num_layers: residual blocks; each sees kernel_size - 1 columns further on either side.
+        context_channels: channels of the condition map, which the first convolution is given.
+        dropout: share dropped inside a block.
+    """
+    first = PastVerticalConv2d(channels, channels, kernel_size, kernel_size, context_channels)
+    conv = partial(VerticalConv2d, rows=1, columns=kernel_size)
+    width = (channels + 1) // 2
+    return nn.ModuleList([first, *(GatedResidualBlock(conv, channels, width, 0, dropout) for _ in range(num_layers))])
+
+
+class PixelSNAIL(AutoregressiveNetwork):
+    """Logits of every code given all codes before it in raster order.
+
+    Its causal windows have a blind spot to the right, which attention sees. Without attention a `vertical_stream` does;
+    the weights of a run from before it have none, and go on without.
+
+    Args:
+        num_embeddings: size K of the codebook.
+        condition_channels: channels of the condition map; 0 for a prior without condition.
+        hidden_channels: width of the residual stream.
+        residual_channels: width inside a residual block.
+        kernel_size: of the residual blocks, odd: they see kernel_size - 1 rows above.
+        num_layers: residual blocks.
+        num_attention_layers: attention blocks, evenly spread between the residual blocks; 0 for a vertical stream in
+            their place.
+        num_heads: heads of each attention block.
+        attention_channels: width of queries, keys and values over all heads.
+        num_output_layers: 1x1 residual blocks before the logits.
+        dropout: share dropped inside residual blocks and of what attention gives; 0 to 0.5.
+        checkpointing: compute the blocks' activations again in the backward pass, to train in less memory.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        condition_channels: int = 0,
+        hidden_channels: int = 128,
+        residual_channels: int = 128,
+        kernel_size: int = 5,
+        num_layers: int = 8,
+        num_attention_layers: int = 2,
+        num_heads: int = 8,
+        attention_channels: int = 128,
+        num_output_layers: int = 1,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ):
+        check_at_least(
+            1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers,
+            num_heads=num_heads, attention_channels=attention_channels,
+        )  # fmt: skip
+        check_at_least(0, num_attention_layers=num_attention_layers, num_output_layers=num_output_layers)
+        check_odd(kernel_size=kernel_size)
+        check_share(dropout=dropout)
+        super().__init__(num_embeddings, condition_channels)
+        if num_attention_layers and num_layers % num_attention_layers:
+            raise ValueError(f"num_layers={num_layers} is no multiple of num_attention_layers={num_attention_layers}.")
+        self.checkpointing = checkpointing
+        self.embedding = nn.Embedding(num_embeddings, hidden_channels)
+        context_channels = POSITION_CHANNELS + condition_channels
+        self.input = PastConv2d(hidden_channels, hidden_channels, kernel_size, kernel_size, context_channels)
+
+        self.vertical = nn.ModuleList()
+        if num_attention_layers == 0:
+            self.vertical = vertical_stream(hidden_channels, kernel_size, num_layers, context_channels, dropout)
+
+        def residual(size: int) -> GatedResidualBlock:
+            conv = partial(CausalConv2d, rows=size, columns=size)
+            return GatedResidualBlock(conv, hidden_channels, residual_channels, context_channels, dropout)
+
+        def attention() -> AttentionBlock:
+            return AttentionBlock(hidden_channels, attention_channels, num_heads, context_channels, dropout)
+
+        self.blocks = nn.ModuleList()
+        for i in range(num_layers):
+            self.blocks.append(residual(kernel_size))
+            if num_attention_layers and (i + 1) % (num_layers // num_attention_layers) == 0:
+                self.blocks.append(attention())
+        self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
+        self.output = Pointwise(hidden_channels, num_embeddings)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Take the weights; those from before the vertical stream do without it."""
+        if not any(name.startswith(f"{prefix}vertical.") for name in state_dict):
+            self.vertical = nn.ModuleList()
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
+        """The code vectors of the prior's own embedding, for `logits`."""
+        return self.embedding(codes).permute(0, 3, 1, 2)
+
+    def logits(
+        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """What `forward` computes, from embedded codes."""
+        self.check_condition(condition)
+        positions = position_features(embedded.shape[2:], like=embedded)
+        run = Parallel(self.contexts(positions, condition))
+        previous = F.pad(embedded.flatten(2), (1, -1)).view_as(embedded)
+        x = run(self.input, embedded)
+        return self.body(run, x + self.above(run, embedded) if self.vertical else x, previous)
+
+    def above(self, run: Run, embedded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """What the vertical stream knows, where `run` computes: in all rows or in one."""
+        first, *blocks = self.vertical
+        x = run(first, embedded)
+        return self.through(blocks, run, x, x)
+
+    def body(
+        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b k *map"]:
+        """Logits from the input layer's features and the embedding of the code before each position."""
+        return run(self.output, F.elu(self.through([*self.blocks, *self.output_blocks], run, x, previous)))
+
+    def through(
+        self, blocks: Sequence[nn.Module], run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
+    ) -> Float[Tensor, "b c *map"]:
+        """The features after some blocks; attention is given the embedding of the code before each position, too."""
+        for block in blocks:
+            inputs = (x, previous) if isinstance(block, AttentionBlock) else (x,)
+            if self.checkpointing and self.training:
+                x = checkpoint(block, run, *inputs, use_reentrant=False)
+            else:
+                x = block(run, *inputs)
+        return x
+
+    def contexts(self, positions: Float[Tensor, "1 p h w"], condition: Float[Tensor, "b e #h #w"] | None) -> Contexts:
+        """Which layer takes which condition: each the same, position and condition together."""
+        if condition is not None:
+            size = (len(condition), -1, *positions.shape[2:])
+            positions = torch.cat([positions.expand(size), condition.expand(size)], dim=1)
+        return {m: positions for m in self.modules() if isinstance(m, RasterConv2d) and m.project is not None}
+
+    def start(
+        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
+    ) -> "PixelSNAILState":
+        """The state before the first position."""
+        self.check_condition(condition)
+        return PixelSNAILState(self, num_samples, grid, condition)
+
+
+class PixelSNAILState(Incremental):
+    """A PixelSNAIL in the course of a map."""
+
+    def __init__(
+        self,
+        network: PixelSNAIL,
+        num_samples: int,
+        grid: Sequence[int],
+        condition: Float[Tensor, "_ e _ _"] | None,
+    ):
+        super().__init__(grid)
+        self.network, self.condition = network, condition
+        layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
+        self.run = Positions(layers, num_samples, grid)
+        self.input = SmallConvStack([network.input], num_samples, grid)
+        self.positions = position_features(grid, like=network.embedding.weight)
+        convolutions = [m for m in network.vertical.modules() if isinstance(m, RasterConv2d)]
+        self.rows = Rows(convolutions, num_samples, grid)
+        self.above: Sequence[Tensor] = ()
+        self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
+        self.previous = self.embedded[:, 0]
+
+    def begin_row(self) -> None:
+        """Fold the rows above in every layer, and move the vertical stream down by one row."""
+        positions = self.positions[:, :, self.row : self.row + 1]
+        contexts = self.network.contexts(positions, row_of(self.condition, self.row))
+        self.run.begin_row(contexts)
+        self.input.begin_row([contexts[self.network.input]])
+        if self.network.vertical:
+            self.rows.contexts = contexts
+            row = self.embedded.transpose(1, 2).unsqueeze(2)
+            self.above = self.network.above(self.rows, row).squeeze(2).unbind(2)
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        self.input.begin(self.position)
+        x = self.input.read()
+        x = x + self.above[self.column] if self.network.vertical else x
+        return self.run(self.network.body, self.position, x, self.previous)
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        self.previous = self.embedded[:, self.column] = self.network.embedding(codes)
+        self.input.write(self.previous)

@@ -1,0 +1,1 @@
+"""Networks position by position: the machinery of drawing."""

@@ -1,0 +1,273 @@
+"""What a checkpoint holds and how it is read: plain data only, and nothing that it names is run unless it is ours.
+
+Beside Lightning's own entries a checkpoint has one under `vqgen`: the resolved config as plain containers, and, for
+a prior, the path and fingerprint of its tokenizer. With these it rebuilds its model alone. What the run has read is
+kept there too, to know it again.
+"""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from torch import nn
+
+from vqgen.devices import device_of
+from vqgen.errors import CheckpointError, ConfigError, UserError
+from vqgen.faults import explained, is_told
+from vqgen.runs.allow_list import refuse_foreign
+from vqgen.runs.atomic import replacing
+from vqgen.runs.fingerprint import fingerprint, old_fingerprint
+from vqgen.runs.folders import COMPOSED, find_run
+from vqgen.runs.old_names import with_current_names
+from vqgen.runs.provenance import well_formed
+
+PREPARED = "data/prepared"     # as in conf/data
+TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
+_HOLDS: dict[str, Any] = {   # what a checkpoint does, of what kind
+    "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
+    "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
+    "state_dict": Mapping, "global_step": int,
+}  # fmt: skip
+
+
+class Run(NamedTuple):
+    """A trained run, as found on disk."""
+
+    folder: Path
+    file: Path
+    config: dict[str, Any]
+    contents: dict[str, Any]
+
+    @property
+    def tokenizer(self) -> dict[str, str] | None:
+        """Path (as seen from the run folder) and fingerprint of a prior's tokenizer."""
+        return self.contents["vqgen"]["tokenizer"] if "vqgen" in self.contents else None
+
+    @property
+    def has_weights(self) -> bool:
+        """False where the run was killed before it wrote a checkpoint."""
+        return "state_dict" in self.contents
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the run has read (vqgen.runs.provenance); of a run of an older version what its config knows of that."""
+        known = self.contents.get("vqgen", {}).get("data")
+        facts = self.config["facts"]
+        return dict(known or {name: facts[name] for name in ("class_names", "variance") if facts.get(name) is not None})
+
+    def tokenizer_path(self) -> Path:
+        """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
+        assert self.tokenizer is not None
+        copy = self.folder / TOKENIZER
+        return copy if copy.exists() else (self.folder / self.tokenizer["path"]).resolve()
+
+
+def load(run: str | Path, which: str = "best", device: str | torch.device = "cpu") -> nn.Module:
+    """The trained module of a run folder or checkpoint file, in evaluation mode.
+
+    Args:
+        run: a run folder, or one of its checkpoint files.
+        which: `best` or `last`, for a folder.
+        device: where it computes: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, which is a GPU where there is one.
+
+    Raises:
+        CheckpointError: not a checkpoint of vqgen, or one that holds or names code.
+        ConfigError: there is no such device.
+    """
+    return module_of(open_run(run, which)).to(device_of(device))
+
+
+def open_run(run: str | Path, which: str = "best") -> Run:
+    """Read a run's checkpoint without building its model; arguments and errors as `load`."""
+    folder = find_run(run)
+    file = Path(run) if Path(run).is_file() else _checkpoint_file(folder, which)
+    contents = _read(file)
+    return Run(folder, file, with_current_names(contents["vqgen"]["config"]), contents)
+
+
+def open_last(run: str | Path) -> Run:
+    """The newest checkpoint of a run that can be read, with a word where it is not `last.ckpt`.
+
+    A run that was killed before it wrote one has its config alone, and no `state_dict`.
+
+    Args:
+        run: a run folder, or the checkpoint file to take.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be read.
+    """
+    if Path(run).is_file():
+        return open_run(run)
+    folder = Path(run)
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")]
+    failures = []
+    for file in filter(Path.exists, files):
+        try:
+            opened = open_run(file)
+        except CheckpointError as error:
+            failures.append(error)
+            continue
+        if file.name != "last.ckpt":
+            reason = f"{failures[0]}; " if failures else ""
+            rank_zero_warn(f"{reason}going on from '{file}', step {opened.contents['global_step']}")
+        return opened
+    if failures:
+        raise failures[0]
+    config = with_current_names(OmegaConf.to_container(OmegaConf.load(folder / COMPOSED), resolve=False))
+    rank_zero_warn(f"'{folder}' has no checkpoint yet: it begins anew, with its own config")
+    return Run(folder, folder / COMPOSED, config, {"global_step": 0})
+
+
+def module_of(run: Run) -> nn.Module:
+    """Build the model that a checkpoint describes and give it its weights."""
+    module = _rebuilt(run, "model")
+    if not isinstance(module, nn.Module):
+        raise CheckpointError(f"'{run.file}' names model._target_={run.config['model']['_target_']}, which is no model")
+    try:
+        module.load_state_dict(run.contents["state_dict"])
+    except RuntimeError as error:
+        raise CheckpointError(f"'{run.file}' does not fit its own config: {str(error).splitlines()[-1]}") from None
+    return module.eval().requires_grad_(False)
+
+
+def build(node: Mapping[str, Any], at: str = "", /, **runtime: Any) -> Any:
+    """The object that a config node describes; an argument it cannot take is told as one line.
+
+    Args:
+        node: a node with `_target_`.
+        at: its key path in the config, for messages; empty names its class.
+        runtime: further arguments, objects that no yaml can hold.
+    """
+    try:
+        return instantiate(node, **runtime, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if cause is None or not is_told(cause):
+            raise
+        raise explained(cause, at or node["_target_"].rpartition(".")[2], node) from error
+
+
+def open_tokenizer(run: Run, path: str | Path | None = None) -> tuple[Run, nn.Module]:
+    """The run of the tokenizer that a prior was trained on, and its module.
+
+    Args:
+        run: the prior's run.
+        path: where to look instead of the place noted in the run.
+
+    Raises:
+        CheckpointError: it is not there, or is not the one that the prior knows (both fingerprints are named).
+    """
+    if run.tokenizer is None:
+        raise CheckpointError(f"'{run.folder}' is not a prior: it has no tokenizer")
+    found = Path(path) if path else run.tokenizer_path()
+    if not found.exists():
+        raise CheckpointError(f"the tokenizer of '{run.folder}' is not at '{found}'; say where it is: tokenizer=RUN")
+    opened = open_run(found)
+    module = module_of(opened)
+    actual, known = fingerprint(module), run.tokenizer["fingerprint"]
+    if known not in (actual, old_fingerprint(module, opened.contents["vqgen"]["config"]["model"])):
+        raise CheckpointError(
+            f"'{run.folder}' was trained on the codes of tokenizer {known}, "
+            f"but '{found}' is {actual}: its codes mean something else"
+        )
+    return opened, module
+
+
+@rank_zero_only
+def keep_tokenizer(run: Run, folder: Path) -> None:
+    """Copy a prior's tokenizer into the prior's run folder: the codes mean nothing without it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_essence(run, folder / TOKENIZER)
+
+
+def save_essence(run: Run, file: Path) -> None:
+    """Write what rebuilds the model of a run, without what only its training needs (a third of the size with Adam)."""
+    ours = {"config": run.config, "tokenizer": run.tokenizer, "data": run.data}
+    contents = {"state_dict": run.contents["state_dict"], "global_step": run.contents["global_step"], "vqgen": ours}
+    with replacing(file) as part:
+        torch.save(contents, part)
+
+
+def _checkpoint_file(folder: Path, which: str) -> Path:
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in (which, "last", "best")]
+    for file in files:
+        if file.exists():
+            return file
+    names = ", ".join(sorted(file.name for file in (folder / "checkpoints").glob("*.ckpt")))
+    raise CheckpointError(f"'{folder}' has neither best.ckpt nor last.ckpt; give one of its files: {names}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The contents of a checkpoint of vqgen."""
+    contents = _unpickled(file)
+    for path, kind in _HOLDS.items():
+        node: Any = contents
+        for name in path.split("."):
+            node = node.get(name, ...) if isinstance(node, Mapping) else ...
+        if not isinstance(node, kind):
+            raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no {path}, or not as it should")
+    if not well_formed(contents["vqgen"].get("data") or {}):
+        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: its vqgen.data are not as they should")
+    return contents
+
+
+def _unpickled(file: Path) -> Any:
+    try:
+        contents = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        if named is None:
+            raise CheckpointError(f"'{file}' cannot be read, it is no checkpoint") from None
+        raise CheckpointError(f"'{file}' holds more than plain data ({named[1]}) and was not loaded") from None
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {reason}") from None
+    return contents
+
+
+def relative_to(folder: Path, path: Path) -> str:
+    """`path` as seen from `folder`, so that both can be moved together."""
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def images_of(run: Run, root: str | None = None) -> Any:
+    """The data module of the images that a run was trained on.
+
+    Args:
+        run: an autoencoder's.
+        root: folder where the images are now, if they have moved; what is prepared of them is then kept in
+            `PREPARED`, unless the folder that it was kept in is there.
+
+    Raises:
+        CheckpointError: the images come from no folder.
+    """
+    if root is None:
+        return _rebuilt(run, "data")
+    section = dict(run.config["data"])
+    if "root" not in section:
+        raise CheckpointError(f"data_root={root}: the images of '{run.folder}' come from no folder")
+    if not Path(section.get("cache", ".")).exists():
+        section["cache"] = PREPARED
+    return _rebuilt(run._replace(config=run.config | {"data": section | {"root": root}}), "data")
+
+
+def _rebuilt(run: Run, section: str) -> Any:
+    """What a section of a checkpoint's config describes, if it is ours and as our classes are now."""
+    refuse_foreign(run.config[section], run.file, section)
+    try:
+        return build(run.config[section])
+    except (InstantiationException, ConfigError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"'{run.file}' names a {section} that this version of vqgen does not build: {reason}"
+        ) from error

@@ -1,0 +1,38 @@
+"""What tells a tokenizer whose codes mean the same from one whose codes do not."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hash of what decides the codes of a tokenizer: encoder, quantizers and grids (16 hexadecimal digits).
+
+    Decoder and likelihood are left out: a decoder may be trained again behind a frozen encoder. Of any other model, it
+    is the hash of all weights.
+    """
+    deciding = getattr(module, "decides_codes", module.state_dict)()
+    grids = json.dumps([list(grid) for grid in getattr(module, "grids", [])])
+    return _hash(grids, deciding.items())
+
+
+def old_fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
+    """The hash of versions before 0.2, of all weights and the config: priors of then know their tokenizer by it.
+
+    Args:
+        module: the tokenizer.
+        config: its node `model`, as its checkpoint has it.
+    """
+    architecture = {k: v for k, v in config.items() if k not in ("optimizer", "schedule")}
+    return _hash(json.dumps(architecture, sort_keys=True, default=str), module.state_dict().items())
+
+
+def _hash(start: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.sha256(start.encode())
+    for name, tensor in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""Where runs lie: folders and checkpoint files named by the user."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from vqgen.errors import ConfigError, Taken, near_miss
+from vqgen.words import typed
+
+COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
+RELEASED = Path(__file__).resolve().parents[1] / "released"   # small trained runs that come with the project
+
+
+def numbered(folder: Path) -> Path:
+    """The first of FOLDER, FOLDER_2, FOLDER_3, ... that is free; making it takes it, also among several processes."""
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        with suppress(FileExistsError):
+            place.mkdir(parents=True)
+            return place
+    raise AssertionError("numbers do not end")
+
+
+def require_free(folder: Path) -> None:
+    """Raise Taken where a folder holds a run; what came of a start that failed is in nobody's way."""
+    if any((folder / "checkpoints").glob("*.ckpt")):
+        raise Taken(
+            f"'{folder}' holds a run already: go on with it by {typed('resume', folder)}, or choose another run_dir"
+        )
+
+
+def located(path: str | Path) -> Path:
+    """The path, or, where nothing is there, the released run of this name if there is one."""
+    path = Path(path)
+    return path if path.exists() or not (RELEASED / path).exists() else RELEASED / path
+
+
+def released() -> list[str]:
+    """Names of the released runs."""
+    return sorted(folder.name for folder in RELEASED.glob("*/"))
+
+
+def output_base(folder: Path) -> Path:
+    """Where what is made of a run belongs: its folder, or `runs/released/NAME` here for a released run."""
+    inside = folder.resolve().is_relative_to(RELEASED)
+    return Path("runs", "released", folder.resolve().relative_to(RELEASED)) if inside else folder
+
+
+def find_run(path: str | Path) -> Path:
+    """The folder of a run given as its folder, one of its checkpoint files or the name of a released run.
+
+    Raises:
+        ConfigError: nothing there, or no checkpoint in it.
+    """
+    path = located(path)
+    if path.is_file():
+        return path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    if not path.is_dir():
+        siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")] + released()
+        raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
+    if not any((path / "checkpoints").glob("*.ckpt")):
+        raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
+    return path
+
+
+def find_started(path: str | Path) -> Path:
+    """As `find_run`, for a run that may have been killed before it wrote a checkpoint.
+
+    Raises:
+        ConfigError: no run began here.
+    """
+    if Path(path, COMPOSED).is_file():
+        return Path(path)
+    try:
+        return find_run(path)
+    except ConfigError as error:
+        raise ConfigError(f"resume={path}: {error}") from None
+
+
+def find_runs(run: str | Sequence[str]) -> list[str]:
+    """The runs meant by one run, a list of runs, or the folder of a multirun.
+
+    Raises:
+        ConfigError: one of them is not there.
+    """
+    if not isinstance(run, str):
+        return [found for one in run for found in find_runs(one)]
+    place = located(run)
+    jobs = sorted(p for p in place.glob("*/checkpoints") if any(p.glob("*.ckpt")))
+    if jobs and not (place / "checkpoints").exists():
+        return [str(job.parent) for job in jobs]
+    check_run("run", run)
+    return [run]
+
+
+def check_run(key: str, run: Any) -> None:
+    """Raise ConfigError, naming the option, where there is no run at the path that an option gives."""
+    if isinstance(run, str) and run:   # other types are told by the check of types
+        try:
+            find_run(run)
+        except ConfigError as error:
+            raise ConfigError(f"{key}={run}: {error}") from None

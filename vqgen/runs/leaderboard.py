@@ -1,0 +1,193 @@
+"""What came out of a sweep, best first: leaderboard.csv, a table on the terminal, and a plot for each swept option."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from vqgen.errors import Taken
+from vqgen.runs.atomic import replacing
+from vqgen.runs.claim import hold, let_go
+
+JOB, TABLE = "job.json", "leaderboard.csv"
+UNFINISHED = "it did not end by itself: its process was killed"   # noted when a job begins
+failed: list[str] = []   # folders of the jobs of this process's sweep that failed
+_running: list[Path] = []   # the folder of the sweep, from its start to its end
+
+
+class Job(NamedTuple):
+    """A job of a sweep: its folder, its overrides, and its objective or what went wrong."""
+
+    folder: str
+    overrides: dict[str, str]
+    objective: float | None
+    error: str | None
+
+
+class Leaderboard(Callback):
+    """Hydra's callback around a multirun."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the folder, and note it; the program ends where it is in use, as Hydra passes over other errors."""
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            hold(folder)
+        except (Taken, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        _running.append(folder)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the leaderboard into the folder of the sweep, and show it."""
+        finish()
+
+
+class Outcome(NamedTuple):
+    """Whether a sweep ran, with jobs to show for it, and whether all of them failed."""
+
+    swept: bool
+    all_failed: bool
+
+
+def finish(show: bool = True) -> Outcome:
+    """Write and show the leaderboard of the sweep that runs, once, and let its folder go."""
+    if not _running:
+        return Outcome(False, False)
+    folder = _running.pop()
+    jobs = _show(folder) if show else []
+    let_go(folder)
+    failed.extend(job.folder for job in jobs if job.error)
+    return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
+
+
+def finish_resumed(folder: Path, objective: float | None) -> None:
+    """Put what a job of a sweep that was gone on with by itself came to into the leaderboard, once there is one."""
+    file = folder / JOB
+    if objective is None or not file.is_file():
+        return
+    record = json.loads(file.read_text()) | {"objective": objective, "error": None}
+    with replacing(file) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
+    if (folder.parent / TABLE).is_file():
+        _show(folder.parent)
+
+
+def _show(folder: Path) -> list[Job]:
+    """Write and show the leaderboard of a sweep."""
+    jobs = read_jobs(folder)
+    if jobs:
+        names = swept(jobs)
+        write_table(jobs, names, folder / TABLE)
+        print(f"\n{markdown(jobs, names)}\n\n{folder / TABLE}")
+        for name in names:
+            if path := plot(jobs, name, folder):
+                print(path)
+    return jobs
+
+
+def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:
+    """Note in a job's folder what came of it."""
+    record = {"overrides": _pairs(overrides), "objective": objective, "error": error}
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / JOB) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _pairs(overrides: Sequence[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (word.lstrip("+~").partition("=") for word in overrides)}
+
+
+def job_before(folder: Path, overrides: Sequence[str]) -> Job | None:
+    """What came of this job when its sweep ran before; None where it did not begin.
+
+    Raises:
+        Taken: the folder holds another job.
+    """
+    if not (folder / JOB).is_file():
+        return None
+    job = _read_job(folder / JOB)
+    was, wanted = job.overrides.items(), _pairs(overrides).items()
+    if was != wanted:
+        told = [" ".join(f"{key}={value}" for key, value in sorted(part)) for part in (was - wanted, wanted - was)]
+        raise Taken(
+            f"'{folder}' holds a job of another sweep, with '{told[0]}' where this one has '{told[1]}': a sweep goes "
+            "on in its folder by the same words; take another hydra.sweep.dir"
+        )
+    return job
+
+
+def _read_job(file: Path) -> Job:
+    record = json.loads(file.read_text())
+    return Job(str(file.parent), record["overrides"], record["objective"], record["error"])
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs of a sweep, best (least) objective first, failed ones last."""
+    jobs = [_read_job(file) for file in sorted(folder.glob(f"*/{JOB}"))]
+    return sorted(jobs, key=lambda job: (job.objective is None, job.objective if job.objective is not None else 0.0))
+
+
+def swept(jobs: Sequence[Job]) -> list[str]:
+    """The options in which the jobs differ."""
+    names = dict.fromkeys(name for job in jobs for name in job.overrides)
+    return [name for name in names if len({job.overrides.get(name) for job in jobs}) > 1]
+
+
+def write_table(jobs: Sequence[Job], names: Sequence[str], path: Path) -> None:
+    """One row a job: rank, objective, the swept options, folder and error."""
+    with path.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["rank", "objective", *names, "folder", "error"])
+        writer.writerows(_row(rank, job, names) for rank, job in enumerate(jobs, 1))
+
+
+def markdown(jobs: Sequence[Job], names: Sequence[str]) -> str:
+    """The same as a Markdown table."""
+    rows = [["rank", "objective", *names, "run"], ["---"] * (3 + len(names))]
+    for rank, job in enumerate(jobs, 1):
+        rows.append([str(cell) for cell in _row(rank, job, names)[:-1]])
+        rows[-1][1] = f"{job.objective:.5g}" if job.objective is not None else f"failed: {job.error}"
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _row(rank: int, job: Job, names: Sequence[str]) -> list[Any]:
+    values = [job.overrides.get(name, "") for name in names]
+    return [rank, "" if job.objective is None else job.objective, *values, job.folder, job.error or ""]
+
+
+def plot(jobs: Sequence[Job], name: str, folder: Path) -> Path | None:
+    """Objective against one swept option, a dot a job, the best one marked; None where no job has a figure."""
+    from matplotlib.figure import Figure
+
+    good = [job for job in jobs if job.objective is not None and name in job.overrides]
+    if not good:
+        return None
+    objectives = [job.objective or 0.0 for job in good]
+    numbers = _numbers([job.overrides[name] for job in good])
+    labels = sorted({job.overrides[name] for job in good})
+    places = numbers or [float(labels.index(job.overrides[name])) for job in good]
+    axes = (figure := Figure(figsize=(5, 3.5), layout="constrained")).subplots()
+    axes.plot(places, objectives, "o", color="tab:blue", alpha=0.8)
+    axes.plot(places[:1], objectives[:1], "o", color="tab:orange", markersize=10, label=f"best: {good[0].folder}")
+    if numbers is None:
+        axes.set_xticks(range(len(labels)), labels)
+    elif min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+        axes.set_xscale("log")
+    axes.set(xlabel=name, ylabel="objective (less is better)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False, fontsize=9)
+    path = folder / f"objective_{name.replace('/', '.')}.png"
+    figure.savefig(path, dpi=200)
+    return path
+
+
+def _numbers(values: Sequence[str]) -> list[float] | None:
+    """The values as numbers; None where one is none."""
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        return None

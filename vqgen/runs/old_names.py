@@ -1,0 +1,51 @@
+"""What classes were called by older versions, in whose configs and checkpoints those names stand.
+
+A class is named by the face of its package, so that its file may move. Where a face changes, the old name is added
+here, and every run that was ever trained can still be opened.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOVED = {   # package whose face has the classes now: the modules and packages that had them
+    "vqgen.data.sources": (
+        "vqgen.data.celeba", "vqgen.data.cifar10", "vqgen.data.fashion_mnist", "vqgen.data.ffhq", "vqgen.data.folder",
+        "vqgen.data.imagenet", "vqgen.data.mnist", "vqgen.data.shapes",
+    ),
+    "vqgen.logging": ("vqgen.loggers",),
+    "vqgen.models": (
+        "vqgen.models.ae", "vqgen.models.classifier", "vqgen.models.prior", "vqgen.models.vae", "vqgen.models.vqvae",
+        "vqgen.models.vqvae2",
+    ),
+    "vqgen.nn": ("vqgen.nn.resnet",),
+    "vqgen.nn.autoencoders": ("vqgen.nn.conv", "vqgen.nn.flat", "vqgen.nn.mlp", "vqgen.nn.residual"),
+    "vqgen.nn.likelihoods": ("vqgen.nn.discretized_logistic", "vqgen.nn.reconstruction"),
+    "vqgen.nn.posteriors": ("vqgen.nn.posterior",),
+    "vqgen.nn.priors": ("vqgen.nn.conditioner", "vqgen.nn.gated_pixelcnn", "vqgen.nn.pixelcnn", "vqgen.nn.pixelsnail"),
+    "vqgen.nn.quantize": (
+        "vqgen.nn.quantize.cosine", "vqgen.nn.quantize.ema", "vqgen.nn.quantize.fsq", "vqgen.nn.quantize.gradient",
+        "vqgen.nn.quantize.rotation",
+    ),
+    "vqgen.optim": ("vqgen.schedules",),
+    "vqgen.runs": ("vqgen.leaderboard",),
+    "vqgen.tasks": ("vqgen.tasks.evaluate",),
+    "vqgen.training": ("vqgen.callbacks", "vqgen.tuning"),
+}  # fmt: skip
+_PACKAGE = {before: now for now, befores in _MOVED.items() for before in befores}
+
+
+def current_name(name: str) -> str:
+    """What a class is called now: `vqgen.models.vqvae.VQVAE` is `vqgen.models.VQVAE`."""
+    module, _, of_class = name.rpartition(".")
+    return f"{_PACKAGE[module]}.{of_class}" if module in _PACKAGE else name
+
+
+def with_current_names(node: Any) -> Any:
+    """A config, or a part of one, in which every `_target_` has its name of now."""
+    if isinstance(node, Mapping):
+        named = {key: with_current_names(value) for key, value in node.items()}
+        target = named.get("_target_")
+        return named | {"_target_": current_name(target)} if isinstance(target, str) else named
+    if isinstance(node, list | tuple):
+        return [with_current_names(value) for value in node]
+    return node

@@ -1,0 +1,55 @@
+"""What a task gives back."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from numpy import ndarray
+from torch import Tensor
+
+from vqgen.pictures import figures
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task made, by name; `text` sums it up for the terminal.
+
+    `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
+    (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that
+    of the name "codes/top" as `top` in codes.npz, that of a name without a stroke into a file of its own.
+    `metrics` are logged with the run's own loggers.
+    """
+
+    pictures: dict[str, Float[Tensor, "3 H W"]] = field(default_factory=dict)
+    arrays: dict[str, ndarray] = field(default_factory=dict)
+    text: str = ""
+    plots: dict[str, Figure] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def write(self, folder: str | Path, arrays: bool = False) -> list[Path]:
+        """Write everything into a folder, which is made; `arrays` on request. Returns the files."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [figures.save_png(picture, folder / f"{name}.png") for name, picture in self.pictures.items()]
+        written += [figures.save_plot(plot, folder / f"{name}.png") for name, plot in self.plots.items()]
+        texts = {f"{name}.json": json.dumps(record, indent=1) + "\n" for name, record in self.records.items()}
+        for name, contents in ({name: text.encode() for name, text in texts.items()} | self.files).items():
+            written.append(folder / name)
+            written[-1].write_bytes(contents)
+        return written + (self._write_arrays(folder) if arrays else [])
+
+    def _write_arrays(self, folder: Path) -> list[Path]:
+        """One npz for each FILE of the names FILE/NAME."""
+        files: dict[str, dict[str, Any]] = {}
+        for key, array in self.arrays.items():
+            file, _, name = key.partition("/")
+            files.setdefault(file, {})[name or file] = array
+        for file, contents in files.items():
+            np.savez_compressed(folder / f"{file}.npz", **contents)
+        return [folder / f"{file}.npz" for file in files]

@@ -1,0 +1,47 @@
+"""The measures of task=evaluate, taken while a model trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from vqgen.devices import fork_rng
+from vqgen.runs.trained import Trained
+from vqgen.tasks.evaluate import Evaluate
+
+
+class Evaluation(pl.Callback):
+    """Evaluates after every n-th epoch and the last one, into the logs and `evaluation/epoch_N` of the run folder.
+
+    The first of several processes measures, and the others wait, at most half an hour: give a task that takes longer
+    fewer samples.
+
+    Args:
+        trained: makes of the model in training what a task takes (filled in by the run).
+        task: which measures, of which split, by which classifier.
+        every_n_epochs: epochs between evaluations, at least 1.
+    """
+
+    def __init__(self, trained: Callable[[Any], Trained], task: Evaluate, every_n_epochs: int = 10) -> None:
+        if every_n_epochs < 1:
+            raise ValueError(f"{every_n_epochs=} must be at least 1")
+        self.trained, self.task, self.every_n_epochs = trained, task, every_n_epochs
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Raise UserError now for what could not be measured hours later."""
+        self.task.check(self.trained(pl_module))
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure, write and log, leaving the random numbers of the training as they are."""
+        epoch = trainer.current_epoch + 1
+        if trainer.sanity_checking or (epoch % self.every_n_epochs and epoch != trainer.max_epochs):
+            return
+        with fork_rng(pl_module.device):
+            outcome = self.task(self.trained(pl_module))
+        outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{epoch:04d}"))
+        for logger in trainer.loggers:
+            logger.log_metrics(outcome.metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)

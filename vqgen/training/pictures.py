@@ -1,0 +1,91 @@
+"""Pictures drawn while a model trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+from vqgen.pictures import figures
+
+
+class _Pictures(pl.Callback):
+    """Draws at the end of the first validation, of every n-th and of the last one.
+
+    Args:
+        every_n_epochs: epochs between pictures.
+        num_images: images in a picture.
+    """
+
+    def __init__(self, every_n_epochs: int = 5, num_images: int = 16) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.num_images = num_images
+
+    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+        """What to draw."""
+        raise NotImplementedError
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write `images/NAME_EPOCH.png` in the run folder and hand it to the loggers that show images."""
+        epoch = trainer.current_epoch + 1
+        last = trainer.max_epochs is not None and epoch == trainer.max_epochs
+        if trainer.sanity_checking or (epoch != 1 and epoch % self.every_n_epochs and not last):
+            return
+        name = type(self).__name__.lower()
+        with torch.no_grad():
+            image = self.picture(trainer, pl_module)
+        path = Path(trainer.default_root_dir, "images", f"{name}_{epoch:04d}.png")
+        figures.save_png(image, path, figures.scale_for(image))
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                step = trainer.fit_loop.epoch_loop._batches_that_stepped
+                logger.log_image(key=f"val/{name}", images=[str(path)], step=step)
+
+
+class Reconstructions(_Pictures):
+    """Rows of originals, reconstructions and, for a tokenizer, the code map of each level."""
+
+    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+        """Of the first validation images."""
+        x = _first_validation_batch(trainer, model).x[: self.num_images]
+        return figures.reconstructions(model, x)
+
+
+class LatentSamples(_Pictures):
+    """Images that a VAE decodes from z ~ N(0, I), the same z every time."""
+
+    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+        """From seed 0."""
+        return figures.grid(model.generate(self.num_images, seed=0))
+
+
+class Samples(_Pictures):
+    """Images drawn from a prior; a lower level's prior draws given the true codes of the levels above.
+
+    Args:
+        decode: code maps of all levels down to the prior's, to images.
+        every_n_epochs: epochs between pictures.
+        num_images: images in a picture.
+    """
+
+    def __init__(self, decode: Callable[..., Tensor], every_n_epochs: int = 5, num_images: int = 16) -> None:
+        super().__init__(every_n_epochs, num_images)
+        self.decode = decode
+
+    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+        """With the labels, and upper levels, of the first validation images."""
+        batch = _first_validation_batch(trainer, model)
+        condition = [codes[: self.num_images] for codes in batch.codes[:-1]]
+        label = batch.label[: self.num_images] if model.num_classes else None
+        codes = model.sample(min(self.num_images, len(batch.index)), condition, label, seed=0)
+        return figures.grid(self.decode([*condition, codes]))
+
+
+def _first_validation_batch(trainer: pl.Trainer, model: pl.LightningModule) -> Any:
+    batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
+    return trainer.strategy.batch_to_device(batch)  # with the data module's own step after the transfer

@@ -1,0 +1,54 @@
+"""The processes of a run: they end together, and leave nothing in the way of the next run of a sweep."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed as dist
+
+from vqgen.errors import Interrupted
+from vqgen.training.signals import listening
+
+_PATIENCE = 60.0   # seconds for other processes to end by themselves
+_FIRST = 3.0   # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
+
+
+@contextmanager
+def of_one_run(trainer: Any) -> Iterator[None]:
+    """Around training and test: the other processes that the trainer starts are gone when the block ends."""
+    environment = dict(os.environ)
+    try:
+        with listening():
+            yield
+        _end(trainer, _PATIENCE)
+    except BaseException as error:
+        _end(trainer, _PATIENCE if isinstance(error, Interrupted) else 0.0)
+        if not isinstance(error, Interrupted) and trainer.local_rank > 0:
+            time.sleep(_FIRST)   # most mistakes are everyone's: the first process tells it, and ends this one
+        raise
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+        _restore(environment)
+
+
+def _end(trainer: Any, patience: float) -> None:
+    """Wait for the processes that this one has started, and end those that stay."""
+    until = time.monotonic() + patience
+    for process in getattr(trainer.strategy.launcher, "procs", []):
+        try:
+            process.wait(max(0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.returncode = 0   # for Lightning, which otherwise ends this process, too, and with it a sweep
+
+
+def _restore(environment: Mapping[str, str]) -> None:
+    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
+    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        if key not in environment:
+            os.environ.pop(key, None)

@@ -1,0 +1,135 @@
+"""The record that a checkpoint holds beside Lightning's own entries, and the random numbers of each rank."""
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from vqgen.nn.distributed import of_all_ranks
+from vqgen.runs.version import code_version
+from vqgen.training.last import between_steps, ends_an_epoch
+
+
+class Record(pl.Callback):
+    """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the data, the random state.
+
+    The weights are built from the run's seed on every rank; from the first step on each rank draws its own noise,
+    dropout and label dropout (the first: that of a single process).
+
+    Args:
+        config: the resolved config as plain containers.
+        tokenizer: path and fingerprint of a prior's tokenizer.
+        data: what the run has read (vqgen.runs.provenance).
+    """
+
+    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None, data: Mapping[str, Any]) -> None:
+        self.config, self.tokenizer, self.data = config, tokenizer, dict(data)
+        self._random_states: list[dict[str, Any]] = []   # of a run that goes on, by rank
+        self._places: list[dict[str, int]] = []
+        self._between_epochs = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the entry `vqgen`."""
+        between_steps(checkpoint)
+        rows = {
+            type(logger).__name__: logger.rows_before(trainer.global_step)
+            for logger in trainer.loggers
+            if hasattr(logger, "rows_before")
+        }
+        checkpoint["vqgen"] = {
+            "config": self.config,
+            "tokenizer": self.tokenizer,
+            "data": self.data,
+            "random_states": of_all_ranks(_random_state(pl_module.device)),
+            "logged_rows": rows,
+            "code_version": code_version(),
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the random states until training starts, as setting up draws numbers too, and the place in the epoch.
+
+        Lightning knows the best checkpoint by its absolute path: that is where the run folder is now.
+        """
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and (state := checkpoint["callbacks"].get(callback.state_key)):
+                checkpoint["callbacks"][callback.state_key] = moved(state, str(callback.dirpath))
+        self._between_epochs = ends_an_epoch(checkpoint)
+        self._places = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+        self._random_states = checkpoint["vqgen"]["random_states"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on at the batch and with the random numbers of the interrupted run, or begin with this rank's own.
+
+        Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does; and where
+        `max_steps` is given, it would take the batches of an epoch that is over for batches of the next.
+        """
+        if self._between_epochs:
+            trainer.fit_loop.epoch_loop.restarting = False
+        loader: Any = trainer.train_dataloader
+        for place in self._places:
+            loader.load_state_dict(place)
+        rank, states = trainer.global_rank, self._random_states
+        if states and len(states) != trainer.world_size:
+            rank_zero_warn(
+                f"the run had {len(states)} process{'es' * (len(states) > 1)} and goes on with {trainer.world_size}: "
+                "its noise and dropout are from here on not those of a run that was not interrupted"
+            )
+        if rank < len(states) and (rank == 0 or _differ(states[rank], states[0])):
+            _set_random_state(states[rank], pl_module.device)
+        elif rank > 0:
+            _seed(self.config["seed"], rank, trainer.global_step)
+
+
+def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of a ModelCheckpoint with its files in `folder`, whatever folder they were in."""
+
+    def here(path: str) -> str:
+        within = os.path.relpath(path or ".", state["dirpath"])
+        return path and str(Path(folder, Path(path).name if ".." in Path(within).parts else within))
+
+    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+    best = {here(path): score for path, score in state["best_k_models"].items()}
+    return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+    }
+
+
+def _seed(*key: int) -> None:
+    """Begin random numbers that no other key has."""
+    seeds = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    torch.manual_seed(int(seeds[2]))
+
+
+def _differ(state: dict[str, Any], other: dict[str, Any]) -> bool:
+    """False in a run of before each rank had numbers of its own."""
+    return not torch.equal(state["torch"], other["torch"])
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and (states := state["cuda"]):   # one, or, of an older run, those of all GPUs
+        torch.cuda.set_rng_state(states[min(device.index or 0, len(states) - 1)], device)
