@@ -10,6 +10,7 @@ import torch
 from vqgen.training import Record
 from vqgen.training.record import _random_state
 
+EPOCHS = {count: {"ready": 1, "processed": 0, "completed": 0} for count in ("total", "current")}
 MODEL = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
 
 
@@ -29,7 +30,8 @@ def _drawn(rank: int, world_size: int, states: list[dict[str, Any]]) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         record.on_load_checkpoint(trainer, MODEL, {
-            "vqgen": {"random_states": states}, "callbacks": {}, "loops": {"fit_loop": {"state_dict": {}}},
+            "vqgen": {"random_states": states}, "callbacks": {},
+            "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": EPOCHS}},
         })  # fmt: skip
         record.on_train_start(trainer, MODEL)
         return float(torch.rand(()))

@@ -122,6 +122,6 @@ def test_an_outcome_is_written_by_name_and_its_arrays_on_request(tmp_path: Path)
 
 @pytest.mark.parametrize("name", tasks())
 def test_every_task_has_a_yaml_and_a_place_in_the_documentation(name: str):
-    assert f"vqgen.tasks.{name}.{tasks()[name].__name__}" in (CONF / "task" / f"{name}.yaml").read_text()
+    assert f"vqgen.tasks.{tasks()[name].__name__}" in (CONF / "task" / f"{name}.yaml").read_text()
     pages = [Path(CONF.parent, "docs", f"{page}.md").read_text() for page in ("tasks", "evaluation")]
     assert any(f"task={name}" in page for page in pages)
