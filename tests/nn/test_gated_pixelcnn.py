@@ -30,10 +30,13 @@ def test_no_prior_normalises_over_positions_or_samples():
     assert not any("Norm" in kind for kind in kinds)
 
 
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
 @pytest.mark.parametrize("num_layers", [10, 15, 30])
-def test_the_vertical_signal_and_its_gradient_neither_die_nor_explode(num_layers):
+def test_the_vertical_signal_and_its_gradient_neither_die_nor_explode(num_layers, kernel_size):
     torch.manual_seed(0)
-    network = GatedPixelCNN(64, hidden_channels=32, num_layers=num_layers, output_channels=8)
+    network = GatedPixelCNN(
+        64, hidden_channels=32, num_layers=num_layers, kernel_size=kernel_size, output_channels=8
+    )
     embedded = network.embed(torch.randint(64, (8, 8, 8))).detach().requires_grad_()
     features = [*network.vertical(Parallel({}), embedded).values()][1:]
     spread = torch.stack([x[:, :, 4:].std(0).mean() for x in features])

@@ -58,7 +58,7 @@ def test_the_size_follows_the_likelihood_on_large_maps():
 def test_improbable_codes_come_back_too():
     run = _run()
     with torch.no_grad():
-        run.priors[0].network.output.taps.mul_(1e4)
+        run.priors[0].network.output.own.mul_(1e4)
     codes = [torch.tensor([[[0, 1], [2, 3]]]), torch.arange(16).view(1, 4, 4) % 8]
     assert torch.equal(decompressed(run, compressed(run, codes, None).contents).codes[0], codes[0])
 

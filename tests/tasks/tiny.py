@@ -61,7 +61,7 @@ def priors(num_classes: int) -> list[Any]:
     for grid, upper in (((2, 2), []), ((4, 4), [[2, 2]])):
         prior = Prior(network, conditioner, grid, 8, upper, [8] * len(upper), num_classes, **TRAINING)
         with torch.no_grad():
-            prior.network.output.taps.mul_(8)
+            prior.network.output.own.mul_(8)
         found.append(_frozen(prior))
     return found
 

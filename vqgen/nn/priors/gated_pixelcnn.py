@@ -21,7 +21,8 @@ from vqgen.nn.stepwise.incremental import Contexts, Incremental, Parallel, Posit
 SKIP, GAIN = 0.5, 2.0
 """Share of a vertical layer's input that is added to its gate, and standard deviation of what the gate is given over
 that of the input. A gate of small x is x / 2: with a lower gain the signal fades with every layer, and with the whole
-input added each layer is heard less than the one before, so that what is many rows up is not learnt."""
+input added each layer is heard less than the one before, so that what is many rows up is not learnt. The gain is
+that of windows 3 wide; wider ones lose more at the borders of a map, and start with more."""
 
 
 def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
@@ -41,7 +42,7 @@ class GatedLayer(nn.Module):
         super().__init__()
         rows = kernel_size // 2 + 1
         self.vertical = VerticalConv2d(channels, 2 * channels, rows, kernel_size, condition_channels)
-        self.vertical.reset_parameters(GAIN)
+        self.vertical.reset_parameters(GAIN * max(1.0, kernel_size / 3) ** 0.5)
         self.horizontal = CausalConv2d(channels, 2 * channels, 1, kernel_size, 2 * channels)
         self.output = Pointwise(channels, channels)
         self.dropout = nn.Dropout(dropout)
