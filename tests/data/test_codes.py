@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from vqgen.data.codes.code_store import smallest_type
 from vqgen.data.codes.codes import Codes
+from vqgen.data.loading import order
 from vqgen.data.sources.shapes import Shapes
 from vqgen.errors import DataError
 
@@ -201,3 +203,12 @@ def test_two_processes_that_extract_the_same_codes_do_it_once(tmp_path):
     codes_of(tmp_path, tokenizer)
     assert tokenizer.seen == 0
     assert not [path for path in files(tmp_path) if ".part-" in str(path)]
+
+
+def test_a_split_with_fewer_images_than_processes_is_told_before_the_training(tmp_path, monkeypatch):
+    data = codes_of(tmp_path)
+    for ranks, told in ((10, None), (11, "split test holds 10"), (21, "split val holds 20")):
+        monkeypatch.setattr(order, "place", lambda ranks=ranks: order.Place(0, ranks))
+        for source in (data, data.images):
+            with pytest.raises(DataError, match=told) if told else nullcontext():
+                source.setup("fit")

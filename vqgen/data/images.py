@@ -25,7 +25,7 @@ from vqgen.data.loading.augment import bordered, center_crop
 from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.loading.counter import permutation
 from vqgen.data.loading.loader import Loader, clock, overfits
-from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
+from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
@@ -212,10 +212,12 @@ class Images(pl.LightningDataModule):
             yield center_crop(images[part], *self.shape[1:])
 
     def setup(self, stage: str | None = None) -> None:
-        """Load what the stage needs."""
+        """Load what the stage needs; before a training, each process has images of every split."""
         names = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage or "", ())
         for name in names:
             self.split(name)
+        for name in SPLITS if stage == "fit" else ():
+            require_enough(self.count(name), name)
 
     def train_dataloader(self) -> Loader:
         """Shuffled and augmented training batches."""

@@ -92,14 +92,15 @@ class Tokenizer(Model):
     def quantizers(self) -> list[Quantizer]:
         """The quantizer of each level, top first."""
 
-    def decides_codes(self) -> dict[str, Tensor]:
-        """All that `encode` depends on, by name: weights and buffers of the encoder and of the quantizers."""
+    def identity(self) -> dict[str, Tensor]:
+        """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids."""
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
-        return {
+        deciding = {
             name: tensor for name, tensor in state.items()
             if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
-        }
+        }  # fmt: skip
+        return deciding | {"grids": torch.tensor(self.grids)}
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
         """The code maps of feature maps: of the features of images, those that `encode` gives."""

@@ -8,15 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def fingerprint(module: nn.Module) -> str:
+def fingerprint(model: Any) -> str:
     """Hash of what decides the codes of a tokenizer: encoder, quantizers and grids (16 hexadecimal digits).
 
     Decoder and likelihood are left out: a decoder may be trained again behind a frozen encoder. Of any other model, it
     is the hash of all weights.
     """
-    deciding = getattr(module, "decides_codes", module.state_dict)()
-    grids = json.dumps([list(grid) for grid in getattr(module, "grids", [])])
-    return _hash(grids, deciding.items())
+    return _hash("", model.identity().items())
 
 
 def old_fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import folder_of, require
 from vqgen.data.images import SPLITS, Images
 from vqgen.data.loading.loader import Loader, clock, overfits
-from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
+from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
@@ -86,6 +86,11 @@ class Codes(pl.LightningDataModule):
                 how += ", a second one of each training image mirrored"
             place = str(self.store.folder("train").parent)
             rank_zero_info(Reading(place, counts, self.images.class_names, how).line())
+
+    def setup(self, stage: str) -> None:
+        """Before a training, each process has codes of every split."""
+        for name in SPLITS if stage == "fit" else ():
+            require_enough(len(self.split(name).codes[0]), name)
 
     def split(self, name: str) -> CodeSplit:
         """The codes of all levels and the labels of "train", "val" or "test"."""

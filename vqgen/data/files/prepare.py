@@ -157,7 +157,7 @@ def refuse_stale(folder: Path, paths: Sequence[bytes], changed: int) -> None:
         return
     content = hashlib.sha256()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for of_this in pool.map(of_file, paths):
+        for of_this in tqdm(pool.map(of_file, paths), "comparing with what was prepared", len(paths), unit="file"):
             content.update(of_this)
     if content.hexdigest()[:16] != preparation(folder).content:
         raise DataError(

@@ -11,6 +11,12 @@ from vqgen.devices import Place, place
 from vqgen.errors import DataError
 
 
+def require_enough(n: int, split: str) -> None:
+    """Raise DataError where a split has not one image for each process: at its last batch it would be too late."""
+    if n < (number := place().world_size):
+        raise DataError(f"The split {split} holds {n} images, too few for {number} processes: use fewer devices.")
+
+
 class Order(ABC):
     """The batches of an epoch over n images; `batch_size` is per process, and each rank gets its part."""
 
