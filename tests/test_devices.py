@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 from tests.pretended import DEVICE, PretendedDevice
 from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen import experiment, load
+from vqgen.batch import Condition
 from vqgen.devices import Place, device_of, fork_rng, place
 from vqgen.errors import ConfigError
 from vqgen.launcher import is_first
@@ -108,7 +109,7 @@ def test_the_tokenizer_of_a_training_goes_to_the_device_of_its_trainer(tokenizer
 
 def test_meta_tensors_show_that_no_other_device_is_used(prior: Path):
     model: Any = load(prior, device=torch.device("meta"))
-    drawn = model.sample(2, [], torch.zeros(2, dtype=torch.long, device="meta"))
+    drawn = model.sample(2, Condition(given={"label": torch.zeros(2, dtype=torch.long, device="meta")}))
     assert drawn.device.type == "meta"
     tokenizer: Any = load(prior.parent / "vqvae", device=torch.device("meta"))
     assert tokenizer.decode([drawn]).device.type == "meta"

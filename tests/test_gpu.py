@@ -12,10 +12,11 @@ import torch
 from tests.benchmarks.train_step import batch_for, model_of
 from tests.conftest import ROOT
 from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
+from vqgen.batch import Condition
+from vqgen.drawing import Known, Sampling
 from vqgen.errors import ConfigError
 from vqgen.nn.precision import full_float32
 from vqgen.nn.quantize.base import nearest_vectors
-from vqgen.nn.sampling import Known
 from vqgen.training import record
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -90,7 +91,7 @@ def test_drawing_and_training_mix_no_devices(device: str):
     batch = batch_for(model, 2, device)
     model.objective(batch).loss.backward()
     known = Known(torch.zeros(2, 3, 3, dtype=torch.bool, device=device), batch.codes[0])
-    drawn = model.sample(2, [], batch.label, temperature=0.9, top_k=4, top_p=0.9, guidance=2.0, known=known)
+    drawn = model.sample(2, batch.condition, Sampling(0.9, 4, 0.9, 2.0), known=known)
     assert drawn.device.type == device
     assert drawn.shape == (2, 3, 3)
 
@@ -99,11 +100,12 @@ def test_drawing_and_training_mix_no_devices(device: str):
 @pytest.mark.parametrize("name", ["pixelsnail", "gated_pixelcnn", "pixelcnn"])
 def test_a_map_drawn_position_by_position_has_the_logits_of_a_forward_pass(name: str, device: str):
     model = model_of(name, (4, 4)).to(device).eval()
-    codes, label = batch_for(model, 2, device).codes[0], torch.zeros(2, dtype=torch.long, device=device)
+    codes = batch_for(model, 2, device).codes[0]
+    condition = Condition(given={"label": torch.zeros(2, dtype=torch.long, device=device)})
     with torch.no_grad(), full_float32(), torch.backends.cudnn.flags(allow_tf32=False), warnings.catch_warnings():
         warnings.filterwarnings("error", "drawing is not captured")
-        whole = model(codes, [], label).flatten(2)
-        state = model.start(2, [], label)
+        whole = model(codes, condition).flatten(2)
+        state = model.begin(2, condition)
         for position, of_all in enumerate(codes.flatten(1).unbind(1)):
             torch.testing.assert_close(state.logits(), whole[:, :, position], rtol=1e-3, atol=1e-3)
             state.push(of_all)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vqgen import load, open_trained
+from vqgen.drawing import Sampling
 from vqgen.runs.checkpoint import open_run, open_tokenizer
 from vqgen.runs.folders import RELEASED, find_runs, output_base, released
 from vqgen.tasks.sample import Sample
@@ -34,7 +35,8 @@ def test_a_prior_is_found_by_name_and_knows_its_tokenizer(name: str):
 
 def test_a_label_by_name_is_the_same_as_by_number():
     trained = open_trained("fashion_vqvae_pixelsnail")
-    named, numbered = (Sample(2, label=label, seed=3)(trained).arrays["samples"] for label in ("sneaker", 7))
+    tasks = [Sample(2, label=label, sampling=Sampling(seed=3)) for label in ("sneaker", 7)]
+    named, numbered = (task(trained).arrays["samples"] for task in tasks)
     assert (named == numbered).all()
     assert named.shape == (2, 1, 32, 32)
 

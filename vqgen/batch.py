@@ -1,17 +1,27 @@
 """What a data module hands to a model. Data and models know this file and not each other."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+
+Given = Mapping[str, Shaped[Tensor, "b ..."]]
+"""What is known of each image beside its pixels, by name: `label`, its class, and whatever else a source tells."""
 
 
 class ImageBatch(NamedTuple):
-    """Images in [-1, 1] with the class label (None where the data have none) and the index in the split."""
+    """Images in [-1, 1], what is given of each (nothing, where they have no classes), and the index in the split."""
 
     x: Float[Tensor, "b c h w"]
-    label: Int[Tensor, " b"] | None
+    given: Given
     index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index
+
+    @property
+    def label(self) -> Int[Tensor, " b"] | None:
+        """The class of each image; None where the data have no classes."""
+        return self.given.get("label")
 
 
 class FileImage(NamedTuple):
@@ -26,9 +36,34 @@ class FileImage(NamedTuple):
     said: str
 
 
+class Condition(NamedTuple):
+    """What a prior is given beside its own codes: those of the levels above, top first, and what is known of images.
+
+    It passes whole from the data, or the command line, to the prior's conditioner, which takes of it what it was built
+    for.
+    """
+
+    upper: Sequence[Int[Tensor, "b _ _"]] = ()
+    given: Given = MappingProxyType({})
+
+    def first(self, num: int) -> "Condition":
+        """That of the first `num` samples."""
+        return Condition([u[:num] for u in self.upper], {name: value[:num] for name, value in self.given.items()})
+
+
 class CodeBatch(NamedTuple):
-    """Code maps of one image each, top level first, with the image's label and the index in the split."""
+    """Code maps of one image each, top level first, with what is given of the image and the index in the split."""
 
     codes: list[Int[Tensor, "b _ _"]]
-    label: Int[Tensor, " b"] | None
+    given: Given
     index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index
+
+    @property
+    def label(self) -> Int[Tensor, " b"] | None:
+        """The class of each image; None where the data have no classes."""
+        return self.given.get("label")
+
+    @property
+    def condition(self) -> Condition:
+        """What the prior of the last of these levels is given."""
+        return Condition(self.codes[:-1], self.given)

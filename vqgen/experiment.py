@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
+from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
 from vqgen.config.signature import signature
 from vqgen.devices import device_of
@@ -102,8 +103,8 @@ def sample(cfg: DictConfig) -> None:
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     folders = [run.folder for run in runs]
     confine(Path.cwd(), *folders, *([Path(cfg.out)] if cfg.out else []), foreign=folders)
-    options = {k: v for k, v in plain(cfg).items() if k in signature(cfg.task).parameters}
-    task = build({"_target_": cfg.task, **options}, "task")
+    options, settings = _options(cfg)
+    task = build({"_target_": cfg.task, **options, **settings}, "task")
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
@@ -120,6 +121,16 @@ def sample(cfg: DictConfig) -> None:
         if outcome.metrics and not cfg.out and base == runs[0].folder:
             _add_figures(loggers, outcome.metrics, runs[0])
         logs.end(loggers)
+
+
+def _options(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a task, and of those that draw its `sampling`, whose settings stand among the options."""
+    values, takes = plain(cfg), signature(cfg.task).parameters
+    options = {name: value for name, value in values.items() if name in takes}
+    if "sampling" not in takes:
+        return options, {}
+    settings = {name: values[name] for name in signature(SAMPLING).parameters if name in values}
+    return options, {"sampling": {"_target_": SAMPLING, **settings}}
 
 
 def _add_figures(loggers: list[Any], metrics: dict[str, float], run: Run) -> None:

@@ -40,10 +40,10 @@ def random_batch(name: str, model: Any, images: int) -> ImageBatch | CodeBatch:
     """Images, or codes of the levels that a prior's recipe learns from, without meaning."""
     index = torch.arange(images)
     if name not in CODES:
-        return ImageBatch(torch.rand(images, *model.shape) * 2 - 1, None, index)
+        return ImageBatch(torch.rand(images, *model.shape) * 2 - 1, {}, index)
     grids, num_embeddings, num_classes = CODES[name]
     codes = [torch.randint(num_embeddings, (images, *grid)) for grid in grids]
-    return CodeBatch(codes, index % num_classes if num_classes else None, index)
+    return CodeBatch(codes, {"label": index % num_classes} if num_classes else {}, index)
 
 
 def report(name: str, tflops: float) -> str:

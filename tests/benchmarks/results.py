@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vqgen.batch import CodeBatch
+from vqgen.batch import CodeBatch, Condition
 from vqgen.runs.checkpoint import module_of, open_run
 from vqgen.runs.opening import open_trained
 from vqgen.runs.trained import Trained
@@ -100,7 +100,7 @@ def _training_seconds(run: Path, of_images: Trained, num_steps: int = 30, skip: 
     batch = of_images.batch(range(last.config["data"]["batch_size"]), "train")
     if hasattr(model, "grid"):   # a prior
         codes = of_images.model.encode(batch.x)[: model.level + 1]
-        batch = CodeBatch(codes, batch.label, batch.index)
+        batch = CodeBatch(codes, batch.given, batch.index)
     optimizer, seconds = model.optimizer(model.parameters()), []
     for _ in range(num_steps + skip):
         start = time.perf_counter()
@@ -117,24 +117,24 @@ def _figures(task: Evaluate, trained: Trained) -> dict[str, float]:
 
 def _seconds(trained: Trained, draw: Callable[..., Tensor], number: int = 64) -> float:
     """Wall time of drawing images through all levels; the second drawing counts."""
-    labels = torch.arange(number) % trained.model.num_classes if trained.model.num_classes else None
+    given = {"label": torch.arange(number) % trained.model.num_classes} if trained.model.num_classes else {}
     for _ in range(2):
         start, codes = time.perf_counter(), []
         for prior in trained.priors:
-            codes.append(draw(prior, number, codes, labels))
+            codes = [*codes, draw(prior, number, Condition(codes, given))]
         trained.autoencoder.decode(codes)
     return time.perf_counter() - start
 
 
-def _draw(prior: Any, number: int, upper: list[Tensor], labels: Tensor | None) -> Tensor:
-    return prior.sample(number, upper, labels, seed=0)
+def _draw(prior: Any, number: int, condition: Condition) -> Tensor:
+    return prior.sample(number, condition)
 
 
 @torch.no_grad()
-def _draw_by_loop(prior: Any, number: int, upper: list[Tensor], labels: Tensor | None) -> Tensor:
+def _draw_by_loop(prior: Any, number: int, given: Condition) -> Tensor:
     """The plain loop of public code: for each position a forward pass over the rows seen so far."""
     height, width = prior.grid
-    condition = prior.conditioner(upper, labels, number)
+    condition = prior.conditioner(given, number)
     codes = torch.zeros(number, height, width, dtype=torch.int64)
     for row in range(height):
         seen = condition if condition is None or condition.shape[2] == 1 else condition[:, :, : row + 1]

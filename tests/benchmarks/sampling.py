@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
+from vqgen.drawing import begin, sample_codes
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
-from vqgen.nn.sampling import sample_codes
 
 
 class Case(NamedTuple):
@@ -117,7 +117,7 @@ def report_memory(device: str) -> None:
     sample_codes(network, (1, 1), 1)
 
     def draw_some() -> None:
-        state = network.start(16, (32, 32))
+        state = begin(network, 16, (32, 32))
         for _ in range(40):
             state.push(state.logits().argmax(1))
 

@@ -52,9 +52,9 @@ def batch_for(model: Any, images: int, device: str) -> ImageBatch | CodeBatch:
     """Images or codes without meaning."""
     index = torch.arange(images, device=device)
     if hasattr(model, "shape"):
-        return ImageBatch(torch.rand(images, *model.shape, device=device) * 2 - 1, None, index)
+        return ImageBatch(torch.rand(images, *model.shape, device=device) * 2 - 1, {}, index)
     codes = torch.randint(model.num_embeddings, (images, *model.grid), device=device)
-    return CodeBatch([codes], index % model.num_classes, index)
+    return CodeBatch([codes], {"label": index % model.num_classes} if model.num_classes else {}, index)
 
 
 @cache

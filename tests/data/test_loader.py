@@ -19,7 +19,7 @@ def fetch(indices, epoch, new=np.empty):
     """Images that show their index."""
     x = new((len(indices), 3, 2, 2), np.uint8)
     x[...] = indices[:, None, None, None]
-    return ImageBatch(torch.from_numpy(x), None, torch.from_numpy(indices))
+    return ImageBatch(torch.from_numpy(x), {}, torch.from_numpy(indices))
 
 
 def loader(num_workers=0, batch_size=BATCH, clock=None):

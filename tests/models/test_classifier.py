@@ -26,7 +26,7 @@ def _classifier(num_classes: int = 7, **arguments: float) -> Classifier:
 
 
 def _batch(n: int = 14) -> ImageBatch:
-    return ImageBatch(torch.rand(n, 2, 9, 12) * 2 - 1, torch.arange(n) % 7, torch.arange(n))
+    return ImageBatch(torch.rand(n, 2, 9, 12) * 2 - 1, {"label": torch.arange(n) % 7}, torch.arange(n))
 
 
 def test_class_probabilities_sum_to_one_and_come_from_the_features():

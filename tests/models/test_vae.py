@@ -42,7 +42,7 @@ def vae(posterior: str = "diagonal", networks: str = "conv", likelihood: Any = N
 
 
 def _batch(n: int = 6) -> ImageBatch:
-    return ImageBatch(torch.rand(n, 1, 8, 12) * 2 - 1, None, torch.arange(n))
+    return ImageBatch(torch.rand(n, 1, 8, 12) * 2 - 1, {}, torch.arange(n))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=lambda x: type(x).__name__)
@@ -114,7 +114,7 @@ def test_bits_per_dim_are_of_the_probability_of_the_bytes_and_never_negative(std
         last.weight.zero_()
         last.bias.zero_()
     x = x + 1 / 255
-    terms = logged(model, ImageBatch(x, None, torch.arange(4)), "test")
+    terms = logged(model, ImageBatch(x, {}, torch.arange(4)), "test")
     for name in ("bits_per_dim", "bits_per_dim_importance_weighted_bound"):
         assert terms[name] >= 0
     mass = model.likelihood.log_mass(torch.zeros_like(x), x).mean()
@@ -147,7 +147,7 @@ def test_an_autoencoder_of_any_latent_dimension(latent_dim: int):
     x = torch.rand(2, 3, 16, 8) * 2 - 1
     assert model.encode(x).shape == (2, latent_dim)
     assert model.reconstruct(x).shape == x.shape
-    terms = model.objective(ImageBatch(x, None, torch.arange(2)))
+    terms = model.objective(ImageBatch(x, {}, torch.arange(2)))
     assert torch.equal(terms.loss, terms.recon_loss)
 
 

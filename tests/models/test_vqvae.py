@@ -33,7 +33,7 @@ def vqvae(
 
 
 def _batch(shape: tuple[int, ...] = (1, 16, 24), n: int = 6) -> ImageBatch:
-    return ImageBatch(torch.rand(n, *shape) * 2 - 1, None, torch.arange(n))
+    return ImageBatch(torch.rand(n, *shape) * 2 - 1, {}, torch.arange(n))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -99,7 +99,7 @@ def test_levels_left_out_are_zero_vectors():
 def test_encoding_teaches_no_codebook_in_training_mode():
     model = vqvae2().train()
     x = torch.rand(2, 3, 16, 32) * 2 - 1
-    model.objective(ImageBatch(x, None, torch.arange(2)))
+    model.objective(ImageBatch(x, {}, torch.arange(2)))
     before = [q.codebook.clone() for q in model.encoder.quantizers]
     model.encode(x)
     assert all(torch.equal(q.codebook, b) for q, b in zip(model.encoder.quantizers, before, strict=True))
@@ -107,7 +107,7 @@ def test_encoding_teaches_no_codebook_in_training_mode():
 
 def test_the_gradient_reaches_every_parameter():
     model = vqvae2().train()
-    model.objective(ImageBatch(torch.rand(4, 3, 16, 32) * 2 - 1, None, torch.arange(4))).loss.backward()
+    model.objective(ImageBatch(torch.rand(4, 3, 16, 32) * 2 - 1, {}, torch.arange(4))).loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -122,7 +122,7 @@ def test_usage_and_perplexity_are_those_of_all_codes_of_the_split_for_each_level
     for _ in range(2):   # the second epoch starts to count anew
         batches = [torch.rand(n, 3, 16, 32) * 2 - 1 for n in (4, 4, 1)]
         for x in batches:
-            model.evaluate(ImageBatch(x, None, torch.arange(len(x))), "val")
+            model.evaluate(ImageBatch(x, {}, torch.arange(len(x))), "val")
         model.on_validation_epoch_end()
         for name, codes in zip(("top", "middle", "bottom"), model.encode(torch.cat(batches)), strict=True):
             p = torch.bincount(codes.flatten(), minlength=8).double() / codes.numel()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vqgen.drawing.stepwise.attention import attention_stack
 from vqgen.nn.priors.attention import CausalAttention
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
 
@@ -48,7 +49,7 @@ def test_the_first_position_attends_to_itself():
 @torch.no_grad()
 def test_stepping_through_a_map_is_attention_in_parallel():
     layer, x = CausalAttention(8, 4), torch.randn(3, 3 * 8, 4, 5, dtype=torch.float64)
-    state, results = layer.stack([layer], 3, (4, 5), by_tensor=False), []
+    state, results = attention_stack(layer, 3, (4, 5), by_tensor=False), []
     for row in range(4):
         state.begin_row([None])
         for column in range(5):

@@ -5,11 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vqgen.batch import Condition
+from vqgen.drawing import Sampling, sample_codes
 from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
-from vqgen.nn.sampling import sample_codes
 
 PRIORS = {
     "pixelcnn": lambda k, e: PixelCNN(k, e, 32),
@@ -47,7 +48,7 @@ def test_the_bottom_level_is_likelier_given_its_own_top(name):
     bottom = 2 * top.repeat_interleave(2, 1).repeat_interleave(2, 2) + torch.randint(2, (64, 4, 6))
 
     def nll(upper: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(network(bottom, conditioner([upper], None)), bottom)
+        return F.cross_entropy(network(bottom, conditioner(Condition([upper]))), bottom)
 
     train([network, conditioner], lambda: nll(top), 40)
     assert nll(top).item() < 1.0 < nll(top.roll(1, 0)).item()
@@ -61,14 +62,17 @@ def test_label_guidance_moves_the_class(name):
     label = torch.arange(64) % 2
     often = torch.rand(64, 3, 4) < 0.75  # class 0 mostly has the codes 0 and 1, class 1 the codes 2 and 3
     codes = 2 * torch.where(often, label[:, None, None], 1 - label[:, None, None]) + torch.randint(2, (64, 3, 4))
-    train([network, conditioner], lambda: F.cross_entropy(network(codes, conditioner([], label)), codes), 40, 3e-3)
+    given = Condition(given={"label": label})
+    train([network, conditioner], lambda: F.cross_entropy(network(codes, conditioner(given)), codes), 40, 3e-3)
 
     def share(guidance: float) -> float:
         """How many of the codes drawn for class 1 are codes of class 1."""
         with torch.no_grad():
-            condition = conditioner([], torch.ones(64, dtype=torch.long))
-            none = conditioner([], None, 64)
-        drawn = sample_codes(network, (3, 4), 64, condition, unconditional=none, guidance=guidance, seeds=range(64))
+            condition = conditioner(Condition(given={"label": torch.ones(64, dtype=torch.long)}))
+            none = conditioner(Condition(), 64)
+        drawn = sample_codes(
+            network, (3, 4), 64, condition, unconditional=none, sampling=Sampling(guidance=guidance), seeds=range(64)
+        )
         return (drawn >= 2).double().mean().item()
 
     assert share(0.0) + 0.05 < share(1.0) < share(3.0) - 0.03

@@ -9,13 +9,15 @@ from PIL import Image
 
 from tests.tasks import tiny
 from vqgen.data.sources.shapes import Shapes
+from vqgen.drawing import Sampling
 from vqgen.errors import UserError
 from vqgen.tasks.complete import Complete, code_mask, kept
 
 
 def test_codes_of_the_kept_part_are_kept_in_every_level_and_the_rest_is_drawn_anew():
     run = tiny.trained(tiny.vqvae2(), tiny.priors(len(tiny.shapes().class_names)))
-    first, second = (Complete("top", images=[0, 3], num_samples=3, seed=s)(run).arrays for s in (0, 1))
+    tasks = [Complete("top", images=[0, 3], num_samples=3, sampling=Sampling(seed=seed)) for seed in (0, 1)]
+    first, second = (task(run).arrays for task in tasks)
     own = run.autoencoder.encode(run.batch([0, 3]).x)
     for name, codes, half in (("codes/top", own[0], 1), ("codes/bottom", own[1], 2)):
         expected = codes.repeat_interleave(3, 0).numpy()

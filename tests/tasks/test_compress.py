@@ -13,9 +13,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from tests.tasks import tiny, written
+from vqgen.batch import Condition
 from vqgen.data.sources.shapes import Shapes
+from vqgen.drawing import StepwiseGatedPixelCNN
 from vqgen.errors import UserError
-from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNNState
 from vqgen.pictures import figures
 from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import Header, compressed, decompressed
@@ -36,8 +37,8 @@ def test_all_levels_come_back_bit_for_bit_in_a_file_of_the_size_of_their_likelih
         codes = run.autoencoder.encode(batch.x)
         contents = compressed(run, codes, label).contents
         assert all(torch.equal(a, b) for a, b in zip(decompressed(run, contents).codes, codes, strict=True))
-        classes = batch.label if num_classes else None
-        nats = [-p.log_prob(codes[n], codes[:n], classes).sum().item() for n, p in enumerate(run.priors)]
+        classes = batch.given if num_classes else {}
+        nats = [-p.log_prob(codes[n], Condition(codes[:n], classes)).sum().item() for n, p in enumerate(run.priors)]
         nll = sum(nats) / math.log(256)
         assert abs(len(contents) - nll) <= 0.02 * nll + 16
 
@@ -46,9 +47,9 @@ def test_the_size_follows_the_likelihood_on_large_maps():
     run = _run()
     run.priors[0].grid = (24, 24)
     only = run._replace(priors=run.priors[:1])
-    codes = run.priors[0].sample(1, [])
+    codes = run.priors[0].sample(1)
     coded = compressed(only, [codes], None)
-    nll = -run.priors[0].log_prob(codes, [], None).double().sum().item() / math.log(256)
+    nll = -run.priors[0].log_prob(codes).double().sum().item() / math.log(256)
     assert nll > 100
     assert coded.nll / math.log(256) == pytest.approx(nll, rel=1e-5)
     assert abs(len(coded.contents) - nll) <= 0.02 * nll + 16
@@ -158,28 +159,28 @@ def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
 
 
 def test_a_file_is_read_where_logits_differ_by_less_than_its_margin(monkeypatch: pytest.MonkeyPatch):
-    run, step, noise = _run(), GatedPixelCNNState.step, torch.Generator().manual_seed(0)
+    run, step, noise = _run(), StepwiseGatedPixelCNN.step, torch.Generator().manual_seed(0)
     codes = run.autoencoder.encode(run.batch([1]).x)
     coded = compressed(run, codes, None)
     assert coded.margin > 1e-7   # sums in float64 differ by 1e-13
 
-    def inexact(self: GatedPixelCNNState) -> torch.Tensor:
+    def inexact(self: StepwiseGatedPixelCNN) -> torch.Tensor:
         logits = step(self)
         return logits + (torch.rand(logits.shape, generator=noise, dtype=logits.dtype) - 0.5) * 0.9 * coded.margin
 
-    monkeypatch.setattr(GatedPixelCNNState, "step", inexact)
+    monkeypatch.setattr(StepwiseGatedPixelCNN, "step", inexact)
     assert all(torch.equal(a, b) for a, b in zip(decompressed(run, coded.contents).codes, codes, strict=True))
 
 
 def test_a_file_says_what_wrote_it_and_the_error_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    run, step = _run(), GatedPixelCNNState.step
+    run, step = _run(), StepwiseGatedPixelCNN.step
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     contents = compressed(run, run.autoencoder.encode(run.batch([1]).x), None).contents
     assert str(Header.unpack(contents).writer).endswith("in float64, 3 threads, AVX512")
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
-    monkeypatch.setattr(GatedPixelCNNState, "step", lambda self: step(self) * 1.5)
+    monkeypatch.setattr(StepwiseGatedPixelCNN, "step", lambda self: step(self) * 1.5)
     both = r"written \(vqgen .*, torch .*, 3 threads, AVX512\) than here \(.*, 1 thread, DEFAULT\)"
     with pytest.raises(UserError, match=f"{both}: read it with OMP_NUM_THREADS=3 ATEN_CPU_CAPABILITY=avx512"):
         decompressed(run, contents)
@@ -218,6 +219,6 @@ def test_the_sizes_say_whether_they_are_given_the_label():
     assert "bytes given the label" in outcome.text
     batch = run.batch([3])
     codes = run.autoencoder.encode(batch.x)
-    nats = [-p.log_prob(codes[n], codes[:n], batch.label).sum().item() for n, p in enumerate(run.priors)]
+    nats = [-p.log_prob(codes[n], Condition(codes[:n], batch.given)).sum().item() for n, p in enumerate(run.priors)]
     assert sizes["nll_bytes_given_label"] == pytest.approx(sum(nats) / math.log(256), rel=1e-5)
     assert sizes["nll_bytes_over_labels"] <= sizes["nll_bytes_given_label"] + math.log(6) / math.log(256) + 1e-6

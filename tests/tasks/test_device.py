@@ -7,9 +7,11 @@ import pytest
 
 from tests.pretended import DEVICE, PretendedDevice
 from tests.tasks import evaluated, tiny
+from vqgen.drawing import Sampling
 from vqgen.runs.trained import Trained
 from vqgen.tasks.attribute import Attribute
 from vqgen.tasks.codebook import Codebook
+from vqgen.tasks.coding import compressed, decompressed
 from vqgen.tasks.complete import Complete
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.export import parts
@@ -36,10 +38,8 @@ def vae() -> Trained:
 
 def round_trip(trained: Trained) -> None:
     """Compressed and read back."""
-    coding = pytest.importorskip("vqgen.tasks.coding")
-    pytest.importorskip("constriction")
     batch = trained.batch([0])
-    coding.decompressed(trained, coding.compressed(trained, trained.autoencoder.encode(batch.x), 0).contents)
+    decompressed(trained, compressed(trained, trained.autoencoder.encode(batch.x), 0).contents)
 
 
 def exported(trained: Trained) -> None:
@@ -50,13 +50,13 @@ def exported(trained: Trained) -> None:
 
 TRIED: dict[str, tuple[Callable[[], Trained], Callable[[Trained], Any]]] = {
     "attribute": (vae, Attribute(num_images=90)), "codebook": (prior, Codebook(8)),
-    "complete": (prior, Complete(images=[0, 1], num_samples=2, temperature=0.9, top_k=4, top_p=0.9)),
+    "complete": (prior, Complete(images=[0, 1], num_samples=2, sampling=Sampling(0.9, 4, 0.9))),
     "compress": (prior, round_trip), "decompress": (prior, round_trip), "export": (prior, exported),
     "evaluate": (evaluated.prior_run, Evaluate(classifier="classifier", num_samples=60, batch_size=25, cas_epochs=1)),
     "interpolate": (vae, Interpolate()), "latents": (vae, Latents(24, side=3)), "levels": (prior, Levels(3)),
     "morph": (prior, Morph()), "reconstruct": (prior, Reconstruct(3)),
     "reject": (lambda: evaluated.prior_run(num_test=100), Reject("classifier", num_samples=480)),
-    "sample": (prior, Sample(4, label=1, temperature=0.9, top_k=4, top_p=0.9, guidance=2.0)),
+    "sample": (prior, Sample(4, label=1, sampling=Sampling(0.9, 4, 0.9, 2.0))),
     "traverse": (vae, Traverse()),
     "sample of a VAE": (vae, Sample(4)),
     "evaluate of a VAE": (lambda: evaluated.trained(evaluated.vae()), Evaluate(num_samples=60, batch_size=25,

@@ -14,7 +14,9 @@ from hydra import compose, initialize_config_dir
 from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
+from vqgen.batch import Condition
 from vqgen.config.resolvers import CONF
+from vqgen.drawing import Sampling
 from vqgen.errors import UserError
 from vqgen.experiment import sample
 from vqgen.measure import networks, quality
@@ -54,7 +56,7 @@ def test_the_bits_of_an_image_are_those_of_its_codes_and_of_the_image_given_them
     found = _figures(Evaluate(metrics=["likelihood"], batch_size=25), run)
     batch = run.images().batch("test", torch.arange(60).numpy())
     codes = run.tokenizer.encode(batch.x)
-    nats = [-p.log_prob(codes[p.level], codes[: p.level], batch.label).double() for p in run.priors]
+    nats = [-p.log_prob(codes[p.level], Condition(codes[: p.level], batch.given)).double() for p in run.priors]
     assert found["nats_per_code_top"] == pytest.approx(float(nats[0].mean()))
     assert found["bits_per_code_bottom"] == pytest.approx(float(nats[1].mean()) / math.log(2))
     code_bits = sum(float(n.sum((1, 2)).mean()) for n in nats) / math.log(2)
@@ -73,7 +75,9 @@ def test_figures_over_labels_sum_over_the_labels_and_those_given_the_label_are_n
     log_probs = []
     for number in range(len(runs.CLASSES)):
         label = torch.full_like(batch.label, number)
-        parts = [p.log_prob(codes[p.level], codes[: p.level], label).double().sum((1, 2)) for p in run.priors]
+        given = {"label": label}
+        parts = [p.log_prob(codes[p.level], Condition(codes[: p.level], given)) for p in run.priors]
+        parts = [log_prob.double().sum((1, 2)) for log_prob in parts]
         log_probs.append(parts[0] + parts[1])
     marginal = torch.stack(log_probs).exp().mean(0)   # of each image, all labels being equally likely
     assert found["code_bits"] == pytest.approx(float(-marginal.log2().mean()), rel=1e-5)
@@ -101,7 +105,7 @@ def test_probabilities_over_labels_sum_to_one_over_all_codes():
     every = torch.cartesian_prod(*[torch.arange(3)] * 3)
     codes = [every[:, :1, None], every[:, None, 1:]]
     with torch.no_grad():
-        nats = over_labels([one.eval() for one in priors], codes)
+        nats = over_labels([one.eval() for one in priors], codes, {})
     assert float((-nats).exp().sum()) == pytest.approx(1, abs=1e-6)
 
 
@@ -178,8 +182,8 @@ def test_too_few_reconstructions_are_named_as_asked_for():
 
 
 def test_figures_of_few_images_and_of_changed_samples_say_so():
-    words = {"metrics": ["fid", "kid", "precision_recall"], "classifier": "classifier", "temperature": 0.5}
-    outcome = Evaluate(**words)(runs.prior_run())
+    metrics, sampling = ["fid", "kid", "precision_recall"], Sampling(temperature=0.5)
+    outcome = Evaluate(metrics, classifier="classifier", sampling=sampling)(runs.prior_run())
     few, rough, drawn = outcome.records["evaluation"]["notes"]
     assert few.startswith("60 images are few (fid too high; precision, recall other than of more): compare")
     assert rough.startswith("kid is right on average, and rough with 60 images")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.tasks import tiny
+from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.tasks import export
 from vqgen.tasks.export import Export, compare
@@ -22,7 +23,7 @@ def test_the_exported_programs_give_what_the_models_give():
     assert torch.allclose(programs["decoder.pt2"](top, bottom), run.autoencoder.decode([top, bottom]), atol=1e-5)
     label = torch.tensor([2, 1])
     logits = programs["prior_bottom.pt2"](top, bottom, label)
-    assert torch.allclose(logits, run.priors[1](bottom, [top], label), atol=1e-4)
+    assert torch.allclose(logits, run.priors[1](bottom, Condition([top], {"label": label})), atol=1e-4)
 
 
 def test_a_file_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch):

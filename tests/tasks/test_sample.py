@@ -10,6 +10,7 @@ import torch
 from torch.optim import Adam
 
 from tests.tasks import tiny
+from vqgen.drawing import Sampling
 from vqgen.errors import UserError
 from vqgen.measure.sources import generated
 from vqgen.models.vae import VAE
@@ -19,7 +20,7 @@ from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.optim.schedules import Constant
 from vqgen.runs.trained import Trained
 from vqgen.tasks.complete import Complete
-from vqgen.tasks.sample import Sample, label_index, per_level
+from vqgen.tasks.sample import Sample, label_index
 
 
 def _trained(model: Any) -> Trained:
@@ -38,7 +39,8 @@ def vae() -> VAE:
 
 
 def test_a_vae_draws_from_the_normal_distribution_by_seed(vae: VAE):
-    first, again, other = (Sample(num_samples=4, seed=seed)(_trained(vae)).arrays["samples"] for seed in (0, 0, 1))
+    tasks = [Sample(num_samples=4, sampling=Sampling(seed=seed)) for seed in (0, 0, 1)]
+    first, again, other = (task(_trained(vae)).arrays["samples"] for task in tasks)
     assert first.shape == (4, 1, 8, 8)
     assert (first == again).all()
     assert (first != other).any()
@@ -52,7 +54,7 @@ def test_a_vae_given_a_label_says_it_knows_none(vae: VAE):
 def test_a_vae_given_an_option_of_priors_says_so_and_does_not_ignore_it(vae: VAE):
     for option in ({"temperature": 0.5}, {"top_k": 3}, {"top_p": [0.9]}, {"guidance": 2.0}):
         with pytest.raises(UserError, match="this is an option of priors"):
-            Sample(**option)(_trained(vae))
+            Sample(sampling=Sampling(**option))(_trained(vae))
 
 
 def test_the_classes_drawn_in_turn_have_a_column_each():
@@ -61,7 +63,7 @@ def test_the_classes_drawn_in_turn_have_a_column_each():
     labels = [label.get_text() for label in outcome.plots["samples_labelled"].axes[0].get_xticklabels()]
     assert labels == ["a", "b", "c"]
     assert outcome.pictures["samples"].shape == outcome.pictures["codes_top"].shape == (3, 3 * 18 + 2, 3 * 18 + 2)
-    one = Sample(num_samples=4, label="b", temperature=0.7)(run).plots["samples_labelled"]
+    one = Sample(num_samples=4, label="b", sampling=Sampling(temperature=0.7))(run).plots["samples_labelled"]
     assert one.get_suptitle().replace("\n", " ").endswith("class b, temperature=0.7")
 
 
@@ -70,15 +72,6 @@ def test_two_priors_of_a_level_are_refused():
     run = tiny.trained(tiny.vqvae2(), [top, top, bottom])
     with pytest.raises(UserError, match="needs one prior of each level, and not several of top"):
         Sample()(run)
-
-
-def test_options_are_for_all_levels_or_one_for_each():
-    options = {"temperature": [0.8, 1.0], "top_k": None, "top_p": [0.9, None]}
-    top, bottom = per_level(options, ["top", "bottom"])
-    assert top == {"temperature": 0.8, "top_k": None, "top_p": 0.9}
-    assert bottom == {"temperature": 1.0, "top_k": None, "top_p": None}
-    with pytest.raises(UserError, match=r"temperature=\[1.0\]: give one value, or one for each of the levels top, bot"):
-        per_level({"temperature": [1.0]}, ["top", "bottom"])
 
 
 def test_a_label_is_a_number_or_a_name():
@@ -97,11 +90,10 @@ def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypa
 
     monkeypatch.setattr("vqgen.models.prior.sample_codes", note)
     run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
-    options = per_level(Sample().options, run.levels)
     ways = [
-        lambda seed: Sample(num_samples=5, seed=seed)(run),
-        lambda seed: Complete(images=[0], num_samples=5, seed=seed)(run),
-        lambda seed: [*generated(run, 5, None, options, seed, batch_size=2)],
+        lambda seed: Sample(num_samples=5, sampling=Sampling(seed=seed))(run),
+        lambda seed: Complete(images=[0], num_samples=5, sampling=Sampling(seed=seed))(run),
+        lambda seed: [*generated(run, 5, None, Sampling(seed=seed), batch_size=2)],
     ]
     for way in ways:
         given.clear()
@@ -113,8 +105,7 @@ def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypa
 
 def test_an_image_is_the_same_in_batches_of_any_size(vae: VAE):
     run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
-    options = per_level(Sample().options, run.levels)
     for trained in (run, _trained(vae)):
-        images = [torch.cat([*generated(trained, 5, None, options, 3, size)]) for size in (1, 2, 5)]
+        images = [torch.cat([*generated(trained, 5, None, Sampling(seed=3), size)]) for size in (1, 2, 5)]
         torch.testing.assert_close(images[0], images[2])
         torch.testing.assert_close(images[1], images[2])

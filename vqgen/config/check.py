@@ -14,6 +14,7 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
 PRIOR = "vqgen.models.Prior"
+SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
 
 
@@ -117,7 +118,13 @@ def check_sample(cfg: DictConfig) -> None:
     options = {k: v for k, v in values.items() if k not in accepts.parameters}
     if values["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={values['checkpoint']}: take best or last, or give the file itself as run=FILE")
-    check_arguments("", options, signature_of("task", values["task"]))
+    task = signature_of("task", values["task"])
+    takes = dict(task.parameters)
+    if takes.pop("sampling", None):
+        takes |= signature(SAMPLING).parameters
+    check_arguments("", options, task._replace(parameters=takes))
+    for name, value in options.items():
+        check_node(name, value)
     check_ranges("", options)
     if not values["run"]:
         names = near_miss("", released())

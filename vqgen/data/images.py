@@ -122,8 +122,7 @@ class Images(pl.LightningDataModule):
     def record(self, split: str) -> dict[str, Any]:
         """What a split holds, for the runs that learn from it: number of images, and a hash that a copy has, too."""
         data = self.split(split)
-        labels = [] if data.labels is None else [data.labels]
-        return {"images": len(data.images), "digest": digest(*labels, *self._evenly(split))}
+        return {"images": len(data.images), "digest": digest(*data.given.values(), *self._evenly(split))}
 
     def content(self, split: str) -> str:
         """A hash of what a split holds, where `source` does not decide it."""

@@ -43,7 +43,7 @@ def train(classifier: Any, data: Labelled, num_steps: int, batch_size: int, titl
     for _ in tqdm(range(num_steps), desc=title, unit="step", leave=False):
         index = torch.randint(len(data.images), (batch_size,), generator=generator)
         x = data.images[index].to(classifier.device).float() / 127.5 - 1
-        loss = classifier.objective(ImageBatch(x, data.labels[index].to(classifier.device), index)).loss
+        loss = classifier.objective(ImageBatch(x, {"label": data.labels[index].to(classifier.device)}, index)).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

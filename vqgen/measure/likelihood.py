@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
 
 GIVEN_LABEL = "_given_label"
@@ -52,9 +52,9 @@ def of_priors(
     for batch in batches:
         codes = tokenizer.encode(batch.x)
         for i, prior in enumerate(priors):
-            sums[i] = sums[i] + _nats(prior, codes, batch.label).sum(0)
+            sums[i] = sums[i] + _nats(prior, codes, batch.given).sum(0)
         if marginal:
-            marginal_nats += float(over_labels(priors, codes).sum())
+            marginal_nats += float(over_labels(priors, codes, batch.given).sum())
         if complete and hasattr(tokenizer.likelihood, "log_prob"):
             distortion += _decoder_nats(tokenizer, batch.x, codes)
         count += len(batch.x)
@@ -74,7 +74,7 @@ def of_priors(
     return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
 
 
-def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]]) -> Float[Tensor, " b"]:
+def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]], given: Given) -> Float[Tensor, " b"]:
     """Nats of the codes of all levels where the label is not known: -log of the mean over classes of p(codes given it).
 
     All classes are equally likely, as they are where `task=sample` draws them in turn. It is at most log(classes),
@@ -83,19 +83,20 @@ def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]]) -> Float[T
     Args:
         priors: of all levels, top first, that know labels.
         codes: of some images, top level first.
+        given: what else is given of them; their label is not looked at.
     """
     num_classes = max(prior.num_classes for prior in priors)
     nats = []
     for number in range(num_classes):
         label = codes[0].new_full((len(codes[0]),), number)
-        nats.append(torch.stack([_nats(prior, codes, label).sum((1, 2)) for prior in priors]).sum(0))
+        with_label = {**given, "label": label}
+        nats.append(torch.stack([_nats(prior, codes, with_label).sum((1, 2)) for prior in priors]).sum(0))
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
 
-def _nats(prior: Any, codes: list[Tensor], label: Tensor | None) -> Float[Tensor, "b h w"]:
+def _nats(prior: Any, codes: list[Tensor], given: Given) -> Float[Tensor, "b h w"]:
     """Of each code of a prior's level, in float64."""
-    given = label if prior.num_classes else None
-    return -prior.log_prob(codes[prior.level], codes[: prior.level], given).cpu().double()
+    return prior.nll(CodeBatch(codes[: prior.level + 1], given, torch.arange(len(codes[0])))).cpu().double()
 
 
 def _totals(tokenizer: Any, code_nats: float, decoder_nats: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
+from vqgen.drawing import Sampler, Sampling
 from vqgen.measure import classification, likelihood, plan, quality, reconstruction, report, sources
 from vqgen.measure.classification import Labelled
 from vqgen.measure.metrics.features import Features
@@ -26,14 +27,19 @@ CAS_BATCH_SIZE = 128
 
 
 class Settings(NamedTuple):
-    """What is measured: images at `index` of `split`, and as many samples, drawn with each level's `options`."""
+    """What is measured: images at `index` of `split`, and as many samples, drawn with the settings `sampling`."""
 
     split: str
     index: Int[ndarray, " n"]  # type: ignore[assignment]  # a field, not tuple.index
-    options: list[dict[str, Any]]
+    sampling: Sampling
+    sampler: Sampler | None
     cas_epochs: int
     batch_size: int
-    seed: int
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn."""
+        return self.sampling.seed
 
     @property
     def cas_steps(self) -> int:
@@ -121,8 +127,8 @@ class Measurement:
     def _samples(self, chosen: list[str]) -> None:
         shown = _Kept(len(self.settings.index) if "cas" in chosen else 64)   # cas learns from all samples
         labels = self._labels(self.settings.split, self.settings.index)
-        options, seed, size = self.settings.options, self.settings.seed, self.settings.batch_size
-        drawn = sources.generated(self.trained, len(self.settings.index), labels, options, seed, size)
+        sampling, sampler, size = self.settings.sampling, self.settings.sampler, self.settings.batch_size
+        drawn = sources.generated(self.trained, len(self.settings.index), labels, sampling, size, sampler)
         with self.watch.part("features"):
             generated = sources.describe(self.network.module, shown.of(self.watch.each("sampling", drawn)))
         self._show("samples", figures.grid(shown.images(64)), "first samples")

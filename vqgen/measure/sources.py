@@ -1,6 +1,6 @@
 """Real images and generated ones, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ from numpy import ndarray
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import Condition, Given, ImageBatch
+from vqgen.drawing import Known, Sampler, Sampling
 from vqgen.measure.metrics.features import Features
 from vqgen.pictures.figures import to_uint8
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained import Trained, on_device
 
 
 def choose(num_images: int, wanted: int) -> Int[ndarray, " _"]:
@@ -26,14 +27,45 @@ def real(
 ) -> Iterator[ImageBatch]:
     """The images at `index` of a split, with a progress bar."""
     for start in tqdm(range(0, len(index), batch_size), desc=title, unit="batch", leave=False):
-        batch = images.batch(split, index[start : start + batch_size])
-        label = None if batch.label is None else batch.label.to(device)
-        yield ImageBatch(batch.x.to(device), label, batch.index.to(device))
+        yield on_device(images.batch(split, index[start : start + batch_size]), device)
+
+
+def draw_levels(
+    trained: Trained,
+    num_samples: int,
+    given: Given,
+    sampling: Sampling,
+    sampler: Sampler | None = None,
+    *,
+    known: Sequence[Known | None] = (),
+    first: int = 0,
+    progress: bool = False,
+) -> list[Int[Tensor, "b _ _"]]:
+    """Codes of all levels, drawn from the top down.
+
+    Args:
+        trained: the priors of all levels.
+        num_samples: how many maps of each.
+        given: what is given of each sample.
+        sampling: temperature and the like, one for all levels or lists of one for each.
+        sampler: how maps are drawn; None for one position after another.
+        known: codes to keep of each level; left out, none are.
+        first: number of the first of these samples, where they are drawn batch by batch.
+        progress: show a bar.
+    """
+    codes: list[Tensor] = []
+    kept = known or [None] * len(trained.priors)
+    for prior, own, keep in zip(trained.priors, sampling.of_levels(trained.levels), kept, strict=True):
+        drawn = prior.sample(
+            num_samples, Condition(codes, given), own, sampler=sampler, known=keep, first=first, progress=progress
+        )
+        codes = [*codes, drawn]
+    return codes
 
 
 def generated(
-    trained: Trained, num_samples: int, labels: Int[Tensor, " n"] | None, options: list[dict[str, Any]], seed: int,
-    batch_size: int,
+    trained: Trained, num_samples: int, labels: Int[Tensor, " n"] | None, sampling: Sampling, batch_size: int,
+    sampler: Sampler | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
 
@@ -41,20 +73,18 @@ def generated(
         trained: a prior's run (those of all levels), or a VAE's.
         num_samples: how many images.
         labels: class of each image, for priors with classes.
-        options: of `sample` for each level, top first; none for a VAE.
-        seed: the same seed gives the same images, whatever the batch size, up to the rounding of logits.
+        sampling: temperature and the like, for a VAE the seed alone. The same seed gives the same images, whatever the
+            batch size, up to the rounding of logits.
         batch_size: images drawn at a time.
+        sampler: how maps are drawn; None for one position after another.
     """
     for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
         size = min(batch_size, num_samples - start)
         if trained.tokenizer is None:
-            yield trained.model.generate(size, seed, start)
+            yield trained.model.generate(size, sampling.seed, start)
             continue
-        codes: list[Tensor] = []
-        for prior, chosen in zip(trained.priors, options, strict=True):
-            label = labels[start : start + size] if labels is not None and prior.num_classes else None
-            codes.append(prior.sample(size, codes, label, **chosen, seed=seed, first=start))
-        yield trained.tokenizer.decode(codes)
+        given = {} if labels is None else {"label": labels[start : start + size]}
+        yield trained.tokenizer.decode(draw_levels(trained, size, given, sampling, sampler, first=start))
 
 
 def lacks_priors(trained: Trained) -> str:

@@ -9,11 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.batch import CodeBatch
+from vqgen.batch import CodeBatch, Condition
+from vqgen.drawing import Incremental, Known, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
-from vqgen.nn.sampling import Known, sample_codes, sample_seeds
-from vqgen.nn.stepwise.incremental import Incremental
+
+ALONE = Condition()
+"""Nothing beside the codes themselves."""
 
 
 class PriorObjective(NamedTuple):
@@ -59,30 +61,26 @@ class Prior(Model):
         self.network: Any = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
         self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
-    def forward(
-        self, codes: Int[Tensor, "b h w"], condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None
-    ) -> Float[Tensor, "b k h w"]:
-        """Logits of every code given those before it, the upper levels' codes and the label (None: any)."""
-        return self.network(codes, self.conditioner(condition, label))
+    def forward(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b k h w"]:
+        """Logits of every code given those before it and the condition."""
+        return self.network(codes, self.conditioner(condition, len(codes)))
 
-    def log_prob(
-        self, codes: Int[Tensor, "b h w"], condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None
-    ) -> Float[Tensor, "b h w"]:
+    def log_prob(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b h w"]:
         """Log-probability of each code in nats."""
-        return -F.cross_entropy(self(codes, condition, label), codes, reduction="none")
+        return -F.cross_entropy(self(codes, condition), codes, reduction="none")
+
+    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
+        """Negative log-likelihood in nats of each code of this level, exactly."""
+        return -self.log_prob(batch.codes[-1], batch.condition)
 
     def sample(
         self,
         num_samples: int,
-        condition: list[Int[Tensor, "b _ _"]],
-        label: Int[Tensor, " b"] | None = None,
+        condition: Condition = ALONE,
+        sampling: Sampling | None = None,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float = 1.0,
+        sampler: Sampler | None = None,
         known: Known | None = None,
-        seed: int = 0,
         first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:
@@ -90,54 +88,52 @@ class Prior(Model):
 
         Args:
             num_samples: how many maps.
-            condition: codes of the levels above, top first, one map of each per sample.
-            label: class of each sample; None draws without a class, which a prior knows that has seen no class in
-                training (`label_dropout`).
-            temperature: divides the logits; below 1 likelier and less varied.
-            top_k: draw among the k likeliest codes only.
-            top_p: draw among the likeliest codes that together have this probability.
-            guidance: weight of classifier-free guidance (arXiv 2207.12598); 1 is none, above 1 is truer to the label.
+            condition: codes of the levels above and what is given of each sample. Where no label is, it draws without a
+                class, which a prior knows that has seen no class in training (`label_dropout`).
+            sampling: temperature and the like, and the seed; None leaves them as they stand.
+            sampler: how maps are drawn; None for one position after another.
             known: codes to keep, the rest is drawn (completion).
-            seed: sample i is a function of (seed, level, i), whatever the number of samples, up to the rounding of
-                logits: where a draw falls on the last bits of a boundary, another number, device or processor draws
-                another code. No stream of random numbers serves two of these.
             first: number i of the first of these samples, where they are drawn batch by batch.
-            progress: show a bar by rows.
+            progress: show a bar.
 
         Raises:
             UserError: guidance, or no label, with a prior that has never been trained without one.
         """
+        sampling = sampling or Sampling()
         training = self.training
         self.eval()
         with torch.no_grad():
-            label = None if label is None else label.to(self.device)
-            conditional = self.conditioner(condition, label, num_samples)
-            unconditional = self.conditioner(condition, None, num_samples) if guidance != 1 else None
+            condition = self._here(condition)
+            conditional = self.conditioner(condition, num_samples)
+            guided = sampling.guidance != 1
+            unconditional = self.conditioner(Condition(condition.upper), num_samples) if guided else None
             codes = sample_codes(
-                self.network, self.grid, num_samples, conditional, unconditional=unconditional, guidance=guidance,
-                temperature=temperature, top_k=top_k, top_p=top_p, known=known,
-                seeds=sample_seeds(seed, range(first, first + num_samples), self.level), progress=progress,
+                self.network, self.grid, num_samples, conditional, unconditional=unconditional, sampling=sampling,
+                sampler=sampler, known=known, progress=progress,
+                seeds=sample_seeds(sampling.seed, range(first, first + num_samples), self.level),
             )  # fmt: skip
         self.train(training)
         return codes
 
     @torch.no_grad()
-    def start(
-        self, num_samples: int, condition: list[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None = None
-    ) -> Incremental:
+    def begin(self, num_samples: int, condition: Condition = ALONE) -> Incremental:
         """The prior before the first code, to be asked for `logits` and told by `push` one code after another.
 
         Args:
             num_samples: maps at a time.
-            condition: codes of the levels above, top first, one map of each per sample.
-            label: class of each sample; None for no class.
+            condition: codes of the levels above and what is given of each sample.
         """
-        return self.network.start(num_samples, self.grid, self.conditioner(condition, label, num_samples))
+        return begin(self.network, num_samples, self.grid, self.conditioner(self._here(condition), num_samples))
+
+    def _here(self, condition: Condition) -> Condition:
+        """The condition on this prior's device."""
+        given = {name: value.to(self.device) for name, value in condition.given.items()}
+        return Condition([codes.to(self.device) for codes in condition.upper], given)
 
     def objective(self, batch: CodeBatch) -> PriorObjective:
         """Negative log-likelihood of the batch's codes of this level."""
-        *condition, codes = batch.codes
-        logits = self(codes, condition, batch.label if self.num_classes else None)
+        codes = batch.codes[-1]
+        logits = self(codes, batch.condition)
         accuracy = (logits.argmax(1) == codes).float().mean()
         return PriorObjective(F.cross_entropy(logits, codes), accuracy)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.batch import ImageBatch
+from vqgen.drawing.sampling import sample_seeds
 from vqgen.models.ae import LatentModel
 from vqgen.nn.posteriors.posterior import (
     PosteriorSample,
@@ -17,7 +18,6 @@ from vqgen.nn.posteriors.posterior import (
     importance_weighted_bound,
     standard_normal_log_prob,
 )
-from vqgen.nn.sampling import sample_seeds
 
 
 class VAEObjective(NamedTuple):

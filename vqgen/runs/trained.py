@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from vqgen.batch import ImageBatch
 from vqgen.errors import UserError
 
 
 def _no_other(path: str) -> Any:
     raise LookupError(f"no way to open '{path}' is given")
+
+
+def on_device(batch: ImageBatch, device: torch.device | str) -> ImageBatch:
+    """A batch with all its tensors on a device."""
+    given = {name: values.to(device) for name, values in batch.given.items()}
+    return ImageBatch(batch.x.to(device), given, batch.index.to(device))
 
 
 class Trained(NamedTuple):
@@ -89,8 +97,7 @@ class Trained(NamedTuple):
         if outside := [i for i in index if not 0 <= i < size]:
             raise UserError(f"image {outside[0]}: the {split} split has {size} images, from 0 to {size - 1}")
         batch = images.batch(split, np.array(index, np.int64))
-        label = None if batch.label is None else batch.label.to(self.model.device)
-        return batch._replace(x=batch.x.to(self.model.device), label=label)
+        return on_device(batch, self.model.device)
 
     def from_file(self, path: str | Path, channels: int | None = None) -> Any:
         """An image file, prepared as the images that the run was trained on: `x`, `inside` and `said` of it.

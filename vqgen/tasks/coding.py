@@ -21,6 +21,7 @@ from jaxtyping import Float64, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.runs.trained import Trained
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
@@ -195,10 +196,10 @@ def visited(
     Raises:
         UserError: a prior's logits are no numbers.
     """
-    classes = None if label is None else torch.tensor([label])
+    given = {} if label is None else {"label": torch.tensor([label])}
     codes: list[Tensor] = []
     for prior in trained.priors:
-        state = copy.deepcopy(prior).to("cpu", torch.float64).start(1, codes, classes if prior.num_classes else None)
+        state = copy.deepcopy(prior).to("cpu", torch.float64).begin(1, Condition(codes, given))
         symbols = torch.empty(prior.grid[0] * prior.grid[1], dtype=torch.long)
         for position in range(len(symbols)):
             logits = state.logits()[0].numpy()

@@ -10,12 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.drawing import NEUTRAL, Known, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
-from vqgen.measure.sources import lacks_priors
-from vqgen.nn.sampling import Known
+from vqgen.measure.sources import draw_levels, lacks_priors
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.sample import per_level
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
 
 HALVES = {
@@ -41,8 +40,8 @@ class Complete(Task):
         invert: keep what is outside that part, so that a box is a hole to be filled.
         images: test images, by number.
         num_samples: completions of each.
-        temperature, top_k, top_p: as for task=sample.
-        seed: the same seed gives the same completions, on one machine with one number of threads.
+        sampling: as for task=sample; completions are given the images' own labels.
+        sampler: how maps are drawn; None for one position after another.
     """
 
     def __init__(
@@ -51,15 +50,13 @@ class Complete(Task):
         invert: bool = False,
         images: Sequence[int] = (0, 1, 2, 3, 4, 5),
         num_samples: int = 6,
-        temperature: float | list[float] = 1.0,
-        top_k: int | list[int | None] | None = None,
-        top_p: float | list[float | None] | None = None,
-        seed: int = 0,
+        sampling: Sampling = NEUTRAL,
+        sampler: Sampler | None = None,
     ) -> None:
         at_least(1, num_samples=num_samples)
         not_empty(images=images)
-        self.keep, self.invert, self.images, self.num_samples, self.seed = keep, invert, images, num_samples, seed
-        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        self.keep, self.invert, self.images, self.num_samples = keep, invert, images, num_samples
+        self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -78,22 +75,16 @@ class Complete(Task):
             rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], own])
         columns = ["original", "kept", *(f"drawn {i}" for i in range(1, self.num_samples + 1))]
         note = "test images; what is grey is not kept, and drawn from the priors of all levels"
-        outcome = sheet("completions", rows, trained.title(self.seed), columns, note)
+        outcome = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
         return replace(outcome, arrays=outcome.arrays | arrays)
 
     def _completed(self, trained: Trained, batch: Any, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
         """Codes of all levels, `num_samples` for each image one after another."""
         own = [c.repeat_interleave(self.num_samples, 0) for c in trained.autoencoder.encode(batch.x)]
-        label = None if batch.label is None else batch.label.repeat_interleave(self.num_samples)
-        codes: list[Tensor] = []
-        for prior, options in zip(trained.priors, per_level(self.options, trained.levels), strict=True):
-            known = Known(code_mask(mask, prior.grid).expand_as(own[prior.level]), own[prior.level])
-            classes = label if prior.num_classes else None
-            codes.append(
-                prior.sample(len(known.codes), codes, classes, **options, known=known, seed=self.seed, progress=True)
-            )
-        return codes
+        given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
+        known = [Known(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
+        return draw_levels(trained, len(own[0]), given, self.sampling, self.sampler, known=known, progress=True)
 
 
 def kept(

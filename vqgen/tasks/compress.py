@@ -66,7 +66,7 @@ class Compress(Task):
             "margin_nats": coded.margin,
         }
         if label is not None:
-            sizes["nll_bytes_over_labels"] = float(over_labels(trained.priors, codes)) / math.log(256)
+            sizes["nll_bytes_over_labels"] = float(over_labels(trained.priors, codes, {})) / math.log(256)
         outcome = sheet(
             "compressed", {"": torch.cat([x, x_hat])}, trained.title(), ["original", "decompressed"],
             f"{sizes['file_bytes']:,} bytes in place of {sizes['pixel_bytes']:,}",

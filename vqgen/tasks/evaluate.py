@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import plan, quality, report, sources
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.sample import NEUTRAL, per_level
 from vqgen.tasks.task import Task, at_least, not_empty
 
 ENOUGH_CAS_STEPS = 200
@@ -31,13 +31,11 @@ class Evaluate(Task):
         features: which network's features images are compared by: classifier or inception.
         classifier: RUN of a classifier trained on the same data.
         inception_weights: file of the Inception network's weights, where they are not at torch.hub's place.
-        temperature: of the samples, as in task=sample; also the next three.
-        top_k: draw among the k likeliest codes only.
-        top_p: draw among the likeliest codes of this total probability.
-        guidance: weight of classifier-free guidance.
         cas_epochs: passes over the samples that each classifier of cas is trained for.
         batch_size: images at a time.
-        seed: the same seed gives the same figures, on one machine with one number of threads.
+        sampling: of the samples, as in task=sample. The same seed gives the same figures, on one machine with one
+            number of threads.
+        sampler: how maps are drawn; None for one position after another.
     """
 
     def __init__(
@@ -48,20 +46,17 @@ class Evaluate(Task):
         features: str = "classifier",
         classifier: str | None = None,
         inception_weights: str | None = None,
-        temperature: float | list[float] = 1.0,
-        top_k: int | list[int | None] | None = None,
-        top_p: float | list[float | None] | None = None,
-        guidance: float | list[float] = 1.0,
         cas_epochs: int = 10,
         batch_size: int = 250,
-        seed: int = 0,
+        sampling: Sampling = NEUTRAL,
+        sampler: Sampler | None = None,
     ) -> None:
         at_least(1, num_samples=num_samples, cas_epochs=cas_epochs, batch_size=batch_size)
         not_empty(metrics=metrics)
         self.metrics, self.num_samples, self.split = metrics, num_samples, split
         self.features, self.classifier, self.inception_weights = features, classifier, inception_weights
-        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-        self.cas_epochs, self.repeat = cas_epochs, (batch_size, seed)
+        self.cas_epochs, self.batch_size = cas_epochs, batch_size
+        self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -77,13 +72,14 @@ class Evaluate(Task):
         """
         images, index, network = self._subject(trained)
         chosen, left_out = plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
-        settings = Settings(self.split, index, per_level(self.options, trained.levels), self.cas_epochs, *self.repeat)
+        self.sampling.of_levels(trained.levels)   # a setting that cannot be is told before anything is measured
+        settings = Settings(self.split, index, self.sampling, self.sampler, self.cas_epochs, self.batch_size)
         measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
         measured.take(chosen)
         record = {
             "run": str(trained.folder), "step": trained.step, "steps": trained.steps, "split": self.split,
             "num_images": len(index), "classifier": self.classifier, "seed": settings.seed,
-            "batch_size": settings.batch_size, **self.options,
+            "batch_size": settings.batch_size, **self.sampling.settings(),
             "metrics": measured.figures, "notes": self._notes(measured), "left_out": left_out,
             "seconds": {name: round(value, 2) for name, value in measured.watch.seconds.items()},
         }  # fmt: skip
@@ -125,7 +121,7 @@ class Evaluate(Task):
 
     def _notes(self, measured: Measurement) -> list[str]:
         """What one must know to compare these figures with others."""
-        changed = [f"{name}={value}" for name, value in self.options.items() if value != NEUTRAL[name]]
+        changed = [f"{name}={value}" for name, value in self.sampling.changed().items()]
         drawn = [f"samples drawn with {', '.join(changed)}"] if changed and "samples" in measured.pictures else []
         steps = measured.settings.cas_steps
         short = [f"cas after {steps} steps of training says little: raise num_samples or cas_epochs"]

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqgen.batch import Condition
 from vqgen.errors import UserError, near_miss
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
@@ -107,18 +108,20 @@ def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
     }
     for prior in trained.priors:
         inputs, known = latents[: prior.level + 1], names[: prior.level + 1]
-        if prior.num_classes:
-            inputs, known = [*inputs, torch.zeros(len(x), dtype=torch.long, device=x.device)], [*known, "label"]
+        given = prior.conditioner.takes
+        inputs += [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in given]
+        known = [*known, *given]
         found[f"prior_{levels[prior.level]}"] = _Export(_Part(prior, _logits(prior)), tuple(inputs), known, ["logits"])
     return found
 
 
 def _logits(prior: Any) -> Callable[..., Tensor]:
-    """The prior's logits from flat inputs: all levels' codes down to its own and, where it has classes, the label."""
+    """The prior's logits from flat inputs: all levels' codes down to its own, and what is given, such as the label."""
 
     def logits(*inputs: Tensor) -> Tensor:
-        codes, label = inputs[: prior.level + 1], inputs[-1] if prior.num_classes else None
-        return prior(codes[-1], list(codes[:-1]), label)
+        *upper, codes = inputs[: prior.level + 1]
+        given = dict(zip(prior.conditioner.takes, inputs[prior.level + 1 :], strict=True))
+        return prior(codes, Condition(upper, given))
 
     return logits
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
 from vqgen.measure.metrics.features import Features
@@ -15,7 +16,7 @@ from vqgen.measure.networks import open_classifier
 from vqgen.measure.rejection import directions, kept, trade_off
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.sample import label_index, per_level
+from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, sheet
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
@@ -33,12 +34,9 @@ class Reject(Task):
         keep: part of the samples that is kept, above 0 and below 1; 0.1 keeps one of ten.
         num_samples: how many are drawn before.
         label: class of the samples, by number or name; None draws those of the test images.
-        temperature: as in task=sample; also the next three.
-        top_k: draw among the k likeliest codes only.
-        top_p: draw among the likeliest codes of this total probability.
-        guidance: weight of classifier-free guidance.
         batch_size: images at a time.
-        seed: the same seed gives the same images, on one machine with one number of threads.
+        sampling: as in task=sample. The same seed gives the same images, on one machine with one number of threads.
+        sampler: how maps are drawn; None for one position after another.
     """
 
     def __init__(
@@ -47,18 +45,14 @@ class Reject(Task):
         keep: float = 0.1,
         num_samples: int = 4000,
         label: int | str | None = None,
-        temperature: float | list[float] = 1.0,
-        top_k: int | list[int | None] | None = None,
-        top_p: float | list[float | None] | None = None,
-        guidance: float | list[float] = 1.0,
         batch_size: int = 250,
-        seed: int = 0,
+        sampling: Sampling = NEUTRAL,
+        sampler: Sampler | None = None,
     ) -> None:
         if not 0 < keep < 1:
             raise UserError(f"keep={keep}: the part that is kept is above 0 and below 1, such as 0.1")
         self.classifier, self.keep, self.num_samples, self.label = classifier, keep, num_samples, label
-        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.sampling, self.sampler = batch_size, sampling, sampler
         self.parts = sorted({*PARTS, keep}, reverse=True)
         if num_samples * min(self.parts) < LEAST_AT_A_POINT or batch_size < 1:
             least = math.ceil(LEAST_AT_A_POINT / min(self.parts))
@@ -114,9 +108,9 @@ class Reject(Task):
     def _samples(
         self, trained: Trained, classifier: Any, labels: Int[Tensor, " n"] | None
     ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
-        options = per_level(self.options, trained.levels)
+        self.sampling.of_levels(trained.levels)   # told before anything is drawn
         pixels = sources.gather(
-            sources.generated(trained, self.num_samples, labels, options, self.seed, self.batch_size)
+            sources.generated(trained, self.num_samples, labels, self.sampling, self.batch_size, self.sampler)
         )
         batches = sources.in_batches(pixels, self.batch_size, trained.model.device)
         return pixels, sources.describe(classifier, batches)
@@ -151,7 +145,7 @@ class Reject(Task):
         rows = zip(points.kept, points.precision, points.recall, strict=True)
         lines = [f"{part:>6g} {p:>10.3f} {r:>8.3f}" for part, p, r in rows]
         x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
-        title = trained.title(self.seed)
+        title = trained.title(self.sampling.seed)
         shown = sheet(
             "rejection", report.before_and_after(x, classes, best, COLUMNS, trained.class_names), title,
             note=f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept",
@@ -163,7 +157,8 @@ class Reject(Task):
             plots=shown.plots | {"curve": curve},
             records={"rejection": {
                 "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
-                "keep": self.keep, "batch_size": self.batch_size, "seed": self.seed, **self.options,
+                "keep": self.keep, "batch_size": self.batch_size, "seed": self.sampling.seed,
+                **self.sampling.settings(),
                 "kept": points.kept, "samples_per_point": points.number,
                 "precision(classifier's directions)": points.precision,
                 "recall(classifier's directions)": points.recall,

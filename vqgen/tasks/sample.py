@@ -1,14 +1,15 @@
 """Draw images from a prior, or from a VAE."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure import sources
+from vqgen.measure.sources import draw_levels
 from vqgen.pictures import figures, plots
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
@@ -17,41 +18,32 @@ from vqgen.tasks.task import Task, at_least
 MAX_COLUMNS = 20
 """Most classes that have a column each in a picture."""
 
-NEUTRAL: dict[str, Any] = {"temperature": 1.0, "top_k": None, "top_p": None, "guidance": 1.0}
-"""Options of a prior that change nothing."""
-
 
 class Sample(Task):
     """Codes drawn from the prior, decoded by its tokenizer; or a VAE's images of z ~ N(0, I).
 
-    All but `num_samples` and `seed` belong to priors.
+    All but `num_samples` and the seed belong to priors.
 
     Args:
         num_samples: how many images.
         label: class of the images, by number or name; None draws every class in turn.
-        temperature: divides the logits; below 1 likelier and less varied, 1 as learnt. This and the next three are
-            one value for all levels or a list of one for each, top first.
-        top_k: draw among the k likeliest codes only; None among all.
-        top_p: draw among the likeliest codes that together have this probability; None among all.
-        guidance: weight of classifier-free guidance; 1 is none, 1.5 to 4 is truer to the label and less varied.
-        seed: the same seed gives the same images, on one machine with one number of threads.
+        condition: what else is given of the images, a number by name; what is left out is not given.
+        sampling: temperature and the like. The same seed gives the same images, on one machine with one number of
+            threads.
+        sampler: how maps are drawn; None for one position after another.
     """
 
     def __init__(
         self,
         num_samples: int = 16,
         label: int | str | None = None,
-        temperature: float | list[float] = 1.0,
-        top_k: int | list[int | None] | None = None,
-        top_p: float | list[float | None] | None = None,
-        guidance: float | list[float] = 1.0,
-        seed: int = 0,
+        condition: Mapping[str, int] | None = None,
+        sampling: Sampling = NEUTRAL,
+        sampler: Sampler | None = None,
     ) -> None:
         at_least(1, num_samples=num_samples)
-        self.num_samples = num_samples
-        self.label = label
-        self.options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-        self.seed = seed
+        self.num_samples, self.label, self.condition = num_samples, label, dict(condition or {})
+        self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -66,15 +58,12 @@ class Sample(Task):
         """
         if hasattr(trained.model, "generate"):
             return self._generate(trained)
-        levels, labels = trained.levels, self._labels(trained)
-        codes: list[Tensor] = []
-        for prior, chosen in zip(trained.priors, per_level(self.options, levels), strict=True):
-            label = labels if prior.num_classes else None
-            codes.append(prior.sample(self.num_samples, codes, label, **chosen, seed=self.seed, progress=True))
+        levels, given = trained.levels, self._given(trained)
+        codes = draw_levels(trained, self.num_samples, given, self.sampling, self.sampler, progress=True)
         columns = self._columns(trained)
         outcome = self._shown(trained, trained.autoencoder.decode(codes), self._note(trained), columns)
         maps = self._maps(trained, codes, len(columns) or None)
-        plot = plots.titled(maps, trained.title(self.seed), "code maps of the samples, a colour for each code")
+        plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
         return Outcome(
             outcome.pictures | {f"codes_{name}": picture for name, picture in zip(levels, maps.values(), strict=True)},
             outcome.arrays | {f"codes/{name}": c.cpu().numpy() for name, c in zip(levels, codes, strict=True)},
@@ -85,15 +74,16 @@ class Sample(Task):
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
-        per_level(self.options, [])
-        return self._shown(trained, trained.model.generate(self.num_samples, self.seed), "decoded from z ~ N(0, I)")
+        self.sampling.of_levels([])
+        images = trained.model.generate(self.num_samples, self.sampling.seed)
+        return self._shown(trained, images, "decoded from z ~ N(0, I)")
 
     def _shown(
         self, trained: Trained, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
     ) -> Outcome:
         """A grid of images, as a picture and as a figure."""
         picture = figures.grid(images, len(columns) or None)
-        plot = plots.titled({"": picture}, trained.title(self.seed), note, columns)
+        plot = plots.titled({"": picture}, trained.title(self.sampling.seed), note, columns)
         arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
@@ -118,32 +108,25 @@ class Sample(Task):
         if self.label is not None:
             number = label_index(self.label, trained.model.num_classes, trained.class_names)
             what = [f"class {trained.class_names[number] if trained.class_names else number}"]
-        return ", ".join(what + [f"{k}={v}" for k, v in self.options.items() if v != NEUTRAL[k]])
+        settings = {**self.condition, **self.sampling.changed()}
+        return ", ".join(what + [f"{name}={value}" for name, value in settings.items()])
 
-    def _labels(self, trained: Trained) -> Tensor | None:
-        """One label per image."""
+    def _given(self, trained: Trained) -> dict[str, Tensor]:
+        """What is given of each image: its label, and what else is asked for."""
+        number, others = self.num_samples, {name for prior in trained.priors for name in prior.conditioner.others}
+        for name, value in self.condition.items():
+            if name not in others:
+                there_are = near_miss(name, others) if others else "; this prior takes none"
+                raise UserError(f"condition.{name}={value}: there is no such condition{there_are}")
+        given = {name: torch.full((number,), value) for name, value in self.condition.items()}
         num_classes = trained.model.num_classes
         if not num_classes:
             if self.label is not None:
                 raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
-            return None
+            return given
         if self.label is None:
-            return torch.arange(self.num_samples) % num_classes
-        return torch.full((self.num_samples,), label_index(self.label, num_classes, trained.class_names))
-
-
-def per_level(options: dict[str, Any], levels: list[str]) -> list[dict[str, Any]]:
-    """The options of each level, from options that are one value for all levels or a list of one for each.
-
-    Raises:
-        UserError: a list of another length, or an option of priors where there are none.
-    """
-    for name, value in options.items():
-        if not levels and value != NEUTRAL[name]:
-            raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
-        if isinstance(value, list) and len(value) != len(levels):
-            raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
-    return [{k: v[i] if isinstance(v, list) else v for k, v in options.items()} for i in range(len(levels))]
+            return {"label": torch.arange(number) % num_classes, **given}
+        return {"label": torch.full((number,), label_index(self.label, num_classes, trained.class_names)), **given}
 
 
 def label_index(label: int | str, num_classes: int, class_names: list[str]) -> int:

@@ -80,10 +80,9 @@ class Samples(_Pictures):
     def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
         """With the labels, and upper levels, of the first validation images."""
         batch = _first_validation_batch(trainer, model)
-        condition = [codes[: self.num_images] for codes in batch.codes[:-1]]
-        label = batch.label[: self.num_images] if model.num_classes else None
-        codes = model.sample(min(self.num_images, len(batch.index)), condition, label, seed=0)
-        return figures.grid(self.decode([*condition, codes]))
+        condition = batch.condition.first(self.num_images)
+        codes = model.sample(min(self.num_images, len(batch.index)), condition)
+        return figures.grid(self.decode([*condition.upper, codes]))
 
 
 def _first_validation_batch(trainer: pl.Trainer, model: pl.LightningModule) -> Any:

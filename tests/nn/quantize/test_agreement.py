@@ -121,7 +121,7 @@ def test_a_tokenizers_codes_are_those_of_its_forward_pass(path: Path, kind: str,
 def test_averaged_cosine_codebooks_stay_on_the_sphere():
     """As the callback leaves them in the model after training, and so in a checkpoint."""
     path = next(path for path in CHOICES if path.stem == "cosine")
-    batches = [ImageBatch(torch.rand(4, 3, 16, 16) * 2 - 1, None, torch.arange(4)) for _ in range(8)]
+    batches = [ImageBatch(torch.rand(4, 3, 16, 16) * 2 - 1, {}, torch.arange(4)) for _ in range(8)]
     quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
     trainer = pl.Trainer(
         max_epochs=1, accelerator="cpu", enable_model_summary=False, callbacks=[AveragedWeights(0.9)], **quiet

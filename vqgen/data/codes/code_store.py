@@ -1,8 +1,9 @@
 """The codes a tokenizer gives to the images of a source, kept on disk as plain arrays.
 
 A store is a folder for each split: level0.npy (the top level) and so on, each n h w in the smallest unsigned type that
-holds the codebook's size; labels.npy where the images have labels; meta.json, which says whose codes they are. Where
-the tokenizer's images are flipped in training, the second half of its rows are the codes of the mirrored images.
+holds the codebook's size; labels.npy where the images have labels, and NAME.npy of whatever else is given of them;
+meta.json, which says whose codes they are. Where the tokenizer's images are flipped in training, the second half of its
+rows are the codes of the mirrored images.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -35,10 +36,10 @@ _MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
 
 
 class CodeSplit(NamedTuple):
-    """Code maps n h w of each level (top first) as memory maps, and the labels of the rows."""
+    """Code maps n h w of each level (top first) as memory maps, and what is given of the rows, by name."""
 
     codes: list[ndarray]
-    labels: Int64[ndarray, " n"] | None
+    given: dict[str, Shaped[ndarray, "n ..."]]
     num_images: int   # row i is image i % num_images, mirrored if i >= num_images
 
 
@@ -70,12 +71,13 @@ class CodeStore:
         """
 
         def write(folder: Path) -> None:
-            images, labels = self.images.split(split).images, self.images.split(split).labels
-            rows = len(images) * self._repeats(split)
+            data, repeats = self.images.split(split), self._repeats(split)
+            rows = len(data.images) * repeats
             self._write_levels(split, encode, folder, rows)
-            if labels is not None:
-                np.save(folder / "labels.npy", np.tile(labels, self._repeats(split)))
-            sizes = {"images": len(images), "rows": rows, "labels": labels is not None}
+            for name, values in data.given.items():
+                np.save(folder / _file_of(name), np.concatenate([values] * repeats))
+            others = {name: (values.shape[1:], str(values.dtype)) for name, values in data.others.items()}
+            sizes = {"images": len(data.images), "rows": rows, "labels": data.labels is not None, "others": others}
             (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
             if split == SPLITS[0]:
                 warn_of_leftovers(self.folder(split).parent, "level0.npy", self._replaces)
@@ -101,8 +103,12 @@ class CodeStore:
                 read_array(folder / f"level{i}.npy", (found["rows"], None, None), smallest_type(k))
                 for i, k in enumerate(self.num_embeddings)
             ]
-            labels = read_array(folder / "labels.npy", (found["rows"],), np.int64) if found["labels"] else None
-            return CodeSplit(codes, None if labels is None else np.array(labels), int(found["images"]))
+            rows, given = (found["rows"],), {}
+            if found["labels"]:
+                given["label"] = np.array(read_array(folder / _file_of("label"), rows, np.int64))
+            for name, (shape, kind) in found.get("others", {}).items():
+                given[name] = np.array(read_array(folder / _file_of(name), (*rows, *shape), kind))
+            return CodeSplit(codes, given, int(found["images"]))
 
     def _meta(self, split: str) -> dict[str, Any]:
         """Whose codes a split's are."""
@@ -154,6 +160,11 @@ class CodeStore:
                 for batch in loader:
                     x = normalize(batch.x.to(device, non_blocking=True))
                     yield encode(x.flip(-1) if repeat else x)
+
+
+def _file_of(name: str) -> str:
+    """Name of the file of what is given by a name."""
+    return "labels.npy" if name == "label" else f"{name}.npy"
 
 
 def smallest_type(num_embeddings: int) -> np.dtype[Any]:

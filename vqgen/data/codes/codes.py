@@ -12,6 +12,7 @@ from vqgen.batch import CodeBatch
 from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import folder_of, require
 from vqgen.data.images import SPLITS, Images
+from vqgen.data.loading.batches import chosen
 from vqgen.data.loading.loader import Loader, clock, overfits
 from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
 from vqgen.data.reading import Reading
@@ -26,10 +27,9 @@ class CodeBatches:
 
     def __call__(self, index: ndarray, epoch: int) -> CodeBatch:
         """The codes of these rows; `index` of the batch is the image's."""
-        labels = self.split.labels
         return CodeBatch(
             [torch.from_numpy(codes[index]) for codes in self.split.codes[: self.level + 1]],
-            None if labels is None else torch.from_numpy(labels[index]),
+            chosen(self.split.given, index),
             torch.from_numpy(index % self.split.num_images),
         )
 

@@ -1,13 +1,14 @@
 """Cutting batches of images: plain objects that can be sent to workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 from numpy import ndarray
+from torch import Tensor
 
 from vqgen.batch import ImageBatch
 from vqgen.data.files.prepare import Decoded
@@ -35,10 +36,19 @@ class Pixels(Protocol):
 
 
 class Split(NamedTuple):
-    """The images of one split, and their class labels where the source has classes."""
+    """The images of one split, their class labels where the source has classes, and what else it tells of each image.
+
+    `others` are arrays by name, one value an image, that a prior may be conditioned on.
+    """
 
     images: Pixels
     labels: Int64[ndarray, " n"] | None = None
+    others: Mapping[str, Shaped[ndarray, "n ..."]] = {}
+
+    @property
+    def given(self) -> dict[str, Shaped[ndarray, "n ..."]]:
+        """All that is known of each image, by name."""
+        return dict(self.others) if self.labels is None else {"label": self.labels, **self.others}
 
 
 def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray, "b c h w"]:
@@ -68,7 +78,7 @@ class TrainingBatches:
             x = random_crop(x, *self.shape[1:], index, self.seed, epoch)
         if self.flip:
             x = random_flip(x, index, self.seed, epoch)
-        return _batch(x, self.split.labels, index)
+        return _batch(x, self.split.given, index)
 
 
 @dataclass(frozen=True)
@@ -81,12 +91,13 @@ class EvaluationBatches:
     def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
         """The images at `index`; `new` makes the array that they are read into."""
         x = read(self.split.images, index, new)
-        return _batch(center_crop(x, *self.shape[1:]), self.split.labels, index)
+        return _batch(center_crop(x, *self.shape[1:]), self.split.given, index)
 
 
-def _batch(x: UInt8[ndarray, "b c h w"], labels: ndarray | None, index: ndarray) -> ImageBatch:
-    return ImageBatch(
-        torch.from_numpy(np.ascontiguousarray(x)),
-        None if labels is None else torch.from_numpy(labels[index]),
-        torch.from_numpy(index),
-    )
+def _batch(x: UInt8[ndarray, "b c h w"], given: Mapping[str, ndarray], index: ndarray) -> ImageBatch:
+    return ImageBatch(torch.from_numpy(np.ascontiguousarray(x)), chosen(given, index), torch.from_numpy(index))
+
+
+def chosen(given: Mapping[str, ndarray], index: ndarray) -> dict[str, Tensor]:
+    """What is given of these images."""
+    return {name: torch.from_numpy(values[index]) for name, values in given.items()}

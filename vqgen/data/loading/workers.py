@@ -95,7 +95,7 @@ class _Packed:
 
     slot: int
     shape: tuple[int, ...]
-    label: ndarray | None
+    given: dict[str, ndarray]
     index: ndarray
 
 
@@ -120,8 +120,8 @@ class _Slots:
         images = self.memory[packed.slot].numpy()[: int(np.prod(packed.shape))].reshape(packed.shape)
         self._held.add(packed.slot)
         weakref.finalize(images, self._release, packed.slot).atexit = False
-        label = None if packed.label is None else torch.from_numpy(packed.label)
-        return ImageBatch(torch.from_numpy(images), label, torch.from_numpy(packed.index))
+        given = {name: torch.from_numpy(values) for name, values in packed.given.items()}
+        return ImageBatch(torch.from_numpy(images), given, torch.from_numpy(packed.index))
 
     def _release(self, slot: int) -> None:
         self._held.discard(slot)
@@ -165,8 +165,8 @@ class _Fetched(Dataset):
             return batch
         if x.ctypes.data != memory.ctypes.data:
             memory[: x.nbytes] = x.reshape(-1)
-        label = None if batch.label is None else batch.label.numpy()
-        return _Packed(slot, x.shape, label, batch.index.numpy())
+        given = {name: values.numpy() for name, values in batch.given.items()}
+        return _Packed(slot, x.shape, given, batch.index.numpy())
 
 
 def _new_in(memory: ndarray, shape: tuple[int, ...], dtype: type) -> ndarray:

@@ -2,7 +2,7 @@
 
 from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
 from vqgen.nn.priors.causal import RasterConv2d
-from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
@@ -11,6 +11,7 @@ __all__ = [
     "AutoregressiveNetwork",
     "Conditioner",
     "GatedPixelCNN",
+    "LabelEmbedding",
     "PixelCNN",
     "PixelSNAIL",
     "RasterConv2d",

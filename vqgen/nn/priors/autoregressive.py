@@ -1,16 +1,15 @@
-"""What every prior network is: logits of each code given the codes before it."""
+"""What the causal networks of this package share: a codebook's size and the channels of a condition map."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.stepwise.incremental import Incremental
-
 
 class AutoregressiveNetwork(nn.Module, ABC):
     """p(map) as a product, in raster order, over p(code given the codes before it and the condition).
+
+    Any module with such a `forward` serves as the network of a prior; this base adds the check of the condition.
 
     Args:
         num_embeddings: size K of the codebook.
@@ -22,6 +21,7 @@ class AutoregressiveNetwork(nn.Module, ABC):
         super().__init__()
         self.num_embeddings, self.condition_channels = num_embeddings, condition_channels
 
+    @abstractmethod
     def forward(
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
@@ -31,23 +31,6 @@ class AutoregressiveNetwork(nn.Module, ABC):
             codes: the map.
             condition: of each position, or 1x1 for all of them; of each sample, or one for all.
         """
-        return self.logits(self.embed(codes), condition)
-
-    @abstractmethod
-    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
-        """The vectors that stand for the codes."""
-
-    @abstractmethod
-    def logits(
-        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
-    ) -> Float[Tensor, "b k h w"]:
-        """What `forward` computes, from embedded codes."""
-
-    @abstractmethod
-    def start(
-        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
-    ) -> Incremental:
-        """The state before the first position, for evaluation one code after another, without gradients."""
 
     def check_condition(self, condition: Float[Tensor, "_ e _ _"] | None) -> None:
         """Raise ValueError where the condition's channels are not those the network was built with."""
@@ -57,3 +40,8 @@ class AutoregressiveNetwork(nn.Module, ABC):
                 f"condition has {given} channels, but the network was built with "
                 f"condition_channels={self.condition_channels}: give the map its Conditioner makes."
             )
+
+
+def as_map(vectors: Float[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
+    """Vectors of positions as a map of channels."""
+    return vectors.permute(0, 3, 1, 2)

@@ -4,24 +4,17 @@ Every layer here is one geometry: some whole rows above the position, ``columns`
 position's own row, as one window centred in its columns. Causality is how long the own row's list of taps is:
 there is no mask to forget, and taps that must not be seen are neither stored nor trained (except by
 `MaskedConv2d`, which keeps the published parameter counts).
-
-Each layer evaluates a whole map (`forward`) or, in the `stack` of all layers like it, one position after another.
 """
 
 import math
-from collections.abc import Hashable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.stepwise.conv_stack import ConvStack, conv_stack
-from vqgen.nn.stepwise.incremental import Stepwise
 
-
-class RasterConv2d(Stepwise):
+class RasterConv2d(nn.Module):
     """Convolution over rows above and the first taps of the own row, with a bias everywhere.
 
     Args:
@@ -74,21 +67,10 @@ class RasterConv2d(Stepwise):
                 nn.init.uniform_(parameter, -scale * bound, scale * bound)
 
     @property
-    def above_taps(self) -> Float[Tensor, "o n i"]:
-        """The weights of the rows above, in raster order."""
-        return self.taps[:, :0] if self.above is None else self.above
-
-    @property
     def taps(self) -> Float[Tensor, "o n i"]:
         """The weights of the taps that are seen, in raster order."""
         own = None if self.own is None else self.own[:, : self.own_taps]
         return torch.cat([part for part in (self.above, own) if part is not None], dim=1)
-
-    @property
-    def own_matrix(self) -> Float[Tensor, "o n_i"]:
-        """The weights of the own row's taps, as the matrix that multiplies its inputs."""
-        assert self.own is not None
-        return self.own[:, : self.own_taps].flatten(1)
 
     def forward(
         self, x: Float[Tensor, "b i h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
@@ -105,20 +87,6 @@ class RasterConv2d(Stepwise):
         if self.project is None or condition is None:
             return y
         return y + F.conv2d(condition, self.project.weight[:, :, None, None])
-
-    def project_row(self, condition: Float[Tensor, "_ e 1 _"]) -> Float[Tensor, "_ _ o"]:
-        """What a row of the condition map adds to the row."""
-        assert self.project is not None
-        return self.project(condition.squeeze(2).transpose(1, 2))
-
-    def likeness(self) -> Hashable:
-        """The geometry, and whether there is a condition."""
-        seen = (self.rows_above, self.columns, self.own_taps)
-        return (*seen, self.in_channels, self.out_channels, self.project and self.project.in_features)
-
-    def stack(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> ConvStack:
-        """The state from which `forward` is evaluated position by position."""
-        return conv_stack(layers, num_samples, grid, by_tensor)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""

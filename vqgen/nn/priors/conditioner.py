@@ -1,12 +1,13 @@
-"""What a prior is conditioned on: upper levels' codes and the class label, merged into one feature map."""
+"""What a prior is conditioned on: upper levels' codes, the class label and other things known, in one feature map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.nn.autoencoders.residual import ResidualBlock
 from vqgen.nn.sizes import check_at_least, check_share
@@ -26,9 +27,16 @@ class LabelEmbedding(nn.Module):
     """A vector for each class and one for no class, which in training stands in for a share of the labels.
 
     A network that has seen both can be guided when it draws (arXiv 2207.12598).
+
+    Args:
+        channels: of a vector.
+        num_classes: number of classes.
+        dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing without.
     """
 
-    def __init__(self, num_classes: int, channels: int, dropout: float):
+    def __init__(self, channels: int, num_classes: int, dropout: float = 0.1):
+        check_at_least(1, num_classes=num_classes)
+        check_share(dropout=dropout)
         super().__init__()
         self.num_classes, self.dropout = num_classes, dropout
         self.embedding = nn.Embedding(num_classes + 1, channels)
@@ -39,8 +47,20 @@ class LabelEmbedding(nn.Module):
             return True
         return label is not None and not bool((label == self.num_classes).any())
 
-    def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b c 1 1"]:
-        """Vectors of the labels; `num_classes` is the label of no class."""
+    def forward(self, label: Int[Tensor, " b"] | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
+        """Vectors of the labels; `num_classes`, or None for all samples, is no class.
+
+        Raises:
+            UserError: no class is asked for, and none has ever been trained.
+        """
+        if not self.knows(label):
+            raise UserError(
+                "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class:"
+                " give every sample a label and guidance=1, or train with label_dropout=0.1"
+            )
+        if label is None:
+            device = self.embedding.weight.device
+            label = torch.full((num_samples,), self.num_classes, dtype=torch.long, device=device)
         if self.training and self.dropout > 0:
             dropped = torch.rand(label.shape, device=label.device) < self.dropout
             label = label.masked_fill(dropped, self.num_classes)
@@ -48,10 +68,11 @@ class LabelEmbedding(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """One map for a prior's network from the codes of the levels above and the class label.
+    """One map for a prior's network from a `Condition`: the codes of the levels above, and what is given of the image.
 
     The levels are merged from the top down, each upsampled to the grid of the next; residual blocks work on
-    the grid of the last (VQ-VAE-2, arXiv 1906.00446, appendix A), which is then upsampled to this level's.
+    the grid of the last (VQ-VAE-2, arXiv 1906.00446, appendix A), which is then upsampled to this level's. Vectors of
+    all that is given are added.
 
     Args:
         grid: height and width of the level whose prior is conditioned.
@@ -63,6 +84,8 @@ class Conditioner(nn.Module):
         residual_channels: width inside a residual block.
         label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
             without a label, nor guidance.
+        embeddings: for each other thing that is given, by its name, what makes its embedding from `channels`: a module
+            from (value or None for not given, number of samples) to vectors, such as `LabelEmbedding`.
     """
 
     def __init__(
@@ -75,6 +98,7 @@ class Conditioner(nn.Module):
         num_residual_blocks: int = 4,
         residual_channels: int = 64,
         label_dropout: float = 0.1,
+        embeddings: Mapping[str, Callable[..., nn.Module]] | None = None,
     ):
         check_at_least(1, channels=channels, residual_channels=residual_channels)
         check_at_least(0, num_residual_blocks=num_residual_blocks, num_classes=num_classes)
@@ -87,37 +111,42 @@ class Conditioner(nn.Module):
             )
         self.upper_grids = [tuple(upper) for upper in upper_grids]
         self.num_classes = num_classes
-        self.out_channels = channels if self.upper_grids or num_classes else 0
+        self.out_channels = channels if self.upper_grids or num_classes or embeddings else 0
         self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in upper_num_embeddings)
         steps = pairwise([*self.upper_grids, tuple(grid)])
         self.upsample = nn.ModuleList(Upsample(channels, old, new) for old, new in steps)
         num_blocks = num_residual_blocks if self.upper_grids else 0
         self.blocks = nn.Sequential(*(ResidualBlock(channels, residual_channels) for _ in range(num_blocks)))
-        self.label = LabelEmbedding(num_classes, channels, label_dropout) if num_classes else None
+        self.label = LabelEmbedding(channels, num_classes, label_dropout) if num_classes else None
+        self.others = nn.ModuleDict({name: make(channels=channels) for name, make in (embeddings or {}).items()})
 
-    def forward(
-        self, upper: Sequence[Int[Tensor, "b _ _"]], label: Int[Tensor, " b"] | None, num_samples: int = 1
-    ) -> Float[Tensor, "b e _ _"] | None:
-        """The condition map: of the whole grid below other levels, 1x1 of labels alone, None of nothing.
+    @property
+    def takes(self) -> list[str]:
+        """Names of what is given that make a difference."""
+        return (["label"] if self.label is not None else []) + list(self.others)
+
+    def forward(self, condition: Condition, num_samples: int = 1) -> Float[Tensor, "b e _ _"] | None:
+        """The condition map: of the whole grid below other levels, 1x1 of what is given, None of nothing.
 
         Args:
-            upper: codes of the levels above, top first.
-            label: class of each sample; None for no class.
-            num_samples: size of the batch, where neither codes nor labels tell it.
+            condition: with the codes of all levels above; what is given beside those that this prior takes is left.
+            num_samples: size of the batch, where the condition does not tell it.
 
         Raises:
             UserError: no class is asked for, and none has ever been trained.
         """
-        self._check(upper, label)
-        merged = self._merge_levels(upper) if upper else None
-        if self.label is None:
-            return merged
-        if label is None:
-            like = upper[0] if upper else self.label.embedding.weight
-            size = len(upper[0]) if upper else num_samples
-            label = torch.full((size,), self.num_classes, dtype=torch.long, device=like.device)
-        vectors = self.label(label)
-        return vectors if merged is None else merged + vectors
+        upper, given = condition
+        grids = [tuple(codes.shape[1:]) for codes in upper]
+        if grids != self.upper_grids:
+            raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
+        size = len(upper[0]) if upper else num_samples
+        parts = [self._merge_levels(upper)] if upper else []
+        parts += [self._embedding(name)(given.get(name), size) for name in self.takes]
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def _embedding(self, name: str) -> nn.Module:
+        """What makes vectors of the thing given by this name."""
+        return self.label if name == "label" and self.label is not None else self.others[name]
 
     def _merge_levels(self, upper: Sequence[Tensor]) -> Tensor:
         """Features of all levels above on this level's grid."""
@@ -127,16 +156,3 @@ class Conditioner(nn.Module):
         for features, larger in zip(embeddings, upsample, strict=True):
             x = larger(x + features)
         return last_upsample(self.blocks(x + last))
-
-    def _check(self, upper: Sequence[Tensor], label: Tensor | None) -> None:
-        """Raise ValueError where the codes' grids or the labels are not those the module was built for."""
-        grids = [tuple(codes.shape[1:]) for codes in upper]
-        if grids != self.upper_grids:
-            raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
-        if label is not None and self.label is None:
-            raise ValueError("label is given, but the prior was built with num_classes=0: leave it out.")
-        if self.label is not None and not self.label.knows(label):
-            raise UserError(
-                "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class:"
-                " give every sample a label and guidance=1, or train with label_dropout=0.1"
-            )

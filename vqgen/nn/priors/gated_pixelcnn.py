@@ -4,19 +4,16 @@ Beyond the paper, the vertical stack has a residual path too and starts at a sca
 passes on a quarter of its signal, and after ten layers nothing of the code is left.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.autoregressive import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
-from vqgen.nn.stepwise.conv_stack import SmallConvStack
-from vqgen.nn.stepwise.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 
 SKIP, GAIN = 0.5, 2.0
 """Share of a vertical layer's input that is added to its gate, and standard deviation of what the gate is given over
@@ -31,11 +28,18 @@ def gate(x: Float[Tensor, "b c2 *map"]) -> Float[Tensor, "b c *map"]:
     return torch.tanh(signal) * torch.sigmoid(opening)
 
 
-class GatedLayer(nn.Module):
-    """The convolutions of one layer of both stacks (fig. 2).
+class Stacks(NamedTuple):
+    """Features of both stacks."""
 
-    The horizontal convolution is conditioned on the vertical one's result, before its gate; with it comes the
-    condition (eq. 4), which is added there.
+    vertical: Float[Tensor, "b c h w"]
+    horizontal: Float[Tensor, "b c h w"]
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks (fig. 2).
+
+    The vertical convolution is given the condition (eq. 4); the horizontal one is given its result, before the gate,
+    and with it the condition.
     """
 
     def __init__(self, channels: int, kernel_size: int, condition_channels: int, dropout: float):
@@ -47,9 +51,12 @@ class GatedLayer(nn.Module):
         self.output = Pointwise(channels, channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
-        """The horizontal stack, residual, where `run` computes."""
-        return x + run(self.output, gate(run(self.horizontal, self.dropout(x))))
+    def forward(self, stacks: Stacks, condition: Float[Tensor, "#b e #h #w"] | None, skip: Float[Tensor, ""]) -> Stacks:
+        """Both stacks, the vertical one with `skip` times its input, the horizontal one with its whole input."""
+        v, h = stacks
+        above = self.vertical(v, condition)
+        here = self.horizontal(self.dropout(h), above)
+        return Stacks(skip * v + gate(above), h + self.output(gate(here)))
 
 
 class GatedPixelCNN(AutoregressiveNetwork):
@@ -98,78 +105,14 @@ class GatedPixelCNN(AutoregressiveNetwork):
         state_dict.setdefault(f"{prefix}skip", torch.zeros_like(self.skip))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
-        """The code vectors of the prior's own embedding, for `logits`."""
-        return self.embedding(codes).permute(0, 3, 1, 2)
-
-    def logits(
-        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
-        """What `forward` computes, from embedded codes."""
+        """Logits at every position, from the codes at earlier positions only."""
         self.check_condition(condition)
-        run = Parallel(self.vertical(Parallel(self.contexts(condition)), embedded))
-        return self.horizontal(run, run(self.input_horizontal, embedded))
-
-    def vertical(self, run: Run, embedded: Float[Tensor, "b c h w"]) -> Contexts:
-        """The vertical stack: what it gives to each layer of the horizontal one."""
-        x = run(self.input_vertical, embedded)
-        given: dict[Any, Tensor] = {self.input_horizontal: x}
+        embedded = as_map(self.embedding(codes))
+        v = self.input_vertical(embedded)
+        stacks = Stacks(v, self.input_horizontal(embedded, v))
         for layer in self.layers:
-            given[layer.horizontal] = run(layer.vertical, x)
-            x = self.skip * x + gate(given[layer.horizontal])
-        return given
-
-    def horizontal(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b k *map"]:
-        """The horizontal stack, from its input layer's features to the logits."""
-        for layer in self.layers:
-            x = layer(run, x)
-        return run(self.output, F.relu(run(self.hidden, F.relu(x))))
-
-    def contexts(self, condition: Float[Tensor, "_ e _ _"] | None) -> Contexts:
-        """Which layer of the vertical stack takes which condition."""
-        return {} if condition is None else {layer.vertical: condition for layer in self.layers}
-
-    def start(
-        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
-    ) -> "GatedPixelCNNState":
-        """The state before the first position."""
-        self.check_condition(condition)
-        return GatedPixelCNNState(self, num_samples, grid, condition)
-
-
-class GatedPixelCNNState(Incremental):
-    """A gated PixelCNN in the course of a map: the vertical stack goes by rows, the horizontal by positions."""
-
-    def __init__(
-        self,
-        network: GatedPixelCNN,
-        num_samples: int,
-        grid: Sequence[int],
-        condition: Float[Tensor, "_ e _ _"] | None,
-    ):
-        super().__init__(grid)
-        self.network, self.condition = network, condition
-        vertical = [m for m in network.modules() if isinstance(m, (PastVerticalConv2d, VerticalConv2d))]
-        horizontal = [m for m in network.layers.modules() if isinstance(m, (CausalConv2d, Pointwise))]
-        self.rows = Rows(vertical, num_samples, grid)
-        self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
-        self.input = SmallConvStack([network.input_horizontal], num_samples, grid)
-        self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
-
-    def begin_row(self) -> None:
-        """Move the vertical stack down by one row: from now on it knows the row just finished."""
-        self.rows.contexts = self.network.contexts(row_of(self.condition, self.row))
-        given = self.network.vertical(self.rows, self.embedded.transpose(1, 2).unsqueeze(2))
-        self.run.begin_row(given)
-        self.input.begin_row([given[self.network.input_horizontal]])
-
-    def step(self) -> Float[Tensor, "b k"]:
-        """Logits at the current column."""
-        self.input.begin(self.position)
-        return self.run(self.network.horizontal, self.position, self.input.read())
-
-    def take(self, codes: Int[Tensor, " b"]) -> None:
-        """Enter the codes of the current column."""
-        embedded = self.network.embedding(codes)
-        self.embedded[:, self.column] = embedded
-        self.input.write(embedded)
+            stacks = layer(stacks, condition, self.skip)
+        return self.output(F.relu(self.hidden(F.relu(stacks.horizontal))))

@@ -1,6 +1,5 @@
 """PixelCNN over maps of codes (van den Oord et al. 2016, arXiv 1601.06759): one stack, masked."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
 from vqgen.nn.priors.causal import MaskedConv2d, Pointwise
 from vqgen.nn.sizes import check_at_least
-from vqgen.nn.stepwise.incremental import Contexts, Incremental, Parallel, Positions, Run, row_of
 
 
 class OneHotConv2d(MaskedConv2d):
@@ -61,11 +59,13 @@ class MaskedResidualBlock(nn.Module):
         self.conv = MaskedConv2d(channels, channels // 2, kernel_size=3)
         self.expand = Pointwise(channels // 2, channels)
 
-    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
-        """Where `run` computes: at all positions or at one."""
-        y = F.relu(run(self.reduce, x))
-        y = F.relu(run(self.conv, y))
-        return x + F.relu(run(self.expand, y))
+    def forward(
+        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
+    ) -> Float[Tensor, "b c h w"]:
+        """The input and what the convolutions make of it."""
+        y = F.relu(self.reduce(x, condition))
+        y = F.relu(self.conv(y))
+        return x + F.relu(self.expand(y))
 
 
 class PixelCNN(AutoregressiveNetwork):
@@ -105,69 +105,9 @@ class PixelCNN(AutoregressiveNetwork):
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only."""
         self.check_condition(condition)
-        return self.body(Parallel(self.contexts(condition)), self.input.lookup(codes))
-
-    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
-        """One-hot codes, for `logits`."""
-        return F.one_hot(codes.long(), self.num_embeddings).permute(0, 3, 1, 2).to(self.input.bias.dtype)
-
-    def logits(
-        self, embedded: Float[Tensor, "b k h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
-    ) -> Float[Tensor, "b k h w"]:
-        """What `forward` computes, from (possibly soft) one-hot codes."""
-        self.check_condition(condition)
-        return self.body(Parallel(self.contexts(condition)), self.input(embedded))
-
-    def body(self, run: Run, features: Float[Tensor, "b c *map"]) -> Float[Tensor, "b k *map"]:
-        """Logits from the features of the input layer."""
-        x = F.relu(features)
+        x = F.relu(self.input.lookup(codes))
         for block in self.blocks:
-            x = block(run, x)
+            x = block(x, condition)
         for layer in self.output[:-1]:
-            x = F.relu(run(layer, x))
-        return run(self.output[-1], x)
-
-    def contexts(self, condition: Float[Tensor, "_ e _ _"] | None) -> Contexts:
-        """Which layer takes which condition."""
-        return {} if condition is None else {block.reduce: condition for block in self.blocks}
-
-    def start(
-        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
-    ) -> "PixelCNNState":
-        """The state before the first position."""
-        self.check_condition(condition)
-        return PixelCNNState(self, num_samples, grid, condition)
-
-
-class PixelCNNState(Incremental):
-    """A PixelCNN in the course of a map; its input layer is a look-up in the codes so far."""
-
-    def __init__(
-        self,
-        network: PixelCNN,
-        num_samples: int,
-        grid: Sequence[int],
-        condition: Float[Tensor, "_ e _ _"] | None,
-    ):
-        super().__init__(grid)
-        self.network, self.condition = network, condition
-        self.run = Positions([*network.blocks.modules(), *network.output], num_samples, grid)
-        self.table = network.input.table()
-        empty = torch.full((num_samples, *grid), network.input.no_code, device=self.table.device)
-        self.codes = network.input.pad(empty)
-
-    def begin_row(self) -> None:
-        """Fold the rows above in every layer."""
-        self.run.begin_row(self.network.contexts(row_of(self.condition, self.row)))
-
-    def step(self) -> Float[Tensor, "b k"]:
-        """Logits at the current column."""
-        layer = self.network.input
-        window = self.codes[:, self.row : self.row + layer.rows_above + 1, self.column : self.column + layer.columns]
-        features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
-        return self.run(self.network.body, self.position, features)
-
-    def take(self, codes: Int[Tensor, " b"]) -> None:
-        """Enter the codes of the current column."""
-        layer = self.network.input
-        self.codes[:, self.row + layer.rows_above, self.column + layer.columns // 2] = codes
+            x = F.relu(layer(x))
+        return self.output[-1](x)

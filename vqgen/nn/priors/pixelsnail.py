@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.priors.attention import CausalAttention
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.autoregressive import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
-from vqgen.nn.stepwise.conv_stack import SmallConvStack
-from vqgen.nn.stepwise.incremental import Contexts, Incremental, Parallel, Positions, Rows, Run, row_of
 
 WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
 POSITION_CHANNELS = 4 * len(WAVELENGTHS)
@@ -30,6 +28,17 @@ def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h
     size = (-1, grid[0], grid[1])
     rows, columns = rows.unsqueeze(2).expand(size), columns.unsqueeze(1).expand(size)
     return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()]).unsqueeze(0).to(like.dtype).to(like.device)
+
+
+def with_positions(
+    condition: Float[Tensor, "b e #h #w"] | None, grid: Sequence[int], like: Tensor
+) -> Float[Tensor, "_ _ _ _"]:
+    """The features of the positions of a map, and the condition beside them: what every layer is given."""
+    positions = position_features(grid, like)
+    if condition is None:
+        return positions
+    size = (len(condition), -1, *positions.shape[2:])
+    return torch.cat([positions.expand(size), condition.expand(size)], dim=1)
 
 
 class GatedResidualBlock(nn.Module):
@@ -56,10 +65,12 @@ class GatedResidualBlock(nn.Module):
         self.output = conv(residual_channels, 2 * channels, condition_channels=condition_channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, run: Run, x: Float[Tensor, "b c *map"]) -> Float[Tensor, "b c *map"]:
-        """Where `run` computes: at all positions or at one."""
-        y = F.elu(run(self.conv, F.elu(x)))
-        return x + F.glu(run(self.output, self.dropout(y)), dim=1)
+    def forward(
+        self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"] | None
+    ) -> Float[Tensor, "b c h w"]:
+        """The input and what the block makes of it and of the condition map."""
+        y = F.elu(self.conv(F.elu(x)))
+        return x + F.glu(self.output(self.dropout(y), context), dim=1)
 
 
 class AttentionBlock(nn.Module):
@@ -77,11 +88,11 @@ class AttentionBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
-    ) -> Float[Tensor, "b c *map"]:
-        """Where `run` computes: at all positions or at one."""
-        attended = run(self.attention, run(self.input, torch.cat([F.elu(x), previous], dim=1)))
-        return x + F.glu(run(self.output, self.dropout(attended)), dim=1)
+        self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"], previous: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b c h w"]:
+        """The input and what is attended to, from it, the condition map and the embedding of the code before."""
+        attended = self.attention(self.input(torch.cat([F.elu(x), previous], dim=1), context))
+        return x + F.glu(self.output(self.dropout(attended)), dim=1)
 
 
 def vertical_stream(
@@ -182,101 +193,28 @@ class PixelSNAIL(AutoregressiveNetwork):
             self.vertical = nn.ModuleList()
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
-        """The code vectors of the prior's own embedding, for `logits`."""
-        return self.embedding(codes).permute(0, 3, 1, 2)
-
-    def logits(
-        self, embedded: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
-        """What `forward` computes, from embedded codes."""
+        """Logits at every position, from the codes at earlier positions only."""
         self.check_condition(condition)
-        positions = position_features(embedded.shape[2:], like=embedded)
-        run = Parallel(self.contexts(positions, condition))
+        embedded = as_map(self.embedding(codes))
         previous = F.pad(embedded.flatten(2), (1, -1)).view_as(embedded)
-        x = run(self.input, embedded)
-        return self.body(run, x + self.above(run, embedded) if self.vertical else x, previous)
+        context = with_positions(condition, codes.shape[1:], embedded)
+        x = self.input(embedded, context)
+        if self.vertical:
+            first, *blocks = self.vertical
+            above = first(embedded, context)
+            for block in blocks:
+                above = self._through(block, above, None)
+            x = x + above
+        for block in [*self.blocks, *self.output_blocks]:
+            attends = isinstance(block, AttentionBlock)
+            x = self._through(block, x, context, previous) if attends else self._through(block, x, context)
+        return self.output(F.elu(x))
 
-    def above(self, run: Run, embedded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """What the vertical stream knows, where `run` computes: in all rows or in one."""
-        first, *blocks = self.vertical
-        x = run(first, embedded)
-        return self.through(blocks, run, x, x)
-
-    def body(
-        self, run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
-    ) -> Float[Tensor, "b k *map"]:
-        """Logits from the input layer's features and the embedding of the code before each position."""
-        return run(self.output, F.elu(self.through([*self.blocks, *self.output_blocks], run, x, previous)))
-
-    def through(
-        self, blocks: Sequence[nn.Module], run: Run, x: Float[Tensor, "b c *map"], previous: Float[Tensor, "b c *map"]
-    ) -> Float[Tensor, "b c *map"]:
-        """The features after some blocks; attention is given the embedding of the code before each position, too."""
-        for block in blocks:
-            inputs = (x, previous) if isinstance(block, AttentionBlock) else (x,)
-            if self.checkpointing and self.training:
-                x = checkpoint(block, run, *inputs, use_reentrant=False)
-            else:
-                x = block(run, *inputs)
-        return x
-
-    def contexts(self, positions: Float[Tensor, "1 p h w"], condition: Float[Tensor, "b e #h #w"] | None) -> Contexts:
-        """Which layer takes which condition: each the same, position and condition together."""
-        if condition is not None:
-            size = (len(condition), -1, *positions.shape[2:])
-            positions = torch.cat([positions.expand(size), condition.expand(size)], dim=1)
-        return {m: positions for m in self.modules() if isinstance(m, RasterConv2d) and m.project is not None}
-
-    def start(
-        self, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
-    ) -> "PixelSNAILState":
-        """The state before the first position."""
-        self.check_condition(condition)
-        return PixelSNAILState(self, num_samples, grid, condition)
-
-
-class PixelSNAILState(Incremental):
-    """A PixelSNAIL in the course of a map."""
-
-    def __init__(
-        self,
-        network: PixelSNAIL,
-        num_samples: int,
-        grid: Sequence[int],
-        condition: Float[Tensor, "_ e _ _"] | None,
-    ):
-        super().__init__(grid)
-        self.network, self.condition = network, condition
-        layers = [*network.blocks.modules(), *network.output_blocks.modules(), network.output]
-        self.run = Positions(layers, num_samples, grid)
-        self.input = SmallConvStack([network.input], num_samples, grid)
-        self.positions = position_features(grid, like=network.embedding.weight)
-        convolutions = [m for m in network.vertical.modules() if isinstance(m, RasterConv2d)]
-        self.rows = Rows(convolutions, num_samples, grid)
-        self.above: Sequence[Tensor] = ()
-        self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
-        self.previous = self.embedded[:, 0]
-
-    def begin_row(self) -> None:
-        """Fold the rows above in every layer, and move the vertical stream down by one row."""
-        positions = self.positions[:, :, self.row : self.row + 1]
-        contexts = self.network.contexts(positions, row_of(self.condition, self.row))
-        self.run.begin_row(contexts)
-        self.input.begin_row([contexts[self.network.input]])
-        if self.network.vertical:
-            self.rows.contexts = contexts
-            row = self.embedded.transpose(1, 2).unsqueeze(2)
-            self.above = self.network.above(self.rows, row).squeeze(2).unbind(2)
-
-    def step(self) -> Float[Tensor, "b k"]:
-        """Logits at the current column."""
-        self.input.begin(self.position)
-        x = self.input.read()
-        x = x + self.above[self.column] if self.network.vertical else x
-        return self.run(self.network.body, self.position, x, self.previous)
-
-    def take(self, codes: Int[Tensor, " b"]) -> None:
-        """Enter the codes of the current column."""
-        self.previous = self.embedded[:, self.column] = self.network.embedding(codes)
-        self.input.write(self.previous)
+    def _through(self, block: nn.Module, *inputs: Tensor | None) -> Float[Tensor, "b c h w"]:
+        """The block's result; with `checkpointing`, computed again in the backward pass."""
+        if self.checkpointing and self.training:
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vqgen.nn.stepwise.tape import Tape
+from vqgen.drawing.stepwise.tape import Tape
 
 
 class Network(nn.Module):

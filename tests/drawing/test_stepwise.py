@@ -4,14 +4,17 @@ import pytest
 import torch
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
+from vqgen.drawing import Recompute, begin
+from vqgen.drawing.stepwise.conv_stack import conv_stack
+from vqgen.drawing.stepwise.graph import WARM_UPS
+from vqgen.drawing.stepwise.tape import Tape
 from vqgen.nn.priors.causal import CausalConv2d
-from vqgen.nn.stepwise.graph import WARM_UPS
-from vqgen.nn.stepwise.tape import Tape
 
 
 def stepped(network, codes, condition):
     """Teacher-forced logits, position by position."""
-    state = network.start(len(codes), codes.shape[1:], condition)
+    state = begin(network, len(codes), codes.shape[1:], condition)
+    assert not isinstance(state, Recompute)
     logits = []
     for code in codes.flatten(1).unbind(1):
         logits.append(state.logits())
@@ -37,7 +40,7 @@ def test_stepping_gives_the_logits_of_the_parallel_forward(name, kind, grid, bat
 @pytest.mark.parametrize("name", BUILDERS)
 @torch.no_grad()
 def test_layers_that_count_as_large_give_the_same_logits(name, monkeypatch):
-    monkeypatch.setattr("vqgen.nn.stepwise.conv_stack.LARGE_FOR_LAYERS", 1)
+    monkeypatch.setattr("vqgen.drawing.stepwise.conv_stack.LARGE_FOR_LAYERS", 1)
     network = build(name, condition_channels=CONDITION_CHANNELS)
     codes, condition = torch.randint(6, (3, 5, 4)), condition_map("map", 3, (5, 4))
     torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
@@ -62,8 +65,8 @@ class Repeated:
 @pytest.mark.parametrize("name", BUILDERS)
 @torch.no_grad()
 def test_the_same_calls_at_every_position_give_the_same_logits(name, grid, monkeypatch):
-    monkeypatch.setattr("vqgen.nn.stepwise.incremental.can_capture", lambda device: True)
-    monkeypatch.setattr("vqgen.nn.stepwise.graph.Graph", Repeated)
+    monkeypatch.setattr("vqgen.drawing.stepwise.positions.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.drawing.stepwise.graph.Graph", Repeated)
     network = build(name, condition_channels=CONDITION_CHANNELS)
     codes, condition = torch.randint(6, (3, *grid)), condition_map("map", 3, grid)
     torch.testing.assert_close(stepped(network, codes, condition), network(codes, condition), rtol=0, atol=1e-10)
@@ -74,8 +77,8 @@ def test_what_cannot_be_captured_is_computed_without(monkeypatch):
     def fail(*args):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    monkeypatch.setattr("vqgen.nn.stepwise.incremental.can_capture", lambda device: True)
-    monkeypatch.setattr("vqgen.nn.stepwise.graph.Graph", fail)
+    monkeypatch.setattr("vqgen.drawing.stepwise.positions.can_capture", lambda device: True)
+    monkeypatch.setattr("vqgen.drawing.stepwise.graph.Graph", fail)
     network, codes = build("pixelsnail"), torch.randint(6, (3, 4, 4))
     with pytest.warns(UserWarning, match="takes longer: operation not permitted when stream is capturing$"):
         logits = stepped(network, codes, None)
@@ -99,7 +102,7 @@ def test_a_normalised_weight_is_the_same_in_both_evaluations():
 def test_a_layer_of_any_window_steps_as_it_convolves(rows, columns, by_tensor):
     layers = [CausalConv2d(4, 4, rows, columns).double() for _ in range(2)]
     x = torch.randn(2, 3, 4, 4, 5, dtype=torch.float64)
-    stack, results = layers[0].stack(layers, 3, (4, 5), by_tensor), []
+    stack, results = conv_stack(layers, 3, (4, 5), by_tensor), []
     for position in range(20):
         row, column = divmod(position, 5)
         if column == 0:

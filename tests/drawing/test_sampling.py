@@ -8,42 +8,20 @@ import torch
 import torch.nn.functional as F
 
 from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
-from vqgen.nn.sampling import Known, draw, restrict, sample_codes, sample_seeds
-from vqgen.nn.stepwise.incremental import Incremental
+from vqgen.drawing import (
+    FixedPoint,
+    IntervalGuidance,
+    Known,
+    LinearGuidance,
+    Raster,
+    Sampling,
+    sample_codes,
+    sample_seeds,
+)
+from vqgen.drawing.sampling import draw, restrict
+from vqgen.errors import UserError
 
 GRID = (4, 5)
-
-
-class Replay(Incremental):
-    """The plain loop: for every position a forward pass over the rows seen so far."""
-
-    def __init__(self, network, num_samples, grid, condition=None):
-        super().__init__(grid)
-        self.network, self.condition = network, condition
-        self.codes = torch.zeros(num_samples, *grid, dtype=torch.long)
-
-    def begin_row(self):
-        pass
-
-    def step(self):
-        condition = self.condition
-        if condition is not None and condition.shape[2] > 1:
-            condition = condition[:, :, : self.row + 1]
-        return self.network(self.codes[:, : self.row + 1], condition)[:, :, self.row, self.column]
-
-    def take(self, codes):
-        self.codes[:, self.row, self.column] = codes
-
-
-@pytest.mark.parametrize("kind", ["none", "map", "label"])
-@pytest.mark.parametrize("name", BUILDERS)
-def test_the_codes_are_those_of_the_plain_loop(name, kind, monkeypatch):
-    network = build(name, condition_channels=0 if kind == "none" else CONDITION_CHANNELS)
-    condition = condition_map(kind, 3, GRID)
-    seeds = sample_seeds(0, range(3))
-    codes = sample_codes(network, GRID, 3, condition, seeds=seeds)
-    monkeypatch.setattr(network, "start", lambda *given: Replay(network, *given))
-    assert torch.equal(codes, sample_codes(network, GRID, 3, condition, seeds=seeds))
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -114,8 +92,8 @@ def test_ties_do_not_let_top_k_keep_more():
 
 def test_a_low_temperature_draws_the_likeliest_code():
     network = build("pixelcnn")
-    cold = sample_codes(network, GRID, 2, temperature=1e-3)
-    assert torch.equal(cold, sample_codes(network, GRID, 2, top_k=1))
+    cold = sample_codes(network, GRID, 2, sampling=Sampling(temperature=1e-3))
+    assert torch.equal(cold, sample_codes(network, GRID, 2, sampling=Sampling(top_k=1)))
 
 
 def test_guidance_moves_from_the_unconditional_to_beyond_the_conditional():
@@ -124,7 +102,8 @@ def test_guidance_moves_from_the_unconditional_to_beyond_the_conditional():
     seeds = sample_seeds(0, range(2))
 
     def sample(first, guidance):
-        return sample_codes(network, GRID, 2, first, unconditional=unconditional, guidance=guidance, seeds=seeds)
+        sampling = Sampling(guidance=guidance)
+        return sample_codes(network, GRID, 2, first, unconditional=unconditional, sampling=sampling, seeds=seeds)
 
     assert torch.equal(sample(condition, 0.0), sample_codes(network, GRID, 2, unconditional, seeds=seeds))
     assert torch.equal(sample(condition, 1.0), sample_codes(network, GRID, 2, condition, seeds=seeds))
@@ -157,8 +136,9 @@ def test_the_bar_counts_rows(capsys):
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, message):
+    settings = {name: value for name, value in options.items() if name != "seeds"}
     with pytest.raises(ValueError, match=message):
-        sample_codes(build("pixelcnn"), GRID, 2, **options)
+        sample_codes(build("pixelcnn"), GRID, 2, sampling=Sampling(**settings), seeds=options.get("seeds"))
 
 
 def test_a_network_in_training_mode_is_refused():
@@ -178,3 +158,32 @@ def test_all_of_a_seed_counts():
     network = build("pixelcnn", num_embeddings=64)
     drawn = [sample_codes(network, GRID, 1, seeds=[seed]) for seed in (5, 5 + 2**32, 5 + 2**40)]
     assert not any(torch.equal(a, b) for a, b in zip(drawn, [*drawn[1:], drawn[0]], strict=True))
+
+
+@pytest.mark.parametrize("sampler", [Raster(), FixedPoint()])
+def test_a_schedule_of_guidance_is_what_it_is_at_each_position(sampler):
+    network = build("pixelsnail", condition_channels=CONDITION_CHANNELS)
+    condition, unconditional = condition_map("label", 2, GRID), condition_map("label", 2, GRID)
+
+    def sample(guidance):
+        return sample_codes(
+            network, GRID, 2, condition, unconditional=unconditional, sampling=Sampling(guidance=guidance),
+            sampler=sampler, seeds=[0, 1],
+        )  # fmt: skip
+
+    assert torch.equal(sample(LinearGuidance(4.0, 4.0)), sample(4.0))
+    late = sample(IntervalGuidance(4.0, 0.5, 1.0))
+    assert torch.equal(late[:, :2], sample(1.0)[:, :2])
+    assert not torch.equal(late, sample(1.0))
+
+
+def test_settings_are_of_all_levels_or_of_each():
+    sampling = Sampling(temperature=[0.5, 1.0], top_k=3, seed=7)
+    assert sampling.of_levels(["top", "bottom"]) == [Sampling(0.5, 3, seed=7), Sampling(1.0, 3, seed=7)]
+    assert sampling.changed() == {"temperature": [0.5, 1.0], "top_k": 3}
+    with pytest.raises(UserError, match=r"temperature=\[0.5, 1.0\]: give one value, or one for each of the levels"):
+        sampling.of_levels(["top"])
+    with pytest.raises(UserError, match="this is an option of priors"):
+        sampling.of_levels([])
+    with pytest.raises(ValueError, match=r"temperature=0\.0"):
+        Sampling(temperature=[1.0, 0.0])

@@ -7,8 +7,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.nn.stepwise.incremental import Position, Stack, push_row
-from vqgen.nn.stepwise.product import LARGE_FOR_LAYERS, RowConvolutions, product, products
+from vqgen.drawing.stepwise.product import LARGE_FOR_LAYERS, RowConvolutions, product, products
+from vqgen.drawing.stepwise.rows import push_row
+from vqgen.drawing.stepwise.stack import Position, Stack
+from vqgen.nn.priors.causal import RasterConv2d
+
+
+def own_matrix(layer: RasterConv2d) -> Float[Tensor, "o n_i"]:
+    """The weights of the own row's taps, as the matrix that multiplies its inputs."""
+    assert layer.own is not None
+    return layer.own[:, : layer.own_taps].flatten(1)
+
+
+def above_taps(layer: RasterConv2d) -> Float[Tensor, "o n i"]:
+    """The weights of the rows above, in raster order."""
+    return layer.taps[:, :0] if layer.above is None else layer.above
 
 
 class ConvStack(Stack):
@@ -18,11 +31,11 @@ class ConvStack(Stack):
         layers: `vqgen.nn.priors.RasterConv2d` of one geometry, which see their own row up to a position.
     """
 
-    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
+    def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         first, width, count = layers[0], grid[1], len(layers)
         self.size, self.reach, self.width = first.in_channels, first.columns // 2, width
         self.keeps_line = self.reach > 0 or first.rows_above > 0
-        taps, biases = [layer.above_taps for layer in layers], [layer.bias for layer in layers]
+        taps, biases = [above_taps(layer) for layer in layers], [layer.bias for layer in layers]
         self.fold = RowConvolutions(taps, biases, first.columns, num_samples * width)
         self.project = None
         if first.project is not None:
@@ -55,9 +68,9 @@ class ConvStack(Stack):
 class LargeConvStack(ConvStack):
     """Large layers, bound by reading their weights: each takes all taps of its row in one product."""
 
-    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
+    def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
-        self.products = [product(layer.own_matrix, num_samples) for layer in layers]
+        self.products = [product(own_matrix(layer), num_samples) for layer in layers]
         views = zip(self.cells, self.windows(layers[0].own_taps), strict=True)
         self.views = [[*zip(cell.unbind(0), window.unbind(0), strict=True)] for cell, window in views]
         self.here = self.views[0]
@@ -81,9 +94,9 @@ class LargeConvStack(ConvStack):
 class SmallConvStack(ConvStack):
     """Small layers, bound by calling operations: what lies left of a position is folded for all of them at once."""
 
-    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
+    def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
-        seen, own = self.reach * self.size, [layer.own_matrix for layer in layers]
+        seen, own = self.reach * self.size, [own_matrix(layer) for layer in layers]
         self.left = products([m[:, :seen] for m in own], num_samples) if seen else None
         self.products = [product(m[:, seen:].contiguous(), num_samples) for m in own]
         self.views = self.windows(self.reach)
@@ -120,9 +133,9 @@ class SmallConvStack(ConvStack):
 class TensorConvStack(ConvStack):
     """Layers whose position is a tensor, for a GPU: which operations they run is the same at every position."""
 
-    def __init__(self, layers: Sequence[Any], num_samples: int, grid: Sequence[int]):
+    def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
-        own = torch.stack([layer.own_matrix for layer in layers]).transpose(1, 2)
+        own = torch.stack([own_matrix(layer) for layer in layers]).transpose(1, 2)
         self.left, here = own.split([self.reach * self.size, self.size], dim=1)
         self.here = here.unbind(0)
         self.window = torch.arange(self.reach, device=own.device)
@@ -150,11 +163,11 @@ class TensorConvStack(ConvStack):
             self.line.index_copy_(2, self.column + self.reach, torch.stack(self.inputs).unsqueeze(2))
 
 
-def conv_stack(layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> ConvStack:
+def conv_stack(layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int], by_tensor: bool) -> ConvStack:
     """The stack for layers of this size, and for positions that are numbers or tensors."""
     if by_tensor:
         return TensorConvStack(layers, num_samples, grid)
-    large = layers[0].own_matrix.numel() >= LARGE_FOR_LAYERS
+    large = own_matrix(layers[0]).numel() >= LARGE_FOR_LAYERS
     return (LargeConvStack if large else SmallConvStack)(layers, num_samples, grid)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.nn.stepwise.product import (
+from vqgen.drawing.stepwise.product import (
     PackedProduct,
     PlainProduct,
     RowConvolution,

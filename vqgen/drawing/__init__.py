@@ -1,0 +1,33 @@
+"""Drawing from priors: the ways to draw a map, and networks position by position."""
+
+from vqgen.drawing.codes import sample_codes
+from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.fixed_point import FixedPoint
+from vqgen.drawing.guidance import IntervalGuidance, LinearGuidance
+from vqgen.drawing.incremental import Incremental, Recompute, begin, stepwise
+from vqgen.drawing.raster import Raster
+from vqgen.drawing.sampler import Draw, Sampler
+from vqgen.drawing.sampling import NEUTRAL, Known, Sampling, sample_seeds
+from vqgen.drawing.stepwise import StepwiseGatedPixelCNN, StepwisePixelCNN, StepwisePixelSNAIL
+
+__all__ = [
+    "NEUTRAL",
+    "Conditioned",
+    "Draw",
+    "FixedPoint",
+    "Incremental",
+    "IntervalGuidance",
+    "Known",
+    "LinearGuidance",
+    "Raster",
+    "Recompute",
+    "Sampler",
+    "Sampling",
+    "StepwiseGatedPixelCNN",
+    "StepwisePixelCNN",
+    "StepwisePixelSNAIL",
+    "begin",
+    "sample_codes",
+    "sample_seeds",
+    "stepwise",
+]

@@ -1,0 +1,52 @@
+"""Drawing maps of codes from a network, by any sampler."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.raster import Raster
+from vqgen.drawing.sampler import Draw, Sampler
+from vqgen.drawing.sampling import Known, Sampling, Seed
+
+
+@torch.no_grad()
+def sample_codes(
+    network: nn.Module,
+    grid: Sequence[int],
+    num_samples: int,
+    condition: Float[Tensor, "_ e _ _"] | None = None,
+    *,
+    unconditional: Float[Tensor, "_ e _ _"] | None = None,
+    sampling: Sampling | None = None,
+    sampler: Sampler | None = None,
+    known: Known | None = None,
+    seeds: Sequence[Seed] | None = None,
+    progress: bool = False,
+) -> Int[Tensor, "b h w"]:
+    """Maps of codes drawn from `network`.
+
+    Args:
+        network: from codes and a condition map to logits, each from the codes before it; in evaluation mode.
+        grid: height and width of the map.
+        num_samples: maps to draw together.
+        condition: the condition map of each sample, as `network` takes it.
+        unconditional: the condition map without label; needed where there is guidance.
+        sampling: the settings of this level; None leaves them as they stand.
+        sampler: how maps are drawn; None for `Raster`, one position after another.
+        known: codes to keep; None draws the whole map.
+        seeds: one for each sample (see `sample_seeds`). None: from torch's generator.
+        progress: show a bar with the time left.
+    """
+    sampling = sampling or Sampling()
+    seeds = torch.randint(2**62, (num_samples,)).tolist() if seeds is None else seeds
+    if len(seeds) != num_samples:
+        raise ValueError(f"seeds has {len(seeds)} entries, num_samples={num_samples}: give one per sample.")
+    guidance = sampling.guidance
+    assert not isinstance(guidance, list)
+    model = Conditioned(network, condition, unconditional, guidance)
+    with torch.inference_mode():
+        drawn = (sampler or Raster())(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
+    return drawn.clone()   # of inference mode, which nothing could learn from

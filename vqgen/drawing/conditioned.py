@@ -1,0 +1,85 @@
+"""A network together with what it is conditioned on: what samplers draw from."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.drawing.incremental import Incremental, begin
+from vqgen.drawing.sampling import Guidance
+
+
+class Conditioned:
+    """Logits of a network under its condition, moved away from those without the label where it is guided.
+
+    Args:
+        network: from codes and a condition map to logits; in evaluation mode.
+        condition: the condition map of each sample, or one for all; None where the network takes none.
+        unconditional: the condition map without label; needed where `guidance` is not 1.
+        guidance: see `Sampling`.
+
+    Raises:
+        ValueError: guidance without an unconditional map, or a network in training mode.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        condition: Float[Tensor, "_ e _ _"] | None = None,
+        unconditional: Float[Tensor, "_ e _ _"] | None = None,
+        guidance: Guidance = 1.0,
+    ) -> None:
+        if network.training:
+            raise ValueError("the network is in training mode, dropout would act: call its eval() first.")
+        if guidance != 1 and (condition is None or unconditional is None):
+            raise ValueError(f"guidance={guidance} needs a prior with labels: give condition and unconditional.")
+        self.network, self.condition = network, condition
+        self.unconditional = unconditional if guidance != 1 else None
+        self.guidance = guidance
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.network.parameters()).device
+
+    def weights(self, grid: Sequence[int]) -> Float[Tensor, "h w"]:
+        """The weight of guidance at each position."""
+        length = grid[0] * grid[1]
+        constant = not callable(self.guidance)
+        weights = [self.guidance if constant else self.guidance(i / length) for i in range(length)]
+        return torch.tensor(weights, dtype=torch.get_default_dtype(), device=self.device).view(*grid)
+
+    def logits(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
+        """Logits of whole maps (eq. 6 of arXiv 2207.12598)."""
+        conditional = self.network(codes, self.condition)
+        if self.unconditional is None:
+            return conditional
+        unconditional = self.network(codes, self.unconditional)
+        return torch.lerp(unconditional, conditional, self.weights(codes.shape[1:]).to(conditional.dtype))
+
+    def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | Guided":
+        """The same before the first position, to be asked for one position after another."""
+        if self.unconditional is None:
+            return begin(self.network, num_samples, grid, self.condition)
+        both = (x.expand(num_samples, -1, -1, -1) for x in (self.condition, self.unconditional) if x is not None)
+        state = begin(self.network, 2 * num_samples, grid, torch.cat([*both]))
+        return Guided(state, self.weights(grid).flatten().tolist())
+
+
+class Guided:
+    """Two evaluations of a network in one batch, with and without the label."""
+
+    def __init__(self, state: Incremental, weights: Sequence[float]):
+        self.state, self.weights = state, weights
+        self.position = 0
+
+    def logits(self) -> Float[Tensor, "b k"]:
+        """Logits of the next code, moved away from those without the label."""
+        conditional, unconditional = self.state.logits().chunk(2)
+        return torch.lerp(unconditional, conditional, self.weights[self.position])
+
+    def push(self, codes: Int[Tensor, " b"]) -> None:
+        """Both go on with the same codes."""
+        self.state.push(codes.repeat(2))
+        self.position += 1

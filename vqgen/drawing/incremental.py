@@ -1,0 +1,108 @@
+"""A network in the course of a map: what every way of drawing one code after another asks for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Incremental(ABC):
+    """A network in the course of a map: ask for `logits`, then `push` the codes drawn from them, and again.
+
+    Args:
+        grid: height and width of the map.
+    """
+
+    def __init__(self, grid: Sequence[int]):
+        self.height, self.width = grid
+        self.row, self.column = -1, self.width
+
+    @property
+    def position(self) -> int:
+        """Number of the current position in raster order."""
+        return self.row * self.width + self.column
+
+    def logits(self) -> Float[Tensor, "b k"]:
+        """Logits of the next code, from the codes pushed so far."""
+        if self.column == self.width:
+            self.row, self.column = self.row + 1, 0
+            self.begin_row()
+        return self.step()
+
+    def push(self, codes: Int[Tensor, " b"]) -> None:
+        """Fix the codes of the position whose logits were asked for."""
+        self.take(codes)
+        self.column += 1
+
+    @abstractmethod
+    def begin_row(self) -> None:
+        """Prepare row `row`, with all rows above it complete."""
+
+    @abstractmethod
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at `column` of the row, with all columns left of it taken."""
+
+    @abstractmethod
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of `column`."""
+
+
+class Recompute(Incremental):
+    """Any causal network: the whole map is computed for every position, and the logits of that position taken.
+
+    It is right for whatever has a `forward`, and takes one forward pass a position; a network that is to be fast has a
+    `stepwise` twin.
+    """
+
+    def __init__(
+        self, network: nn.Module, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
+    ):
+        super().__init__(grid)
+        self.network, self.condition = network, condition
+        device = next(parameter.device for parameter in network.parameters())
+        self.codes = torch.zeros(num_samples, *grid, dtype=torch.long, device=device)
+
+    def begin_row(self) -> None:
+        """Nothing is kept of rows."""
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        return self.network(self.codes, self.condition)[:, :, self.row, self.column]
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        self.codes[:, self.row, self.column] = codes
+
+
+Begin = Callable[[nn.Module, int, Sequence[int], Float[Tensor, "_ e _ _"] | None], Incremental]
+
+_TWINS: dict[type[nn.Module], Begin] = {}
+
+
+def stepwise(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
+    """Make a class the stepwise twin of a network: `begin` then takes it in place of `Recompute`.
+
+    A subclass of the network may compute something else, and is not meant.
+    """
+
+    def register(twin: type[Incremental]) -> type[Incremental]:
+        _TWINS[network] = twin
+        return twin
+
+    return register
+
+
+def begin(
+    network: nn.Module, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None = None
+) -> Incremental:
+    """A network before the first position, for evaluation one code after another, without gradients.
+
+    Args:
+        network: from codes and a condition map to logits, each from the codes before it; in evaluation mode.
+        num_samples: maps at a time.
+        grid: height and width of the map.
+        condition: the condition map, of each sample or one for all.
+    """
+    return _TWINS.get(type(network), Recompute)(network, num_samples, grid, condition)

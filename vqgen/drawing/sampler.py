@@ -1,0 +1,46 @@
+"""What every way of drawing a map is, and what it is given."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.sampling import Known, Sampling, Seed
+
+
+class Draw(NamedTuple):
+    """What is to be drawn.
+
+    `grid` is the height and width of a map, `seeds` are one for each sample, whose map depends on no other sample but
+    for the rounding of logits, `sampling` are the settings of this level, `known` the codes to keep (None draws whole
+    maps), and `progress` asks for a bar.
+    """
+
+    grid: tuple[int, int]
+    seeds: Sequence[Seed]
+    sampling: Sampling = Sampling()
+    known: Known | None = None
+    progress: bool = False
+
+    def uniforms(self, device: torch.device) -> Float[Tensor, "b h w"]:
+        """A number in [0, 1) for each position, from one stream of random numbers for each sample."""
+        numbers = [np.random.default_rng(seed).random(self.grid) for seed in self.seeds]
+        precise = torch.float32 if device.type == "mps" else torch.float64
+        return torch.from_numpy(np.stack(numbers)).to(device, precise)
+
+    def keep(self, drawn: Int[Tensor, "b h w"]) -> Int[Tensor, "b h w"]:
+        """The maps, with the codes in place that are known."""
+        return drawn if self.known is None else torch.where(self.known.mask, self.known.codes, drawn)
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A way to draw maps of codes: a class of its own file, called without gradients."""
+
+    def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
+        """Maps drawn from the model, one for each seed, with all codes that are known."""
+        ...

@@ -1,0 +1,145 @@
+"""How codes are drawn from logits: what the user sets, what is kept, and where the random numbers come from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, TypeVar
+from zlib import crc32
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vqgen.errors import UserError
+
+T = TypeVar("T")
+
+GuidanceSchedule = Callable[[float], float]
+"""The weight of guidance, from the share of a map that is drawn already, 0 to 1 (see `vqgen.drawing.guidance`)."""
+
+Guidance = float | GuidanceSchedule
+
+
+def _each(value: T | list[T]) -> list[T]:
+    return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The settings of a draw, from the command line to the last code. As they stand here they change nothing.
+
+    Each of the first four is one value for all levels, or a list of one for each, top first (see `of_levels`).
+
+    Args:
+        temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
+        top_k: draw among the k likeliest codes only; None among all.
+        top_p: draw among the fewest likeliest codes that together have this probability; None among all.
+        guidance: weight of classifier-free guidance (arXiv 2207.12598), or a schedule of it: logits are
+            ``unconditional + guidance * (conditional - unconditional)``; 1 is none, 1.5 to 4 is truer to the label and
+            less varied.
+        seed: sample i of a level is a function of (seed, level, i), whatever the number of samples, up to the rounding
+            of logits: where a draw falls on the last bits of a boundary, another number, device or processor draws
+            another code.
+    """
+
+    temperature: float | list[float] = 1.0
+    top_k: int | list[int | None] | None = None
+    top_p: float | list[float | None] | None = None
+    guidance: float | GuidanceSchedule | list[float | GuidanceSchedule] = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be drawn with."""
+        for temperature in _each(self.temperature):
+            if temperature <= 0:
+                raise ValueError(f"temperature={temperature} must be above 0; top_k=1 takes the likeliest code.")
+        for top_k in _each(self.top_k):
+            if top_k is not None and top_k < 1:
+                raise ValueError(f"top_k={top_k} leaves no code to draw: give at least 1, or None for all.")
+        for top_p in _each(self.top_p):
+            if top_p is not None and not 0 < top_p <= 1:
+                raise ValueError(f"top_p={top_p} is no share of the probability: give a number in (0, 1], or None.")
+
+    def changed(self) -> dict[str, object]:
+        """What is set and not as it stands in `Sampling()`, but the seed."""
+        return {name: value for name, value in self.settings().items() if value != getattr(NEUTRAL, name)}
+
+    def settings(self) -> dict[str, object]:
+        """All by name, but the seed."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seed"}
+
+    def of_levels(self, levels: Sequence[str]) -> list["Sampling"]:
+        """The settings of each level, where they may be lists of one for each.
+
+        Raises:
+            UserError: a list of another length, or a setting where there are no levels to draw.
+        """
+        for name, value in self.changed().items():
+            if not levels:
+                raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
+            if isinstance(value, list) and len(value) != len(levels):
+                raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
+        settings = self.settings()
+        return [
+            replace(self, **{k: v[i] if isinstance(v, list) else v for k, v in settings.items()})
+            for i in range(len(levels))
+        ]
+
+    def draw(self, logits: Float[Tensor, "n k"], uniform: Float[Tensor, "n 1"]) -> Int[Tensor, " n"]:
+        """Codes drawn from logits, each by a number in [0, 1); the settings are those of one level."""
+        assert not isinstance(self.temperature, list)
+        assert not isinstance(self.top_k, list)
+        assert not isinstance(self.top_p, list)
+        scaled = logits if self.temperature == 1 else logits / self.temperature
+        return draw(restrict(scaled, self.top_k, self.top_p), uniform)
+
+
+NEUTRAL = Sampling()
+
+
+class Known(NamedTuple):
+    """Codes to keep: where `mask` is true, the map has the code of `codes`; elsewhere it is drawn."""
+
+    mask: Bool[Tensor, "b h w"]
+    codes: Int[Tensor, "b h w"]
+
+
+Seed = int | np.random.SeedSequence
+
+
+def sample_seeds(
+    seed: int, indices: Sequence[int], level: int = 0, purpose: str = "codes"
+) -> list[np.random.SeedSequence]:
+    """One seed for each sample of a run: sample ``i`` has the same whatever else is drawn beside it.
+
+    No two of (purpose, seed, level, index) have a stream of random numbers in common.
+    """
+    key = (crc32(purpose.encode()), level)
+    return [np.random.SeedSequence(seed, spawn_key=(*key, i)) for i in indices]
+
+
+def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | None) -> Float[Tensor, "b k"]:
+    """Logits with all but the likeliest codes at minus infinity.
+
+    Args:
+        logits: already divided by the temperature.
+        top_k: how many codes may be drawn; None for all.
+        top_p: keep the fewest likeliest codes whose probabilities reach this sum; None for all.
+    """
+    if top_k is not None and top_k < logits.shape[1]:
+        kept = logits.topk(top_k, dim=1)
+        logits = torch.full_like(logits, -torch.inf).scatter_(1, kept.indices, kept.values)
+    if top_p is not None and top_p < 1:
+        sorted_logits, order = logits.sort(dim=1, descending=True)
+        probabilities = sorted_logits.softmax(1)
+        likelier = probabilities.cumsum(1) - probabilities
+        drop = torch.empty_like(likelier, dtype=torch.bool).scatter_(1, order, likelier >= top_p)
+        logits = logits.masked_fill(drop, -torch.inf)
+    return logits
+
+
+def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b 1"]) -> Int[Tensor, " b"]:
+    """The code at which the cumulative probability passes `uniform`, a number in [0, 1)."""
+    cumulative = logits.softmax(1).cumsum(1, dtype=uniform.dtype)
+    drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
+    return drawn.clamp_(max=logits.shape[1] - 1)

@@ -1,0 +1,11 @@
+"""The fast twins of networks: each activation computed once, and the machinery under them."""
+
+from vqgen.drawing.stepwise.gated_pixelcnn import StepwiseGatedPixelCNN
+from vqgen.drawing.stepwise.pixelcnn import StepwisePixelCNN
+from vqgen.drawing.stepwise.pixelsnail import StepwisePixelSNAIL
+
+__all__ = [
+    "StepwiseGatedPixelCNN",
+    "StepwisePixelCNN",
+    "StepwisePixelSNAIL",
+]

@@ -1,1 +1,0 @@
-"""Networks position by position: the machinery of drawing."""
