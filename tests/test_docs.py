@@ -51,15 +51,23 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+def _short(command: str, number: int) -> list[str]:
+    """The words that make a command of the page short."""
+    if command.startswith("sample.py"):
+        return ["num_images=16"] if "task=errors" in command else ["num_samples=8"] if "task=evaluate" in command else []
+    images = [] if "data=arrays" in command or "tokenizer=" in command else SHAPES
+    return [*images, *TINY, *([] if "run_dir=" in command else [f"run_dir=run{number}"])]
+
+
 @pytest.mark.slow
 def test_every_command_of_the_page_on_adding_runs(extended: Path):
     commands = re.findall(r"^    python (.*)$", (ROOT / "docs" / "extending.md").read_text(), re.M)
-    assert len(commands) == 4
+    assert len(commands) >= 13
     for number, command in enumerate(commands):
-        made = [] if "data=arrays" in command else SHAPES
-        training = [*made, *TINY, f"run_dir=run{number}"] if command.startswith("train.py") else ["num_images=16"]
-        run(extended, *shlex.split(command), *training)
+        run(extended, *shlex.split(command), *_short(command, number))
     assert (extended / "RUN" / "errors" / "errors.png").exists()
+    drawn = [extended / run / "sample" / "samples.png" for run in ("PRIOR", "BY_CORNERS")]
+    assert all(file.exists() for file in [*drawn, extended / "PRIOR" / "compress" / "image_0.vqc"])
 
 
 @pytest.mark.slow
@@ -67,7 +75,7 @@ def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
     names = [path for path, _ in FILES.findall((ROOT / "docs" / "extending.md").read_text()) if path.endswith(".py")]
     subprocess.run([sys.executable, "-m", "ruff", "check", *names], cwd=extended, check=True)
     help_text = run(extended, "train.py", "--help") + run(extended, "sample.py", "--help")
-    assert all(name in help_text for name in ("signs", "arrays", "denoising", "errors"))
+    assert all(name in help_text for name in ("signs", "arrays", "denoising", "errors", "recurrent", "best_of", "corners"))
 
 
 @pytest.mark.slow

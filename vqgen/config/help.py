@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+INCLUDED = "base"
+"""Folder of what several yamls of a group include, and nobody chooses."""
+
 
 def help_text(conf: Path, config_name: str) -> str:
     """Every config group with its choices, and every option of the root, one line each."""
@@ -42,11 +45,21 @@ def _options(root: str) -> Iterator[tuple[str, str]]:
 
 
 def _groups(conf: Path, root: str) -> Iterator[Path]:
-    named = re.findall(r"^ +- (?:override |optional )?/?(\w+)(?:@\S+)?:", root, flags=re.MULTILINE)
-    for name in dict.fromkeys(named):
-        if (conf / name).is_dir():
+    """The groups of the root, and those that a choice of theirs brings along; not what is but written once for all."""
+    named = _named(root)
+    files = [file for group in named for file in sorted((conf / group).glob("*.yaml"))]
+    brought = [name for file in files for name in _named(file.read_text(encoding="utf-8"))]
+    for name in dict.fromkeys([*named, *brought]):
+        choices = [file.stem for file in (conf / name).glob("*.yaml")]
+        if choices and (name in named or choices != ["default"]):
             yield conf / name
-            yield from sorted(p for p in (conf / name).rglob("*") if p.is_dir() and any(p.glob("*.yaml")))
+            inside = sorted(p for p in (conf / name).rglob("*") if p.is_dir() and p.name != INCLUDED)
+            yield from (folder for folder in inside if any(folder.glob("*.yaml")))
+
+
+def _named(yaml: str) -> list[str]:
+    """The groups that a defaults list names."""
+    return re.findall(r"^ +- (?:override |optional )?/?(\w+)(?:@\S+)?:", yaml, flags=re.MULTILINE)
 
 
 def _rows(rows: Iterator[tuple[str, str]]) -> Iterator[str]:

@@ -46,8 +46,8 @@ class Conditioned:
     def weights(self, grid: Sequence[int]) -> Float[Tensor, "h w"]:
         """The weight of guidance at each position."""
         length = grid[0] * grid[1]
-        constant = not callable(self.guidance)
-        weights = [self.guidance if constant else self.guidance(i / length) for i in range(length)]
+        guidance = self.guidance
+        weights = [guidance(i / length) if callable(guidance) else guidance for i in range(length)]
         return torch.tensor(weights, dtype=torch.get_default_dtype(), device=self.device).view(*grid)
 
     def logits(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:

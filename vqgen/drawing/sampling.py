@@ -1,7 +1,7 @@
 """How codes are drawn from logits: what the user sets, what is kept, and where the random numbers come from."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeVar
 from zlib import crc32
 
@@ -22,6 +22,10 @@ Guidance = float | GuidanceSchedule
 
 def _each(value: T | list[T]) -> list[T]:
     return value if isinstance(value, list) else [value]
+
+
+def _of(value: T | list[T], level: int) -> T:
+    return value[level] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Sampling:
     temperature: float | list[float] = 1.0
     top_k: int | list[int | None] | None = None
     top_p: float | list[float | None] | None = None
-    guidance: float | GuidanceSchedule | list[float | GuidanceSchedule] = 1.0
+    guidance: float | GuidanceSchedule | list[float] | list[GuidanceSchedule] = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,11 +83,11 @@ class Sampling:
                 raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
             if isinstance(value, list) and len(value) != len(levels):
                 raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
-        settings = self.settings()
-        return [
-            replace(self, **{k: v[i] if isinstance(v, list) else v for k, v in settings.items()})
-            for i in range(len(levels))
-        ]
+        return [self._of_level(i) for i in range(len(levels))]
+
+    def _of_level(self, i: int) -> "Sampling":
+        guidance = self.guidance[i] if isinstance(self.guidance, list) else self.guidance
+        return Sampling(_of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), guidance, self.seed)
 
     def draw(self, logits: Float[Tensor, "n k"], uniform: Float[Tensor, "n 1"]) -> Int[Tensor, " n"]:
         """Codes drawn from logits, each by a number in [0, 1); the settings are those of one level."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,7 @@ class AttentionState(Stack):
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
         self.past = torch.empty(0)
-        self.here: Position = 0
+        self.here: Any = 0   # a number, or below a tensor
 
     def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
         """Attention takes no condition."""

@@ -39,7 +39,8 @@ class ConvStack(Stack):
         self.fold = RowConvolutions(taps, biases, first.columns, num_samples * width)
         self.project = None
         if first.project is not None:
-            self.project = torch.stack([layer.project.weight for layer in layers]).transpose(1, 2)
+            weights = [layer.project.weight for layer in layers if layer.project is not None]
+            self.project = torch.stack(weights).transpose(1, 2)
         zeros, padded = first.bias.new_zeros, width + 2 * self.reach
         self.folded = zeros(count, num_samples, width, first.out_channels)
         self.known = self.folded.unbind(2)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqgen.drawing.incremental import Incremental, stepwise
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import Rows, row_of
 from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
-from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN, gate
+from vqgen.nn.priors.gated_pixelcnn import GatedLayer, GatedPixelCNN, gate
 
 
 @stepwise(GatedPixelCNN)
@@ -24,6 +24,7 @@ class StepwiseGatedPixelCNN(Incremental):
         super().__init__(grid)
         network.check_condition(condition)
         self.network, self.condition = network, condition
+        self.layers = [layer for layer in network.layers if isinstance(layer, GatedLayer)]
         vertical = [m for m in network.modules() if isinstance(m, PastVerticalConv2d | VerticalConv2d)]
         horizontal = [m for m in network.layers.modules() if isinstance(m, CausalConv2d | Pointwise)]
         self.rows = Rows(vertical, num_samples, grid)
@@ -36,8 +37,8 @@ class StepwiseGatedPixelCNN(Incremental):
         condition = row_of(self.condition, self.row)
         v = self.rows(self.network.input_vertical, self.embedded.transpose(1, 2).unsqueeze(2))
         self.input.begin_row([v])
-        above = {}
-        for layer in self.network.layers:
+        above: dict[nn.Module, Tensor] = {}
+        for layer in self.layers:
             above[layer.horizontal] = self.rows(layer.vertical, v, condition)
             v = self.network.skip * v + gate(above[layer.horizontal])
         self.run.begin_row(above)
@@ -49,7 +50,7 @@ class StepwiseGatedPixelCNN(Incremental):
 
     def horizontal(self, run: Run, h: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
         """The horizontal stack, from its input layer's features to the logits."""
-        for layer in self.network.layers:
+        for layer in self.layers:
             h = h + run(layer.output, gate(run(layer.horizontal, h)))
         return run(self.network.output, F.relu(run(self.network.hidden, F.relu(h))))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen.drawing.incremental import Incremental, stepwise
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import row_of
-from vqgen.nn.priors.pixelcnn import PixelCNN
+from vqgen.nn.priors.pixelcnn import MaskedResidualBlock, PixelCNN
 
 
 @stepwise(PixelCNN)
@@ -23,6 +23,7 @@ class StepwisePixelCNN(Incremental):
         super().__init__(grid)
         network.check_condition(condition)
         self.network, self.condition = network, condition
+        self.blocks = [block for block in network.blocks if isinstance(block, MaskedResidualBlock)]
         self.run = Positions([*network.blocks.modules(), *network.output], num_samples, grid)
         self.table = network.input.table()
         empty = torch.full((num_samples, *grid), network.input.no_code, device=self.table.device)
@@ -31,7 +32,7 @@ class StepwisePixelCNN(Incremental):
     def begin_row(self) -> None:
         """Fold the rows above in every layer."""
         condition = row_of(self.condition, self.row)
-        self.run.begin_row({} if condition is None else {block.reduce: condition for block in self.network.blocks})
+        self.run.begin_row({} if condition is None else {block.reduce: condition for block in self.blocks})
 
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
@@ -43,7 +44,7 @@ class StepwisePixelCNN(Incremental):
     def body(self, run: Run, features: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
         """Logits from the features of the input layer."""
         x = F.relu(features)
-        for block in self.network.blocks:
+        for block in self.blocks:
             y = F.relu(run(block.conv, F.relu(run(block.reduce, x))))
             x = x + F.relu(run(block.expand, y))
         *layers, last = self.network.output

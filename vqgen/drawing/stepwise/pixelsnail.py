@@ -12,7 +12,7 @@ from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import Rows
 from vqgen.nn.priors.causal import RasterConv2d
-from vqgen.nn.priors.pixelsnail import AttentionBlock, PixelSNAIL, with_positions
+from vqgen.nn.priors.pixelsnail import AttentionBlock, GatedResidualBlock, PixelSNAIL, with_positions
 
 
 @stepwise(PixelSNAIL)
@@ -47,8 +47,10 @@ class StepwisePixelSNAIL(Incremental):
     def vertical(self, context: Float[Tensor, "_ e 1 w"]) -> Float[Tensor, "b c 1 w"]:
         """The vertical stream in the current row."""
         first, *blocks = self.network.vertical
+        assert isinstance(first, RasterConv2d)
         x = self.rows(first, self.embedded.transpose(1, 2).unsqueeze(2), context)
         for block in blocks:
+            assert isinstance(block, GatedResidualBlock)
             x = x + F.glu(self.rows(block.output, F.elu(self.rows(block.conv, F.elu(x)))), dim=1)
         return x
 
@@ -65,6 +67,7 @@ class StepwisePixelSNAIL(Incremental):
             if isinstance(block, AttentionBlock):
                 y = run(block.attention, run(block.input, torch.cat([F.elu(x), previous], dim=1)))
             else:
+                assert isinstance(block, GatedResidualBlock)
                 y = F.elu(run(block.conv, F.elu(x)))
             x = x + F.glu(run(block.output, y), dim=1)
         return run(self.network.output, F.elu(x))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -51,9 +50,7 @@ class Tape(TorchFunctionMode):
         return result
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note a function of torch, but dropout: where a network is evaluated, it does nothing."""
-        if func is F.dropout:
-            return func(*args, **(kwargs or {}))
+        """Note a function of torch."""
         return self.call(func, *args, **(kwargs or {}))
 
     def __call__(self, *inputs: Tensor) -> Tensor:
