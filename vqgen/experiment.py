@@ -23,6 +23,7 @@ from vqgen.errors import ConfigError, Taken
 from vqgen.faults import told, within_memory
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
+from vqgen.protocols import Prior, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign_config, refuse_foreign_writing
 from vqgen.runs.atomic import replacing
 from vqgen.runs.checkpoint import Run, build, open_last, open_run
@@ -232,7 +233,7 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
     runtime = {
-        "decode": getattr(source.tokenizer, "decode", None),
+        "decode": source.tokenizer and source.tokenizer.decode,
         "trained": functools.partial(in_training, config=config, folder=folder, source=source),
     }
     for key, node in (config["callbacks"] or {}).items():
@@ -261,9 +262,9 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
     shown = _shown(folder)
     rank_zero_info(f"\nRun folder: {shown}   (pictures in images/, every figure in metrics.csv)")
     rank_zero_info("Test: " + "  ".join(f"{key.removeprefix('test/')} {value:.4g}" for key, value in results.items()))
-    if hasattr(model, "num_embeddings") and hasattr(model, "encode"):
+    if isinstance(model, Tokenizer):
         rank_zero_info(f"Next: {command('train', 'model=gated_pixelcnn', tokenizer=shown)}")
-    elif hasattr(model, "sample"):
+    elif isinstance(model, Prior):
         rank_zero_info(f"Next: {command('sample', run=shown)}")
     return None if best.best_model_score is None else float(best.best_model_score)
 

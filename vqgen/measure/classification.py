@@ -1,6 +1,6 @@
 """Classification accuracy score (Ravuri & Vinyals 2019, arXiv 1905.10887): a classifier trained on samples alone."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
 from vqgen.measure.sources import in_batches
+from vqgen.protocols import Classifier
 
 
 class Labelled(NamedTuple):
@@ -27,7 +28,7 @@ class Accuracy(NamedTuple):
     top5: float
 
 
-def train(classifier: Any, data: Labelled, num_steps: int, batch_size: int, title: str) -> Any:
+def train(classifier: Classifier, data: Labelled, num_steps: int, batch_size: int, title: str) -> Classifier:
     """Train a classifier with its own optimiser and schedule; the order of the images is the same every time.
 
     Args:
@@ -52,7 +53,7 @@ def train(classifier: Any, data: Labelled, num_steps: int, batch_size: int, titl
 
 
 @torch.no_grad()
-def accuracy(classifier: Any, data: Labelled, batch_size: int) -> Accuracy:
+def accuracy(classifier: Classifier, data: Labelled, batch_size: int) -> Accuracy:
     """Accuracy of a trained classifier on labelled images."""
     log_prob: Float[Tensor, "n k"] = torch.cat(
         [classifier.log_prob(x).cpu() for x in in_batches(data.images, batch_size, classifier.device)]
@@ -65,7 +66,7 @@ def accuracy(classifier: Any, data: Labelled, batch_size: int) -> Accuracy:
 
 
 def scores(
-    classifier: Any, sets: dict[str, Labelled], test: Labelled, num_steps: int, batch_size: int, seed: int
+    classifier: Classifier, sets: dict[str, Labelled], test: Labelled, num_steps: int, batch_size: int, seed: int
 ) -> dict[str, Accuracy]:
     """The accuracy on real test images of the same classifier trained on each of the sets, from the same weights."""
     results = {}

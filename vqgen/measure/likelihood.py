@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
+from vqgen.protocols import Bound, Prior, Tokenizer, Variational
+from vqgen.protocols import Likelihood as LikelihoodProtocol
 
 GIVEN_LABEL = "_given_label"
 """Ends the names of figures that are given the images' labels."""
@@ -22,13 +24,13 @@ class Likelihood(NamedTuple):
     maps: dict[str, Float[Tensor, "_ _"]]
 
 
-def level_suffix(tokenizer: Any, level: int) -> str:
+def level_suffix(tokenizer: Tokenizer, level: int) -> str:
     """What is put after the name of a level's figure: nothing, where there is one level."""
     return f"_{tokenizer.level_names[level]}" if len(tokenizer.grids) > 1 else ""
 
 
 def of_priors(
-    tokenizer: Any, priors: list[Any], batches: Iterable[ImageBatch], marginal: bool = False
+    tokenizer: Tokenizer, priors: list[Prior], batches: Iterable[ImageBatch], marginal: bool = False
 ) -> Likelihood:
     """Negative log-likelihood of the codes of each level, and with the priors of all levels that of the images.
 
@@ -46,7 +48,7 @@ def of_priors(
         batches: images, with labels where the priors know any.
         marginal: add the figures over labels (`over_labels`), for as many passes as there are classes.
     """
-    sums: list[Any] = [0.0] * len(priors)
+    sums = [torch.zeros(*prior.grid, dtype=torch.float64) for prior in priors]
     distortion, count, marginal_nats = 0.0, 0, 0.0
     complete = [prior.level for prior in priors] == list(range(len(tokenizer.grids)))
     for batch in batches:
@@ -55,7 +57,7 @@ def of_priors(
             sums[i] = sums[i] + _nats(prior, codes, batch.given).sum(0)
         if marginal:
             marginal_nats += float(over_labels(priors, codes, batch.given).sum())
-        if complete and hasattr(tokenizer.likelihood, "log_prob"):
+        if complete and likelihood_of(tokenizer):
             distortion += _decoder_nats(tokenizer, batch.x, codes)
         count += len(batch.x)
     maps = [total / count for total in sums]
@@ -74,7 +76,7 @@ def of_priors(
     return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
 
 
-def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]], given: Given) -> Float[Tensor, " b"]:
+def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: Given) -> Float[Tensor, " b"]:
     """Nats of the codes of all levels where the label is not known: -log of the mean over classes of p(codes given it).
 
     All classes are equally likely, as they are where `task=sample` draws them in turn. It is at most log(classes),
@@ -94,28 +96,30 @@ def over_labels(priors: list[Any], codes: list[Int[Tensor, "b _ _"]], given: Giv
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
 
-def _nats(prior: Any, codes: list[Tensor], given: Given) -> Float[Tensor, "b h w"]:
+def _nats(prior: Prior, codes: list[Tensor], given: Given) -> Float[Tensor, "b h w"]:
     """Of each code of a prior's level, in float64."""
     return prior.nll(CodeBatch(codes[: prior.level + 1], given, torch.arange(len(codes[0])))).cpu().double()
 
 
-def _totals(tokenizer: Any, code_nats: float, decoder_nats: float) -> dict[str, float]:
+def _totals(tokenizer: Tokenizer, code_nats: float, decoder_nats: float) -> dict[str, float]:
     num_dims = math.prod(tokenizer.shape)
     bits = code_nats / math.log(2)
     figures = {"code_bits": bits, "rate": bits / num_dims, "compression_ratio_prior": 8 * num_dims / bits}
-    if hasattr(tokenizer.likelihood, "log_prob"):
+    if likelihood := likelihood_of(tokenizer):
         nats = torch.tensor(code_nats + decoder_nats)
-        figures[tokenizer.likelihood.bits_name] = float(tokenizer.likelihood.bits_per_dim(nats, num_dims))
+        figures[likelihood.bits_name] = float(likelihood.bits_per_dim(nats, num_dims))
     return figures
 
 
-def of_decoder(tokenizer: Any, x: Float[Tensor, "b c h w"], codes: list[Int[Tensor, "b _ _"]]) -> float:
+def of_decoder(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: list[Int[Tensor, "b _ _"]]) -> float:
     """Bits/dim of images given their codes, for a tokenizer with a likelihood."""
+    likelihood = likelihood_of(tokenizer)
+    assert likelihood is not None
     nats = torch.tensor(_decoder_nats(tokenizer, x, codes) / len(x))
-    return float(tokenizer.likelihood.bits_per_dim(nats, math.prod(tokenizer.shape)))
+    return float(likelihood.bits_per_dim(nats, math.prod(tokenizer.shape)))
 
 
-def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
+def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
     """The ELBO in nats an image, and the bits/dim of bytes (one draw of z an image), for a VAE with a likelihood.
 
     With `importance_samples` in the model's config also the importance-weighted bound, which is closer to log p(x).
@@ -131,10 +135,18 @@ def of_vae(vae: Any, batches: Iterable[ImageBatch]) -> Likelihood:
             count += len(batch.x)
     figures: dict[str, float] = {}
     for name, total in sums.items():
-        named = vae.named(name, type(bound)(*(total / count)))
+        named = vae.named(name, Bound(*(total / count)))
         figures |= {key: float(value) for key, value in named.items()}
     return Likelihood(figures, {})
 
 
-def _decoder_nats(tokenizer: Any, x: Tensor, codes: list[Tensor]) -> float:
-    return -float(tokenizer.likelihood.log_mass(tokenizer.decode_output(codes), x).cpu().double().sum())
+def likelihood_of(model: object) -> LikelihoodProtocol | None:
+    """The likelihood that a decoder was trained with; None where it was trained with an error alone, or is none."""
+    likelihood = getattr(model, "likelihood", None)
+    return likelihood if isinstance(likelihood, LikelihoodProtocol) else None
+
+
+def _decoder_nats(tokenizer: Tokenizer, x: Tensor, codes: list[Tensor]) -> float:
+    likelihood = likelihood_of(tokenizer)
+    assert likelihood is not None
+    return -float(likelihood.log_mass(tokenizer.decode_output(codes), x).cpu().double().sum())

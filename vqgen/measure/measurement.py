@@ -1,7 +1,7 @@
 """One evaluation: what is measured so far, and the samples and features that several measures share."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +14,12 @@ from vqgen.batch import ImageBatch
 from vqgen.drawing import Sampler, Sampling
 from vqgen.measure import classification, likelihood, plan, quality, reconstruction, report, sources
 from vqgen.measure.classification import Labelled
-from vqgen.measure.metrics.features import Features
 from vqgen.measure.metrics.neighbors import nearest
 from vqgen.measure.metrics.reconstruction import Reconstruction
 from vqgen.measure.networks import Network, lpips_network
 from vqgen.measure.stopwatch import Stopwatch
 from vqgen.pictures import figures, plots
+from vqgen.protocols import Classifier, Features, Images, Variational
 from vqgen.runs.trained import Trained
 
 NUM_SHOWN, NUM_NEIGHBOURS, NUM_COMPARED = 8, 6, 1000   # rows and columns of the picture, samples in the ratio
@@ -57,14 +57,20 @@ class Measurement:
         settings: which images, how many samples.
     """
 
-    def __init__(self, trained: Trained, images: Any, network: Network | None, settings: Settings) -> None:
+    def __init__(self, trained: Trained, images: Images, network: Network | None, settings: Settings) -> None:
         self.trained, self.images, self.settings = trained, images, settings
-        self.network: Any = network
-        self.device = trained.model.device
+        self._network = network
+        self.device = trained.device
         self.watch = Stopwatch()
         self.figures: dict[str, float] = {}
         self.pictures: dict[str, Float[Tensor, "3 H W"]] = {}
         self.plots: dict[str, Figure] = {}
+
+    @property
+    def network(self) -> Network:
+        """Whose features images are compared by; there is one where a measure needs it."""
+        assert self._network is not None
+        return self._network
 
     @property
     def has_classes(self) -> bool:
@@ -91,8 +97,9 @@ class Measurement:
     def _reconstructions(self, chosen: list[str]) -> None:
         model = self.trained.autoencoder
         lpips = lpips_network() if "lpips" in chosen else None
-        errors = Reconstruction(tuple(self.images.shape[1:]), self.images.variance(), lpips).to(self.device)
-        network = self.network if "rfid" in chosen else None
+        _, height, width = self.images.shape
+        errors = Reconstruction((height, width), self.images.variance(), lpips).to(self.device)
+        network = self._network if "rfid" in chosen else None
         with self.watch.part("reconstruction"):
             batches = self._real(self.settings.split, self.settings.index, "reconstructing")
             measured = reconstruction.measure(model, batches, errors, network.module if network else None)
@@ -111,10 +118,10 @@ class Measurement:
     def _likelihood(self, over_labels: bool) -> None:
         batches = self._real(self.settings.split, self.settings.index, "likelihood")
         with self.watch.part("likelihood"):
-            if self.trained.tokenizer is None:
+            if isinstance(self.trained.model, Variational):
                 found = likelihood.of_vae(self.trained.model, batches)
             else:
-                found = likelihood.of_priors(self.trained.tokenizer, self.trained.priors, batches, over_labels)
+                found = likelihood.of_priors(self.trained.coder, self.trained.priors, batches, over_labels)
         self.figures |= found.figures
         if found.maps:
             self.plots["likelihood"] = report.position_map(found.maps, self.trained.title(), self.has_classes)
@@ -180,9 +187,10 @@ class Measurement:
                 "samples": Labelled(samples, test_labels), "reconstructions": Labelled(rebuilt, labels),
                 "real": Labelled(real, labels),
             }  # fmt: skip
-            steps, seed = self.settings.cas_steps, self.settings.seed
+            steps, seed, classifier = self.settings.cas_steps, self.settings.seed, self.network.module
+            assert isinstance(classifier, Classifier)
             scores = classification.scores(
-                self.network.module, sets, Labelled(test, test_labels), steps, CAS_BATCH_SIZE, seed
+                classifier, sets, Labelled(test, test_labels), steps, CAS_BATCH_SIZE, seed
             )
         for name, (top1, top5) in scores.items():
             self.figures |= {f"cas_top1({name})": top1, f"cas_top5({name})": top5}

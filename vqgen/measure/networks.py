@@ -3,13 +3,14 @@
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from vqgen.errors import UserError
 from vqgen.measure.metrics.inception import FILE, Inception
+from vqgen.protocols import Classifier, FeatureNetwork, Images
 from vqgen.runs.provenance import differences
 from vqgen.runs.trained import Trained
 
@@ -19,12 +20,12 @@ ALEXNET = "alexnet-owt-7be5be79.pth"
 class Network(NamedTuple):
     """A module with `describe` and `num_features`, and the name that figures made with it carry."""
 
-    module: Any
+    module: FeatureNetwork
     name: str
 
 
 def feature_network(
-    trained: Trained, images: Any, features: str, classifier: str | None, weights: str | None
+    trained: Trained, images: Images, features: str, classifier: str | None, weights: str | None
 ) -> Network:
     """The network asked for.
 
@@ -43,7 +44,7 @@ def feature_network(
     if features == "classifier":
         return Network(open_classifier(trained, images, classifier), "classifier")
     try:
-        return Network(Inception(weights).to(trained.model.device).requires_grad_(False), "inception")
+        return Network(Inception(weights).to(trained.device).requires_grad_(False), "inception")
     except FileNotFoundError as error:
         raise UserError(
             f"features=inception: there are no weights at '{error}'; put {FILE} of torch-fidelity there, say where it "
@@ -58,7 +59,7 @@ def feature_network(
         ) from None
 
 
-def open_classifier(trained: Trained, images: Any, path: str | None) -> Any:
+def open_classifier(trained: Trained, images: Images, path: str | None) -> Classifier:
     """The classifier of a run, for images of this size and these classes.
 
     Raises:
@@ -73,7 +74,7 @@ def open_classifier(trained: Trained, images: Any, path: str | None) -> Any:
         about = told.removeprefix("run=") if told.startswith("run=") else f"{path}: {told.removeprefix('run: ')}"
         raise UserError(f"classifier={about}") from None
     model = other.model
-    if not hasattr(model, "describe"):
+    if not isinstance(model, Classifier):
         raise UserError(f"classifier={path}: this run is {other.a_kind} and no classifier")
     if tuple(model.shape) != tuple(images.shape):
         raise UserError(

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from vqgen.errors import UserError, near_miss
 from vqgen.measure import networks, quality, sources
+from vqgen.measure.likelihood import likelihood_of
+from vqgen.protocols import Autoencoder, Variational
 from vqgen.runs.trained import Trained
 
 RECONSTRUCTION = ["reconstruction", "lpips", "rfid"]
@@ -55,9 +57,9 @@ def plan(case: Case, metrics: list[str] | None) -> Plan:
 def defaults(trained: Trained) -> list[str]:
     """All but `cas` that a model of this kind can have."""
     if trained.priors:
-        marginal = not lacks_labels(trained) and trained.model.num_classes <= FEW_CLASSES
+        marginal = not lacks_labels(trained) and trained.num_classes <= FEW_CLASSES
         return [*(LIKELIHOOD if marginal else ["likelihood"]), *SAMPLES]
-    return [*RECONSTRUCTION, "likelihood", *SAMPLES] if hasattr(trained.model, "generate") else RECONSTRUCTION
+    return [*RECONSTRUCTION, "likelihood", *SAMPLES] if isinstance(trained.model, Variational) else RECONSTRUCTION
 
 
 def obstacle(case: Case, name: str) -> str | None:
@@ -71,7 +73,7 @@ def obstacle(case: Case, name: str) -> str | None:
 
 def _require(case: Case, name: str) -> None:
     trained = case.trained
-    if name in RECONSTRUCTION and not hasattr(trained.autoencoder, "reconstruct"):
+    if name in RECONSTRUCTION and not isinstance(trained.autoencoder, Autoencoder):
         raise UserError(f"'{trained.folder}' is {trained.a_kind}, which reconstructs nothing")
     if name == "lpips":
         networks.lpips_network()
@@ -104,9 +106,9 @@ def lacks_labels(trained: Trained) -> str:
 def _require_likelihood(trained: Trained) -> None:
     if trained.priors:
         return
-    if not hasattr(trained.model, "log_likelihood"):
+    if not isinstance(trained.model, Variational):
         raise UserError(f"'{trained.folder}' is {trained.a_kind}: a prior or a VAE gives images a likelihood")
-    if not hasattr(trained.model.likelihood, "log_prob"):
+    if likelihood_of(trained.model) is None:
         name = type(trained.model.likelihood).__name__
         raise UserError(f"'{trained.folder}' was trained with {name}, which is a loss and no likelihood")
 

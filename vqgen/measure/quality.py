@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from vqgen.measure.metrics.density_coverage import DensityCoverage, density_coverage
-from vqgen.measure.metrics.features import Features, frechet_distance, inception_score, kernel_distance
+from vqgen.measure.metrics.features import frechet_distance, inception_score, kernel_distance
 from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_recall
+from vqgen.protocols import Features
 
 ENOUGH, ENOUGH_FOR_KID = 10_000, 1000   # images; fewer are measured, with a note
 TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]   # of few images

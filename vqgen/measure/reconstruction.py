@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
-from vqgen.measure.likelihood import level_suffix, of_decoder
+from vqgen.measure.likelihood import level_suffix, likelihood_of, of_decoder
 from vqgen.measure.metrics.codebook import CodebookUsage
-from vqgen.measure.metrics.features import Features
 from vqgen.measure.metrics.reconstruction import Reconstruction
+from vqgen.protocols import Autoencoder, FeatureNetwork, Features, Tokenizer
 
 
 class Reconstructed(NamedTuple):
@@ -24,7 +24,7 @@ class Reconstructed(NamedTuple):
 
 
 def measure(
-    model: Any, batches: Iterable[ImageBatch], errors: Reconstruction, network: Any | None = None
+    model: Autoencoder, batches: Iterable[ImageBatch], errors: Reconstruction, network: FeatureNetwork | None = None
 ) -> Reconstructed:
     """Take images through an autoencoder once and measure what comes out.
 
@@ -37,29 +37,30 @@ def measure(
         errors: what measures a pair of batches.
         network: describes images by features.
     """
-    discrete = hasattr(model, "num_embeddings")
-    sizes = model.num_embeddings if discrete else []
+    tokenizer = model if isinstance(model, Tokenizer) else None
+    sizes = tokenizer.num_embeddings if tokenizer else []
     usage = [CodebookUsage(k, sync_on_compute=False).to(model.device) for k in sizes]
+    likelihood = likelihood_of(tokenizer)
     features, bits, count = [], 0.0, 0
     for batch in batches:
         codes = model.encode(batch.x)
         x_hat = model.decode(codes)
         errors.update(batch.x, x_hat)
-        for metric, level in zip(usage, codes if discrete else [], strict=True):
+        for metric, level in zip(usage, codes if tokenizer else [], strict=True):
             metric.update(level)
-        if discrete and hasattr(model.likelihood, "log_prob"):
-            bits, count = bits + of_decoder(model, batch.x, codes) * len(batch.x), count + len(batch.x)
+        if tokenizer and likelihood:
+            bits, count = bits + of_decoder(tokenizer, batch.x, list(codes)) * len(batch.x), count + len(batch.x)
         if network is not None:
             features.append(network.describe(x_hat))
-    figures = errors.compute() | ({f"{model.likelihood.bits_name}_given_codes": bits / count} if count else {})
+    figures = errors.compute() | ({f"{likelihood.bits_name}_given_codes": bits / count} if likelihood and count else {})
     described = Features(*map(torch.cat, zip(*features, strict=True))) if features else None
-    if not discrete:
+    if tokenizer is None:
         return Reconstructed(figures, described, {})
-    counts = dict(zip(model.level_names, [metric.counts.cpu() for metric in usage], strict=True))
-    return Reconstructed(figures | code_figures(model, usage), described, counts)
+    counts = dict(zip(tokenizer.level_names, [metric.counts.cpu() for metric in usage], strict=True))
+    return Reconstructed(figures | code_figures(tokenizer, usage), described, counts)
 
 
-def code_figures(tokenizer: Any, usage: list[CodebookUsage]) -> dict[str, float]:
+def code_figures(tokenizer: Tokenizer, usage: list[CodebookUsage]) -> dict[str, float]:
     """Perplexity and usage of each level over all images, and the compression ratio at log2 K bits a code."""
     figures = {}
     for level, metric in enumerate(usage):

@@ -1,7 +1,6 @@
 """Real images and generated ones, batch by batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ from tqdm import tqdm
 
 from vqgen.batch import Condition, Given, ImageBatch
 from vqgen.drawing import Known, Sampler, Sampling
-from vqgen.measure.metrics.features import Features
 from vqgen.pictures.figures import to_uint8
+from vqgen.protocols import FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained import Trained, on_device
 
 
@@ -23,7 +22,7 @@ def choose(num_images: int, wanted: int) -> Int[ndarray, " _"]:
 
 
 def real(
-    images: Any, split: str, index: Int[ndarray, " n"], batch_size: int, device: torch.device, title: str
+    images: Images, split: str, index: Int[ndarray, " n"], batch_size: int, device: torch.device, title: str
 ) -> Iterator[ImageBatch]:
     """The images at `index` of a split, with a progress bar."""
     for start in tqdm(range(0, len(index), batch_size), desc=title, unit="batch", leave=False):
@@ -80,11 +79,11 @@ def generated(
     """
     for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
         size = min(batch_size, num_samples - start)
-        if trained.tokenizer is None:
+        if isinstance(trained.model, Variational):
             yield trained.model.generate(size, sampling.seed, start)
             continue
         given = {} if labels is None else {"label": labels[start : start + size]}
-        yield trained.tokenizer.decode(draw_levels(trained, size, given, sampling, sampler, first=start))
+        yield trained.coder.decode(draw_levels(trained, size, given, sampling, sampler, first=start))
 
 
 def lacks_priors(trained: Trained) -> str:
@@ -100,17 +99,17 @@ def lacks_priors(trained: Trained) -> str:
 
 def lacks_samples(trained: Trained) -> str:
     """What is missing to draw images from a run; empty where nothing is."""
-    if hasattr(trained.model, "generate"):
+    if isinstance(trained.model, Variational):
         return ""
     return ("" if trained.priors else "a VAE or ") + lacks_priors(trained)
 
 
 def has_classes(trained: Trained) -> bool:
     """Whether samples can be asked for by class."""
-    return bool(trained.priors) and any(prior.num_classes for prior in trained.priors)
+    return trained.num_classes > 0
 
 
-def describe(network: Any, batches: Iterator[Float[Tensor, "b c h w"]]) -> Features:
+def describe(network: FeatureNetwork, batches: Iterator[Float[Tensor, "b c h w"]]) -> Features:
     """Features of all images."""
     parts = [network.describe(x) for x in batches]
     return Features(torch.cat([p.vectors for p in parts]), torch.cat([p.log_prob for p in parts]))

@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from vqgen.batch import ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.measure.metrics.features import Features
 from vqgen.models.base import Model
+from vqgen.protocols import Features
 
 
 class ClassifierObjective(NamedTuple):

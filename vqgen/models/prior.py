@@ -61,6 +61,11 @@ class Prior(Model):
         self.network: Any = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
         self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
+    @property
+    def takes(self) -> list[str]:
+        """Names of what is given of an image and makes a difference to this prior, such as `label`."""
+        return self.conditioner.takes
+
     def forward(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b k h w"]:
         """Logits of every code given those before it and the condition."""
         return self.network(codes, self.conditioner(condition, len(codes)))

@@ -18,6 +18,7 @@ from vqgen.nn.posteriors.posterior import (
     importance_weighted_bound,
     standard_normal_log_prob,
 )
+from vqgen.protocols import Bound
 
 
 class VAEObjective(NamedTuple):
@@ -30,13 +31,6 @@ class VAEObjective(NamedTuple):
     recon_loss: Float[Tensor, ""]
     kl: Float[Tensor, ""]
     kl_free_bits: Float[Tensor, ""]
-
-
-class Bound(NamedTuple):
-    """Lower bounds in nats, of `log_prob` and `log_mass` of images: of what the likelihood says, and of their bytes."""
-
-    log_prob: Float[Tensor, "*b"]
-    log_mass: Float[Tensor, "*b"]
 
 
 class VAE(LatentModel):

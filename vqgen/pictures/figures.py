@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from vqgen.protocols import Autoencoder, Tokenizer
 
 RESOLUTION = 300
 """Dots an inch of matplotlib's figures, for print."""
@@ -101,16 +102,16 @@ def scale_for(image: Float[Tensor, "c h w"], target: int = 768) -> int:
     return max(1, target // max(image.shape[-2:]))
 
 
-def reconstructions(model: Any, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3 H W"]:
+def reconstructions(model: Autoencoder, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "3 H W"]:
     """Rows: originals, reconstructions, error maps and, for a tokenizer, the code map of each level."""
     return rows(*reconstruction_rows(model, x).values())
 
 
-def reconstruction_rows(model: Any, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
+def reconstruction_rows(model: Autoencoder, x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
     """The rows of `reconstructions` by their names."""
     x_hat = model.reconstruct(x)
     named = {"original": x, "reconstruction": x_hat, "absolute error": error_map(x, x_hat)}
-    if hasattr(model, "num_embeddings"):
+    if isinstance(model, Tokenizer):
         size = (x.shape[2], x.shape[3])
         for name, c, k in zip(model.level_names, model.encode(x), model.num_embeddings, strict=True):
             named[f"{name} codes {c.shape[1]}x{c.shape[2]}"] = code_map(c, k, size)

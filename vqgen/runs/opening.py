@@ -9,7 +9,8 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.devices import device_of
-from vqgen.errors import ConfigError
+from vqgen.errors import CheckpointError, ConfigError
+from vqgen.protocols import Tokenizer
 from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.folders import find_runs
@@ -73,7 +74,10 @@ def trained(
     details["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
     images = _images(source, runs[0], data_root, data_changed)
-    return Trained(priors[0], priors, module.to(device), images, **details)
+    coder = module.to(device)
+    if not isinstance(coder, Tokenizer):
+        raise CheckpointError(f"'{source.file}' is no tokenizer: it gives images no codes")
+    return Trained(models[0], priors, coder, images, **details)
 
 
 def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], Any]:

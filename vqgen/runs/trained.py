@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import nn
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import FileImage, ImageBatch
 from vqgen.errors import UserError
+from vqgen.protocols import Autoencoder, Images, LatentAutoencoder, Prior, Tokenizer
 
 
-def _no_other(path: str) -> Any:
+def _no_other(path: str) -> "Trained":
     raise LookupError(f"no way to open '{path}' is given")
 
 
@@ -31,16 +33,16 @@ class Trained(NamedTuple):
     names and steps of several priors; `data` is what the run has read (vqgen.runs.provenance).
     """
 
-    model: Any
-    priors: list[Any]
-    tokenizer: Any | None
-    images: Callable[[], Any]
+    model: nn.Module
+    priors: list[Prior]
+    tokenizer: Tokenizer | None
+    images: Callable[[], Images]
     folder: Path
     class_names: list[str]
     step: int
     attribute_names: Sequence[str] = ()
     seed: int = 0
-    open: Callable[[str], Any] = _no_other
+    open: Callable[[str], "Trained"] = _no_other
     steps: dict[str, int] | None = None
     data: Mapping[str, Any] = {}
 
@@ -55,19 +57,47 @@ class Trained(NamedTuple):
         return f"{'an' if self.kind[0] in 'AEIO' else 'a'} {self.kind}"
 
     @property
-    def autoencoder(self) -> Any:
-        """The model that makes images: of a prior's run its tokenizer, else the run's own."""
-        return self.tokenizer or self.model
+    def autoencoder(self) -> Autoencoder:
+        """The model that makes images: of a prior's run its tokenizer, else the run's own (which may be none)."""
+        return cast(Autoencoder, self.tokenizer or self.model)
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """All models: the tokenizer and its priors, or the run's own."""
+        both = [self.tokenizer, *self.priors] if self.tokenizer else [self.model]
+        return [cast(nn.Module, model) for model in both]
+
+    @property
+    def coder(self) -> Tokenizer:
+        """The model with codes: of a prior's run its tokenizer, else the run's own. The run must have one."""
+        assert isinstance(self.autoencoder, Tokenizer)
+        return self.autoencoder
+
+    @property
+    def latent(self) -> LatentAutoencoder:
+        """The model with one latent vector. The run must have one."""
+        assert isinstance(self.autoencoder, LatentAutoencoder)
+        return self.autoencoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models compute."""
+        return self.autoencoder.device
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the priors know; 0 without."""
+        return max((prior.num_classes for prior in self.priors), default=0)
 
     @property
     def levels(self) -> list[str]:
         """Names of the levels of codes, top first; empty for a model without codes."""
-        return list(getattr(self.autoencoder, "level_names", []))
+        return list(self.coder.level_names) if isinstance(self.autoencoder, Tokenizer) else []
 
     @property
     def has_latents(self) -> bool:
         """Whether an image is one latent vector to the model."""
-        return hasattr(self.autoencoder, "latent_dim")
+        return isinstance(self.autoencoder, LatentAutoencoder)
 
     @property
     def missing_priors(self) -> list[str]:
@@ -86,7 +116,7 @@ class Trained(NamedTuple):
         named = " and ".join(f"{name}, step {step:,}" for name, step in steps.items())
         return f"{named}, trained with seed {self.seed}{drawn}"
 
-    def batch(self, index: Sequence[int], split: str = "test") -> Any:
+    def batch(self, index: Sequence[int], split: str = "test") -> ImageBatch:
         """The images (with labels) of these numbers, on the model's device.
 
         Raises:
@@ -97,9 +127,9 @@ class Trained(NamedTuple):
         if outside := [i for i in index if not 0 <= i < size]:
             raise UserError(f"image {outside[0]}: the {split} split has {size} images, from 0 to {size - 1}")
         batch = images.batch(split, np.array(index, np.int64))
-        return on_device(batch, self.model.device)
+        return on_device(batch, self.device)
 
-    def from_file(self, path: str | Path, channels: int | None = None) -> Any:
+    def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
         """An image file, prepared as the images that the run was trained on: `x`, `inside` and `said` of it.
 
         Args:
@@ -110,9 +140,9 @@ class Trained(NamedTuple):
             UserError: it cannot be read as an image.
         """
         image = self.images().from_file(path, channels)
-        return image._replace(x=image.x.to(self.model.device))
+        return image._replace(x=image.x.to(self.device))
 
-    def first(self, num: int, split: str = "test") -> Any:
+    def first(self, num: int, split: str = "test") -> ImageBatch:
         """The first `num` images of a split, or all where it has fewer."""
         return self.batch(range(min(num, self.num_images(split))), split)
 
@@ -120,7 +150,7 @@ class Trained(NamedTuple):
         """Number of images in a split."""
         return len(self.images().split(split).images)
 
-    def batches(self, num: int, split: str = "test", size: int = 128) -> Iterator[Any]:
+    def batches(self, num: int, split: str = "test", size: int = 128) -> Iterator[ImageBatch]:
         """The first `num` images of a split, `size` at a time."""
         num = min(num, self.num_images(split))
         return (self.batch(range(start, min(start + size, num)), split) for start in range(0, num, size))

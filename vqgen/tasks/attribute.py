@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
+from vqgen.protocols import LatentAutoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
@@ -58,7 +58,7 @@ class Attribute(Task):
         rows = {}
         for name, v in vectors.items():
             for i, image in zip(self.images, x, strict=False):
-                row = _changed(trained.autoencoder, image, v, self.alphas)
+                row = _changed(trained.latent, image, v, self.alphas)
                 rows[f"image {i}" if len(names) == 1 else name] = row
         columns = ["original", *map(plots.number, self.alphas)]
         many = len(names) > 1
@@ -88,8 +88,9 @@ def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -
     An attribute that all of the images have, or none, has no vector.
     """
     attributes = trained.images().attributes("train")
+    assert attributes is not None
     batches = list(trained.batches(num_images, "train"))
-    z = torch.cat([trained.autoencoder.encode(batch.x) for batch in batches])
+    z = torch.cat([trained.latent.encode(batch.x) for batch in batches])
     values = attributes.values[torch.cat([batch.index for batch in batches]).cpu().numpy()]
     vectors = {}
     for name in names:
@@ -106,7 +107,7 @@ def divided(values: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
     return values > np.median(values)
 
 
-def _changed(model: Any, image: Tensor, v: Tensor, alphas: Sequence[float]) -> Float[Tensor, "_ c h w"]:
+def _changed(model: LatentAutoencoder, image: Tensor, v: Tensor, alphas: Sequence[float]) -> Float[Tensor, "_ c h w"]:
     """The image, and those decoded from z + alpha v."""
     z = model.encode(image[None])
     return torch.cat([image[None], *(model.decode(z + alpha * v) for alpha in alphas)])

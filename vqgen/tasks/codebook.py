@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqgen.measure.metrics.codebook import usage
 from vqgen.pictures import figures, plots
+from vqgen.protocols import Tokenizer
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
@@ -47,7 +48,7 @@ class Codebook(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """A figure of all levels and, of each, the pictures of its codes."""
-        model = trained.autoencoder
+        model = trained.coder
         counts = code_counts(trained, self.num_images)
         levels = [
             _Level(name, c, model.code_vectors(i), figures.code_colours(len(c)))
@@ -70,7 +71,7 @@ class Codebook(Task):
 
 def code_counts(trained: Trained, num_images: int) -> list[Int[Tensor, " k"]]:
     """How often each code of each level occurs in the first test images."""
-    model = trained.autoencoder
+    model = trained.coder
     counts = [torch.zeros(k, dtype=torch.long) for k in model.num_embeddings]
     for batch in trained.batches(num_images):
         for total, codes in zip(counts, model.encode(batch.x), strict=True):
@@ -78,7 +79,7 @@ def code_counts(trained: Trained, num_images: int) -> list[Int[Tensor, " k"]]:
     return counts
 
 
-def code_images(model: Any, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c _ _"]:
+def code_images(model: Tokenizer, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c _ _"]:
     """Two cells each way from the middle of the image of a map of one code, for each of the codes."""
     (rows, columns), (_, height, width) = model.grids[level], model.shape
     h, w = min(height, max(8, 2 * height // rows)), min(width, max(8, 2 * width // columns))

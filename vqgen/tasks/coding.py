@@ -23,6 +23,7 @@ from torch import Tensor
 
 from vqgen.batch import Condition
 from vqgen.errors import UserError
+from vqgen.protocols import Prior
 from vqgen.runs.trained import Trained
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
 
@@ -159,7 +160,7 @@ def decompressed(trained: Trained, contents: bytes) -> Decoded:
         )
     size = _HEADER.size + len(_label_bytes(trained, None))
     start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
-    classes, label = trained.model.num_classes, int.from_bytes(start[_HEADER.size :], "big")
+    classes, label = trained.num_classes, int.from_bytes(start[_HEADER.size :], "big")
     if label > classes:
         raise UserError(f"the file is damaged: it says class {label}, and there are {classes}")
     decoder, encoder = Decoder(words), Encoder()
@@ -199,7 +200,7 @@ def visited(
     given = {} if label is None else {"label": torch.tensor([label])}
     codes: list[Tensor] = []
     for prior in trained.priors:
-        state = copy.deepcopy(prior).to("cpu", torch.float64).begin(1, Condition(codes, given))
+        state = _in_float64(prior).begin(1, Condition(codes, given))
         symbols = torch.empty(prior.grid[0] * prior.grid[1], dtype=torch.long)
         for position in range(len(symbols)):
             logits = state.logits()[0].numpy()
@@ -208,7 +209,13 @@ def visited(
             symbols[position] = code(logits.max() - logits)
             state.push(symbols[position : position + 1])
         codes.append(symbols.view(1, *prior.grid))
-    return [c.to(trained.model.device) for c in codes]
+    return [c.to(trained.device) for c in codes]
+
+
+def _in_float64(prior: Prior) -> Prior:
+    """A copy that computes in float64 on the CPU."""
+    copied: Any = copy.deepcopy(prior)
+    return copied.to("cpu", torch.float64)
 
 
 def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
@@ -228,7 +235,7 @@ def _widest(said: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
 
 def _label_bytes(trained: Trained, label: int | None) -> bytes:
     """The label, no class being the one after the last."""
-    classes = trained.model.num_classes
+    classes = trained.num_classes
     return (classes if label is None else label).to_bytes(-(-classes.bit_length() // 8), "big")
 
 
@@ -240,8 +247,7 @@ def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
 def _mark(trained: Trained) -> bytes:
     """Two bytes that tell the tokenizer's and the priors' weights from others."""
     digest = hashlib.sha256()
-    for model in (trained.tokenizer, *trained.priors):
-        assert model is not None
+    for model in trained.modules:
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.digest()[:2]

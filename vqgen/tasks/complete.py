@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.batch import FileImage, ImageBatch
 from vqgen.drawing import NEUTRAL, Known, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
@@ -79,16 +79,16 @@ class Complete(Task):
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
         return replace(outcome, arrays=outcome.arrays | arrays)
 
-    def _completed(self, trained: Trained, batch: Any, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
+    def _completed(self, trained: Trained, batch: ImageBatch, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
         """Codes of all levels, `num_samples` for each image one after another."""
-        own = [c.repeat_interleave(self.num_samples, 0) for c in trained.autoencoder.encode(batch.x)]
+        own = [c.repeat_interleave(self.num_samples, 0) for c in trained.coder.encode(batch.x)]
         given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
         known = [Known(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
         return draw_levels(trained, len(own[0]), given, self.sampling, self.sampler, known=known, progress=True)
 
 
 def kept(
-    keep: str | Sequence[float], size: Sequence[int], invert: bool, from_file: Callable[..., Any]
+    keep: str | Sequence[float], size: Sequence[int], invert: bool, from_file: Callable[..., FileImage]
 ) -> Bool[Tensor, "h w"]:
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
@@ -114,7 +114,7 @@ def _box(keep: Sequence[float]) -> Sequence[float]:
     return keep
 
 
-def _mask_file(path: str, from_file: Callable[..., Any]) -> Bool[Tensor, "h w"]:
+def _mask_file(path: str, from_file: Callable[..., FileImage]) -> Bool[Tensor, "h w"]:
     """The white of a file; of a border, what is white at its edge."""
     if not Path(path).exists():
         raise UserError(f"keep={path}: neither a half nor a mask image{near_miss(path, HALVES)}")

@@ -52,7 +52,7 @@ class Compress(Task):
     def make(self, trained: Trained) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""
         image, label = self._image(trained)
-        codes = trained.autoencoder.encode(image.x)
+        codes = trained.coder.encode(image.x)
         x, x_hat = (whole[:, :, *image.inside] for whole in (image.x, trained.autoencoder.decode(codes)))
         coded = compressed(trained, codes, label, border=x.shape != image.x.shape)
         name = f"{Path(self.file).stem if self.file else f'image_{self.image}'}.vqc"
@@ -87,11 +87,11 @@ class Compress(Task):
 
     def _image(self, trained: Trained) -> tuple[_Image, int | None]:
         """The image and its label."""
-        num_classes = trained.model.num_classes
+        num_classes = trained.num_classes
         if self.file is None:
             batch = trained.batch([self.image])
             whole = (slice(None), slice(None))
-            return _Image(batch.x, whole, ""), int(batch.label[0]) if num_classes else None
+            return _Image(batch.x, whole, ""), int(batch.label[0]) if num_classes and batch.label is not None else None
         if self.label is not None and not num_classes:
             raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
         label = None if self.label is None else label_index(self.label, num_classes, trained.class_names)

@@ -1,6 +1,5 @@
 """Measure what a run makes: reconstructions, likelihood and samples."""
 
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -11,6 +10,7 @@ from vqgen.errors import UserError
 from vqgen.measure import plan, quality, report, sources
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
+from vqgen.protocols import Autoencoder, Images
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty
@@ -61,7 +61,7 @@ class Evaluate(Task):
     @staticmethod
     def lacks(trained: Trained) -> str:
         """An autoencoder, or priors."""
-        return "" if trained.priors or hasattr(trained.model, "reconstruct") else "a model that makes images"
+        return "" if trained.priors or isinstance(trained.model, Autoencoder) else "a model that makes images"
 
     @torch.no_grad()
     def make(self, trained: Trained) -> Outcome:
@@ -93,7 +93,7 @@ class Evaluate(Task):
         _, index, network = self._subject(trained)
         plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
 
-    def _subject(self, trained: Trained) -> tuple[Any, Int[ndarray, " n"], Network | str]:
+    def _subject(self, trained: Trained) -> tuple[Images, Int[ndarray, " n"], Network | str]:
         """The data module, the numbers of the images to measure, and the feature network or why there is none."""
         images = trained.images()
         index = sources.choose(len(images.split(self.split).images), self.num_samples)
@@ -102,7 +102,7 @@ class Evaluate(Task):
     def _logged(self, figures: dict[str, float]) -> dict[str, float]:
         return {f"evaluate/{self.split}/{name}": value for name, value in figures.items()}
 
-    def _network(self, trained: Trained, images: Any) -> Network | str:
+    def _network(self, trained: Trained, images: Images) -> Network | str:
         """The feature network, or why there is none; a classifier that is given must fit."""
         try:
             return feature_network(trained, images, self.features, self.classifier, self.inception_weights)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vqgen.batch import Condition
 from vqgen.errors import UserError, near_miss
+from vqgen.protocols import Prior
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
@@ -94,34 +95,34 @@ class Export(Task):
 
 def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
     """What there is to export of a run, with inputs made of the images `x`."""
-    model, levels = trained.autoencoder, trained.levels
-    latents = model.encode(x)
+    model, levels = trained.modules[0], trained.levels
     if not levels:
+        latent = trained.latent
         return {
-            "encoder": _Export(_Part(model, model.encode), (x,), ["x"], ["z"]),
-            "decoder": _Export(_Part(model, model.decode), (latents,), ["z"], ["x_hat"]),
+            "encoder": _Export(_Part(model, latent.encode), (x,), ["x"], ["z"]),
+            "decoder": _Export(_Part(model, latent.decode), (latent.encode(x),), ["z"], ["x_hat"]),
         }
-    names = [f"codes_{name}" for name in levels]
+    coder, names = trained.coder, [f"codes_{name}" for name in levels]
+    codes = coder.encode(x)
     found = {
-        "encoder": _Export(_Part(model, model.encode), (x,), ["x"], names),
-        "decoder": _Export(_Part(model, lambda *codes: model.decode(codes)), tuple(latents), names, ["x_hat"]),
+        "encoder": _Export(_Part(model, coder.encode), (x,), ["x"], names),
+        "decoder": _Export(_Part(model, lambda *codes: coder.decode(codes)), tuple(codes), names, ["x_hat"]),
     }
-    for prior in trained.priors:
-        inputs, known = latents[: prior.level + 1], names[: prior.level + 1]
-        given = prior.conditioner.takes
-        inputs += [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in given]
-        known = [*known, *given]
-        found[f"prior_{levels[prior.level]}"] = _Export(_Part(prior, _logits(prior)), tuple(inputs), known, ["logits"])
+    for prior, module in zip(trained.priors, trained.modules[1:], strict=True):
+        given = [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in prior.takes]
+        known, inputs = [*names[: prior.level + 1], *prior.takes], (*codes[: prior.level + 1], *given)
+        part = _Part(module, _logits(module, prior))
+        found[f"prior_{levels[prior.level]}"] = _Export(part, inputs, known, ["logits"])
     return found
 
 
-def _logits(prior: Any) -> Callable[..., Tensor]:
+def _logits(module: nn.Module, prior: Prior) -> Callable[..., Tensor]:
     """The prior's logits from flat inputs: all levels' codes down to its own, and what is given, such as the label."""
 
     def logits(*inputs: Tensor) -> Tensor:
         *upper, codes = inputs[: prior.level + 1]
-        given = dict(zip(prior.conditioner.takes, inputs[prior.level + 1 :], strict=True))
-        return prior(codes, Condition(upper, given))
+        given = dict(zip(prior.takes, inputs[prior.level + 1 :], strict=True))
+        return module(codes, Condition(upper, given))
 
     return logits
 

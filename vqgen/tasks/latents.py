@@ -1,7 +1,7 @@
 """The latent space: where the images lie in it, and what its points decode to."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqgen.devices import fork_rng
 from vqgen.pictures import figures, plots
+from vqgen.protocols import LatentAutoencoder, Variational
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
@@ -51,17 +52,18 @@ class Latents(Task):
     def make(self, trained: Trained) -> Outcome:
         """The figures, and z and labels as arrays."""
         points = latent_points(trained, self.num_images, self.seed)
-        model, title = trained.autoencoder, trained.title(self.seed if hasattr(trained.autoencoder, "infer") else None)
+        model, drawn = trained.latent, isinstance(trained.autoencoder, Variational)
+        title = trained.title(self.seed if drawn else None)
         arrays = {"latents/z": points.z.cpu().numpy()}
         if points.label is not None:
             arrays["latents/label"] = points.label.cpu().numpy()
         if model.latent_dim != 2:
-            many = self._many(points, trained.class_names, hasattr(model, "infer"), title)
+            many = self._many(points, trained.class_names, drawn, title)
             return Outcome(plots=many, arrays=arrays)
-        axes = plane_axes(points.z, self.side, hasattr(model, "infer"))
+        axes = plane_axes(points.z, self.side, drawn)
         images = figures.grid(decoded_plane(model, axes), columns=self.side, padding=0)
-        scatter = _scatter(points, trained.class_names, hasattr(model, "infer"), title)
-        plane = _plane(images, axes, hasattr(model, "infer"), title)
+        scatter = _scatter(points, trained.class_names, drawn, title)
+        plane = _plane(images, axes, drawn, title)
         return Outcome({"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": plane})
 
     def _many(self, points: LatentPoints, names: Sequence[str], normal: bool, title: str) -> dict[str, Figure]:
@@ -74,13 +76,15 @@ class Latents(Task):
 
 def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
     """Latent vectors of the first test images: draws from a VAE's posterior, or what an AE's encoder gives."""
-    model, labels, z = trained.autoencoder, [], []
+    model = trained.latent
+    labels: list[Tensor] = []
+    z: list[Tensor] = []
     with fork_rng(model.device):
         torch.manual_seed(seed)
         for batch in trained.batches(num_images):
-            z.append(model.infer(batch.x).z if hasattr(model, "infer") else model.encode(batch.x))
-            labels.append(batch.label)
-    return LatentPoints(torch.cat(z), None if labels[0] is None else torch.cat(labels))
+            z.append(model.infer(batch.x).z if isinstance(model, Variational) else model.encode(batch.x))
+            labels += [] if batch.label is None else [batch.label]
+    return LatentPoints(torch.cat(z), torch.cat(labels) if labels else None)
 
 
 def plane_axes(z: Float[Tensor, "n 2"], side: int, normal: bool) -> Float[Tensor, "2 s"]:
@@ -98,7 +102,7 @@ def plane_axes(z: Float[Tensor, "n 2"], side: int, normal: bool) -> Float[Tensor
     return low[:, None] + (high - low)[:, None] * share
 
 
-def decoded_plane(model: Any, axes: Float[Tensor, "2 s"]) -> Float[Tensor, "n c h w"]:
+def decoded_plane(model: LatentAutoencoder, axes: Float[Tensor, "2 s"]) -> Float[Tensor, "n c h w"]:
     """Images of the points of a grid, row by row from the highest value of the second axis down."""
     y, x = torch.meshgrid(axes[1].flip(0), axes[0], indexing="ij")
     z = torch.stack([x.flatten(), y.flatten()], 1).to(model.device)

@@ -1,7 +1,6 @@
 """What each level of a hierarchy holds."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.pictures import figures
+from vqgen.protocols import Tokenizer
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
@@ -40,7 +40,7 @@ class Levels(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """The three pictures."""
-        model, title = trained.autoencoder, trained.title()
+        model, title = trained.coder, trained.title()
         x = trained.batch(self.images).x
         upper, bottom = ", ".join(trained.levels[:-1]), trained.levels[-1]
         notes = {
@@ -62,7 +62,9 @@ class Levels(Task):
         )
 
 
-def _by_level(model: Any, names: Sequence[str], x: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b _ h w"]]:
+def _by_level(
+    model: Tokenizer, names: Sequence[str], x: Float[Tensor, "b c h w"]
+) -> dict[str, Float[Tensor, "b _ h w"]]:
     """Originals, the levels from the top one after another, the bottom alone, and what each level adds."""
     codes = model.encode(x)
     rows = {"original": x}
@@ -77,7 +79,7 @@ def _by_level(model: Any, names: Sequence[str], x: Float[Tensor, "b c h w"]) -> 
 
 
 def analogy_rows(
-    model: Any, x: Float[Tensor, "b c h w"], names: Sequence[str]
+    model: Tokenizer, x: Float[Tensor, "b c h w"], names: Sequence[str]
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
     """A row for each image: itself, then its upper levels with the bottom codes of each; above, all of them."""
     *upper, bottom = model.encode(x)
@@ -90,7 +92,7 @@ def analogy_rows(
 
 
 def blend_rows(
-    model: Any, x: Float[Tensor, "b c h w"], numbers: Sequence[int], steps: int
+    model: Tokenizer, x: Float[Tensor, "b c h w"], numbers: Sequence[int], steps: int
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
     """A row for each image and its next: the upper codes of the first, the bottom from its own to the other's."""
     *upper, _ = model.encode(x)

@@ -1,7 +1,6 @@
 """From one image to another by given amounts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.pictures import plots
+from vqgen.protocols import Autoencoder, LatentAutoencoder, Tokenizer
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, not_empty, sheet
@@ -60,12 +60,13 @@ def check_pairs(first: Sequence[int], second: Sequence[int]) -> None:
 
 
 def morphed(
-    model: Any, a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"], alphas: Sequence[float]
+    model: Autoencoder, a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"], alphas: Sequence[float]
 ) -> Float[Tensor, "_ c h w"]:
     """Images of z_A (1 - alpha) + z_B alpha; features of levels of codes are mixed and then quantised."""
     both = torch.stack([a, b])
-    if hasattr(model, "latent_dim"):
+    if isinstance(model, LatentAutoencoder):
         return model.decode(_mixed(model.encode(both), alphas))
+    assert isinstance(model, Tokenizer)
     return model.decode(model.nearest([_mixed(z, alphas) for z in model.features(both)]))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from vqgen.pictures import figures
+from vqgen.protocols import Autoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
@@ -25,7 +26,7 @@ class Reconstruct(Task):
     @staticmethod
     def lacks(trained: Trained) -> str:
         """An autoencoder."""
-        return "" if hasattr(trained.autoencoder, "reconstruct") else "an autoencoder"
+        return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder"
 
     def make(self, trained: Trained) -> Outcome:
         """The pictures, and the arrays they were made of."""
@@ -33,7 +34,7 @@ class Reconstruct(Task):
         rows = figures.reconstruction_rows(trained.autoencoder, x)
         arrays = {"reconstructions/x": x, "reconstructions/x_hat": rows["reconstruction"]}
         if trained.levels:
-            codes = trained.autoencoder.encode(x)
+            codes = trained.coder.encode(x)
             arrays |= {f"codes/{name}": c for name, c in zip(trained.levels, codes, strict=True)}
         outcome = sheet("reconstructions", rows, trained.title(), note=figures.ERROR_SCALE)
         return replace(outcome, arrays={name: array.cpu().numpy() for name, array in arrays.items()})

@@ -1,7 +1,6 @@
 """Rejection sampling: keep the samples that a classifier is surest of."""
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -11,9 +10,9 @@ from torch import Tensor
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
-from vqgen.measure.metrics.features import Features
 from vqgen.measure.networks import open_classifier
 from vqgen.measure.rejection import directions, kept, trade_off
+from vqgen.protocols import Classifier, Features, Images
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
@@ -77,7 +76,7 @@ class Reject(Task):
         index = self._real_index(trained, images)
         pixels, found = self._samples(trained, classifier, labels)
         title = "features of real images"
-        batches = sources.real(images, "test", index, self.batch_size, trained.model.device, title)
+        batches = sources.real(images, "test", index, self.batch_size, trained.device, title)
         real = sources.describe(classifier, (batch.x for batch in batches))
         classes = found.log_prob.argmax(1) if labels is None else labels.to(found.log_prob.device)
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
@@ -89,7 +88,7 @@ class Reject(Task):
             trained, pixels, classes.cpu(), best, report.Curve(self.parts, precision, recall, number)
         )
 
-    def _labels(self, trained: Trained, images: Any) -> Int[Tensor, " n"] | None:
+    def _labels(self, trained: Trained, images: Images) -> Int[Tensor, " n"] | None:
         """A class for each sample: that asked for, or those of test images."""
         if not sources.has_classes(trained):
             if self.label is not None:
@@ -106,13 +105,13 @@ class Reject(Task):
         return label_index(self.label, max(p.num_classes for p in trained.priors), trained.class_names)
 
     def _samples(
-        self, trained: Trained, classifier: Any, labels: Int[Tensor, " n"] | None
+        self, trained: Trained, classifier: Classifier, labels: Int[Tensor, " n"] | None
     ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
         self.sampling.of_levels(trained.levels)   # told before anything is drawn
         pixels = sources.gather(
             sources.generated(trained, self.num_samples, labels, self.sampling, self.batch_size, self.sampler)
         )
-        batches = sources.in_batches(pixels, self.batch_size, trained.model.device)
+        batches = sources.in_batches(pixels, self.batch_size, trained.device)
         return pixels, sources.describe(classifier, batches)
 
     def _require_enough(self, num_classes: int) -> None:
@@ -124,11 +123,11 @@ class Reject(Task):
                 f"classes; take {least}, or one class by label"
             )
 
-    def _real_index(self, trained: Trained, images: Any) -> Int[ndarray, " n"]:
+    def _real_index(self, trained: Trained, images: Images) -> Int[ndarray, " n"]:
         """Numbers of test images, of the class asked for."""
         split = images.split("test")
         index = sources.choose(len(split.images), len(split.images))
-        if self.label is not None:
+        if self.label is not None and split.labels is not None:
             index = index[split.labels[index] == self._number(trained)]
         if len(index) < LEAST_REAL:
             of = "" if self.label is None else f" of label={self.label}"

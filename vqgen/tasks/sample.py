@@ -11,6 +11,7 @@ from vqgen.errors import UserError, near_miss
 from vqgen.measure import sources
 from vqgen.measure.sources import draw_levels
 from vqgen.pictures import figures, plots
+from vqgen.protocols import Variational
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
@@ -56,12 +57,12 @@ class Sample(Task):
         Raises:
             UserError: the run has no such label.
         """
-        if hasattr(trained.model, "generate"):
-            return self._generate(trained)
+        if isinstance(trained.model, Variational):
+            return self._generate(trained, trained.model)
         levels, given = trained.levels, self._given(trained)
         codes = draw_levels(trained, self.num_samples, given, self.sampling, self.sampler, progress=True)
         columns = self._columns(trained)
-        outcome = self._shown(trained, trained.autoencoder.decode(codes), self._note(trained), columns)
+        outcome = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
         maps = self._maps(trained, codes, len(columns) or None)
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
         return Outcome(
@@ -70,12 +71,12 @@ class Sample(Task):
             plots=outcome.plots | {"codes_labelled": plot},
         )
 
-    def _generate(self, trained: Trained) -> Outcome:
+    def _generate(self, trained: Trained, vae: Variational) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
         self.sampling.of_levels([])
-        images = trained.model.generate(self.num_samples, self.sampling.seed)
+        images = vae.generate(self.num_samples, self.sampling.seed)
         return self._shown(trained, images, "decoded from z ~ N(0, I)")
 
     def _shown(
@@ -89,37 +90,37 @@ class Sample(Task):
 
     def _maps(self, trained: Trained, codes: list[Tensor], columns: int | None) -> dict[str, Float[Tensor, "3 H W"]]:
         """The code maps of each level, in the order of the samples."""
-        _, height, width = trained.autoencoder.shape
+        _, height, width = trained.coder.shape
         return {
             f"{name}, {c.shape[1]}x{c.shape[2]}": figures.grid(figures.code_map(c, k, (height, width)), columns)
-            for name, c, k in zip(trained.levels, codes, trained.autoencoder.num_embeddings, strict=True)
+            for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True)
         }
 
     def _columns(self, trained: Trained) -> list[str]:
         """Names of the classes, where they are drawn in turn and a column for each makes a good picture."""
-        number = trained.model.num_classes
+        number = trained.num_classes
         if self.label is not None or not 1 < number <= MAX_COLUMNS or not number < self.num_samples <= 2 * number**2:
             return []
         return trained.class_names if len(trained.class_names) == number else [f"class {i}" for i in range(number)]
 
     def _note(self, trained: Trained) -> str:
         """What was drawn, and by which options."""
-        what = ["every class in turn"] if trained.model.num_classes and self.label is None else []
+        what = ["every class in turn"] if trained.num_classes and self.label is None else []
         if self.label is not None:
-            number = label_index(self.label, trained.model.num_classes, trained.class_names)
+            number = label_index(self.label, trained.num_classes, trained.class_names)
             what = [f"class {trained.class_names[number] if trained.class_names else number}"]
         settings = {**self.condition, **self.sampling.changed()}
         return ", ".join(what + [f"{name}={value}" for name, value in settings.items()])
 
     def _given(self, trained: Trained) -> dict[str, Tensor]:
         """What is given of each image: its label, and what else is asked for."""
-        number, others = self.num_samples, {name for prior in trained.priors for name in prior.conditioner.others}
+        number, others = self.num_samples, {name for prior in trained.priors for name in prior.takes} - {"label"}
         for name, value in self.condition.items():
             if name not in others:
                 there_are = near_miss(name, others) if others else "; this prior takes none"
                 raise UserError(f"condition.{name}={value}: there is no such condition{there_are}")
         given = {name: torch.full((number,), value) for name, value in self.condition.items()}
-        num_classes = trained.model.num_classes
+        num_classes = trained.num_classes
         if not num_classes:
             if self.label is not None:
                 raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")

@@ -50,7 +50,7 @@ class Traverse(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """The rows, the dimensions that matter most first."""
-        model = trained.autoencoder
+        model = trained.latent
         z = torch.cat([model.encode(batch.x) for batch in trained.batches(self.num_images)])
         mean, std = z.mean(0), z.std(0)
         start = mean if self.image is None else model.encode(trained.batch([self.image]).x)[0]

@@ -8,6 +8,7 @@ import torch
 
 from vqgen.config.constructors import CODES
 from vqgen.errors import ConfigError, near_miss
+from vqgen.protocols import Images, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign
 from vqgen.runs.checkpoint import (
     Run,
@@ -36,8 +37,8 @@ class Source(NamedTuple):
 
     data: Any
     facts: dict[str, Any]
-    images: Any
-    tokenizer: Any = None
+    images: Images
+    tokenizer: Tokenizer | None = None
     lineage: dict[str, str] | None = None
     record: Mapping[str, Any] = {}
 
@@ -106,7 +107,7 @@ def _tokenizer(path: str, prior: Run | None) -> tuple[Run, Any]:
         return open_tokenizer(prior)
     run = open_run(path)
     tokenizer = module_of(run)
-    if not hasattr(tokenizer, "num_embeddings") or run.tokenizer:
+    if not isinstance(tokenizer, Tokenizer) or run.tokenizer:
         raise ConfigError(f"tokenizer={path}: this run is a {type(tokenizer).__name__} and has no codes; a VQ-VAE has")
     return run, tokenizer
 

@@ -6,7 +6,6 @@ The functions are of the vectors given alone, also in one of several processes: 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,13 +18,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 from vqgen.devices import fork_rng
 from vqgen.nn.precision import float64, full_float32
-
-
-class Features(NamedTuple):
-    """Of n images: feature vectors, and log-probabilities of the classes in nats."""
-
-    vectors: Float[Tensor, "n d"]
-    log_prob: Float[Tensor, "n k"]
 
 
 class FeatureSets(Metric):

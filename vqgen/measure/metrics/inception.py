@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.measure.metrics.features import Features
+from vqgen.protocols import Features
 
 _OUTPUTS = ["2048", "logits_unbiased"]
 FILE = "weights-inception-2015-12-05-6726825d.pth"
