@@ -11,10 +11,12 @@ from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.transformer import Transformer
 
 PRIORS = {
     "pixelcnn": lambda k, e: PixelCNN(k, e, 32),
     "gated_pixelcnn": lambda k, e: GatedPixelCNN(k, e, 24, 3, output_channels=32),
+    "transformer": lambda k, e: Transformer(k, e, 32, 2, 2, dropout=0.0),
     "pixelsnail": lambda k, e: PixelSNAIL(k, e, 24, 24, 3, 2, 1, 2, 16, dropout=0.0),
 }
 

@@ -24,7 +24,7 @@ def test_a_prior_sees_only_the_past(name, kind):
     assert all(heard[i, i - 1] for i in range(1, 15) if i % 5)
 
 
-@pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelsnail", "pixelsnail_without_attention"])
+@pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelsnail", "pixelsnail_without_attention", "transformer"])
 def test_a_prior_without_blind_spot_sees_the_whole_past(name):
     assert_no_blind_spot(build(name), (4, 6))
 

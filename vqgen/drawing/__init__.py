@@ -8,7 +8,7 @@ from vqgen.drawing.incremental import Incremental, Recompute, begin, stepwise
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
 from vqgen.drawing.sampling import NEUTRAL, Known, Sampling, sample_seeds
-from vqgen.drawing.stepwise import StepwiseGatedPixelCNN, StepwisePixelCNN, StepwisePixelSNAIL
+from vqgen.drawing.stepwise import StepwiseGatedPixelCNN, StepwisePixelCNN, StepwisePixelSNAIL, StepwiseTransformer
 
 __all__ = [
     "NEUTRAL",
@@ -26,6 +26,7 @@ __all__ = [
     "StepwiseGatedPixelCNN",
     "StepwisePixelCNN",
     "StepwisePixelSNAIL",
+    "StepwiseTransformer",
     "begin",
     "sample_codes",
     "sample_seeds",

@@ -3,9 +3,11 @@
 from vqgen.drawing.stepwise.gated_pixelcnn import StepwiseGatedPixelCNN
 from vqgen.drawing.stepwise.pixelcnn import StepwisePixelCNN
 from vqgen.drawing.stepwise.pixelsnail import StepwisePixelSNAIL
+from vqgen.drawing.stepwise.transformer import StepwiseTransformer
 
 __all__ = [
     "StepwiseGatedPixelCNN",
     "StepwisePixelCNN",
     "StepwisePixelSNAIL",
+    "StepwiseTransformer",
 ]

@@ -6,6 +6,7 @@ from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.transformer import Transformer
 
 __all__ = [
     "AutoregressiveNetwork",
@@ -15,4 +16,5 @@ __all__ = [
     "PixelCNN",
     "PixelSNAIL",
     "RasterConv2d",
+    "Transformer",
 ]

@@ -1,0 +1,56 @@
+"""The transformer, one position after another."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqgen.drawing.incremental import Incremental, stepwise
+from vqgen.nn.priors.transformer import Rotation, Transformer, TransformerBlock, rotation
+
+
+@stepwise(Transformer)
+class StepwiseTransformer(Incremental):
+    """A transformer in the course of a map, with the keys and values of all positions so far."""
+
+    def __init__(
+        self, network: Transformer, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
+    ):
+        super().__init__(grid)
+        network.check_condition(condition)
+        self.network = network
+        self.blocks = [block for block in network.blocks if isinstance(block, TransformerBlock)]
+        weight, attention = network.embedding.weight, self.blocks[0].attention
+        self.by = rotation(grid, network.head_channels, weight)
+        self.added: Tensor | None = None
+        if network.project is not None and condition is not None:
+            self.added = network.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
+        size = (2, num_samples, attention.num_heads, grid[0] * grid[1], attention.head_channels)
+        self.past = [weight.new_zeros(size) for _ in self.blocks]
+        none = torch.full((num_samples,), network.num_embeddings, dtype=torch.long, device=weight.device)
+        self.previous = network.embedding(none)
+
+    def begin_row(self) -> None:
+        """A position knows its row by its angles."""
+
+    def step(self) -> Float[Tensor, "b k"]:
+        """Logits at the current column."""
+        here = self.position
+        x = self.previous if self.added is None else self.previous + self.added[:, here]
+        by = Rotation(self.by.cos[here : here + 1], self.by.sin[here : here + 1])
+        x = x[:, None]
+        for block, past in zip(self.blocks, self.past, strict=True):
+            query, past[0, :, :, here : here + 1], past[1, :, :, here : here + 1] = block.attention.project(
+                block.attention_norm(x), by
+            )
+            keys, values = past[:, :, :, : here + 1]
+            attended = F.scaled_dot_product_attention(query, keys, values)
+            x = x + block.attention.output(attended.transpose(1, 2).flatten(2))
+            x = x + block.mlp(block.mlp_norm(x))
+        return self.network.output(self.network.norm(x))[:, 0]
+
+    def take(self, codes: Int[Tensor, " b"]) -> None:
+        """Enter the codes of the current column."""
+        self.previous = self.network.embedding(codes)

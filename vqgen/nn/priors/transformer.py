@@ -1,0 +1,168 @@
+"""A transformer over codes in raster order, as VQGAN (arXiv 2012.09841) and LlamaGen (arXiv 2406.06525) have it."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.sizes import check_at_least, check_share
+
+BASE = 100.0
+"""The slowest angle turns once in about 2 pi BASE rows or columns, beyond the sides of any grid of codes."""
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of the angles that each pair of a head's numbers is turned by, position by position."""
+
+    cos: Float[Tensor, "t d"]
+    sin: Float[Tensor, "t d"]
+
+
+def rotation(grid: Sequence[int], head_channels: int, like: Tensor) -> Rotation:
+    """Axial rotary positions (arXiv 2104.09864, 2403.13298): half of the pairs turn by the row, half by the column.
+
+    Products of turned queries and keys depend on the distance of their positions alone, so that the grid may be another
+    than in training.
+    """
+    pairs = head_channels // 4
+    precise = torch.float32 if like.device.type == "mps" else torch.float64
+    speeds = BASE ** (-torch.arange(pairs, dtype=precise, device=like.device) / pairs)
+    row, column = (torch.arange(n, dtype=precise, device=like.device)[:, None] * speeds for n in grid)
+    size = (*grid, pairs)
+    angles = torch.cat([row[:, None].expand(size), column[None].expand(size)], dim=2).flatten(0, 1)
+    return Rotation(angles.cos().to(like.dtype), angles.sin().to(like.dtype))
+
+
+def rotate(x: Float[Tensor, "b n t d2"], by: Rotation) -> Float[Tensor, "b n t d2"]:
+    """Each pair of numbers, of which one stands in the first half and one in the second, turned by its angle."""
+    a, b = x.chunk(2, dim=3)
+    return torch.cat([a * by.cos - b * by.sin, a * by.sin + b * by.cos], dim=3)
+
+
+class RotaryAttention(nn.Module):
+    """Causal attention of normalised (arXiv 2302.05442), turned queries and keys; no T x T matrix is stored.
+
+    Args:
+        channels: of the input and the result, a multiple of 4 num_heads.
+        num_heads: parts of the channels that attend each on its own.
+    """
+
+    def __init__(self, channels: int, num_heads: int):
+        super().__init__()
+        self.num_heads, self.head_channels = num_heads, channels // num_heads
+        self.input = nn.Linear(channels, 3 * channels, bias=False)
+        self.query_norm = nn.RMSNorm(self.head_channels)
+        self.key_norm = nn.RMSNorm(self.head_channels)
+        self.output = nn.Linear(channels, channels, bias=False)
+
+    def project(
+        self, x: Float[Tensor, "b t c"], by: Rotation
+    ) -> tuple[Float[Tensor, "b n t d"], Float[Tensor, "b n t d"], Float[Tensor, "b n t d"]]:
+        """Queries, keys and values of each head."""
+        query, key, value = self.input(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return rotate(self.query_norm(query), by), rotate(self.key_norm(key), by), value
+
+    def forward(self, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
+        """Every position attends to itself and those before it."""
+        attended = F.scaled_dot_product_attention(*self.project(x, by), is_causal=True)
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+class SwiGLU(nn.Module):
+    """A gated layer (arXiv 2002.05202): swish(a) times b, both projections of the input."""
+
+    def __init__(self, channels: int, hidden_channels: int):
+        super().__init__()
+        self.input = nn.Linear(channels, 2 * hidden_channels, bias=False)
+        self.output = nn.Linear(hidden_channels, channels, bias=False)
+
+    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """The same at every position."""
+        gate, value = self.input(x).chunk(2, dim=-1)
+        return self.output(F.silu(gate) * value)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a gated layer, each of the normalised features (arXiv 1910.07467), added to them."""
+
+    def __init__(self, channels: int, num_heads: int, hidden_channels: int, dropout: float):
+        super().__init__()
+        self.attention_norm, self.attention = nn.RMSNorm(channels), RotaryAttention(channels, num_heads)
+        self.mlp_norm, self.mlp = nn.RMSNorm(channels), SwiGLU(channels, hidden_channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
+        """All positions at once."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), by))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class Transformer(AutoregressiveNetwork):
+    """Logits of every code given all codes before it in raster order.
+
+    A position is given the code before it, and its own place and condition.
+
+    Args:
+        num_embeddings: size K of the codebook.
+        condition_channels: channels of the condition map; 0 for a prior without condition.
+        channels: width, a multiple of 4 num_heads: 64 to 1024.
+        num_layers: blocks: 4 to 24.
+        num_heads: of each block; 16 to 64 channels a head are usual.
+        hidden_channels: width of the gated layers; None for 8/3 of `channels`, rounded up to a multiple of 8.
+        dropout: share dropped of what each layer adds; 0 to 0.2.
+        checkpointing: compute the blocks' activations again in the backward pass, to train in less memory.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        condition_channels: int = 0,
+        channels: int = 256,
+        num_layers: int = 8,
+        num_heads: int = 4,
+        hidden_channels: int | None = None,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ):
+        check_at_least(1, channels=channels, num_layers=num_layers, num_heads=num_heads)
+        check_share(dropout=dropout)
+        if channels % (4 * num_heads):
+            raise ValueError(f"channels={channels} is no multiple of 4 num_heads={4 * num_heads}: rows and columns turn"
+                             " pairs of a head's numbers")
+        super().__init__(num_embeddings, condition_channels)
+        self.head_channels, self.checkpointing = channels // num_heads, checkpointing
+        hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
+        self.embedding = nn.Embedding(num_embeddings + 1, channels)   # the last: before the first code
+        self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
+        self.blocks = nn.ModuleList(TransformerBlock(channels, num_heads, hidden, dropout) for _ in range(num_layers))
+        self.norm, self.output = nn.RMSNorm(channels), nn.Linear(channels, num_embeddings, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights anew: normal, what is added to the features by all layers together of their own scale."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                within = name.startswith("blocks") and "output" in name
+                scale = 1.0 if name == "embedding.weight" else parameter.shape[1] ** -0.5
+                nn.init.normal_(parameter, std=scale / math.sqrt(2 * len(self.blocks)) if within else scale)
+
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """Logits at every position, from the codes at earlier positions only."""
+        self.check_condition(condition)
+        grid = codes.shape[1:]
+        x = self.embedding(F.pad(codes.flatten(1), (1, -1), value=self.num_embeddings))
+        if self.project is not None and condition is not None:
+            x = x + self.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
+        by = rotation(grid, self.head_channels, x)
+        for block in self.blocks:
+            again = self.checkpointing and self.training
+            x = checkpoint(block, x, by, use_reentrant=False) if again else block(x, by)
+        return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
