@@ -67,8 +67,10 @@ def test_training_lowers_the_loss():
 
 
 def test_the_loss_is_the_sum_of_its_terms():
-    terms = vqvae().objective(_batch())
-    assert torch.isclose(terms.loss, terms.recon_loss + terms.quantizer_loss)
+    objective = vqvae().objective(_batch())
+    losses = objective.losses
+    assert losses.keys() == {"recon_loss", "commitment_loss"}
+    assert torch.isclose(objective.loss, losses["recon_loss"] + 0.25 * losses["commitment_loss"])
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 24), (3, 8, 8)])
@@ -81,7 +83,7 @@ def test_under_a_gaussian_the_terms_weigh_as_under_the_squared_error_times_the_s
         model = vqvae(shape, likelihood=likelihood)   # type: ignore[arg-type]
         torch.manual_seed(0)
         terms = model.objective(batch)
-        parts = (terms.recon_loss, terms.quantizer_loss)
+        parts = terms.losses.values()
         gradients.append([torch.autograd.grad(part, model.encoder.parameters(), retain_graph=True) for part in parts])
     for by_gaussian, by_mse in zip(gradients[0][0], gradients[1][0], strict=True):
         torch.testing.assert_close(by_gaussian, by_mse * variance / (2 * std**2), rtol=1e-4, atol=1e-6)

@@ -3,7 +3,7 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,18 +15,9 @@ from vqgen.errors import UserError
 from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
-from vqgen.optim.schedules import Constant
+from vqgen.optim import Constant, Objective
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """A NamedTuple of the loss, which is minimised, and the terms it is made of."""
-
-    loss: Tensor
-
-    def _asdict(self) -> dict[str, Tensor]: ...
 
 
 def check_takes(argument: str, make: Callable[..., nn.Module], wanted: str) -> None:
@@ -94,10 +85,10 @@ class Model(pl.LightningModule):
         The mean over ranks of what is returned is the mean over the images of the joined batch, also where the ranks
         have unequal numbers of them.
         """
-        terms, size = self.objective(batch), len(batch.index)
-        self._log_step(terms._asdict(), size)
-        average = mean_over_ranks(terms.loss.new_full((), size), 1)
-        return terms.loss * (size / average)
+        objective, size = self.objective(batch), len(batch.index)
+        self._log_step(objective.terms, size)
+        average = mean_over_ranks(objective.loss.new_full((), size), 1)
+        return objective.loss * (size / average)
 
     def _log_step(self, terms: dict[str, Tensor], size: int) -> None:
         """Log terms as means over the images of an optimiser's step so far: of all ranks and micro-batches."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,13 +14,7 @@ from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.sampling import Known, sample_codes, sample_seeds
 from vqgen.nn.stepwise.incremental import Incremental
-
-
-class PriorObjective(NamedTuple):
-    """`loss`: mean negative log-likelihood in nats per code; `accuracy`: of the likeliest code."""
-
-    loss: Float[Tensor, ""]
-    accuracy: Float[Tensor, ""]
+from vqgen.optim import Objective, weighted
 
 
 class Prior(Model):
@@ -134,18 +128,18 @@ class Prior(Model):
         """
         return self.network.start(num_samples, self.grid, self.conditioner(condition, label, num_samples))
 
-    def objective(self, batch: CodeBatch) -> PriorObjective:
-        """Negative log-likelihood of the batch's codes of this level."""
+    def objective(self, batch: CodeBatch) -> Objective:
+        """Mean negative log-likelihood in nats per code of this level, and accuracy of the likeliest code."""
         *condition, codes = batch.codes
         logits = self(codes, condition, batch.label if self.num_classes else None)
         accuracy = (logits.argmax(1) == codes).float().mean()
-        return PriorObjective(F.cross_entropy(logits, codes), accuracy)
+        return weighted({"nats_per_code": F.cross_entropy(logits, codes)}, {}, figures={"accuracy": accuracy})
 
     def evaluate(self, batch: CodeBatch, stage: str) -> None:
         """Log the loss, nats and bits per code and accuracy, and count the codes."""
-        terms = self.objective(batch)
-        measured = {"nats_per_code": terms.loss, "bits_per_code": terms.loss / math.log(2)}
-        self.log_means(stage, terms._asdict() | measured, len(batch.index))
+        objective = self.objective(batch)
+        measured = {"bits_per_code": objective.loss / math.log(2)}
+        self.log_means(stage, objective.terms | measured, len(batch.index))
         self.usage[stage].update(batch.codes[-1])
 
     def on_validation_epoch_end(self) -> None:
