@@ -15,7 +15,7 @@ LINES = {   # section, title of a panel, and what it shows
     "Losses": {
         "Loss": ["train/loss", "val/loss"],
         "Reconstruction": ["train/recon_loss", "val/recon_loss"],
-        "Commitment of each level": [f"{split}/commitment_loss{level}" for level in LEVELS for split in ("train", "val")],
+        "Commitment of each level": [f"val/commitment_loss{level}" for level in LEVELS],
         "Codebook (of a gradient quantizer)": ["train/codebook_loss", "val/codebook_loss"],
         "KL in nats": ["train/kl", "val/kl"],
         "Prior: nats a code": ["val/nats_per_code", "val/code_entropy"],
@@ -27,7 +27,7 @@ LINES = {   # section, title of a panel, and what it shows
         "Part of the codebook in use": [f"val/codebook_usage{level}" for level in LEVELS],
     },
     "Training": {
-        "Learning rate": ["lr-Adam", "lr-AdamW"],
+        "Learning rate": ["lr-Adam", "lr-AdamW/rest"],
         "Gradient norm": ["train/grad_norm"],
         "Images a second": ["train/images_per_second"],
     },

@@ -13,8 +13,8 @@ from vqgen.errors import near_miss
 class Objective(NamedTuple):
     """A loss to minimise, the losses that it is made of, and what is known beside them.
 
-    `losses` are as they are, without weights; `figures` are measured only, and no part of the loss. Each is logged under
-    its own name. `outputs` are tensors that the players after this one are given, without gradient.
+    `losses` are as they are, without weights; `figures` are measured only, and no part of the loss. Each is logged
+    under its own name. `outputs` are tensors that the players after this one are given, without gradient.
     """
 
     loss: Float[Tensor, ""]
