@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
@@ -22,7 +23,7 @@ class Composite(Optimizer):
         super().__init__([group for one in optimizers for group in one.param_groups], defaults={})
         self._share()
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], Tensor | None] | None = None) -> Tensor | None:
         """One step of each, after the closure has made the gradients."""
         loss = None
         if closure is not None:
