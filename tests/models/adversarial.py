@@ -34,9 +34,9 @@ class Adversarial(VQVAE):
     def objective(self, batch: ImageBatch) -> Objective:
         forward = self(batch.x)
         x_hat = self.likelihood.x_hat(forward.output)
-        plain = self._objective(batch.x, forward)
-        losses = {**plain.losses, "adversarial_loss": -self.critic(x_hat).mean()}
-        return weighted(losses, {"commitment_loss": 0.25, "adversarial_loss": 0.1}, outputs={"x_hat": x_hat})
+        adversarial_loss = -self.critic(x_hat).mean()
+        plain = self._objective(batch.x, forward)._replace(outputs={"x_hat": x_hat})
+        return plain.plus({"adversarial_loss": adversarial_loss}, {"adversarial_loss": 0.1})
 
     def judge(self, batch: ImageBatch, outputs: Mapping[str, Tensor]) -> Objective:
         real, made = self.critic(batch.x), self.critic(outputs["x_hat"])

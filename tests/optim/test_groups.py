@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Muon, Optimizer
+from torch.optim import SGD, AdamW, Muon, Optimizer, Rprop
 
 from vqgen.errors import ConfigError
 from vqgen.optim import Composite, Constant, Cosine, Game, ParameterGroup, Player, Rates, make_optimizer
 from vqgen.optim.groups import groups_of
+from vqgen.optim.optimizer import Refused
 
 NO_DECAY = ParameterGroup(r"\.bias$|Norm\w*\.weight$|^Embedding\.weight$|\.codebook$", weight_decay=0.0)
 ADAMW = partial(AdamW, lr=1e-2, weight_decay=0.1)
@@ -137,6 +138,7 @@ def test_each_group_keeps_its_own_rate_under_a_schedule_and_where_a_run_goes_on_
      r"parameter_groups.mine.match=Linaer.weight: fits no parameter; the nearest are Linear.weight, "),
     ({"a": ParameterGroup("norm", lr=1.0), "b": ParameterGroup("bias", lr=1.0)},
      r"parameter_groups.b and parameter_groups.a both fit norm.bias"),
+    ({"rest": ParameterGroup("norm", lr=1.0)}, r"parameter_groups.rest: this is what the parameters of no group are"),
     ({"a": ParameterGroup("norm", betas=[0.5, 0.9])},
      r"parameter_groups.a.betas=\[0.5, 0.9\]: the optimiser has no such option \(there are: dampening, "),
 ])  # fmt: skip
@@ -145,8 +147,38 @@ def test_a_group_that_cannot_be_is_one_line(groups: dict[str, ParameterGroup], m
         optimizer_of(network(), partial(SGD, lr=0.1), **groups)
 
 
+def test_scaled_gradients_are_unscaled_and_a_step_with_infinite_ones_is_left_out():
+    """As in half precision: what the scaler does to one optimiser it does to several."""
+    groups = {"matrices": ParameterGroup(r"Linear\.weight$", optimizer=partial(Muon, lr=0.02))}
+    plain, scaled = network(), network()
+    stepped(plain, optimizer_of(plain, **groups), 1)
+    optimizer, scaler = optimizer_of(scaled, **groups), torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    scaler.scale(scaled(torch.tensor([[0, 1, 4]])).square().sum()).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(parameter, scaled.get_parameter(name))
+    scaled.hidden.weight.grad.fill_(float("inf"))   # of one optimiser; the other does not step either
+    before = scaled.conv.weight.clone()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    assert torch.equal(scaled.conv.weight, before)
+
+
 def test_a_rule_for_many_models_may_fit_none_of_the_parameters():
     assert set(groups_of(network(), {"a": ParameterGroup("nothing", required=False)}).values()) == {"rest"}
+
+
+def test_a_rule_for_many_models_means_nothing_to_an_optimiser_without_its_option():
+    rule = ParameterGroup("bias", weight_decay=0.0, required=False)
+    assert names(optimizer_of(network(), Rprop, no_decay=rule)).keys() == {"rest"}
+
+
+def test_what_an_optimiser_says_of_its_parameters_is_told_with_its_group():
+    with pytest.raises(Refused, match=r"parameter_groups\.all") as refused:
+        optimizer_of(network(), all=ParameterGroup("weight", optimizer=Muon))
+    assert "Muon only supports 2D" in str(refused.value.__cause__)
 
 
 def test_what_is_no_regular_expression_is_named():

@@ -88,12 +88,16 @@ class Tokenizer(Model):
         """The quantizer of each level, top first."""
 
     def identity(self) -> dict[str, Tensor]:
-        """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids."""
+        """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids.
+
+        What other players than the first train, a critic, decides no code.
+        """
+        model = self.players()[0]
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
         deciding = {
             name: tensor for name, tensor in state.items()
-            if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+            if model.owns(name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
         }  # fmt: skip
         return deciding | {"grids": torch.tensor(self.grids)}
 

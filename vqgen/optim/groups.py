@@ -23,7 +23,8 @@ class ParameterGroup:
         weight_decay: None for that of the optimiser.
         betas: decay rates of Adam's averages; None for those of the optimiser.
         optimizer: makes an optimiser for these parameters alone; None for the one of all others.
-        required: False for a rule that fits many models, and may find nothing in this one.
+        required: False for a rule for many models, which may find no parameter in this one, or no such option in its
+            optimiser.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ def groups_of(module: nn.Module, groups: Mapping[str, ParameterGroup]) -> dict[s
     Raises:
         ConfigError: a pattern fits no parameter, or two fit the same.
     """
+    if REST in groups:
+        raise ConfigError(f"parameter_groups.{REST}: this is what the parameters of no group are called")
     names = names_within_classes(module)
     found = dict.fromkeys(names, REST)
     for key, group in groups.items():

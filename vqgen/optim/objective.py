@@ -1,9 +1,10 @@
 """What is minimised: losses by name, and their weighted sum."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +22,11 @@ class Objective(NamedTuple):
     losses: Mapping[str, Float[Tensor, ""]]
     figures: Mapping[str, Tensor] = {}
     outputs: Mapping[str, Tensor] = {}
+
+    def plus(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> "Objective":
+        """This objective, and further losses with their weights."""
+        added = weighted(losses, weights)
+        return self._replace(loss=self.loss + added.loss, losses={**self.losses, **added.losses})
 
     @property
     def terms(self) -> dict[str, Tensor]:
@@ -43,5 +49,5 @@ def weighted(
     """
     for name in weights.keys() - losses.keys():
         raise ValueError(f"a weight of {name}={weights[name]}: there is no such loss{near_miss(name, losses)}")
-    loss = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
-    return Objective(loss, losses, figures, outputs)
+    counted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+    return Objective(reduce(add, counted), losses, figures, outputs)

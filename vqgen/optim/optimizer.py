@@ -1,6 +1,6 @@
 """The optimiser of a model: of its players, and of the groups of their parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -61,20 +61,20 @@ def _of_player(
     made, at = [], f"optimizer of {player.name}" if prefix else "optim"
     if shared:
         defaults = _made(at, player.optimizer, [_group("", _part(parameters, group_of, shared), {})]).defaults
-        changed = {key for key in shared if key != REST and _changes(defaults, key, groups[key])}
-        rest = _part(parameters, group_of, shared.keys() - changed)
+        others = {key: _others(defaults, key, groups[key]) for key in shared if key != REST}
+        changed = {key: options for key, options in others.items() if options}
+        rest = _part(parameters, group_of, shared.keys() - changed.keys())
         nodes = [_group(f"{prefix}{REST}", rest, {})] if rest else []
-        nodes += [_group(f"{prefix}{key}", parts[key], groups[key].options) for key in shared if key in changed]
+        nodes += [_group(f"{prefix}{key}", parts[key], options) for key, options in changed.items()]
         made.append(_made(at, player.optimizer, nodes))
     for key, factory in own.items():
         one = _made(f"parameter_groups.{key}", factory, [_group(f"{prefix}{key}", parts[key], {})])
-        _changes(one.defaults, key, groups[key])
-        one.param_groups[0] |= groups[key].options
+        one.param_groups[0] |= _others(one.defaults, key, groups[key])
         made.append(one)
     return made
 
 
-def _part(parameters: Parameters, group_of: Mapping[str, str], keys: Any) -> Parameters:
+def _part(parameters: Parameters, group_of: Mapping[str, str], keys: Container[str]) -> Parameters:
     """The parameters of some groups, in the order of the model."""
     return {name: parameter for name, parameter in parameters.items() if group_of[name] in keys}
 
@@ -90,17 +90,20 @@ def _made(at: str, factory: Callable[..., Optimizer], nodes: Sequence[dict[str, 
         raise Refused(at, getattr(factory, "keywords", {})) from error
 
 
-def _changes(defaults: Mapping[str, Any], key: str, group: ParameterGroup) -> bool:
-    """Whether a group's options are others than those of the optimiser.
+def _others(defaults: Mapping[str, Any], key: str, group: ParameterGroup) -> dict[str, Any]:
+    """The options of a group that are others than those of its optimiser.
 
     Raises:
-        ConfigError: the optimiser has no such option.
+        ConfigError: the optimiser has no such option, and the group is no rule for many.
     """
     for name, value in group.options.items():
-        if name not in defaults:
+        if name not in defaults and group.required:
             known = near_miss(name, defaults)
             raise ConfigError(f"parameter_groups.{key}.{name}={value}: the optimiser has no such option{known}")
-    return any(_plain(defaults[name]) != _plain(value) for name, value in group.options.items())
+    return {
+        name: value for name, value in group.options.items()
+        if name in defaults and _plain(defaults[name]) != _plain(value)
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -83,7 +84,7 @@ class Game:
             losses.append(objective.loss)
             prefix = f"{player.name}_" if number else ""
             terms |= {f"{prefix}{name}": term for name, term in objective.terms.items()}
-        return Played(torch.stack(losses).sum(), terms)
+        return Played(reduce(add, losses), terms)
 
     @contextmanager
     def _turn(self, number: int) -> Iterator[None]:
