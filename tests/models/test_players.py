@@ -28,9 +28,10 @@ def test_micro_batches_train_both_players_as_the_joined_batch_does():
     assert parts["figures"][-1] == pytest.approx(joined["figures"][-1], rel=1e-5, abs=1e-6)
 
 
-def test_a_step_of_two_players_is_one_step():
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_step_of_two_players_is_one_step(precision: str):
     model = adversarial()
-    run = trainer()
+    run = trainer(precision=precision)
     run.fit(model, Noise(12, 36, 6, 6))
     assert run.global_step == 3
     assert type(run.optimizers[0]).__name__ == "Composite"
