@@ -15,7 +15,8 @@ LINES = {   # section, title of a panel, and what it shows
     "Losses": {
         "Loss": ["train/loss", "val/loss"],
         "Reconstruction": ["train/recon_loss", "val/recon_loss"],
-        "Quantizer (codebook and commitment)": ["train/quantizer_loss", "val/quantizer_loss"],
+        "Commitment of each level": [f"val/commitment_loss{level}" for level in LEVELS],
+        "Codebook (of a gradient quantizer)": ["train/codebook_loss", "val/codebook_loss"],
         "KL in nats": ["train/kl", "val/kl"],
         "Prior: nats a code": ["val/nats_per_code", "val/code_entropy"],
         "Prior: accuracy": ["train/accuracy", "val/accuracy"],
@@ -26,7 +27,7 @@ LINES = {   # section, title of a panel, and what it shows
         "Part of the codebook in use": [f"val/codebook_usage{level}" for level in LEVELS],
     },
     "Training": {
-        "Learning rate": ["lr-Adam", "lr-AdamW"],
+        "Learning rate": ["lr-Adam", "lr-AdamW/rest"],
         "Gradient norm": ["train/grad_norm"],
         "Images a second": ["train/images_per_second"],
     },

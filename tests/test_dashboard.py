@@ -19,6 +19,7 @@ SHORT = ["data.size=16", "data.num_train=32", "data.num_val=16", "data.num_test=
 MODELS = {
     "vae": ["model=vae", "model.encoder.hidden_channels=[8,8]", "model.decoder.hidden_channels=[8,8]", "optim=adamw"],
     "vqvae": [],
+    "gradient": ["model/quantizer=gradient"],
     "levels": ["model=vqvae2_3level", "data.size=32", "model.hidden_channels=8", "model.residual_channels=8"],
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +64,7 @@ def _short(command: str, number: int) -> list[str]:
 @pytest.mark.slow
 def test_every_command_of_the_page_on_adding_runs(extended: Path):
     commands = re.findall(r"^    python (.*)$", (ROOT / "docs" / "extending.md").read_text(), re.M)
-    assert len(commands) >= 13
+    assert len(commands) >= 15
     for number, command in enumerate(commands):
         run(extended, *shlex.split(command), *_short(command, number))
     assert (extended / "RUN" / "errors" / "errors.png").exists()
@@ -76,8 +77,27 @@ def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
     names = [path for path, _ in FILES.findall((ROOT / "docs" / "extending.md").read_text()) if path.endswith(".py")]
     subprocess.run([sys.executable, "-m", "ruff", "check", *names], cwd=extended, check=True)
     help_text = run(extended, "train.py", "--help") + run(extended, "sample.py", "--help")
-    ours = ("signs", "arrays", "denoising", "errors", "recurrent", "best_of", "corners")
+    ours = ("signs", "arrays", "denoising", "errors", "adversarial", "muon", "recurrent", "best_of", "corners")
     assert all(name in help_text for name in ours)
+
+
+@pytest.mark.slow
+def test_the_critic_and_the_matrices_of_the_page_have_optimisers_of_their_own(extended: Path):
+    command = ["train.py", "model=adversarial", "trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=2",
+               "run_dir=CRITIC", *SHAPES, *TINY]  # fmt: skip
+    run(extended, *command)
+    run(extended, "train.py", "resume=CRITIC", "trainer.max_epochs=2", "optim.weight_decay=0.1")
+    run(extended, "train.py", "model=ae", "model/autoencoder=mlp", "optim=adamw", "parameter_groups=muon",
+        "run_dir=MUON", *SHAPES, *TINY)  # fmt: skip
+    for name, expected in {"CRITIC": {"rest", "no_decay", "critic/rest"}, "MUON": {"no_decay", "matrices"}}.items():
+        contents = torch.load(extended / name / "checkpoints" / "last.ckpt", weights_only=True)
+        groups = {group["name"]: group for group in contents["optimizer_states"][0]["param_groups"]}
+        assert groups.keys() == expected
+        assert all(group["params"] for group in groups.values())
+    assert groups["matrices"]["momentum"] == 0.95
+    assert {"train/adversarial_loss", "train/critic_loss", "train/critic_real"} <= set(
+        (extended / "CRITIC" / "metrics.csv").read_text().splitlines()[0].split(",")
+    )
 
 
 @pytest.mark.slow

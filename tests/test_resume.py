@@ -165,10 +165,11 @@ def test_a_resumed_run_goes_on_at_the_rate_it_is_given(command: Command, tmp_pat
     done = command("train.py", f"resume={tmp_path / 'run'}", *changes)
     assert done.returncode == 0, done.stderr
     contents = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    group = contents["optimizer_states"][0]["param_groups"][0]
-    assert contents["lr_schedulers"][0]["base_lrs"] == [0.25]
-    assert group["weight_decay"] == 0.5
-    assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)   # in the warm-up of 100 steps
+    groups = contents["optimizer_states"][0]["param_groups"]   # two, now that there is a decay that biases do not have
+    assert {group["name"]: group["weight_decay"] for group in groups} == {"rest": 0.5, "no_decay": 0.0}
+    assert contents["lr_schedulers"][0]["base_lrs"] == [0.25, 0.25]
+    for group in groups:
+        assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)   # in the warm-up of 100 steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -31,7 +31,8 @@ def test_the_source_says_what_the_interpreter_says(target: str):
 
 def test_keywords_handed_to_a_base_class_are_its_arguments():
     found = signature("vqgen.models.VQVAE").parameters
-    assert set(found) == {"shape", "encoder", "quantizer", "decoder", "likelihood", "optimizer", "schedule"}
+    assert set(found) == {"shape", "encoder", "quantizer", "decoder", "likelihood", "optimizer", "schedule",
+                          "parameter_groups"}  # fmt: skip
 
 
 @pytest.mark.parametrize("target", ["vqgen.nn.autoencoders.Encodr", "vqgen.nowhere.Class", "nowhere.at.All", "plain"])

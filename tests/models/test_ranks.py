@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import multiprocessing
 from torch.optim import SGD
 
+from tests.models.adversarial import adversarial
 from vqgen.data.images import Images, Split
 from vqgen.models.classifier import Classifier
 from vqgen.models.vae import VAE
@@ -153,6 +154,7 @@ def everything(folder: Path, world: int = 1) -> dict[str, Any]:
         "vae": trained(vae(free_bits=0.02), Noise(part, 36, 6, 6)),
         "classifier": trained(classifier(), Noise(part, 36, 6, 6)),
         "vqvae": trained(vqvae(), Noise(part, 36, 6, 6)),
+        "players": trained(adversarial(TRAINING["optimizer"], batch_norm=True), Noise(part, 36, 6, 6)),
         "micro-batches": trained(vqvae(), Noise(part // 2, 36, 6, 6), accumulate_grad_batches=2),
         "drawn": drawn(),
         "resumed": resumed(folder),
@@ -206,9 +208,9 @@ def test_figures_of_a_split_are_those_that_one_process_measures(two: Ranks, thre
             assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["vae", "classifier", "vqvae"])
+@pytest.mark.parametrize("name", ["vae", "classifier", "vqvae", "players"])
 def test_a_training_is_that_of_one_process_on_the_joined_batch(name: str, two: Ranks, alone: dict[str, Any]):
-    """Batch norm and its averages, free bits, a codebook whose codes die, and what is logged."""
+    """Batch norm and its averages, free bits, a codebook whose codes die, a critic, and what is logged."""
     for one in two:
         assert_close(one[name], alone[name])
 

@@ -60,8 +60,11 @@ def test_every_posterior_trains_under_every_likelihood(posterior: str, networks:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
-    terms = vae(recon_weight=0.5, kl_weight=3.0).objective(_batch())
-    assert torch.isclose(terms.loss, 0.5 * terms.recon_loss + 3.0 * terms.kl_free_bits)
+    objective = vae(recon_weight=0.5, kl_weight=3.0).objective(_batch())
+    losses = objective.losses
+    assert torch.isclose(objective.loss, 0.5 * losses["recon_loss"] + 3.0 * losses["kl_free_bits"])
+    assert losses.keys() == {"recon_loss", "kl_free_bits"}   # `kl` is measured, and no part of the loss
+    assert objective.terms.keys() == {"loss", "recon_loss", "kl_free_bits", "kl"}
 
 
 def test_with_unit_weights_the_loss_is_the_negative_elbo():
@@ -148,7 +151,7 @@ def test_an_autoencoder_of_any_latent_dimension(latent_dim: int):
     assert model.encode(x).shape == (2, latent_dim)
     assert model.reconstruct(x).shape == x.shape
     terms = model.objective(ImageBatch(x, {}, torch.arange(2)))
-    assert torch.equal(terms.loss, terms.recon_loss)
+    assert torch.equal(terms.loss, terms.losses["recon_loss"])
 
 
 def test_a_size_that_the_stride_does_not_divide_is_named():

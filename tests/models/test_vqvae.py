@@ -67,8 +67,29 @@ def test_training_lowers_the_loss():
 
 
 def test_the_loss_is_the_sum_of_its_terms():
-    terms = vqvae().objective(_batch())
-    assert torch.isclose(terms.loss, terms.recon_loss + terms.quantizer_loss)
+    objective = vqvae().objective(_batch())
+    losses = objective.losses
+    assert losses.keys() == {"recon_loss", "commitment_loss"}
+    assert torch.isclose(objective.loss, losses["recon_loss"] + 0.25 * losses["commitment_loss"])
+
+
+class WithEdges(NormalizedMSE):
+    """And the error of differences between neighbours."""
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {"edge_loss": 0.5}
+
+    def losses(self, output: torch.Tensor, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return super().losses(output, x) | {"edge_loss": (output - x).diff(dim=3).square().mean()}
+
+
+def test_a_likelihood_brings_further_losses_with_their_weights():
+    objective = vqvae(likelihood=WithEdges(1.0)).objective(_batch())
+    losses = objective.losses
+    assert losses.keys() == {"recon_loss", "edge_loss", "commitment_loss"}
+    expected = losses["recon_loss"] + 0.5 * losses["edge_loss"] + 0.25 * losses["commitment_loss"]
+    torch.testing.assert_close(objective.loss, expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 24), (3, 8, 8)])
@@ -81,7 +102,7 @@ def test_under_a_gaussian_the_terms_weigh_as_under_the_squared_error_times_the_s
         model = vqvae(shape, likelihood=likelihood)   # type: ignore[arg-type]
         torch.manual_seed(0)
         terms = model.objective(batch)
-        parts = (terms.recon_loss, terms.quantizer_loss)
+        parts = terms.losses.values()
         gradients.append([torch.autograd.grad(part, model.encoder.parameters(), retain_graph=True) for part in parts])
     for by_gaussian, by_mse in zip(gradients[0][0], gradients[1][0], strict=True):
         torch.testing.assert_close(by_gaussian, by_mse * variance / (2 * std**2), rtol=1e-4, atol=1e-6)

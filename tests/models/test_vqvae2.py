@@ -113,6 +113,14 @@ def test_the_gradient_reaches_every_parameter():
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_the_losses_of_each_level_are_named_after_it():
+    model = vqvae2(downsampling=(2, 2, 4), shape=(3, 16, 32)).train()
+    objective = model.objective(ImageBatch(torch.rand(2, 3, 16, 32) * 2 - 1, None, torch.arange(2)))
+    levels = [objective.losses[f"commitment_loss_{name}"] for name in ("top", "middle", "bottom")]
+    assert len(objective.losses) == 4
+    torch.testing.assert_close(objective.loss, objective.losses["recon_loss"] + 0.25 * sum(levels))
+
+
 def test_usage_and_perplexity_are_those_of_all_codes_of_the_split_for_each_level():
     torch.manual_seed(0)
     model = vqvae2(downsampling=(2, 2, 4), shape=(3, 16, 32)).eval()

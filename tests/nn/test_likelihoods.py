@@ -20,7 +20,7 @@ def grey_values(*size):
 def test_num_outputs_channels_give_a_scalar_loss_and_an_image(likelihood, channels):
     output = torch.randn(4, likelihood.num_outputs(channels), 5, 6, requires_grad=True)
     x = grey_values(4, channels, 5, 6)
-    loss = likelihood.loss(output, x)
+    loss = likelihood.losses(output, x)["recon_loss"]
     loss.backward()
     assert loss.shape == ()
     assert torch.isfinite(output.grad).all()
@@ -31,7 +31,7 @@ def test_num_outputs_channels_give_a_scalar_loss_and_an_image(likelihood, channe
 def test_the_loss_is_nats_summed_over_pixels_and_averaged_over_the_batch(likelihood):
     output = torch.randn(4, likelihood.num_outputs(3), 5, 6)
     x = grey_values(4, 3, 5, 6)
-    torch.testing.assert_close(likelihood.loss(output, x), -likelihood.log_prob(output, x).mean())
+    torch.testing.assert_close(likelihood.losses(output, x)["recon_loss"], -likelihood.log_prob(output, x).mean())
     pixels = [
         likelihood.log_prob(output[..., i : i + 1, j : j + 1], x[..., i : i + 1, j : j + 1])
         for i in range(5)
@@ -44,8 +44,8 @@ def test_the_loss_is_nats_summed_over_pixels_and_averaged_over_the_batch(likelih
 def test_the_loss_per_value_of_a_tiled_image_is_that_of_the_image(likelihood):
     output = torch.randn(4, likelihood.num_outputs(3), 5, 6)
     x = grey_values(4, 3, 5, 6)
-    tiled = likelihood.loss_per_value(output.repeat(1, 1, 2, 3), x.repeat(1, 1, 2, 3))
-    torch.testing.assert_close(tiled, likelihood.loss_per_value(output, x))
+    tiled = likelihood.losses_per_value(output.repeat(1, 1, 2, 3), x.repeat(1, 1, 2, 3))["recon_loss"]
+    torch.testing.assert_close(tiled, likelihood.losses_per_value(output, x)["recon_loss"])
 
 
 def summed(log_prob):
@@ -76,7 +76,7 @@ def test_scales_far_out_of_their_range_give_a_finite_loss_and_a_gradient_that_le
     for likelihood, place in ((LearnedGaussian(), 1), (DiscretizedLogistic(1), 2)):
         output = torch.full((1, likelihood.num_outputs(1), 1, 1), 0.5)
         output[:, place] = raw
-        loss = likelihood.loss(output.requires_grad_(), x)
+        loss = likelihood.losses(output.requires_grad_(), x)["recon_loss"]
         (gradient,) = torch.autograd.grad(loss, output)
         assert torch.isfinite(loss)
         assert torch.isfinite(gradient).all()
@@ -197,13 +197,13 @@ def test_bits_of_bernoulli_likelihoods_are_not_called_bits_of_bytes():
 
 def test_normalized_mse_is_one_for_a_model_that_knows_only_the_mean():
     x = torch.randn(64, 1, 8, 8)
-    loss = NormalizedMSE(float(x.var(correction=0))).loss(x.mean().expand_as(x), x)
+    loss = NormalizedMSE(float(x.var(correction=0))).losses(x.mean().expand_as(x), x)["recon_loss"]
     torch.testing.assert_close(loss, torch.tensor(1.0))
 
 
 def test_l1_is_the_mean_absolute_error():
     x, output = torch.randn(2, 4, 3, 5, 6)
-    torch.testing.assert_close(L1().loss(output, x), (x - output).abs().mean())
+    torch.testing.assert_close(L1().losses(output, x)["recon_loss"], (x - output).abs().mean())
 
 
 @pytest.mark.parametrize(

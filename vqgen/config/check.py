@@ -65,6 +65,7 @@ class Train:
     project: str
     tags: list[str]
     tune: dict | None = None
+    parameter_groups: dict | None = None
     trust: bool = False
     resume: str | None = None
     tokenizer: str | None = None
@@ -106,7 +107,7 @@ def check(cfg: DictConfig) -> None:
     for section in ("hardware", "facts"):
         check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
         check_ranges(section, values[section])
-    for section in ("optim", "schedule", "data", "model", "logger", "callbacks", "trainer", "tune"):
+    for section in ("optim", "schedule", "parameter_groups", "data", "model", "logger", "callbacks", "trainer", "tune"):
         check_node(section, values.get(section))
 
 
@@ -193,7 +194,7 @@ def _check_nodes(cfg: DictConfig) -> None:
         if not OmegaConf.is_dict(cfg.get(section)):
             raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
     made = {section: cfg.get(section) for section in ("model", "data", "optim", "schedule", "trainer")}
-    for section in ("logger", "callbacks", "tune"):
+    for section in ("logger", "callbacks", "tune", "parameter_groups"):
         several = cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}
         made |= {f"{section}.{name}": node for name, node in several.items()}
     for path, node in made.items():

@@ -1,7 +1,7 @@
 """The autoencoder: images to one vector and back (Hinton & Salakhutdinov 2006, doi 10.1126/science.1127647)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,18 +10,12 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from vqgen.batch import ImageBatch
 from vqgen.models.base import Model, check_takes
 from vqgen.nn.sizes import check_at_least
+from vqgen.optim import Objective, weighted
 
 VECTORS = (
     "an autoencoder with one latent vector needs an encoder to, and a decoder of, vectors: "
     "model/autoencoder=flat_conv, flat_norm_conv or mlp"
 )
-
-
-class AEObjective(NamedTuple):
-    """`loss` is `recon_loss`, what the likelihood makes of the reconstruction."""
-
-    loss: Float[Tensor, ""]
-    recon_loss: Float[Tensor, ""]
 
 
 class LatentModel(Model):
@@ -85,15 +79,14 @@ class AE(LatentModel):
         """The latent vector of images in [-1, 1]."""
         return self.head(self.encoder(x))
 
-    def objective(self, batch: ImageBatch) -> AEObjective:
+    def objective(self, batch: ImageBatch) -> Objective:
         """The reconstruction loss."""
         return self._objective(batch.x, self.decoder(self.encode(batch.x)))
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR."""
         output = self.decoder(self.encode(batch.x))
-        self.log_evaluation(batch, output, stage, self._objective(batch.x, output)._asdict())
+        self.log_evaluation(batch, output, stage, self._objective(batch.x, output).terms)
 
-    def _objective(self, x: Tensor, output: Tensor) -> AEObjective:
-        recon_loss = self.likelihood.loss(output, x)
-        return AEObjective(recon_loss, recon_loss)
+    def _objective(self, x: Tensor, output: Tensor) -> Objective:
+        return weighted(self.likelihood.losses(output, x), self.likelihood.loss_weights)

@@ -1,32 +1,23 @@
-"""What all models share: optimiser and schedule, and every term of the objective logged under its own name."""
+"""What all models share: players, optimiser and schedule, and every term of an objective logged under its own name."""
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from vqgen.errors import UserError
 from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
-from vqgen.optim.schedules import Constant
+from vqgen.optim import Constant, Game, Objective, ParameterGroup, Player, Rates, make_optimizer
+from vqgen.optim.optimizer import Refused
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """A NamedTuple of the loss, which is minimised, and the terms it is made of."""
-
-    loss: Tensor
-
-    def _asdict(self) -> dict[str, Tensor]: ...
 
 
 def check_takes(argument: str, make: Callable[..., nn.Module], wanted: str) -> None:
@@ -51,12 +42,20 @@ class Model(pl.LightningModule):
     Args:
         optimizer: makes the optimiser from the parameters (a class of torch.optim with its other arguments bound).
         schedule: factor on the learning rate, from (step, planned steps).
+        parameter_groups: parameters that are trained with other options, by the name of the group; None for no groups.
     """
 
-    def __init__(self, optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], schedule: Constant) -> None:
+    def __init__(
+        self,
+        optimizer: Callable[..., Optimizer],
+        schedule: Constant,
+        parameter_groups: Mapping[str, ParameterGroup] | None = None,
+    ) -> None:
         super().__init__()
         self.optimizer = optimizer
         self.schedule = schedule
+        self.parameter_groups = dict(parameter_groups or {})
+        self.game: Game   # from `configure_optimizers` on
         self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
@@ -80,6 +79,17 @@ class Model(pl.LightningModule):
     def objective(self, batch: Any) -> Objective:
         """The loss of a batch and its named terms."""
 
+    def players(self) -> list[Player]:
+        """Who trains which parameters: one player all of them, for `objective`.
+
+        An adversarial model has a second one (docs/extending.md); see `vqgen.optim.Game` for how they play.
+        """
+        return [Player("model", "", self._objective_of_one, self.optimizer, self.schedule)]
+
+    def _objective_of_one(self, batch: Any, outputs: Mapping[str, Tensor]) -> Objective:
+        """The first player's: nobody has put anything out before."""
+        return self.objective(batch)
+
     @abstractmethod
     def evaluate(self, batch: Any, stage: str) -> None:
         """Log what is measured on a batch of the validation or test split under `stage/`."""
@@ -89,15 +99,15 @@ class Model(pl.LightningModule):
         return self.state_dict()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Log the terms of the objective and return the loss.
+        """Log the terms of every player's objective and return the sum of their losses.
 
         The mean over ranks of what is returned is the mean over the images of the joined batch, also where the ranks
         have unequal numbers of them.
         """
-        terms, size = self.objective(batch), len(batch.index)
-        self._log_step(terms._asdict(), size)
-        average = mean_over_ranks(terms.loss.new_full((), size), 1)
-        return terms.loss * (size / average)
+        played, size = self.game.play(batch), len(batch.index)
+        self._log_step(played.terms, size)
+        average = mean_over_ranks(played.loss.new_full((), size), 1)
+        return played.loss * (size / average)
 
     def _log_step(self, terms: dict[str, Tensor], size: int) -> None:
         """Log terms as means over the images of an optimiser's step so far: of all ranks and micro-batches."""
@@ -128,22 +138,30 @@ class Model(pl.LightningModule):
         self.log_dict(named, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, its rate scheduled per step."""
+        """The optimiser of all players, the rate of each of its groups scheduled per step."""
+        self.game = Game(self, self.players())
         try:
-            optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        except Exception as error:
+            optimizer, owners = make_optimizer(self.game, self.parameter_groups)
+        except Refused as refused:
+            error = refused.__cause__
+            assert error is not None
             if not is_told(error):
-                raise
-            raise explained(error, "optim", getattr(self.optimizer, "keywords", {})) from error
+                raise error from None
+            raise explained(error, refused.at, refused.options) from error
         total_steps = self.trainer.estimated_stepping_batches
-        schedule = LambdaLR(optimizer, lambda step: self.schedule(step, total_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        rates = Rates(optimizer, [_factor(player.schedule, total_steps) for player in owners])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
-    def on_train_start(self) -> None:
-        """Train by the config, which may change when a run is resumed: a checkpoint holds the rates of then."""
-        schedule: Any = self.lr_schedulers()
-        defaults = schedule.optimizer.defaults
-        schedule.base_lrs = [defaults["lr"]] * len(schedule.base_lrs)
-        factor = self.schedule(schedule.last_epoch, self.trainer.estimated_stepping_batches)
-        for group in schedule.optimizer.param_groups:
-            group |= defaults | {"initial_lr": defaults["lr"], "lr": defaults["lr"] * factor}
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients of each player by themselves: large ones of one do not shrink those of another."""
+        if len(self.game.players) == 1 or not gradient_clip_val:
+            return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        clip: Any = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+        for parameters in self.game.parameters:
+            clip(parameters.values(), gradient_clip_val)
+
+
+def _factor(schedule: Constant, total_steps: int | float) -> Callable[[int], float]:
+    return lambda step: schedule(step, total_steps)

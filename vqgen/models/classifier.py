@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,14 +13,8 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from vqgen.batch import ImageBatch
 from vqgen.devices import fork_rng
 from vqgen.models.base import Model
+from vqgen.optim import Objective, weighted
 from vqgen.protocols import Features
-
-
-class ClassifierObjective(NamedTuple):
-    """`loss`: cross-entropy in nats an image; `accuracy`: of the likeliest class, 0 to 1."""
-
-    loss: Float[Tensor, ""]
-    accuracy: Float[Tensor, ""]
 
 
 class Classifier(Model):
@@ -82,12 +76,12 @@ class Classifier(Model):
                     module.reset_parameters()  # type: ignore[operator]
         return other.requires_grad_(True).train()
 
-    def objective(self, batch: ImageBatch) -> ClassifierObjective:
-        """Cross-entropy and accuracy of a batch."""
+    def objective(self, batch: ImageBatch) -> Objective:
+        """Cross-entropy in nats an image, and accuracy of the likeliest class, 0 to 1."""
         label = _labels(batch)
         logits = self(batch.x)
         loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing if self.training else 0.0)
-        return ClassifierObjective(loss, (logits.argmax(1) == label).float().mean())
+        return weighted({"cross_entropy": loss}, {}, figures={"accuracy": (logits.argmax(1) == label).float().mean()})
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log cross-entropy and accuracy, and with more than five classes the top-5 accuracy."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,16 +13,10 @@ from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, Known, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
+from vqgen.optim import Objective, weighted
 
 ALONE = Condition()
 """Nothing beside the codes themselves."""
-
-
-class PriorObjective(NamedTuple):
-    """`loss`: mean negative log-likelihood in nats per code; `accuracy`: of the likeliest code."""
-
-    loss: Float[Tensor, ""]
-    accuracy: Float[Tensor, ""]
 
 
 class Prior(Model):
@@ -135,18 +129,18 @@ class Prior(Model):
         given = {name: value.to(self.device) for name, value in condition.given.items()}
         return Condition([codes.to(self.device) for codes in condition.upper], given)
 
-    def objective(self, batch: CodeBatch) -> PriorObjective:
-        """Negative log-likelihood of the batch's codes of this level."""
+    def objective(self, batch: CodeBatch) -> Objective:
+        """Mean negative log-likelihood in nats per code of this level, and accuracy of the likeliest code."""
         codes = batch.codes[-1]
         logits = self(codes, batch.condition)
         accuracy = (logits.argmax(1) == codes).float().mean()
-        return PriorObjective(F.cross_entropy(logits, codes), accuracy)
+        return weighted({"nats_per_code": F.cross_entropy(logits, codes)}, {}, figures={"accuracy": accuracy})
 
     def evaluate(self, batch: CodeBatch, stage: str) -> None:
         """Log the loss, nats and bits per code and accuracy, and count the codes."""
-        terms = self.objective(batch)
-        measured = {"nats_per_code": terms.loss, "bits_per_code": terms.loss / math.log(2)}
-        self.log_means(stage, terms._asdict() | measured, len(batch.index))
+        objective = self.objective(batch)
+        measured = {"bits_per_code": objective.loss / math.log(2)}
+        self.log_means(stage, objective.terms | measured, len(batch.index))
         self.usage[stage].update(batch.codes[-1])
 
     def on_validation_epoch_end(self) -> None:

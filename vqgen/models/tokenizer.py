@@ -14,6 +14,8 @@ from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.quantize import Quantized, Quantizer
+from vqgen.optim import Objective, weighted
+from vqgen.protocols import Likelihood
 
 _BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")   # parts of a tokenizer that `encode` does not ask
 LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
@@ -24,17 +26,6 @@ class Forward(NamedTuple):
 
     output: Float[Tensor, "b o h w"]
     levels: list[Quantized]
-
-
-class TokenizerObjective(NamedTuple):
-    """`loss` = `recon_loss` + `quantizer_loss` (codebook and commitment terms, weighted by the quantizer).
-
-    Both are averages: `recon_loss` over the values of an image, `quantizer_loss` over those of its code vectors.
-    """
-
-    loss: Float[Tensor, ""]
-    recon_loss: Float[Tensor, ""]
-    quantizer_loss: Float[Tensor, ""]
 
 
 class Tokenizer(Model):
@@ -50,7 +41,7 @@ class Tokenizer(Model):
         shape: (channels, height, width) of the images.
         grids: (height, width) of each level's code map, top first.
         num_embeddings: codebook size K of each level, top first.
-        likelihood: compares the decoder's output with the image; its `loss_per_value` is the reconstruction term.
+        likelihood: compares the decoder's output with the image; its `losses_per_value` are the reconstruction terms.
         model: keyword arguments of `Model` (optimizer, schedule).
     """
 
@@ -75,6 +66,11 @@ class Tokenizer(Model):
         """Names of the levels, top first."""
         return LEVEL_NAMES.get(len(self.grids), [str(i) for i in range(len(self.grids))])
 
+    @property
+    def _suffixes(self) -> list[str]:
+        """What the figures of each level end with: its name, where there are several."""
+        return [f"_{name}" for name in self.level_names] if len(self.grids) > 1 else [""]
+
     @abstractmethod
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
         """Encode, quantise every level, decode."""
@@ -93,12 +89,16 @@ class Tokenizer(Model):
         """The quantizer of each level, top first."""
 
     def identity(self) -> dict[str, Tensor]:
-        """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids."""
+        """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids.
+
+        What other players than the first train, a critic, decides no code.
+        """
+        model = self.players()[0]
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
         deciding = {
             name: tensor for name, tensor in state.items()
-            if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+            if model.owns(name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
         }  # fmt: skip
         return deciding | {"grids": torch.tensor(self.grids)}
 
@@ -128,14 +128,18 @@ class Tokenizer(Model):
         for quantizer in self.quantizers:
             quantizer.step_ends = self.step_ends
 
-    def objective(self, batch: ImageBatch) -> TokenizerObjective:
+    def objective(self, batch: ImageBatch) -> Objective:
         """Reconstruction and quantizer losses of a batch."""
         return self._objective(batch.x, self(batch.x))
 
-    def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> TokenizerObjective:
-        recon_loss = self.likelihood.loss_per_value(forward.output, x)
-        quantizer_loss = torch.stack([level.loss for level in forward.levels]).sum()
-        return TokenizerObjective(recon_loss + quantizer_loss, recon_loss, quantizer_loss)
+    def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
+        """Averages: `recon_loss` over the values of an image, the losses of a level over those of its code vectors."""
+        losses = dict(self.likelihood.losses_per_value(forward.output, x))
+        weights = dict(self.likelihood.loss_weights)
+        for suffix, quantizer, level in zip(self._suffixes, self.quantizers, forward.levels, strict=True):
+            losses |= {f"{name}{suffix}": loss for name, loss in level.losses.items()}
+            weights |= {f"{name}{suffix}": weight for name, weight in quantizer.loss_weights.items()}
+        return weighted(losses, weights)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR (of images in [-1, 1]) and what the likelihood says; count the codes."""
@@ -143,11 +147,11 @@ class Tokenizer(Model):
         x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
         psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
         measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
-        terms = self._objective(batch.x, forward)
-        if hasattr(self.likelihood, "log_prob"):
+        objective = self._objective(batch.x, forward)
+        if isinstance(self.likelihood, Likelihood):
             log_mass = self.likelihood.log_mass(forward.output, batch.x)
-            measured |= self._likelihood_figures(terms.recon_loss, -log_mass.mean())
-        self.log_means(stage, terms._asdict() | measured, len(batch.x))
+            measured |= self._likelihood_figures(objective.losses["recon_loss"], -log_mass.mean())
+        self.log_means(stage, objective.terms | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
 
@@ -167,8 +171,7 @@ class Tokenizer(Model):
         self._log_usage("test")
 
     def _log_usage(self, stage: str) -> None:
-        for name, metric in zip(self.level_names, self.usage[stage], strict=True):
-            suffix = f"_{name}" if len(self.grids) > 1 else ""
+        for suffix, metric in zip(self._suffixes, self.usage[stage], strict=True):
             for key, value in metric.compute()._asdict().items():
                 self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()

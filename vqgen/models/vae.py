@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +18,8 @@ from vqgen.nn.posteriors.posterior import (
     importance_weighted_bound,
     standard_normal_log_prob,
 )
-from vqgen.protocols import Bound
-
-
-class VAEObjective(NamedTuple):
-    """`loss` = recon_weight `recon_loss` + kl_weight `kl_free_bits`; all are averages over the images of the batch.
-
-    `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least: the same where there are none.
-    """
-
-    loss: Float[Tensor, ""]
-    recon_loss: Float[Tensor, ""]
-    kl: Float[Tensor, ""]
-    kl_free_bits: Float[Tensor, ""]
+from vqgen.optim import Objective, weighted
+from vqgen.protocols import Bound, Likelihood
 
 
 class VAE(LatentModel):
@@ -92,7 +81,7 @@ class VAE(LatentModel):
         z = np.stack([np.random.default_rng(s).standard_normal(self.latent_dim, np.float32) for s in seeds])
         return self.decode(torch.from_numpy(z).to(self.device))
 
-    def objective(self, batch: ImageBatch) -> VAEObjective:
+    def objective(self, batch: ImageBatch) -> Objective:
         """Reconstruction and KL terms at one draw of z per image."""
         sample = self.infer(batch.x)
         return self._objective(batch.x, self.decoder(sample.z), sample)
@@ -105,8 +94,8 @@ class VAE(LatentModel):
         features = self.encoder(batch.x)
         sample: PosteriorSample = self.posterior(features)
         output, kl = self.decoder(sample.z), sample.kl.sum(1)
-        terms = self._objective(batch.x, output, sample)._asdict()
-        if hasattr(self.likelihood, "log_prob"):
+        terms = self._objective(batch.x, output, sample).terms
+        if isinstance(self.likelihood, Likelihood):
             log_mass = self.likelihood.log_mass(output, batch.x) - kl
             terms |= self.named("elbo", Bound(-(terms["recon_loss"] + terms["kl"]), log_mass.mean()))
             if stage == "test" and self.importance_samples:
@@ -135,11 +124,13 @@ class VAE(LatentModel):
         bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
         return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
 
-    def _objective(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> VAEObjective:
-        recon_loss = self.likelihood.loss(output, x)
-        kl = free_bits(sample.kl, self.free_bits)
-        loss = self.recon_weight * recon_loss + self._current_kl_weight() * kl
-        return VAEObjective(loss, recon_loss, sample.kl.sum(1).mean(), kl)
+    def _objective(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
+        """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""
+        losses = self.likelihood.losses(output, x) | {"kl_free_bits": free_bits(sample.kl, self.free_bits)}
+        weights = self.likelihood.loss_weights | {
+            "recon_loss": self.recon_weight, "kl_free_bits": self._current_kl_weight()
+        }  # fmt: skip
+        return weighted(losses, weights, figures={"kl": sample.kl.sum(1).mean()})
 
     def _current_kl_weight(self) -> float:
         """The factor on the KL: it rises during the warm-up, and is whole in evaluation."""

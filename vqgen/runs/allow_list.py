@@ -15,6 +15,7 @@ ALLOWED = {   # packages whose classes may be named, by the section of the confi
     "model": ("vqgen.models", "vqgen.nn", "vqgen.optim", "torch.optim"),
     "optim": ("torch.optim",),
     "schedule": ("vqgen.optim",),
+    "parameter_groups": ("vqgen.optim", "torch.optim"),
     "data": ("vqgen.data",),
     "callbacks": ("vqgen.training", "vqgen.tasks", "pytorch_lightning.callbacks"),
     "logger": ("vqgen.logging", "pytorch_lightning.loggers"),

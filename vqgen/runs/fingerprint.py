@@ -24,7 +24,7 @@ def old_fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
         module: the tokenizer.
         config: its node `model`, as its checkpoint has it.
     """
-    architecture = {k: v for k, v in config.items() if k not in ("optimizer", "schedule")}
+    architecture = {k: v for k, v in config.items() if k not in ("optimizer", "schedule", "parameter_groups")}
     return _hash(json.dumps(architecture, sort_keys=True, default=str), module.state_dict().items())
 
 

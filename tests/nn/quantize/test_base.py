@@ -3,6 +3,7 @@ import torch
 
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
 from vqgen.nn.quantize.base import nearest_vectors
+from vqgen.optim import weighted
 
 QUANTIZERS = [GradientQuantizer, EMAQuantizer]
 
@@ -47,7 +48,7 @@ def test_the_commitment_cost_weighs_the_gradient_of_the_encoder(quantizer_class)
     for commitment_cost in (0.0, 0.25, 2.0):
         quantizer = quantizer_class(10, 4, commitment_cost).eval()
         quantized = quantizer(z_e)
-        (gradient,) = torch.autograd.grad(quantized.loss, z_e)
+        (gradient,) = torch.autograd.grad(weighted(quantized.losses, quantizer.loss_weights).loss, z_e)
         expected = commitment_cost * 2 * (z_e - quantized.z_q).detach() / z_e.numel()
         torch.testing.assert_close(gradient, expected)
 
@@ -58,7 +59,7 @@ def test_the_commitment_cost_does_not_weigh_the_gradient_of_the_codebook():
     for commitment_cost in (0.0, 0.25, 2.0):
         torch.manual_seed(0)
         quantizer = GradientQuantizer(10, 4, commitment_cost)
-        quantizer(z_e).loss.backward()
+        weighted(quantizer(z_e).losses, quantizer.loss_weights).loss.backward()
         gradients.append(quantizer.codebook.grad)
     assert gradients[0].abs().max() > 0
     assert torch.equal(gradients[0], gradients[1])
@@ -76,13 +77,13 @@ def test_under_autocast_distances_and_losses_are_those_of_float32(quantizer_clas
         assert torch.equal(quantizer.nearest(z_e), exact.codes)
     assert torch.equal(mixed.codes, exact.codes)
     assert torch.equal(mixed.z_q, exact.z_q)
-    assert torch.equal(mixed.loss, exact.loss)
+    assert mixed.losses == exact.losses
 
 
 def test_half_precision_features_come_back_in_half_precision_with_a_float32_loss():
     quantized = EMAQuantizer(10, 4)(torch.randn(2, 4, 3, 5).bfloat16())
     assert quantized.z_q.dtype == torch.bfloat16
-    assert quantized.loss.dtype == torch.float32
+    assert quantized.losses["commitment_loss"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("quantizer_class", QUANTIZERS)

@@ -45,7 +45,7 @@ def test_the_code_of_a_forward_pass_is_that_of_nearest_and_embeds_to_z_q():
     quantized = quantizer(z_e)
     assert torch.equal(quantized.codes, quantizer.nearest(z_e))
     torch.testing.assert_close(quantized.z_q, quantizer.embed(quantized.codes))
-    assert quantized.loss == 0
+    assert quantized.losses == {}
 
 
 def test_zero_is_bounded_to_zero():

@@ -16,8 +16,8 @@ LOG_2PI = log(2 * torch.pi)
 class Likelihood(nn.Module):
     """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob`, `log_mass` and `x_hat`.
 
-    A VAE minimises `loss`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `loss_per_value`. Both are of
-    `log_prob`, which may be a density, and a density may be above 1. What an image takes to store, its bits per
+    A VAE minimises `losses`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `losses_per_value`. Both are
+    of `log_prob`, which may be a density, and a density may be above 1. What an image takes to store, its bits per
     dimension, is of `log_mass`: the probability of its bytes, which is none below 0 bits.
     """
 
@@ -40,13 +40,23 @@ class Likelihood(nn.Module):
         """The mean image."""
         raise NotImplementedError
 
-    def loss(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """Negative log-likelihood in nats an image: summed over pixels, averaged over the batch."""
-        return -self.log_prob(output, x).mean()
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """What the losses count; one that is not named counts once."""
+        return {}
 
-    def loss_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """`loss` divided by the number of channel values of an image, to stand beside a quantizer's mean errors."""
-        return self.loss(output, x) / x[0].numel()
+    def losses(
+        self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """`recon_loss`: negative log-likelihood in nats an image, summed over pixels, averaged over the batch."""
+        return {"recon_loss": -self.log_prob(output, x).mean()}
+
+    def losses_per_value(
+        self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """`losses`, with `recon_loss` for each channel value of an image, to stand beside a quantizer's mean errors."""
+        losses = self.losses(output, x)
+        return losses | {"recon_loss": losses["recon_loss"] / x[0].numel()}
 
     def bits_per_dim(self, nats: Float[Tensor, "*b"], num_dims: int) -> Float[Tensor, "*b"]:
         """Bits for each of `num_dims` channel values of an image, from the nats that its bytes take (-`log_mass`)."""

@@ -12,13 +12,26 @@ class MeanError(nn.Module):
         """Decoder output channels for images of `in_channels`."""
         return in_channels
 
-    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """What the losses count; one that is not named counts once."""
+        return {}
+
+    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         raise NotImplementedError
 
-    def loss_per_value(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """`loss`, which is an average already."""
-        return self.loss(output, x)
+    def losses(
+        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The error as `recon_loss`; a subclass may add others, with `loss_weights`."""
+        return {"recon_loss": self.error(output, x)}
+
+    def losses_per_value(
+        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """`losses`, which are averages already."""
+        return self.losses(output, x)
 
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The output."""
@@ -38,7 +51,7 @@ class NormalizedMSE(MeanError):
             raise ValueError(f"variance={variance} must be above 0: are all images of one value?")
         self.variance = variance
 
-    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         return F.mse_loss(output, x) / self.variance
 
@@ -46,6 +59,6 @@ class NormalizedMSE(MeanError):
 class L1(MeanError):
     """Mean absolute error: edges stay sharper than with squared errors."""
 
-    def loss(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         return F.l1_loss(output, x)

@@ -1,5 +1,6 @@
 """What every quantizer offers, and the search for the nearest code vector."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -21,11 +22,11 @@ MAX_EMBEDDINGS = 2**20
 
 @dataclass(frozen=True)
 class Quantized:
-    """Quantized maps: `z_q` carries the gradient back to `z_e`; `loss` is a weighted scalar, ready to add."""
+    """Quantized maps: `z_q` carries the gradient back to `z_e`; `losses` by name, without their weights."""
 
     z_q: Float[Tensor, "b d h w"]
     codes: Int[Tensor, "b h w"]
-    loss: Float[Tensor, ""]
+    losses: Mapping[str, Float[Tensor, ""]]
 
 
 class Quantizer(nn.Module):
@@ -38,6 +39,11 @@ class Quantizer(nn.Module):
     embedding_dim: int
     step_ends: bool = True
     """False while more micro-batches of the optimiser's step follow: a codebook then gathers and stays as it is."""
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """What the losses of `forward` count; one that is not named counts once."""
+        return {}
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
         """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""
@@ -52,9 +58,9 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def look_up(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
-        """As `forward`, but nothing learns from it, in training mode neither; the loss is zero."""
+        """As `forward`, but nothing learns from it, in training mode neither; there are no losses."""
         codes = self.nearest(z_e)
-        return Quantized(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, z_e.new_zeros(()).float())
+        return Quantized(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
 
     def put_back(self) -> None:
         """Put code vectors back where they belong, after something else than learning has moved them."""
@@ -98,13 +104,18 @@ class VectorQuantizer(Quantizer):
         self.embedding_dim = embedding_dim
         self.commitment_cost = commitment_cost
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The papers' beta on the commitment term."""
+        return {"commitment_loss": self.commitment_cost}
+
     def initial_codebook(self) -> Float[Tensor, "k d"]:
         """Small uniform vectors, within 1 / K of the origin."""
         bound = 1 / self.num_embeddings
         return torch.empty(self.num_embeddings, self.embedding_dim).uniform_(-bound, bound)
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
-        """The nearest code vectors, their indices, and the loss of equation 3 of arXiv 1711.00937."""
+        """The nearest code vectors, their indices, and the losses of equation 3 of arXiv 1711.00937."""
         self.check_channels(z_e)
         with without_autocast(z_e.device):
             full = self.project(z_e.float())
@@ -136,11 +147,11 @@ class VectorQuantizer(Quantizer):
         """`forward` of projected features in float32; `x` are the vectors of `z_e` in rows, without gradient."""
         codes = self._codes(z_e, x)
         z_q = as_stored(self.embed(codes), z_e)
-        return Quantized(self.carry_gradient(z_e, z_q.detach()), codes, self.loss(z_e, z_q))
+        return Quantized(self.carry_gradient(z_e, z_q.detach()), codes, self.losses(z_e, z_q))
 
-    def loss(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, ""]:
+    def losses(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> dict[str, Float[Tensor, ""]]:
         """The commitment term, for codebooks that learn without a gradient."""
-        return self.commitment_cost * F.mse_loss(z_e, z_q.detach())
+        return {"commitment_loss": F.mse_loss(z_e, z_q.detach())}
 
     def carry_gradient(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""

@@ -40,12 +40,12 @@ class FSQ(Quantizer):
         self.register_buffer("bases", torch.tensor(bases).view(-1, 1, 1), persistent=False)
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
-        """Rounded maps, with the straight-through gradient of the rounding; the loss is zero."""
+        """Rounded maps, with the straight-through gradient of the rounding; there are no losses."""
         self.check_channels(z_e)
         bounded = self.bound(z_e.float())
         codes = self._codes(bounded.detach())
         z_q = StraightThrough.apply(bounded / (self.levels // 2), as_stored(self.embed(codes), bounded))
-        return Quantized(z_q.to(z_e.dtype), codes, z_q.new_zeros(()))
+        return Quantized(z_q.to(z_e.dtype), codes, {})
 
     @torch.no_grad()
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:

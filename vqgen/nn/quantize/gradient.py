@@ -22,8 +22,8 @@ class GradientQuantizer(VectorQuantizer):
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
         self.codebook = nn.Parameter(self.initial_codebook())
 
-    def loss(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, ""]:
-        """The second and third term of equation 3."""
+    def losses(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> dict[str, Float[Tensor, ""]]:
+        """The second and third term of equation 3, the third without its factor beta."""
         codebook_loss = F.mse_loss(z_q, z_e.detach())
         commitment_loss = F.mse_loss(z_e, z_q.detach())
-        return codebook_loss + self.commitment_cost * commitment_loss
+        return {"codebook_loss": codebook_loss, "commitment_loss": commitment_loss}
