@@ -35,5 +35,5 @@ def stepped(module: nn.Module, optimizer: Optimizer, steps: int = 3) -> nn.Modul
     return module
 
 
-def names(optimizer: Optimizer) -> dict[str, list[str]]:
-    return {group["name"]: group["param_names"] for group in optimizer.param_groups}
+def names(optimizer: Optimizer) -> dict[str | None, list[str]]:
+    return {group.get("name"): group["param_names"] for group in optimizer.param_groups}

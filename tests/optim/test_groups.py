@@ -37,7 +37,7 @@ def test_a_rule_for_many_models_may_fit_none_of_the_parameters():
 
 def test_a_rule_for_many_models_means_nothing_to_an_optimiser_without_its_option():
     rule = ParameterGroup("bias", weight_decay=0.0, required=False)
-    assert names(optimizer_of(network(), Rprop, no_decay=rule)).keys() == {"rest"}
+    assert names(optimizer_of(network(), Rprop, no_decay=rule)).keys() == {None}
 
 
 def test_what_is_no_regular_expression_is_named():

@@ -32,7 +32,7 @@ def test_the_state_of_one_group_goes_to_the_right_parameters_of_two(named: bool)
 def test_a_group_that_changes_no_option_is_none():
     optimizer = optimizer_of(network(), partial(AdamW, weight_decay=0.0), no_decay=NO_DECAY)
     assert type(optimizer) is AdamW
-    assert names(optimizer) == {"rest": [name for name, _ in network().named_parameters()]}
+    assert names(optimizer) == {None: [name for name, _ in network().named_parameters()]}
 
 
 def test_decay_shrinks_the_rest_and_leaves_the_group_alone():
