@@ -8,8 +8,8 @@ Before a row starts, what the rows above and the condition add to it is known, a
 convolution. Before a position, what the columns left of it add is known as well, and is one batched product for all
 layers of a shape. What remains in a layer is a small matrix product with its input at the position itself.
 
-For small maps the time goes to calling operations, not to arithmetic. So their calls are noted at the first position
-and repeated: on a CPU from a `Tape`, on a GPU as a captured `Graph`, for which the position is a tensor as well.
+For small maps the time goes to calling operations, not to arithmetic. On a GPU their calls are captured at the first
+position as a `Graph`, for which the position is a tensor, and repeated.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -24,8 +24,7 @@ from vqgen.drawing.stepwise.attention import attention_stack
 from vqgen.drawing.stepwise.conv_stack import conv_stack, own_matrix
 from vqgen.drawing.stepwise.graph import can_capture, captured
 from vqgen.drawing.stepwise.product import threads_pay
-from vqgen.drawing.stepwise.stack import Stack
-from vqgen.drawing.stepwise.tape import Tape
+from vqgen.drawing.stepwise.stack import Position, Stack
 from vqgen.nn.priors.attention import CausalAttention
 from vqgen.nn.priors.causal import RasterConv2d
 
@@ -68,39 +67,22 @@ class Positions:
         if self.by_one_thread:
             torch.set_num_threads(1)
         try:
-            for stack, _ in self.stacks:
-                stack.begin(position)
-            result = self._from_tape(body, *inputs)
-            for stack, _ in self.stacks:
-                stack.end()
-            return result
+            return self._at(position, body, *inputs)
         finally:
             torch.set_num_threads(num_threads)
 
-    def _from_tape(self, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """What the body gives at the position begun; its calls are noted at the first."""
-        if self.repeat is not None:
-            return self.repeat(*inputs)
-
-        def compute(tape: Tape, *inputs: Tensor) -> Tensor:
-            return body(lambda layer, x: tape.call(self.steps[layer], x), *inputs)
-
-        self.repeat = tape = Tape(compute, *inputs)
-        return tape.first
+    def _at(self, position: Position, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        for stack, _ in self.stacks:
+            stack.begin(position)
+        result = body(lambda layer, x: self.steps[layer](x), *inputs)
+        for stack, _ in self.stacks:
+            stack.end()
+        return result
 
     def _from_graph(self, place: Tensor, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """What the body gives at the position that stands in `place`; all of it is captured at the first."""
-
-        def compute(*inputs: Tensor) -> Tensor:
-            for stack, _ in self.stacks:
-                stack.begin(place)
-            result = body(lambda layer, x: self.steps[layer](x), *inputs)
-            for stack, _ in self.stacks:
-                stack.end()
-            return result
-
         if self.repeat is None:
-            self.repeat = captured(compute, *inputs)
+            self.repeat = captured(partial(self._at, place, body), *inputs)
         return self.repeat(*inputs)
 
 
