@@ -46,7 +46,11 @@ OTHER_MODELS = [
 ]  # fmt: skip
 AT_USE = {   # by the code of others: its constructors, and their first use
     "hardware.devices=two": "hardware.devices=two: ", "hardware.devices=0": "hardware.devices=0: ",
-    "hardware.strategy=foo": "hardware.strategy=foo: ", "hardware.accelerator=foo": "hardware.accelerator=foo: ",
+    "hardware.strategy=foo": "hardware.strategy=foo: ",
+    "hardware.strategy=ddp_fork": "hardware.strategy=ddp_fork: this begins its processes in the middle of a run",
+    "hardware.strategy=ddp_spawn": "hardware.strategy=ddp_spawn: this begins its processes in the middle of a run",
+    "hardware.strategy=ddp_notebook": "hardware.strategy=ddp_notebook: this begins its processes in the middle",
+    "hardware.accelerator=foo": "hardware.accelerator=foo: ",
     "trainer.profiler=foo": "trainer.profiler=foo: ", "trainer.max_time=foo": "trainer.max_time=foo: ",
     "+trainer.gradient_clip_algorithm=foo": "trainer.gradient_clip_algorithm=foo: ",
     "+trainer.val_check_interval=1000": "trainer.val_check_interval=1000: ",

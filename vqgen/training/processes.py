@@ -8,12 +8,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 
-from vqgen.errors import Interrupted
+from vqgen.errors import ConfigError, Interrupted
 from vqgen.training.signals import listening
 
 _PATIENCE = 60.0   # seconds for other processes to end by themselves
 _FIRST = 3.0   # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
+
+
+def check_strategy(strategy: Strategy, name: str) -> None:
+    """Raise ConfigError unless each device has the whole model and a process that runs the program from its start.
+
+    A checkpoint holds whole weights, and codebooks follow the joined batch of all; forked and spawned processes would
+    begin in the middle of a run, when its folder is taken and its data are read.
+
+    Args:
+        strategy: Lightning's.
+        name: what `hardware.strategy` says.
+    """
+    forks = hasattr(strategy.launcher, "_start_method")
+    if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        why = "begins its processes in the middle of a run" if forks else "does not keep the model whole on each device"
+        raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto")
 
 
 @contextmanager
