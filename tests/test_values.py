@@ -56,6 +56,8 @@ AT_USE = {   # by the code of others: its constructors, and their first use
     "+trainer.val_check_interval=1000": "trainer.val_check_interval=1000: ",
     "trainer.limit_train_batches=0.001": "trainer.limit_train_batches=0.001: ",
     "+callbacks.best.mode=foo": "callbacks.best.mode=foo: ",
+    "+optim.capturable=true": "optim.capturable=True: AssertionError: If capturable=True",
+    "+optim.differentiable=true": "optim: RuntimeError: a leaf Variable that requires grad",
     "callbacks.best.monitor=val/foo": "callbacks.best.monitor=val/foo: ",
     "callbacks.early_stopping.monitor=val/foo": "callbacks.early_stopping.monitor=val/foo: ",
     "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1: ",

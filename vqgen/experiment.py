@@ -31,9 +31,9 @@ from vqgen.runs.confine import confine
 from vqgen.runs.folders import COMPOSED, find_runs, output_base
 from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
-from vqgen.training import AveragedWeights, Record
+from vqgen.training import AveragedWeights, Record, processes
 from vqgen.training import searches as tuning
-from vqgen.training.processes import check_strategy, of_one_run
+from vqgen.training.processes import of_one_run
 from vqgen.training.source import Source, in_training, open_source
 from vqgen.words import command
 
@@ -160,9 +160,9 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def root_device(config: Mapping[str, Any]) -> torch.device:
     """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
     with tuning.silence():
-        strategy = build(config["trainer"], "trainer", **tuning.THROWN_AWAY).strategy
-    check_strategy(strategy, config["hardware"]["strategy"])
-    return strategy.root_device
+        trainer = build(config["trainer"], "trainer", **tuning.THROWN_AWAY)
+    processes.check(trainer, config["hardware"])
+    return trainer.strategy.root_device
 
 
 @rank_zero_only
