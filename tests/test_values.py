@@ -58,6 +58,7 @@ AT_USE = {   # by the code of others: its constructors, and their first use
     "+callbacks.best.mode=foo": "callbacks.best.mode=foo: ",
     "+optim.capturable=true": "optim.capturable=True: AssertionError: If capturable=True",
     "+optim.differentiable=true": "optim: RuntimeError: a leaf Variable that requires grad",
+    "callbacks.best.filename=last": "filename=last of ModelCheckpoint: 'last.ckpt' is what the run goes on from",
     "callbacks.best.monitor=val/foo": "callbacks.best.monitor=val/foo: ",
     "callbacks.early_stopping.monitor=val/foo": "callbacks.early_stopping.monitor=val/foo: ",
     "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1: ",

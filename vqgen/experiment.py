@@ -244,7 +244,9 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
     best = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
-        reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else "ended before its first validation"
+        validated = any(key.startswith("val/") for key in trainer.callback_metrics)
+        reason = "ended before its first validation" if not validated else "callbacks.best has kept nothing"
+        reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else reason
         rank_zero_info(f"\nRun folder: {_shown(folder)}   ({reason}: no best.ckpt, no test)")
         return None
     tested = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)
