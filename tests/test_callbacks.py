@@ -80,7 +80,8 @@ def test_speed_is_that_of_whole_steps(monkeypatch: pytest.MonkeyPatch):
     callback, logged = Throughput(), {}
     trainer = Mock(spec=pl.Trainer, log_every_n_steps=1, fit_loop=Mock())
     trainer.fit_loop.epoch_loop._batches_that_stepped = 0
-    model = Mock(spec=pl.LightningModule, device=torch.device("cpu"), log=lambda key, value, **_: logged.update({key: value}))
+    model = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
+    model.log = lambda key, value, **_: logged.update({key: value})
     callback.on_train_epoch_start(trainer, model)
     for micro_batch in range(4):
         model.step_ends = micro_batch == 3

@@ -1,6 +1,7 @@
 """A checkpoint rebuilds its model alone, and a stranger's runs nothing."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 

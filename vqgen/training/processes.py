@@ -9,7 +9,6 @@ from typing import Any
 
 import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
-
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.errors import ConfigError, Interrupted
