@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning
+from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning, Throughput
 
 MODEL = Mock(spec=pl.LightningModule)
 
@@ -71,3 +71,19 @@ def test_codes_that_are_all_the_same_are_named_a_collapsed_tokenizer():
 def test_a_codebook_hardly_used_is_named_with_its_usage():
     with pytest.warns(UserWarning, match=r"val/codebook_usage_top is 5.0%"):
         CollapseWarning(0.1).on_validation_end(_trainer(codebook_usage_top=0.05, codebook_usage_bottom=1.0), MODEL)
+
+
+def test_speed_is_that_of_whole_steps(monkeypatch: pytest.MonkeyPatch):
+    """The last micro-batch of a step alone would be all that is logged, with the whole of the optimiser's time."""
+    clock = iter(range(1, 100))
+    monkeypatch.setattr("vqgen.training.monitors.time.perf_counter", lambda: next(clock))
+    callback, logged = Throughput(), {}
+    trainer = Mock(spec=pl.Trainer, log_every_n_steps=1, fit_loop=Mock())
+    trainer.fit_loop.epoch_loop._batches_that_stepped = 0
+    model = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
+    model.log = lambda key, value, **_: logged.update({key: value})
+    callback.on_train_epoch_start(trainer, model)
+    for micro_batch in range(4):
+        model.step_ends = micro_batch == 3
+        callback.on_train_batch_end(trainer, model, None, Mock(index=torch.arange(5)), micro_batch)
+    assert logged == {"train/images_per_second": 20.0}

@@ -1,6 +1,7 @@
 """A checkpoint rebuilds its model alone, and a stranger's runs nothing."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,10 @@ def test_a_prior_refuses_another_tokenizer_and_names_both(prior_run: Path, vqvae
     torch.save(other, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match=rf"{run.tokenizer['fingerprint']}.*is [0-9a-f]{{16}}"):
         open_tokenizer(run, tmp_path / "other.ckpt")
+
+
+@pytest.mark.slow
+def test_another_checkpoint_than_the_one_that_is_asked_for_is_not_taken_in_silence(vqvae_run: Path, tmp_path: Path):
+    shutil.copytree(vqvae_run, tmp_path / "run", ignore=shutil.ignore_patterns("best.ckpt", "wandb"))
+    with pytest.warns(UserWarning, match="has no best.ckpt: last.ckpt is taken"):
+        assert open_run(tmp_path / "run").file.name == "last.ckpt"

@@ -154,6 +154,15 @@ def test_random_numbers_are_put_back_on_this_device_alone(two_gpus: None):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_so_are_those_of_a_gpu_of_apple(monkeypatch: pytest.MonkeyPatch):
+    state = [torch.tensor([1])]
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[0].clone())
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda new: state.__setitem__(0, new))
+    with fork_rng(torch.device("mps")):
+        state[0] += 1
+    assert state == [torch.tensor([1])]
+
+
 def test_a_process_alone_is_the_first_of_one(monkeypatch: pytest.MonkeyPatch):
     assert place() == Place(0, 1)
     assert is_first()

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from vqgen.training import Record
-from vqgen.training.record import _random_state
+from vqgen.training.record import _random_state, _set_random_state
 
 EPOCHS = {count: {"ready": 1, "processed": 0, "completed": 0} for count in ("total", "current")}
 MODEL = Mock(spec=pl.LightningModule, device=torch.device("cpu"))
@@ -43,6 +43,30 @@ def test_more_ranks_than_there_were_draw_numbers_of_their_own_and_it_is_said():
         drawn = [_drawn(rank, 4, states) for rank in range(4)]
     assert len(set(drawn)) == 4
     assert drawn[:2] == [_drawn(rank, 2, states) for rank in range(2)]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_that_goes_on_on_another_kind_of_device_draws_new_numbers_there_on_every_rank(
+    rank: int, monkeypatch: pytest.MonkeyPatch
+):
+    """What a checkpoint of the CPU holds is no state of a GPU, whose numbers would begin as the run's first, alike."""
+    seeds, manual_seed = [], torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(seed) or manual_seed(seed))
+    _drawn(rank, 2, [_state(1), _state(2)])
+    begun = seeds[-1]
+    assert begun not in (0, 3)
+    _drawn(1 - rank, 2, [_state(1), _state(2)])
+    assert seeds[-1] != begun
+
+
+def test_the_numbers_of_a_gpu_of_apple_are_kept(monkeypatch: pytest.MonkeyPatch):
+    kept: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.mps, "set_rng_state", kept.append)
+    _set_random_state(_random_state(torch.device("mps")), torch.device("mps"))
+    assert kept == [torch.tensor([7])]
+    _set_random_state(_random_state(torch.device("cpu")), torch.device("mps"))
+    assert len(kept) == 1
 
 
 def test_fewer_ranks_go_on_with_the_first_ones_and_it_is_said():

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TINY
+from tests.test_config import _compose
 from vqgen.config.resume import placed
 from vqgen.errors import ConfigError, Taken
-from vqgen.launcher import is_first, slurm_job, started_by_first
+from vqgen.experiment import plain, root_device
+from vqgen.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.runs import slurm
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED
 
 NAMES = ("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_HET_JOB_ID",
-         "SLURM_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK")
+         "SLURM_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK",
+         "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +29,9 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for name in ("SLURM_NODEID", "SLURM_LOCALID", "SLURM_PROCID"):   # Lightning asks for them
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("MASTER_PORT", "15007")   # put back after a test that settles it
     monkeypatch.chdir(tmp_path)
 
 
@@ -167,3 +173,46 @@ def test_a_task_of_an_array_queues_itself_again_and_goes_on(tmp_path: Path, monk
                           timeout=300, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Run folder: runs/slurm_100_3 " in done.stdout
+
+
+@pytest.mark.parametrize(("variables", "words", "told"), [
+    ({"SLURM_NTASKS": "1"}, ["hardware.devices=2"], "hardware.devices=2: the run has 2 processes, and SLURM starts 1"),
+    ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0"}, [],
+     "hardware.devices=1: the run has 1 process, and SLURM starts 2"),
+])  # fmt: skip
+def test_processes_that_slurm_does_not_start_are_not_done_without(
+    variables: dict[str, str], words: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Lightning would train with as many as there are, in silence."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = plain(_compose("model=vqvae", "hardware=cpu", *words))
+    with pytest.raises(ConfigError, match=told):
+        root_device(config)
+    monkeypatch.delenv("SLURM_NTASKS")
+    assert root_device(config).type == "cpu"
+
+
+def test_a_process_that_waits_for_tasks_without_srun_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    with pytest.warns(UserWarning, match="not started by srun, as it seems .*: this waits for 1 other tasks"):
+        root_device(plain(_compose("model=vqvae", "hardware=cpu", "hardware.devices=2")))
+
+
+def test_steps_of_a_job_at_the_same_time_meet_in_places_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    ports = []
+    for step in range(40):
+        monkeypatch.setenv("SLURM_STEP_ID", str(step))
+        ports.append(slurm_port())
+    assert ports[0] == 15007   # Lightning's
+    assert len(set(ports)) == 40
+    assert all(isinstance(port, int) and 15000 <= port < 25000 for port in ports)
+
+
+@pytest.mark.parametrize("name", ["SLURM_RESTART_COUNT", "SLURM_PROCID", "SLURM_LOCALID", "RANK", "LOCAL_RANK"])
+def test_an_empty_variable_is_none(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "")
+    assert slurm_restarts() == local_rank() == 0
+    assert is_first()
+    assert not started_by_first()

@@ -13,6 +13,7 @@ from vqgen.logging.of_run import name_wandb_run
 from vqgen.logging.wandb_mode import wandb_mode
 
 KEY = 40 * "a"
+EMPTY = ("API_KEY", "BASE_URL", "RUN_ID", "SILENT", "DISABLED", "PROJECT", "RESUME")
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,9 @@ def test_a_server_of_ones_own_needs_its_own_key(home: Path):
     ("WANDB_MODE", "disabled", "disabled", "WANDB_MODE=disabled"),
     ("WANDB_MODE", "online", "offline", "no credentials for "),   # instead of a question
     ("WANDB_MODE", "", "offline", "no credentials for "),
+    ("WANDB_DISABLED", "true", "disabled", "WANDB_DISABLED=true"),
+    ("WANDB_DISABLED", "false", "offline", "no credentials for "),
+    *[(f"WANDB_{name}", "", "offline", "no credentials for ") for name in EMPTY],
 ])  # fmt: skip
 def test_a_variable_decides(
     name: str, value: str, mode: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +114,9 @@ def test_wandb_offline_is_heeded(home: Path):
     ("WANDB_MODE", "onlin", "W&B: WANDB_MODE=onlin: Input should be 'online', 'offline'"),
     ("WANDB_BASE_URL", "foo", "W&B: WANDB_BASE_URL=foo: Input should be a valid URL"),
     ("WANDB_SILENT", "maybe", "W&B: WANDB_SILENT=maybe: Input should be a valid boolean"),
-    ("WANDB_RUN_ID", "a/b", "W&B: Run ID cannot contain"),
+    ("WANDB_RUN_ID", "a/b", "W&B: WANDB_RUN_ID: Run ID cannot contain"),
+    ("WANDB_API_KEY", f" {KEY}", "W&B: WANDB_API_KEY: API key cannot start or end with whitespace"),
+    ("WANDB_DISABLED", "maybe", "W&B: WANDB_DISABLED=maybe: take true or false"),
 ])  # fmt: skip
 def test_a_wrong_variable_is_told_before_anything_is_read(
     name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch

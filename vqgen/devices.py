@@ -5,11 +5,13 @@ a task is what `device=` says. Everything else asks the tensors that it is given
 """
 
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from vqgen.errors import ConfigError, near_miss
 from vqgen.launcher import local_rank
@@ -60,6 +62,28 @@ def device_of(choice: str | torch.device) -> torch.device:
     return torch.device("cuda", index)
 
 
-def fork_rng(device: torch.device) -> AbstractContextManager[None]:
+def rng_state(device: torch.device) -> Tensor | None:
+    """State of the random numbers that a GPU has of its own; None for a device that draws with the CPU's."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def set_rng_state(state: Tensor, device: torch.device) -> None:
+    """Go on with the random numbers of `rng_state` on a device of the same kind."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.mps.set_rng_state(state)
+
+
+@contextmanager
+def fork_rng(device: torch.device) -> Iterator[None]:
     """A context after which the random numbers of the CPU and of this device go on as if nothing had been drawn."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with torch.random.fork_rng([]):
+        state = rng_state(device)
+        try:
+            yield
+        finally:
+            if state is not None:
+                set_rng_state(state, device)

@@ -33,7 +33,7 @@ from vqgen.runs.confine import confine
 from vqgen.runs.folders import COMPOSED, find_runs, output_base
 from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
-from vqgen.training import AveragedWeights, Record
+from vqgen.training import AveragedWeights, Record, processes
 from vqgen.training import searches as tuning
 from vqgen.training.processes import of_one_run
 from vqgen.training.source import Source, in_training, open_source
@@ -172,7 +172,9 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 def root_device(config: Mapping[str, Any]) -> torch.device:
     """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
     with tuning.silence():
-        return build(config["trainer"], "trainer", **tuning.THROWN_AWAY).strategy.root_device
+        trainer = build(config["trainer"], "trainer", **tuning.THROWN_AWAY)
+    processes.check(trainer, config["hardware"])
+    return trainer.strategy.root_device
 
 
 @rank_zero_only
@@ -254,7 +256,9 @@ def _finish(trainer: Any, model: Any, source: Source, folder: Path) -> float | N
     best = trainer.checkpoint_callback
     path = getattr(best, "best_model_path", "")
     if not path:
-        reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else "ended before its first validation"
+        validated = any(key.startswith("val/") for key in trainer.callback_metrics)
+        reason = "ended before its first validation" if not validated else "callbacks.best has kept nothing"
+        reason = "trainer.fast_dev_run keeps nothing" if trainer.fast_dev_run else reason
         rank_zero_info(f"\nRun folder: {_shown(folder)}   ({reason}: no best.ckpt, no test)")
         return None
     tested = trainer.test(model, source.data, ckpt_path=path, weights_only=True, verbose=False)

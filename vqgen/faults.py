@@ -51,7 +51,7 @@ def told(config: Mapping[str, Any]) -> Iterator[None]:
     """Around a training: what the code of others raises for a value of the config, at its first use, is one line.
 
     An error on whose way lies code of ours or of the user, a step of a model, say, is raised as it is, and so is what
-    torch says of a computation.
+    torch says of a computation, unless it is that of an optimiser.
     """
     try:
         yield
@@ -61,6 +61,8 @@ def told(config: Mapping[str, Any]) -> Iterator[None]:
         operation, undetermined, _ = str(error).partition(" does not have a deterministic implementation")
         if undetermined:
             raise ConfigError(f"trainer.deterministic=true: {operation} cannot here; take warn, or false") from error
+        if [*_modules(error.__traceback__)][-1].startswith("torch.optim."):
+            raise explained(error, "optim", config.get("optim")) from error
         if not (isinstance(error, MisconfigurationException) or is_memory(error) or _is_of_others(error)):
             raise
         raise explained(error, "training", {section: config.get(section) for section in _USED}) from error
@@ -94,8 +96,13 @@ def is_memory(error: BaseException) -> bool:
 
 def _packages(trace: TracebackType | None) -> Iterator[str]:
     """The top-level package of each frame, from the outermost."""
+    return (name.partition(".")[0] for name in _modules(trace))
+
+
+def _modules(trace: TracebackType | None) -> Iterator[str]:
+    """The module of each frame, from the outermost."""
     while trace is not None:
-        yield str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        yield str(trace.tb_frame.f_globals.get("__name__", ""))
         trace = trace.tb_next
 
 

@@ -18,23 +18,47 @@ def slurm_job() -> str | None:
 
 def slurm_restarts() -> int:
     """How often the SLURM job of this process was queued again."""
-    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+    return _number("SLURM_RESTART_COUNT")
 
 
 def is_first() -> bool:
     """Whether this is the first process of a run, or the only one."""
-    if "RANK" in os.environ:
-        return int(os.environ["RANK"]) == 0
-    if "LOCAL_RANK" in os.environ:   # before SLURM's, which the processes that Lightning starts inherit
-        return int(os.environ["LOCAL_RANK"]) == int(os.environ.get("NODE_RANK", 0)) == 0
-    return int(os.environ.get("SLURM_PROCID", 0)) == 0
+    if os.environ.get("RANK"):
+        return _number("RANK") == 0
+    if os.environ.get("LOCAL_RANK"):   # before SLURM's, which the processes that Lightning starts inherit
+        return _number("LOCAL_RANK") == _number("NODE_RANK") == 0
+    return _number("SLURM_PROCID") == 0
 
 
 def started_by_first() -> bool:
     """Whether this process was started by the first one of its run, which has settled all."""
-    return "RANK" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
+    return not os.environ.get("RANK") and _number("LOCAL_RANK") > 0
 
 
 def local_rank() -> int:
     """Number of this process among those of its machine."""
-    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    return _number("LOCAL_RANK" if os.environ.get("LOCAL_RANK") else "SLURM_LOCALID")
+
+
+def slurm_tasks() -> int | None:
+    """How many tasks the SLURM job of this process has, which are then the processes of the run; None where unsaid."""
+    return (_number("SLURM_NTASKS") or None) if slurm_job() else None
+
+
+def started_by_srun() -> bool:
+    """Whether this process is a task of a step of a SLURM job, and the others of the run are started beside it."""
+    return bool(os.environ.get("SLURM_STEP_ID"))
+
+
+def slurm_port() -> int | None:
+    """Where the tasks of this step of a SLURM job meet: other steps at the same time meet elsewhere."""
+    if not slurm_job() or not started_by_srun():
+        return None
+    job = int("".join(filter(str.isdigit, os.environ["SLURM_JOB_ID"]))[-4:] or 0)
+    return 15000 + (job + 997 * _number("SLURM_STEP_ID")) % 10000
+
+
+def _number(variable: str) -> int:
+    """A variable of the environment; 0 where it is empty or not there, or no number."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdigit() else 0

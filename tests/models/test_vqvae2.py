@@ -149,3 +149,14 @@ def test_one_level_is_refused_and_a_size_that_does_not_fit_names_others():
 def test_a_step_that_is_no_power_of_two_is_named_before_the_size():
     with pytest.raises(ValueError, match=r"downsampling\[1\]=3 must be a power of two"):
         vqvae2((3, 16, 16), (2, 3))
+
+
+def test_each_level_draws_by_a_seed_of_its_own_where_there_is_one():
+    def seeds(**bound: int) -> list[int]:
+        make = partial(EMAQuantizer, 8, 4, **bound)
+        model = VQVAE2((3, 16, 16), (2, 2, 4), make, NormalizedMSE(1.0), 16, 2, 8, optimizer=Adam, schedule=Constant())
+        return [quantizer.seed for quantizer in model.quantizers]   # type: ignore[attr-defined]
+
+    assert seeds() == [0, 0, 0]   # of a run of before
+    found = [seed for run in range(50) for seed in seeds(seed=run)]
+    assert len(set(found)) == 150

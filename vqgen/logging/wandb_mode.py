@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from vqgen.errors import ConfigError
 
 _HERE = ("offline", "dryrun", "disabled")   # modes in which nothing is sent
+_YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n", "")
 
 
 class Mode(NamedTuple):
@@ -18,6 +19,8 @@ class Mode(NamedTuple):
 def wandb_mode() -> Mode:
     """The mode that WANDB_MODE or `wandb offline` says, or else `online` where the client has credentials.
 
+    WANDB_DISABLED, which many set and the client itself does not know, is heeded too.
+
     It looks for them in WANDB_API_KEY, in the netrc file (NETRC) and where else `wandb login` puts them, for the server
     of WANDB_BASE_URL or `wandb login --host`. Nothing is asked of the user or of the network.
 
@@ -27,6 +30,8 @@ def wandb_mode() -> Mode:
     import wandb
 
     settings = read_settings()
+    if _is_true("WANDB_DISABLED"):
+        return Mode("disabled", f"WANDB_DISABLED={os.environ['WANDB_DISABLED']}")
     if settings.mode in _HERE:
         return Mode(settings.mode, f"WANDB_MODE={settings.mode}" if "WANDB_MODE" in os.environ else "`wandb offline`")
     try:
@@ -46,13 +51,14 @@ def read_settings() -> Any:
     import wandb
     from wandb.sdk.wandb_setup import singleton  # of 0.31; wandb.setup() has them too, but starts its service
 
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
+        del os.environ[name]   # empty is as good as not there, as for other programs
     os.environ.setdefault("WANDB_SILENT", "true")   # before it is read
-    if not os.environ.get("WANDB_MODE", "online"):
-        del os.environ["WANDB_MODE"]   # empty, as for no other program
+    _is_true("WANDB_DISABLED")
     try:
         return singleton().settings
     except wandb.errors.Error as error:
-        raise ConfigError(f"W&B: {_line(error)}") from None
+        raise ConfigError(f"W&B: {_variable(_line(error))}{_line(error)}") from None
     except ValueError as error:   # pydantic's
         raise ConfigError(f"W&B: {_wrong_value(error)}") from None
 
@@ -65,6 +71,25 @@ def _wrong_value(error: ValueError) -> str:
     name = ".".join(map(str, first["loc"]))
     name = variable if (variable := f"WANDB_{name.upper()}") in os.environ else name
     return f"{name}={first['input']}: {first['msg']}"
+
+
+def _variable(message: str) -> str:
+    """The variable that a message is about, `WANDB_API_KEY: ` for an API key; its value may be a secret."""
+    names = sorted((name for name in os.environ if name.startswith("WANDB_")), key=len, reverse=True)
+    about = (name for name in names if name.removeprefix("WANDB_").replace("_", " ").lower() in message.lower())
+    return next((f"{name}: " for name in about), "")
+
+
+def _is_true(variable: str) -> bool:
+    """Whether a variable says yes.
+
+    Raises:
+        ConfigError: it says neither yes nor no.
+    """
+    said = os.environ.get(variable, "").lower()
+    if said not in _YES + _NO:
+        raise ConfigError(f"W&B: {variable}={said}: take true or false")
+    return said in _YES
 
 
 def _line(error: Exception) -> str:

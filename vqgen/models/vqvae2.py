@@ -14,6 +14,8 @@ from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 
+_LEVEL_SEEDS = 1_000_003   # between the seeds of levels, beyond those of a sweep
+
 
 class VQVAE2(Tokenizer):
     """A hierarchy of code maps: the top is quantised first and conditions the next; the decoder sees all.
@@ -22,7 +24,7 @@ class VQVAE2(Tokenizer):
         shape: (channels, height, width) of the images; the product of `downsampling` must divide height and width.
         downsampling: for each level, top first, how much smaller its grid is than that of the level below (of the
             image, for the last), a power of two: [2, 4] is the two-level model of the paper at 256x256.
-        quantizer: makes the quantizer of a level.
+        quantizer: makes the quantizer of a level; where a seed is bound to it, each level has one of its own.
         likelihood: compares the decoder's output with the image.
         hidden_channels: width of the residual blocks; 128 in the paper.
         num_residual_blocks: 2 in the paper.
@@ -34,7 +36,7 @@ class VQVAE2(Tokenizer):
         self,
         shape: Sequence[int],
         downsampling: Sequence[int],
-        quantizer: Callable[[], Quantizer],
+        quantizer: Callable[..., Quantizer],
         likelihood: Any,
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
@@ -48,7 +50,7 @@ class VQVAE2(Tokenizer):
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         channels, height, width = shape
         check_divisible((height, width), factors[0])
-        quantizers = [quantizer() for _ in downsampling]
+        quantizers = [_of_level(quantizer, level) for level in range(len(downsampling))]
         grids = [(height // factor, width // factor) for factor in factors]
         super().__init__(shape, grids, [q.num_embeddings for q in quantizers], likelihood, **model)
         sizes = (hidden_channels, num_residual_blocks, residual_channels)
@@ -86,3 +88,9 @@ class VQVAE2(Tokenizer):
             for quantizer, c, grid in zip(self.quantizers, given, self.grids, strict=True)
         ]
         return self.decoder(embedded)
+
+
+def _of_level(quantizer: Callable[..., Quantizer], level: int) -> Quantizer:
+    """The quantizer of a level, counted from the top, whose seed is bound to it."""
+    seed = getattr(quantizer, "keywords", {}).get("seed")
+    return quantizer() if seed is None else quantizer(seed=seed + _LEVEL_SEEDS * level)

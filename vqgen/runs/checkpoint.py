@@ -202,6 +202,8 @@ def _checkpoint_file(folder: Path, which: str) -> Path:
     files = [folder / "checkpoints" / f"{name}.ckpt" for name in (which, "last", "best")]
     for file in files:
         if file.exists():
+            if file.stem != which:
+                rank_zero_warn(f"'{folder}' has no {which}.ckpt: {file.name} is taken")
             return file
     names = ", ".join(sorted(file.name for file in (folder / "checkpoints").glob("*.ckpt")))
     raise CheckpointError(f"'{folder}' has neither best.ckpt nor last.ckpt; give one of its files: {names}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from vqgen.errors import Interrupted, InterruptedElsewhere
+from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere
 from vqgen.launcher import slurm_job
 from vqgen.training.signals import asked, listen
 from vqgen.words import command
@@ -41,6 +41,15 @@ class Last(Checkpoint):
     def path(self) -> Path:
         """`last.ckpt`."""
         return Path(self.dirpath, "last.ckpt")
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Raise ConfigError where another callback would write to the files of this one, and each undo the other's."""
+        for other in trainer.checkpoint_callbacks:
+            name, folder = getattr(other, "filename", None), getattr(other, "dirpath", None)
+            if name in ("last", "previous") and folder and Path(folder).resolve() == Path(self.dirpath).resolve():
+                raise ConfigError(
+                    f"filename={name} of {type(other).__name__}: '{name}.ckpt' is what the run goes on from; take best"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen for signals, and count from here."""

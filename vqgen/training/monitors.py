@@ -49,7 +49,7 @@ class Throughput(pl.Callback):
         self._images += len(batch.index)
         if not self._start:   # resumed inside an epoch
             self._images, self._start = 0, time.perf_counter()
-        elif _logs_at(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped):
+        elif pl_module.step_ends and _logs_at(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped):
             _wait_for(pl_module.device)
             now = time.perf_counter()
             (images,) = sum_over_ranks(torch.tensor(float(self._images), device=pl_module.device))

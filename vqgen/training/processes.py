@@ -8,12 +8,49 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from vqgen.errors import Interrupted
+from vqgen.errors import ConfigError, Interrupted
+from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
 from vqgen.training.signals import listening
 
 _PATIENCE = 60.0   # seconds for other processes to end by themselves
 _FIRST = 3.0   # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
+
+
+def check(trainer: Any, hardware: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the processes of a run cannot be those that `hardware` asks for."""
+    _check_strategy(trainer.strategy, hardware["strategy"])
+    tasks, number = slurm_tasks(), trainer.num_devices * trainer.num_nodes
+    if tasks is None or "TORCHELASTIC_RUN_ID" in os.environ:
+        return
+    if trainer.world_size != number or (number == 1 < tasks and started_by_srun()):
+        raise ConfigError(
+            f"hardware.devices={hardware['devices']}: the run has {number} process{'es' * (number > 1)}, and SLURM "
+            f"starts {tasks} (SLURM_NTASKS): one task a device is srun --nodes={trainer.num_nodes} --ntasks-per-node="
+            f"{trainer.num_devices}; without SLURM_NTASKS the run starts those of one machine itself"
+        )
+    if number > 1 and not started_by_srun():
+        rank_zero_warn(f"not started by srun, as it seems (no SLURM_STEP_ID): this waits for {number - 1} other tasks")
+    if port := slurm_port():   # Lightning's is one for all steps of a job
+        os.environ.setdefault("MASTER_PORT", str(port))
+
+
+def _check_strategy(strategy: Strategy, name: str) -> None:
+    """Raise ConfigError unless each device has the whole model and a process that runs the program from its start.
+
+    A checkpoint holds whole weights, and codebooks follow the joined batch of all; forked and spawned processes would
+    begin in the middle of a run, when its folder is taken and its data are read.
+
+    Args:
+        strategy: Lightning's.
+        name: what `hardware.strategy` says.
+    """
+    forks = hasattr(strategy.launcher, "_start_method")
+    if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        why = "begins its processes in the middle of a run" if forks else "does not keep the model whole on each device"
+        raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
+from vqgen.devices import rng_state, set_rng_state
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.runs.version import code_version
 from vqgen.training.last import between_steps, ends_an_epoch
@@ -85,10 +86,10 @@ class Record(pl.Callback):
                 f"the run had {len(states)} process{'es' * (len(states) > 1)} and goes on with {trainer.world_size}: "
                 "its noise and dropout are from here on not those of a run that was not interrupted"
             )
+        if rank > 0 or states:   # a device of another kind than the saved one's has no state to go on with
+            _seed(self.config["seed"], rank, trainer.global_step)
         if rank < len(states) and (rank == 0 or _differ(states[rank], states[0])):
             _set_random_state(states[rank], pl_module.device)
-        elif rank > 0:
-            _seed(self.config["seed"], rank, trainer.global_step)
 
 
 def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -104,12 +105,14 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
+    of_device = rng_state(device)
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
         "numpy": (kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+        "cuda": [],
+        **({} if of_device is None else {device.type: [of_device]}),
     }
 
 
@@ -131,5 +134,5 @@ def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    if device.type == "cuda" and (states := state["cuda"]):   # one, or, of an older run, those of all GPUs
-        torch.cuda.set_rng_state(states[min(device.index or 0, len(states) - 1)], device)
+    if states := state.get(device.type):   # one, or, of an older run, those of all GPUs
+        set_rng_state(states[min(device.index or 0, len(states) - 1)], device)

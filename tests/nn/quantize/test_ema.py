@@ -182,3 +182,27 @@ def test_codes_that_are_never_seen_stay_where_they_are(kind):
         quantizer(one)
         assert torch.equal(quantizer.codebook[start.isfinite()], start[start.isfinite()])
     assert start.isnan().sum() < 10
+
+
+def test_seeds_draw_otherwise_and_seed_0_as_quantizers_without_one_did():
+    def drawn(seed: int, num_updates: int) -> int:
+        quantizer = EMAQuantizer(4, 2, seed=seed)
+        quantizer.num_updates.fill_(num_updates)
+        return quantizer._generator().initial_seed()
+
+    assert [drawn(0, t) for t in (0, 7, 10**6)] == [0, 7, 10**6]
+    begun = sorted(drawn(seed, 0) for seed in range(1000))
+    gaps = [later - earlier for earlier, later in zip(begun, [*begun[1:], begun[0] + 2**32], strict=True)]
+    assert min(gaps) > 10**6   # updates after which one seed draws as another did
+
+
+def test_a_codebook_starts_otherwise_with_another_seed():
+    (z_e,) = batches(1)
+    books = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(3)
+        quantizer = EMAQuantizer(12, 4, seed=seed)
+        quantizer(z_e)
+        books.append(quantizer.codebook)
+    assert torch.equal(books[0], books[1])
+    assert not torch.allclose(books[0], books[2])

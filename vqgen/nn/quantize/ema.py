@@ -14,6 +14,7 @@ KMEANS_MIN_ROWS = 2**14
 KMEANS_ROWS_PER_CODE = 16
 KMEANS_ITERATIONS = 10
 REVIVE_CANDIDATES = 16
+_APART = 0x9E3779B1   # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
 
 
 class EMAQuantizer(VectorQuantizer):
@@ -24,7 +25,7 @@ class EMAQuantizer(VectorQuantizer):
     micro-batches (see `step_ends`), their vectors are kept until all of them make one update together; only k-means
     has the first of them alone. A code that is hardly used is put on a vector of the batch, drawn with odds of its
     squared error. Where k-means starts, which codes are revived and on what vectors is decided by rank 0 for all. What
-    is drawn depends on the number of updates alone, so that a resumed run does as an uninterrupted one.
+    is drawn depends on `seed` and the number of updates alone, so that a resumed run does as an uninterrupted one.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
@@ -36,6 +37,7 @@ class EMAQuantizer(VectorQuantizer):
         epsilon: of the Laplace smoothing of the counts; far below 1.
         revive_below: a code is revived when its running count falls below this fraction of the mean count;
             0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
+        seed: decides what is drawn; another for each level, and each run that is to start otherwise.
     """
 
     counts: Tensor
@@ -51,6 +53,7 @@ class EMAQuantizer(VectorQuantizer):
         epsilon: float = 1e-5,
         revive_below: float = 0.01,
         warmup: int = 10,
+        seed: int = 0,
     ):
         if not 0 <= decay < 1:
             raise ValueError(f"{decay=} must be in [0, 1); 0.99 is usual")
@@ -65,6 +68,7 @@ class EMAQuantizer(VectorQuantizer):
         self.warmup = warmup
         self.epsilon = epsilon
         self.revive_below = revive_below
+        self.seed = seed
         codebook = self.project(self.initial_codebook())
         self.register_buffer("codebook", codebook)
         self.register_buffer("counts", torch.ones(num_embeddings))
@@ -146,4 +150,5 @@ class EMAQuantizer(VectorQuantizer):
         self.counts[dead] = count
 
     def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(int(self.num_updates))
+        """Of this update; of seed 0 as in runs of before there were seeds. Other seeds begin far from it, and apart."""
+        return torch.Generator().manual_seed((int(self.num_updates) + _APART * self.seed) % 2**32)
