@@ -21,7 +21,7 @@ def make_home() -> None:
     try:
         getpass.getuser()
     except (KeyError, OSError):   # OSError from Python 3.13
-        os.environ["USER"] = str(os.getuid())
+        os.environ["USER"] = str(os.getuid())   # Windows knows every user's name
 
 
 def _has_home() -> bool:

@@ -3,13 +3,14 @@
 import csv
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from vqgen.errors import ConfigError
@@ -18,58 +19,58 @@ from vqgen.logging.wandb_mode import Mode, wandb_mode
 from vqgen.runs.atomic import replacing
 from vqgen.runs.version import code_version
 
+_FLUSHED = 100   # steps between two writings of metrics.csv
 _MOST_BINS = 512   # that W&B shows
 
 
-class _Appending(ExperimentWriter):
-    """A writer that goes on with the file that is there, and replaces it whole where its columns change.
-
-    Args:
-        log_dir: the run folder.
-        goes_on: with the rows of a resumed run; otherwise what lies there was left by a run that never got far.
-    """
-
-    def __init__(self, log_dir: str, goes_on: bool) -> None:
-        self.goes_on = goes_on
-        super().__init__(log_dir=log_dir)
-
-    def _check_log_dir_exists(self) -> None:
-        file = Path(self.log_dir, self.NAME_METRICS_FILE)
-        if file.exists() and self.goes_on:
-            with file.open(newline="") as lines:
-                self.metrics_keys = list(csv.DictReader(lines).fieldnames or [])
-        else:
-            file.unlink(missing_ok=True)
-
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        file = Path(self.metrics_file_path)
-        with file.open(newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        _write_rows(file, fieldnames, rows)
-
-
-class CSV(CSVLogger):
+class CSV(Logger):
     """`metrics.csv` in the run folder; a resumed run goes on at its checkpoint's step.
+
+    Ours, as Lightning's CSVLogger deletes the file that it finds, and is not whole where a kill meets a new column.
 
     Args:
         save_dir: the run folder.
     """
 
+    name, version = "csv", ""   # abstract in Lightning
+
     def __init__(self, save_dir: str) -> None:
-        super().__init__(save_dir, name="", version="")
-        self._goes_on = False
+        super().__init__()
+        self._file = Path(save_dir, "metrics.csv")
+        self._rows: list[dict[str, Any]] = []   # not yet written
+        self._columns: list[str] = []   # of the file; none: it is to be written anew
 
     @property
-    def experiment(self) -> Any:
-        """The writer (only the first rank's writes)."""
-        if getattr(rank_zero_only, "rank", 0) == 0 and self._experiment is None:
-            self._experiment = _Appending(self.save_dir, self._goes_on)
-        return super().experiment
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self._file.parent)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Keep a row for optimiser step `step`; every so many steps the file is written."""
+        self._rows.append({name: float(value) for name, value in metrics.items()} | {"step": step})
+        if ((step or 0) + 1) % _FLUSHED == 0:
+            self.save()
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows, and no file of hyperparameters: the run folder has its config.yaml."""
-        self.experiment.save()
+        """Write the rows; where they have new columns, the file is replaced."""
+        rows, self._rows = self._rows, []
+        columns = sorted({*self._columns, *chain(*rows)})
+        if not rows:
+            return
+        if columns != self._columns:
+            rows = [*(_read_rows(self._file) if self._columns else []), *rows]
+            self._columns = columns
+            _write_rows(self._file, columns, rows)
+        else:
+            with self._file.open("a", newline="") as lines:
+                csv.DictWriter(lines, columns).writerows(rows)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left."""
+        self.save()
 
     def log_hyperparams(self, params: Any = None) -> None:
         """Nothing: the run folder has its config.yaml."""
@@ -77,21 +78,19 @@ class CSV(CSVLogger):
     @rank_zero_only
     def rewind(self, step: int, row: int) -> None:
         """Drop the rows that were written after `step` optimiser steps: they will be made again."""
-        self._goes_on = True
-        file = Path(self.save_dir, ExperimentWriter.NAME_METRICS_FILE)
-        if not file.exists():
-            return
-        reader = csv.DictReader(whole_lines(file))
-        rows = [row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) < step]
-        _write_rows(file, _columns(rows), rows)
+        if self._file.exists():
+            rows = [row for row in _read_rows(self._file) if row.get("step", "").isdigit() and int(row["step"]) < step]
+            self._columns = sorted({key for row in rows for key, value in row.items() if value})
+            _write_rows(self._file, self._columns, rows)
 
 
-def _columns(rows: list[dict[str, str]]) -> list[str]:
-    """The columns that an uninterrupted run has by now: those with a value."""
-    return sorted({key for row in rows for key, value in row.items() if value})
+def _read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file, less the one that a kill cut short."""
+    return [{key: value or "" for key, value in row.items()} for row in csv.DictReader(whole_lines(file))]
 
 
-def _write_rows(file: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+def _write_rows(file: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Replace a file by these rows, or remove it where there are none."""
     if not rows:
         file.unlink()
         return
@@ -132,30 +131,42 @@ class Wandb(WandbLogger):
         mode, reason = wandb_mode() if first else Mode("offline", None)
         if reason:
             rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
-        super().__init__(
-            name=name or Path(save_dir).name, save_dir=save_dir, project=project, group=group, id=id,
-            tags=tags or None, mode=mode,
-        )  # fmt: skip
-        self._wandb_init.pop("anonymous")   # W&B warns about it
+        super().__init__(save_dir=save_dir, project=project, id=id)
+        self._settings: dict[str, Any] = {
+            "name": name or Path(save_dir).name, "project": project, "dir": save_dir, "id": id, "resume": "allow",
+            "group": group, "tags": tags or None, "mode": mode,
+        }  # fmt: skip
+        self._run: Any = None
         self.artifacts = artifacts
         self._journal = Journal(Path(save_dir))
         self._rows, self._step, self._rows_before_step = 0, -1, 0
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """W&B's run, begun when it is first asked for; offline where it cannot begin otherwise."""
         import wandb
 
-        try:
-            return super().experiment
-        except wandb.errors.Error as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            if self._wandb_init["mode"] == "offline":
-                raise ConfigError(f"W&B: {reason}") from error
-            rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it later")
-            wandb.teardown()
-            self._wandb_init["mode"] = "offline"
-            return super().experiment
+        if self._run is None:
+            try:
+                self._run = self._begun()
+            except wandb.errors.Error as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                if self._settings["mode"] == "offline":
+                    raise ConfigError(f"W&B: {reason}") from error
+                rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it")
+                wandb.teardown()
+                self._settings["mode"] = "offline"
+                self._run = self._begun()
+        return self._run
+
+    def _begun(self) -> Any:
+        import wandb
+
+        run = wandb.init(**self._settings)
+        run.define_metric("trainer/global_step")   # the horizontal axis
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return run
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -205,22 +216,14 @@ class Wandb(WandbLogger):
     @rank_zero_only
     def close(self) -> None:
         """End the W&B run; an exception on its way out marks it as failed."""
-        if self._experiment is not None:
-            self.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))
+        if self._run is not None:
+            self._run.finish(exit_code=int(sys.exc_info()[0] is not None))
 
     @rank_zero_only
     def log_files(
         self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, Any], used: Sequence[str]
     ) -> None:
-        """Upload files as an artifact.
-
-        Args:
-            files: what to upload.
-            name: of the artifact.
-            kind: W&B's type of it, `model` or `samples`.
-            facts: to be kept with it.
-            used: names of the artifacts it was made from: links, and facts, as offline W&B knows no others.
-        """
+        """Upload files as an artifact; `used` are links, and facts, as offline W&B knows no others."""
         import wandb
 
         for parent in used if not self.experiment.offline else ():
@@ -259,11 +262,14 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str) -> None:
-        super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False)
+        self._open(save_dir)
+
+    def _open(self, save_dir: str, **options: Any) -> None:
+        super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False, **options)
 
     def rewind(self, step: int, row: int) -> None:
         """Tell TensorBoard to drop what was written after `step` optimiser steps."""
-        self._kwargs["purge_step"] = step
+        self._open(self.save_dir, purge_step=step)
 
     @rank_zero_only
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.errors import ConfigError
+from vqgen.logging.protocols import GoesBack, KeepsArtifacts, ShowsImages
 from vqgen.logging.wandb_mode import read_settings
 from vqgen.runs.allow_list import refuse_foreign, refuse_links
 from vqgen.runs.checkpoint import Run, build, module_of
@@ -48,7 +49,7 @@ def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
     step = resumed.contents["global_step"] if resumed else 0
     rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
     for logger in loggers:
-        if hasattr(logger, "rewind"):
+        if isinstance(logger, GoesBack):
             logger.rewind(step, rows.get(type(logger).__name__, 0))
         elif resumed:
             rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
@@ -63,7 +64,7 @@ def upload(
     """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
     used = [f"tokenizer-{lineage['fingerprint']}"] if lineage else []
     for logger in trainer.loggers:
-        if getattr(logger, "artifacts", False):
+        if isinstance(logger, KeepsArtifacts) and logger.artifacts:
             best = Path(trainer.checkpoint_callback.best_model_path)
             logger.log_files([best], _artifact_name(model), "model", {}, used)
 
@@ -78,11 +79,11 @@ def add_results(
     loggers: Sequence[Any], files: Sequence[Path], task: str, options: Mapping[str, Any], runs: Sequence[Run]
 ) -> None:
     """Give pictures of a task to loggers, and all that it wrote to those that keep artifacts, linked to the runs'."""
-    for logger in filter(_shows_images, loggers):
+    for logger in loggers:
         for path in files:
-            if path.suffix == ".png":
+            if path.suffix == ".png" and isinstance(logger, ShowsImages):
                 logger.log_image(key=f"{task}/{path.stem}", images=[str(path)])
-        if getattr(logger, "artifacts", False):
+        if isinstance(logger, KeepsArtifacts) and logger.artifacts:
             used = [_artifact_name(module_of(run)) for run in runs]
             logger.log_files(files, f"{task}-{used[0].rpartition('-')[2]}", "samples", options, used)
 
@@ -106,10 +107,6 @@ def refuse_linked(folder: Path) -> None:
         refuse_links(folder / name, folder, "; out=FOLDER leaves the logs alone")
 
 
-def _shows_images(logger: Any) -> bool:
-    return hasattr(logger, "log_image")
-
-
 def loggers_of(run: Run, images: bool = False) -> list[Any]:
     """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now.
 
@@ -124,7 +121,7 @@ def loggers_of(run: Run, images: bool = False) -> list[Any]:
     refuse_foreign(nodes, run.file, "logger")
     ours = [dict(n) for n in nodes.values() if isinstance(n, Mapping) and n["_target_"].startswith("vqgen.")]
     loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
-    if images and not any(map(_shows_images, loggers)):
+    if images and not any(isinstance(logger, ShowsImages) for logger in loggers):
         raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
     for logger in loggers:
         logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays

@@ -1,6 +1,7 @@
 """Whether W&B gets a run at once, and why not: what the client itself finds in the environment and in its files."""
 
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vqgen.errors import ConfigError
@@ -49,14 +50,18 @@ def read_settings() -> Any:
         ConfigError: one of them has a value that is none.
     """
     import wandb
-    from wandb.sdk.wandb_setup import singleton  # of 0.31; wandb.setup() has them too, but starts its service
 
     for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
         del os.environ[name]   # empty is as good as not there, as for other programs
     os.environ.setdefault("WANDB_SILENT", "true")   # before it is read
     _is_true("WANDB_DISABLED")
+    settings = wandb.Settings()   # wandb.setup() has them, too, but starts W&B's service
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb")
     try:
-        return singleton().settings
+        settings.settings_system = str(folder.expanduser() / "settings")
+        settings.update_from_system_settings()
+        settings.update_from_env_vars(dict(os.environ))
+        return settings
     except wandb.errors.Error as error:
         raise ConfigError(f"W&B: {_variable(_line(error))}{_line(error)}") from None
     except ValueError as error:   # pydantic's
@@ -65,7 +70,9 @@ def read_settings() -> Any:
 
 def _wrong_value(error: ValueError) -> str:
     """The variable, the value and what was expected."""
-    if not hasattr(error, "errors"):
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
         return _line(error)
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))

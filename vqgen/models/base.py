@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vqgen.compat import steps_now
 from vqgen.errors import UserError
 from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
@@ -121,7 +122,7 @@ class Model(pl.LightningModule):
     @property
     def step_ends(self) -> bool:
         """Whether the optimiser steps after the training batch in hand (`trainer.accumulate_grad_batches`)."""
-        return not self.trainer.fit_loop._should_accumulate()
+        return steps_now(self.trainer)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measure on the validation split."""

@@ -1,7 +1,6 @@
 """Files and folders that appear only when they are whole, made once however many processes ask for them."""
 
 import errno
-import fcntl
 import glob
 import os
 import shutil
@@ -9,14 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import IO
 
 from tqdm import tqdm
 
 from vqgen.errors import DataError, is_full
+from vqgen.runs.claim import locked
 from vqgen.runs.confine import mark, require_allowed
-
-_TRIES = 10   # to open a lock in a folder that others make and take away
 
 
 @contextmanager
@@ -27,55 +24,18 @@ def alone(path: Path) -> Iterator[bool]:
     """
     require_allowed(path, path.parent)
     made = [folder for folder in path.parents if not folder.exists()]
+    file = path.with_name(f".{path.name}.lock")
+    lock = locked(file)
     try:
-        with _held(path.with_name(f".{path.name}.lock")) as locked:
-            yield locked
+        yield lock is not None
     finally:
+        with suppress(OSError):   # Windows: it is open
+            file.unlink()   # who waits for it begins anew
+        if lock is not None:
+            lock.release()
         with suppress(OSError):   # a folder that is not empty, and so those around it
             for folder in made:
                 folder.rmdir()
-
-
-@contextmanager
-def _held(lock: Path) -> Iterator[bool]:
-    """Only who holds the lock that lies at its path may take that away; who waited for one taken away begins anew."""
-    while True:
-        with _opened(lock) as file:
-            locked = _lock(file.fileno())
-            if not _lies_at(file, lock):
-                continue
-            try:
-                yield locked
-            finally:
-                lock.unlink(missing_ok=True)
-            return
-
-
-def _opened(lock: Path) -> IO[str]:
-    for left in reversed(range(_TRIES)):
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            return open(lock, "a")
-        except (FileNotFoundError, FileExistsError):   # another process took the folder away between these lines
-            if not left:
-                raise
-    raise AssertionError
-
-
-def _lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
-
-
-def _lies_at(file: IO[str], path: Path) -> bool:
-    try:
-        with open(path) as now:   # a network disk says by opening, not by looking, what is there
-            return os.path.sameopenfile(now.fileno(), file.fileno())
-    except FileNotFoundError:
-        return False
 
 
 def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = None) -> Path:
@@ -94,8 +54,8 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = Non
     try:
         if not path.exists():
             require_allowed(path, cache or path)
-            with alone(path) as locked:
-                _clear(path, locked)
+            with alone(path) as is_alone:
+                _clear(path, is_alone)
                 if not path.exists():
                     _make(path, make)
                     if cache:
@@ -105,8 +65,8 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = Non
     return path
 
 
-def _clear(path: Path, locked: bool) -> None:
-    for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*") if locked else ():
+def _clear(path: Path, is_alone: bool) -> None:
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.part-*") if is_alone else ():
         shutil.rmtree(remnant, ignore_errors=True)
 
 

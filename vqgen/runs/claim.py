@@ -18,6 +18,7 @@ from vqgen.launcher import slurm_job
 
 LOCK = "in_use.lock"   # in a folder that is in use: who uses it
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)   # what a disk answers that knows none
+_TRIES = 10   # to open a lock in a folder that others make and take away
 _held: dict[Path, tuple[FileLock, dict[str, Any]]] = {}   # by this process: its lock files
 
 
@@ -47,23 +48,42 @@ def hold(folder: Path, wait: float = 0.0) -> None:
     file = folder.resolve() / LOCK
     if file in _held:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=wait)
+        lock = locked(file, wait)
     except Timeout:
         raise Taken(
             f"'{folder}' is in use by {_told(_read(file))}: wait for its end or stop it, or take another folder"
         ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+    if lock is None:
         print(f"note: the disk of '{folder}' knows no locks: see to it that nothing else uses it", file=sys.stderr)
         return
     mine = _mine()
     _warn(folder, _read(file), mine)
     file.write_text(json.dumps(mine) + "\n")
     _held[file] = lock, mine
+
+
+def locked(file: Path, wait: float = -1) -> FileLock | None:
+    """Hold a lock file, made with its folders where it is missing; None where the disk knows no locks.
+
+    Args:
+        file: that only this is written to; who holds it may remove it before it lets go.
+        wait: seconds until filelock.Timeout is raised; -1 for no end.
+    """
+    lock = FileLock(file, fallback_to_soft=False)
+    for left in reversed(range(_TRIES)):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=wait)
+            return lock
+        except (FileNotFoundError, FileExistsError):   # another process took the folder away between these lines
+            if not left:
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            break
+    return None
 
 
 def let_go(folder: Path) -> None:

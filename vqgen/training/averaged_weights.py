@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from vqgen.compat import average_model
 from vqgen.nn.quantize import Quantizer
 
 
@@ -33,10 +34,10 @@ class AveragedWeights(WeightAveraging):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average after an optimiser step; averaged code vectors go back to where code vectors belong."""
-        before = self._latest_update_step
+        before = self.state_dict()
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self._average_model is not None and self._latest_update_step != before:
-            for module in self._average_model.modules():
+        if self.state_dict() != before:   # an update
+            for module in average_model(self).modules():
                 if isinstance(module, Quantizer):
                     module.put_back()
 

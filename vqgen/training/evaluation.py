@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from vqgen.compat import logged_step
 from vqgen.devices import fork_rng
 from vqgen.runs.trained import Trained
 from vqgen.tasks.evaluate import Evaluate
@@ -44,4 +45,4 @@ class Evaluation(pl.Callback):
             outcome = self.task(self.trained(pl_module))
         outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{epoch:04d}"))
         for logger in trainer.loggers:
-            logger.log_metrics(outcome.metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+            logger.log_metrics(outcome.metrics, step=logged_step(trainer))

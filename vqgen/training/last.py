@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere
 from vqgen.launcher import slurm_job
-from vqgen.training.signals import asked, listen
+from vqgen.training.signals import AGAIN, asked, listen
 from vqgen.words import command
 
 
@@ -99,7 +99,7 @@ class Last(Checkpoint):
 
     def _stop(self, trainer: pl.Trainer, when: str) -> None:
         """Raise Interrupted; under SLURM the job is queued again first where SIGUSR1 asked for it."""
-        queued = _any(trainer, asked() == signal.SIGUSR1) and _queue_again(trainer)
+        queued = _any(trainer, asked() == AGAIN) and _queue_again(trainer)
         if not trainer.is_global_zero:
             raise InterruptedElsewhere("")
         name = signal.Signals(number).name if (number := asked()) else "a signal to another process"

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vqgen.compat import logged_step
+from vqgen.logging.protocols import ShowsCodeCounts
 from vqgen.nn.distributed import sum_over_ranks
 
 
@@ -49,7 +51,7 @@ class Throughput(pl.Callback):
         self._images += len(batch.index)
         if not self._start:   # resumed inside an epoch
             self._images, self._start = 0, time.perf_counter()
-        elif pl_module.step_ends and _logs_at(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped):
+        elif pl_module.step_ends and _logs_at(trainer, logged_step(trainer)):
             _wait_for(pl_module.device)
             now = time.perf_counter()
             (images,) = sum_over_ranks(torch.tensor(float(self._images), device=pl_module.device))
@@ -85,6 +87,6 @@ class CodeHistograms(pl.Callback):
         names = getattr(pl_module, "level_names", ["codes"])
         for logger in trainer.loggers:
             for name, counts in zip(names, self._counts, strict=True):
-                if hasattr(logger, "log_code_counts") and not trainer.sanity_checking:
+                if isinstance(logger, ShowsCodeCounts) and not trainer.sanity_checking:
                     key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
-                    logger.log_code_counts(key, counts.tolist(), trainer.fit_loop.epoch_loop._batches_that_stepped)
+                    logger.log_code_counts(key, counts.tolist(), logged_step(trainer))

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from vqgen.compat import logged_step
+from vqgen.logging.protocols import ShowsImages
 from vqgen.pictures import figures
 
 
@@ -42,9 +44,8 @@ class _Pictures(pl.Callback):
         path = Path(trainer.default_root_dir, "images", f"{name}_{epoch:04d}.png")
         figures.save_png(image, path, figures.scale_for(image))
         for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                step = trainer.fit_loop.epoch_loop._batches_that_stepped
-                logger.log_image(key=f"val/{name}", images=[str(path)], step=step)
+            if isinstance(logger, ShowsImages):
+                logger.log_image(key=f"val/{name}", images=[str(path)], step=logged_step(trainer))
 
 
 class Reconstructions(_Pictures):

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.devices import rng_state, set_rng_state
+from vqgen.logging.protocols import CountsRows
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.runs.version import code_version
 from vqgen.training.last import between_steps, ends_an_epoch
@@ -44,7 +45,7 @@ class Record(pl.Callback):
         rows = {
             type(logger).__name__: logger.rows_before(trainer.global_step)
             for logger in trainer.loggers
-            if hasattr(logger, "rows_before")
+            if isinstance(logger, CountsRows)
         }
         checkpoint["vqgen"] = {
             "config": self.config,

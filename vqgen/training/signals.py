@@ -15,7 +15,9 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vqgen.launcher import slurm_job
 
-STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)   # SIGHUP: the terminal or the connection to it is gone
+HANGUP = getattr(signal, "SIGHUP", None)   # the terminal or the connection to it is gone; Windows has no such signal,
+AGAIN = getattr(signal, "SIGUSR1", None)   # nor this, by which SLURM asks for a job that is queued again
+STOP = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 _SAME = 1.0   # seconds within which a second signal is the first one again, sent to the group as well
 
 _children: list[Callable[[int], Any]] = []   # each sends a signal to the processes that this one has started
@@ -55,7 +57,7 @@ def listen(children: Callable[[int], Any] | None = None) -> None:
         _children[:] = [children]
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in (*STOP, *([signal.SIGUSR1] if slurm_job() else [])):
+    for number in (*STOP, *([AGAIN] if slurm_job() and AGAIN else [])):
         if signal.getsignal(number) != signal.SIG_IGN:   # as nohup and the shell's & ask for
             before = signal.signal(number, _note)
             _handlers.setdefault(number, before)
@@ -63,12 +65,12 @@ def listen(children: Callable[[int], Any] | None = None) -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
-    if number == signal.SIGHUP:
+    if number == HANGUP:
         _leave_terminal()
     if not _asked:
         _asked.append((number, now))
         _say(f"{signal.Signals(number).name}: the run stops after this step; once more stops it at once\n")
-    elif now - _asked[0][1] > _SAME and number != signal.SIGUSR1:
+    elif now - _asked[0][1] > _SAME and number != AGAIN:
         for send in _children:
             send(signal.SIGKILL)
         signal.signal(number, signal.SIG_DFL)

@@ -6,6 +6,7 @@ from typing import Any
 from numpy import ndarray
 from pytorch_lightning import LightningDataModule
 
+from vqgen.compat import WithWorkers
 from vqgen.data.loading.order import Order
 from vqgen.data.loading.workers import Workers
 from vqgen.errors import DataError
@@ -13,7 +14,7 @@ from vqgen.errors import DataError
 Fetch = Callable[..., Any]   # of indices (int64 array) and the epoch; see Workers for those that workers call
 
 
-class Loader:
+class Loader(WithWorkers):
     """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
 
     Lightning saves and restores `state_dict`, which counts the batches handed out, not those read ahead.
@@ -79,14 +80,9 @@ class Loader:
         return self.order.batch_size * self.order.place().world_size
 
     @property
-    def _iterator(self) -> Any:
-        """The workers' iterator; Lightning shuts it down, and sets it to None, when a trainer is done."""
-        return self._workers.iterator if self._workers is not None else None
-
-    @_iterator.setter
-    def _iterator(self, iterator: None) -> None:
-        if self._workers is not None:
-            self._workers.iterator = iterator
+    def loader(self) -> Any:
+        """The DataLoader of the workers; None where there are none, or before they start."""
+        return None if self._workers is None else self._workers.loader
 
     def _fetched(self, start: int) -> Iterator[Any]:
         jobs = _jobs(self.order, 0 if self.same else self.epoch, start)

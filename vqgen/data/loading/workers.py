@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
+from vqgen.compat import end_workers
 from vqgen.errors import DataError
 
 _AHEAD = 2   # batches that each worker makes ahead
@@ -61,18 +62,8 @@ class Workers:
             for batch in _told(self.loader):
                 yield self._slots.unpack(batch) if isinstance(batch, _Packed) else batch
         except DataError:
-            self.iterator._shutdown_workers()   # the traceback holds them, and then they end slowly
+            end_workers(self.loader)   # the traceback holds them, and then they end slowly
             raise
-
-    @property
-    def iterator(self) -> Any:
-        """Torch's iterator over what the workers make; None before they start."""
-        return self.loader._iterator if self.loader is not None else None
-
-    @iterator.setter
-    def iterator(self, iterator: None) -> None:
-        if self.loader is not None:
-            self.loader._iterator = iterator
 
     def _start(self, job: Job) -> None:
         size = self._batch_size * self._fetch(job[0][:1], job[1]).x.nbytes
