@@ -12,11 +12,11 @@ import vqgen.config.command_line  # registers the resolvers
 from tests.conftest import ROOT
 from vqgen.config.annotation import fits
 from vqgen.config.check import check, check_sample
-from vqgen.config.help import first_comment, help_text
+from vqgen.config.help import INCLUDED, first_comment, help_text
 from vqgen.errors import ConfigError
 
 CONF = vqgen.config.command_line.CONF
-PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail"}
+PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail", "transformer"}
 
 
 def _compose(*overrides: str, name: str = "train") -> DictConfig:
@@ -26,7 +26,8 @@ def _compose(*overrides: str, name: str = "train") -> DictConfig:
 
 def _choices() -> list[str]:
     """Every yaml of every group, as an override."""
-    groups = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parts[-2] not in ("task", "sweep")]
+    others = ("task", "sweep", "sampler", INCLUDED)
+    groups = [p for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parts[-2] not in others]
     return sorted(f"{p.parent.relative_to(CONF).as_posix()}={p.stem}" for p in groups)
 
 
@@ -47,6 +48,12 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
     if OmegaConf.is_missing(cfg.data, "root"):
         cfg.data.root = str(tmp_path)
     check(cfg)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "sampler").glob("*.yaml")))
+@pytest.mark.parametrize("task", ["sample", "complete", "evaluate", "reject"])
+def test_every_sampler_serves_every_task_that_draws(task: str, name: str):
+    check_sample(_compose(f"task={task}", f"sampler={name}", name="sample"))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())

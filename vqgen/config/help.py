@@ -45,13 +45,12 @@ def _options(root: str) -> Iterator[tuple[str, str]]:
 
 
 def _groups(conf: Path, root: str) -> Iterator[Path]:
-    """The groups of the root, and those that a choice of theirs brings along; not what is but written once for all."""
+    """The groups of the root, and those that a choice of theirs brings along."""
     named = _named(root)
     files = [file for group in named for file in sorted((conf / group).glob("*.yaml"))]
     brought = [name for file in files for name in _named(file.read_text(encoding="utf-8"))]
     for name in dict.fromkeys([*named, *brought]):
-        choices = [file.stem for file in (conf / name).glob("*.yaml")]
-        if choices and (name in named or choices != ["default"]):
+        if (conf / name).is_dir() and name != INCLUDED:
             yield conf / name
             inside = sorted(p for p in (conf / name).rglob("*") if p.is_dir() and p.name != INCLUDED)
             yield from (folder for folder in inside if any(folder.glob("*.yaml")))
