@@ -15,6 +15,7 @@ from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.transformer import Transformer
 from vqgen.nn.resnet import ResNet
 
 BATCH, K = 8, 32
@@ -52,6 +53,12 @@ STACKS: dict[str, Callable[[], tuple[nn.Module, Any, list[nn.Module]]]] = {
             net := snail(n, a, o), codes(), [*net.blocks, *net.output_blocks]
         )
         for n, a, o in ((10, 0, 0), (20, 4, 20), (30, 2, 1))
+    },
+    **{
+        f"transformer, {n} layers": lambda n=n: (
+            net := Transformer(K, 0, 32, n, 4, dropout=0.0), codes(), [*net.blocks]
+        )
+        for n in (4, 12, 24)
     },
     **{
         f"pixelsnail, vertical, {n} layers": lambda n=n: (net := snail(n, 0), codes(), [*net.vertical])

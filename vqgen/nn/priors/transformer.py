@@ -133,8 +133,9 @@ class Transformer(AutoregressiveNetwork):
         check_at_least(1, channels=channels, num_layers=num_layers, num_heads=num_heads)
         check_share(dropout=dropout)
         if channels % (4 * num_heads):
-            raise ValueError(f"channels={channels} is no multiple of 4 num_heads={4 * num_heads}: rows and columns turn"
-                             " pairs of a head's numbers")
+            raise ValueError(
+                f"{channels=} is no multiple of 4 x {num_heads=}: rows and columns turn pairs of a head's numbers each"
+            )
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
         hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
@@ -145,12 +146,17 @@ class Transformer(AutoregressiveNetwork):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights anew: normal, what is added to the features by all layers together of their own scale."""
+        """Draw weights anew: normal and of the scale of their input, but for two.
+
+        What all layers together add to the features is of the features' scale, and logits start near zero: all codes
+        are about equally likely.
+        """
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                within = name.startswith("blocks") and "output" in name
-                scale = 1.0 if name == "embedding.weight" else parameter.shape[1] ** -0.5
-                nn.init.normal_(parameter, std=scale / math.sqrt(2 * len(self.blocks)) if within else scale)
+                std = 1.0 if name == "embedding.weight" else parameter.shape[1] ** -0.5
+                if name.startswith("blocks") and "output" in name:
+                    std /= math.sqrt(2 * len(self.blocks))
+                nn.init.normal_(parameter, std=0.1 * std if name == "output.weight" else std)
 
     def forward(
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
