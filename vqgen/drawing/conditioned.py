@@ -43,12 +43,10 @@ class Conditioned:
         """Where the network computes."""
         return next(self.network.parameters()).device
 
-    def weights(self, grid: Sequence[int]) -> Float[Tensor, "h w"]:
+    def weights(self, num_positions: int) -> list[float]:
         """The weight of guidance at each position."""
-        length = grid[0] * grid[1]
         guidance = self.guidance
-        weights = [guidance(i / length) if callable(guidance) else guidance for i in range(length)]
-        return torch.tensor(weights, dtype=torch.get_default_dtype(), device=self.device).view(*grid)
+        return [guidance(i / num_positions) if callable(guidance) else guidance for i in range(num_positions)]
 
     def logits(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
         """Logits of whole maps (eq. 6 of arXiv 2207.12598)."""
@@ -56,7 +54,8 @@ class Conditioned:
         if self.unconditional is None:
             return conditional
         unconditional = self.network(codes, self.unconditional)
-        return torch.lerp(unconditional, conditional, self.weights(codes.shape[1:]).to(conditional.dtype))
+        weights = conditional.new_tensor(self.weights(codes[0].numel())).view(codes.shape[1:])
+        return torch.lerp(unconditional, conditional, weights)
 
     def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | Guided":
         """The same before the first position, to be asked for one position after another."""
@@ -64,7 +63,7 @@ class Conditioned:
             return begin(self.network, num_samples, grid, self.condition)
         both = (x.expand(num_samples, -1, -1, -1) for x in (self.condition, self.unconditional) if x is not None)
         state = begin(self.network, 2 * num_samples, grid, torch.cat([*both]))
-        return Guided(state, self.weights(grid).flatten().tolist())
+        return Guided(state, self.weights(grid[0] * grid[1]))
 
 
 class Guided:
