@@ -2,6 +2,7 @@
 
 from vqgen.models.ae import AE
 from vqgen.models.classifier import Classifier
+from vqgen.models.pixels import Pixels
 from vqgen.models.prior import Prior
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
@@ -13,5 +14,6 @@ __all__ = [
     "VQVAE",
     "VQVAE2",
     "Classifier",
+    "Pixels",
     "Prior",
 ]

@@ -157,7 +157,7 @@ class Model(pl.LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients of each player by themselves: large ones of one do not shrink those of another."""
-        if len(self.game.players) == 1 or not gradient_clip_val:
+        if not gradient_clip_val or len(self.game.players) == 1:
             return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         clip: Any = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
         for parameters in self.game.parameters:
