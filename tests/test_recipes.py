@@ -34,6 +34,8 @@ CODES = {
     "vqvae2_ffhq1024_middle": ([(32, 32), (64, 64)], 512, 0),
     "vqvae2_ffhq1024_bottom": ([(32, 32), (64, 64), (128, 128)], 512, 0),
 }
+CODES["fashion_transformer"] = CODES["fashion_pixelsnail"]
+CODES |= {f"{name}_transformer": codes for name, codes in CODES.items() if name.startswith("vqvae2_")}
 AUTOENCODERS = [name for name in RECIPES if name not in CODES]
 GRIDS = {
     "vqvae_keras": [(7, 7)],
@@ -68,6 +70,10 @@ SMALLER_PRIOR = {
     "fashion_pixelcnn": ["model.network.hidden_channels=8"],
     "fashion_gated_pixelcnn": ["model.network.hidden_channels=8"],
 }
+SMALLER_TRANSFORMER = [
+    "model.network.channels=16", "model.network.num_heads=2", "model.network.num_layers=1",
+    "model.conditioner.channels=8", "model.conditioner.residual_channels=8", "model.conditioner.num_residual_blocks=1",
+]  # fmt: skip
 SMALLER_PIXELSNAIL = [
     "model.network.hidden_channels=8", "model.network.residual_channels=8", "model.network.attention_channels=8",
     "model.conditioner.channels=8", "model.conditioner.residual_channels=8", "model.conditioner.num_residual_blocks=1",
@@ -134,7 +140,8 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 @pytest.mark.parametrize("name", CODES)
 def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[int, Path], tmp_path: Path):
     levels = len(CODES[name][0]) if name.endswith("snail") else 3 if "1024" in name else 2 if "vqvae2_" in name else 1
-    smaller = SMALLER_PRIOR.get(name, SMALLER_PIXELSNAIL)
+    others = SMALLER_TRANSFORMER if name.endswith("transformer") else SMALLER_PIXELSNAIL
+    smaller = SMALLER_PRIOR.get(name, others)
     words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]
     train_in(tmp_path / name, words)
 
@@ -142,7 +149,8 @@ def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[in
 @pytest.mark.parametrize("name", [n for n in CODES if "pixelcnn" not in n or "gated" in n])
 def test_a_prior_of_a_recipe_sees_every_code_before(name: str):
     node: Any = OmegaConf.to_container(composed([f"experiment={name}"]).model.network, resolve=True)
-    narrow = {key: 8 for key in ("hidden_channels", "residual_channels", "attention_channels") if key in node}
+    narrow = {key: 8 for key in ("residual_channels", "attention_channels") if key in node}
+    narrow |= {"channels": 16, "num_heads": 2} if "channels" in node else {"hidden_channels": 8}
     torch.manual_seed(0)
     network = build({**node, **narrow, "checkpointing": False} if "checkpointing" in node else {**node, **narrow})
     assert_no_blind_spot(network(num_embeddings=4).double().eval(), (3, min(16, CODES[name][0][-1][1])))
