@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from vqgen.nn.priors.attention import CausalAttention
-from vqgen.nn.priors.pixelsnail import POSITION_CHANNELS, PixelSNAIL, position_features
+from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 
 
 def test_positions_are_told_apart_and_do_not_depend_on_the_size_of_the_map():

@@ -24,9 +24,7 @@ class StepwiseTransformer(Incremental):
         self.blocks = [block for block in network.blocks if isinstance(block, TransformerBlock)]
         weight, attention = network.embedding.weight, self.blocks[0].attention
         self.by = rotation(grid, network.head_channels, weight)
-        self.added: Tensor | None = None
-        if network.project is not None and condition is not None:
-            self.added = network.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
+        self.told = network.told(grid, condition)
         size = (2, num_samples, attention.num_heads, grid[0] * grid[1], attention.head_channels)
         self.past = [weight.new_zeros(size) for _ in self.blocks]
         none = torch.full((num_samples,), network.num_embeddings, dtype=torch.long, device=weight.device)
@@ -38,9 +36,8 @@ class StepwiseTransformer(Incremental):
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
         here = self.position
-        x = self.previous if self.added is None else self.previous + self.added[:, here]
+        x = (self.previous + self.told[:, here])[:, None]
         by = Rotation(self.by.cos[here : here + 1], self.by.sin[here : here + 1])
-        x = x[:, None]
         for block, past in zip(self.blocks, self.past, strict=True):
             query, past[0, :, :, here : here + 1], past[1, :, :, here : here + 1] = block.attention.project(
                 block.attention_norm(x), by

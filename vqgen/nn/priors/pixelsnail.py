@@ -1,6 +1,5 @@
 """PixelSNAIL (Chen et al. 2017, arXiv 1712.09763), with the conditioning of VQ-VAE-2 (arXiv 1906.00446)."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,20 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from vqgen.nn.priors.attention import CausalAttention
 from vqgen.nn.priors.autoregressive import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
+from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
-
-WAVELENGTHS = (4, 8, 16, 32, 64, 128, 256)
-POSITION_CHANNELS = 4 * len(WAVELENGTHS)
-
-
-def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h w"]:
-    """Sines and cosines of row and column, counted from the top left: the size of the map does not change them."""
-    device = torch.device("cpu") if like.device.type == "mps" else like.device   # mps has no float64
-    frequencies = 2 * math.pi / torch.tensor(WAVELENGTHS, dtype=torch.float64, device=device)
-    rows, columns = (torch.arange(n, device=device) * frequencies.unsqueeze(1) for n in grid)
-    size = (-1, grid[0], grid[1])
-    rows, columns = rows.unsqueeze(2).expand(size), columns.unsqueeze(1).expand(size)
-    return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()]).unsqueeze(0).to(like.dtype).to(like.device)
 
 
 def with_positions(

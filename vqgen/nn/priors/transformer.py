@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 from vqgen.nn.sizes import check_at_least, check_share
 
 BASE = 100.0
@@ -106,7 +107,7 @@ class TransformerBlock(nn.Module):
 class Transformer(AutoregressiveNetwork):
     """Logits of every code given all codes before it in raster order.
 
-    A position is given the code before it, and its own place and condition.
+    A position is given the code before it, and its own place, counted from the top left, and condition.
 
     Args:
         num_embeddings: size K of the codebook.
@@ -140,6 +141,7 @@ class Transformer(AutoregressiveNetwork):
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
         hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
         self.embedding = nn.Embedding(num_embeddings + 1, channels)   # the last: before the first code
+        self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
         self.blocks = nn.ModuleList(TransformerBlock(channels, num_heads, hidden, dropout) for _ in range(num_layers))
         self.norm, self.output = nn.RMSNorm(channels), nn.Linear(channels, num_embeddings, bias=False)
@@ -165,10 +167,18 @@ class Transformer(AutoregressiveNetwork):
         self.check_condition(condition)
         grid = codes.shape[1:]
         x = self.embedding(F.pad(codes.flatten(1), (1, -1), value=self.num_embeddings))
-        if self.project is not None and condition is not None:
-            x = x + self.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
+        x = x + self.told(grid, condition)
         by = rotation(grid, self.head_channels, x)
         for block in self.blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, by, use_reentrant=False) if again else block(x, by)
         return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
+
+    def told(
+        self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
+    ) -> Float[Tensor, "_ t c"]:
+        """What each position is told beside the code before it: its place, and the condition there."""
+        places = self.place(position_features(grid, self.embedding.weight).flatten(2).transpose(1, 2))
+        if self.project is None or condition is None:
+            return places
+        return places + self.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
