@@ -51,11 +51,11 @@ def test_the_message_names_the_first_bad_step_and_its_images(loss: float, tmp_pa
 def test_every_process_names_the_images_of_the_one_whose_loss_went_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    others = [(7, float("inf"), [70, 71]), (3, float("nan"), [30, 31])]
+    others = [(7, float("inf"), [70, 71], []), (3, float("nan"), [30, 31], ["recon_loss is nan"])]
     monkeypatch.setattr("vqgen.training.divergence.of_all_ranks", lambda mine: [mine, *others])
     callback, trainer = Divergence(str(tmp_path), every_n_steps=1), _trainer(9)
     trainer.strategy.reduce_boolean_decision = lambda decision, all: True
-    with pytest.raises(Diverged, match=r"the loss is nan at step 3, with the images train/30.png, train/31.png;"):
+    with pytest.raises(Diverged, match=r"the loss is nan \(recon_loss is nan\) at step 3, with the images train/30.png, train/31.png;"):
         callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(1.0)}, Mock(index=torch.arange(2)), 9)
 
 
@@ -66,7 +66,8 @@ def test_finite_losses_pass(tmp_path: Path):
 
 
 def _model(weight: float) -> Mock:
-    return Mock(spec=pl.LightningModule, parameters=lambda: iter([torch.ones(3), torch.tensor([1.0, weight])]))
+    state = {"first": torch.ones(3), "codes": torch.ones(2).long(), "second": torch.tensor([1.0, weight])}
+    return Mock(spec=pl.LightningModule, state_dict=lambda: state)
 
 
 @pytest.mark.parametrize("hook", ["on_train_end", "on_save_checkpoint"])
@@ -82,7 +83,7 @@ def test_weights_that_are_no_numbers_are_never_saved(weight: float, tmp_path: Pa
     callback = Divergence(str(tmp_path), every_n_steps=10)
     _step(callback, 0, 1.0)
     callback.on_save_checkpoint(_trainer(1), _model(1e30), {})
-    with pytest.raises(Diverged, match="weights not finite after step 1"):
+    with pytest.raises(Diverged, match="weights not finite after step 1, first second"):
         callback.on_save_checkpoint(_trainer(1), _model(weight), {})
 
 

@@ -4,7 +4,7 @@ A model is of a kind when it has the kind's methods, whatever its class. What a 
 values, not modules, so that `isinstance` can tell.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -251,6 +251,13 @@ class Loss(Protocol):
 
 
 @runtime_checkable
+class TellsTerms(Protocol):
+    """A model in training that tells what its loss is made of."""
+
+    terms: Mapping[str, Tensor]
+
+
+@runtime_checkable
 class Split(Protocol):
     """The images of a split and their classes."""
 
@@ -262,6 +269,11 @@ class Split(Protocol):
     @property
     def labels(self) -> Int[ndarray, " n"] | None:
         """The class of each; None without classes."""
+        ...
+
+    @property
+    def given(self) -> Mapping[str, ndarray]:
+        """All that is known of each, by name."""
         ...
 
 

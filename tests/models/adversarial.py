@@ -27,15 +27,13 @@ class Adversarial(VQVAE):
         self.critic = nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.LeakyReLU(), nn.Conv2d(4, 1, 3))
 
     def players(self) -> list[Player]:
-        (model,) = super().players()
-        critic = Player("critic", r"critic\.", self.judge, partial(SGD, lr=0.02), Constant())
-        return [model._replace(parameters=r"(?!critic\.)"), critic]
+        return [*super().players(), Player("critic", r"critic\.", self.judge, partial(SGD, lr=0.02), Constant())]
 
     def objective(self, batch: ImageBatch) -> Objective:
         forward = self(batch.x)
         x_hat = self.likelihood.x_hat(forward.output)
         adversarial_loss = -self.critic(x_hat).mean()
-        plain = self._objective(batch.x, forward)._replace(outputs={"x_hat": x_hat})
+        plain = self.objective_of(batch.x, forward)._replace(outputs={"x_hat": x_hat})
         return plain.plus({"adversarial_loss": adversarial_loss}, {"adversarial_loss": 0.1})
 
     def judge(self, batch: ImageBatch, outputs: Mapping[str, Tensor]) -> Objective:

@@ -88,7 +88,7 @@ def test_wrong_grids_are_refused():
 def test_each_thing_that_is_given_has_its_own_embedding_and_the_rest_is_left():
     torch.manual_seed(0)
     corners = partial(LabelEmbedding, num_classes=6)
-    conditioner = Conditioner((4, 4), num_classes=3, channels=7, embeddings={"corners": corners}).eval()
+    conditioner = Conditioner((4, 4), num_classes=3, channels=7, others={"corners": corners}).eval()
     given = {"label": torch.tensor([0, 2]), "corners": torch.tensor([5, 3])}
     both = conditioner(Condition(given=given))
     expected = conditioner.label.embedding(given["label"]) + conditioner.others["corners"].embedding(given["corners"])

@@ -301,6 +301,10 @@ class Images(pl.LightningDataModule):
             raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
 
     def _checked(self, name: str, split: Split) -> Split:
+        for key, values in split.given.items():
+            if len(values) != len(split.images):
+                told = f"{len(values)} values of {key} for {len(split.images)} images"
+                raise DataError(f"The {name} split of {type(self).__name__} has {told}.")
         if len(split.images) == 0:
             raise DataError(f"The {name} split of {type(self).__name__} holds no image.")
         if tuple(split.images.shape[1:]) != self.held_shape:

@@ -4,7 +4,7 @@ from vqgen.drawing.codes import sample_codes
 from vqgen.drawing.conditioned import Conditioned
 from vqgen.drawing.fixed_point import FixedPoint
 from vqgen.drawing.guidance import IntervalGuidance, LinearGuidance
-from vqgen.drawing.incremental import Incremental, Recompute, begin, stepwise
+from vqgen.drawing.incremental import Incremental, Recompute, begin, twin_of
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
 from vqgen.drawing.sampling import NEUTRAL, Known, Sampling, sample_seeds
@@ -30,5 +30,5 @@ __all__ = [
     "begin",
     "sample_codes",
     "sample_seeds",
-    "stepwise",
+    "twin_of",
 ]

@@ -49,4 +49,15 @@ def sample_codes(
     model = Conditioned(network, condition, unconditional, guidance)
     with torch.inference_mode():
         drawn = (sampler or Raster())(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
+    _check_drawn(drawn, sampler, (num_samples, *grid), known)
     return drawn.clone()   # of inference mode, which nothing could learn from
+
+
+def _check_drawn(drawn: Tensor, sampler: Sampler | None, shape: Sequence[int], known: Known | None) -> None:
+    """Raise ValueError where a sampler has drawn something else than was asked for."""
+    name = type(sampler).__name__
+    if tuple(drawn.shape) != tuple(shape) or drawn.dtype != torch.long:
+        raise ValueError(f"sampler={name} drew {drawn.dtype} {list(drawn.shape)}, and codes are int64 {list(shape)}")
+    readable = drawn.device.type != "meta"
+    if known is not None and readable and not torch.equal(drawn[known.mask], known.codes[known.mask]):
+        raise ValueError(f"sampler={name} did not keep the codes that are known (see Draw.keep)")

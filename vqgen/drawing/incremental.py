@@ -81,7 +81,7 @@ Begin = Callable[[nn.Module, int, Sequence[int], Float[Tensor, "_ e _ _"] | None
 _TWINS: dict[type[nn.Module], Begin] = {}
 
 
-def stepwise(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
+def twin_of(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
     """Make a class the stepwise twin of a network: `begin` then takes it in place of `Recompute`.
 
     A subclass of the network may compute something else, and is not meant.

@@ -1,7 +1,7 @@
 """How many bits a model needs for its images."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,9 +12,6 @@ from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
 from vqgen.protocols import Bound, Prior, Tokenizer, Variational
 from vqgen.protocols import Likelihood as LikelihoodProtocol
-
-GIVEN_LABEL = "_given_label"
-"""Ends the names of figures that are given the images' labels."""
 
 
 class Likelihood(NamedTuple):
@@ -68,12 +65,22 @@ def of_priors(
         figures |= {f"bits_per_code{suffix}": float(nats.mean()) / math.log(2)}
     if complete:
         given = _totals(tokenizer, sum(float(nats.sum()) for nats in maps), distortion / count)
-        ending = GIVEN_LABEL if any(prior.num_classes for prior in priors) else ""
-        figures |= {f"{name}{ending}": value for name, value in given.items()}
+        figures |= {f"{name}{ending(taken(priors))}": value for name, value in given.items()}
     if marginal:
-        figures |= _totals(tokenizer, marginal_nats / count, distortion / count)
+        over = _totals(tokenizer, marginal_nats / count, distortion / count)
+        figures |= {f"{name}{ending([one for one in taken(priors) if one != 'label'])}": v for name, v in over.items()}
     names = [tokenizer.level_names[prior.level] for prior in priors]
     return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
+
+
+def taken(priors: Sequence[Prior]) -> list[str]:
+    """Names of what is given of an image and makes a difference to some of the priors."""
+    return list(dict.fromkeys(name for prior in priors for name in prior.takes))
+
+
+def ending(names: Sequence[str]) -> str:
+    """What the names of figures end with that are given these: nothing, `_given_label`, `_given_label_and_colour`."""
+    return f"_given_{'_and_'.join(names)}" if names else ""
 
 
 def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: Given) -> Float[Tensor, " b"]:

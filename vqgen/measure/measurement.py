@@ -133,9 +133,9 @@ class Measurement:
 
     def _samples(self, chosen: list[str]) -> None:
         shown = _Kept(len(self.settings.index) if "cas" in chosen else 64)   # cas learns from all samples
-        labels = self._labels(self.settings.split, self.settings.index)
+        given = sources.given_of(self.images, self.settings.split, self.settings.index)
         sampling, sampler, size = self.settings.sampling, self.settings.sampler, self.settings.batch_size
-        drawn = sources.generated(self.trained, len(self.settings.index), labels, sampling, size, sampler)
+        drawn = sources.generated(self.trained, len(self.settings.index), given, sampling, size, sampler)
         with self.watch.part("features"):
             generated = sources.describe(self.network.module, shown.of(self.watch.each("sampling", drawn)))
         self._show("samples", figures.grid(shown.images(64)), "first samples")

@@ -16,6 +16,11 @@ from vqgen.protocols import FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained import Trained, on_device
 
 
+def given_of(images: Images, split: str, index: Int[ndarray, " n"]) -> dict[str, Tensor]:
+    """What is given of the images at `index` of a split: samples have the same."""
+    return {name: torch.from_numpy(np.asarray(values)[index]) for name, values in images.split(split).given.items()}
+
+
 def choose(num_images: int, wanted: int) -> Int[ndarray, " _"]:
     """Numbers of `wanted` images of a split (all, if it has fewer) in random order, the same every time."""
     return np.random.default_rng(0).permutation(num_images)[:wanted]
@@ -63,7 +68,7 @@ def draw_levels(
 
 
 def generated(
-    trained: Trained, num_samples: int, labels: Int[Tensor, " n"] | None, sampling: Sampling, batch_size: int,
+    trained: Trained, num_samples: int, given: Given, sampling: Sampling, batch_size: int,
     sampler: Sampler | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
@@ -71,7 +76,7 @@ def generated(
     Args:
         trained: a prior's run (those of all levels), or a VAE's.
         num_samples: how many images.
-        labels: class of each image, for priors with classes.
+        given: what is given of each image, its class above all; for priors.
         sampling: temperature and the like, for a VAE the seed alone. The same seed gives the same images, whatever the
             batch size, up to the rounding of logits.
         batch_size: images drawn at a time.
@@ -82,8 +87,8 @@ def generated(
         if isinstance(trained.model, Variational):
             yield trained.model.generate(size, sampling.seed, start)
             continue
-        given = {} if labels is None else {"label": labels[start : start + size]}
-        yield trained.coder.decode(draw_levels(trained, size, given, sampling, sampler, first=start))
+        part = {name: values[start : start + size] for name, values in given.items()}
+        yield trained.coder.decode(draw_levels(trained, size, part, sampling, sampler, first=start))
 
 
 def lacks_priors(trained: Trained) -> str:

@@ -81,12 +81,13 @@ class AE(LatentModel):
 
     def objective(self, batch: ImageBatch) -> Objective:
         """The reconstruction loss."""
-        return self._objective(batch.x, self.decoder(self.encode(batch.x)))
+        return self.objective_of(batch.x, self.decoder(self.encode(batch.x)))
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR."""
         output = self.decoder(self.encode(batch.x))
-        self.log_evaluation(batch, output, stage, self._objective(batch.x, output).terms)
+        self.log_evaluation(batch, output, stage, self.objective_of(batch.x, output).terms)
 
-    def _objective(self, x: Tensor, output: Tensor) -> Objective:
+    def objective_of(self, x: Float[Tensor, "b c h w"], output: Float[Tensor, "b o h w"]) -> Objective:
+        """The reconstruction losses of a decoder's output."""
         return weighted(self.likelihood.losses(output, x), self.likelihood.loss_weights)

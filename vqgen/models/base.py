@@ -57,6 +57,7 @@ class Model(pl.LightningModule):
         self.schedule = schedule
         self.parameter_groups = dict(parameter_groups or {})
         self.game: Game   # from `configure_optimizers` on
+        self.terms: dict[str, Tensor] = {}   # of the last batch, by name: what its loss is made of
         self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
@@ -93,7 +94,11 @@ class Model(pl.LightningModule):
 
     @abstractmethod
     def evaluate(self, batch: Any, stage: str) -> None:
-        """Log what is measured on a batch of the validation or test split under `stage/`."""
+        """Log what is measured on a batch of the validation or test split under `stage/`.
+
+        Of an adversarial model this is without what its critic says, unless the model adds it: `val/loss`, which the
+        best checkpoint goes by, is then another than `train/loss`.
+        """
 
     def identity(self) -> dict[str, Tensor]:
         """By name, what makes this model mean something else to those that were trained on it when it changes."""
@@ -106,7 +111,8 @@ class Model(pl.LightningModule):
         have unequal numbers of them.
         """
         played, size = self.game.play(batch), len(batch.index)
-        self._log_step(played.terms, size)
+        self.terms = {name: term.detach() for name, term in played.terms.items()}
+        self._log_step(self.terms, size)
         average = mean_over_ranks(played.loss.new_full((), size), 1)
         return played.loss * (size / average)
 

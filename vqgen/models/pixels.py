@@ -81,7 +81,7 @@ class Pixels(Tokenizer):
         """None."""
         return []
 
-    def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
+    def objective_of(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
         """What is lost of the images: nothing, of all 256 values."""
         return weighted(self.likelihood.losses_per_value(forward.output, x), {})
 

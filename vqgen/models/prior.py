@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, Known, Sampler, Sampling, begin, sample_codes, sample_seeds
+from vqgen.errors import UserError
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
+from vqgen.nn.priors.causality import check_causal
 from vqgen.optim import Objective, weighted
 
 ALONE = Condition()
@@ -49,6 +51,7 @@ class Prior(Model):
         self.num_embeddings = num_embeddings
         self.num_classes = num_classes
         self.level = len(upper_grids)
+        self._checked = False
         self.conditioner: Any = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
@@ -129,9 +132,31 @@ class Prior(Model):
         given = {name: value.to(self.device) for name, value in condition.given.items()}
         return Condition([codes.to(self.device) for codes in condition.upper], given)
 
+    def on_train_batch_start(self, batch: CodeBatch, batch_idx: int) -> None:
+        """Look once whether the network sees the past alone, before it learns anything.
+
+        Raises:
+            UserError: it does not.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        self.eval()
+        condition = self.conditioner(batch.condition.first(1), 1)
+        try:
+            check_causal(self.network, batch.codes[-1][:1], self.num_embeddings, condition)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        self.train()
+
     def objective(self, batch: CodeBatch) -> Objective:
         """Mean negative log-likelihood in nats per code of this level, and accuracy of the likeliest code."""
         codes = batch.codes[-1]
+        if self.training and (missing := [name for name in self.takes if name not in batch.given]):
+            raise UserError(
+                f"model.conditioner: the prior takes {missing[0]}, and the images tell "
+                f"{', '.join(batch.given) or 'nothing beside their pixels'}: train a tokenizer on data that tell it"
+            )
         logits = self(codes, batch.condition)
         accuracy = (logits.argmax(1) == codes).float().mean()
         return weighted({"nats_per_code": F.cross_entropy(logits, codes)}, {}, figures={"accuracy": accuracy})

@@ -15,6 +15,7 @@ from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.optim import Objective, weighted
+from vqgen.optim.players import owners
 from vqgen.protocols import Likelihood
 
 _BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")   # parts of a tokenizer that `encode` does not ask
@@ -93,12 +94,13 @@ class Tokenizer(Model):
 
         What other players than the first train, a critic, decides no code.
         """
-        model = self.players()[0]
+        players = self.players()
+        model = players[0]
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
         deciding = {
             name: tensor for name, tensor in state.items()
-            if model.owns(name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+            if model in owners(players, name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
         }  # fmt: skip
         return deciding | {"grids": torch.tensor(self.grids)}
 
@@ -130,9 +132,9 @@ class Tokenizer(Model):
 
     def objective(self, batch: ImageBatch) -> Objective:
         """Reconstruction and quantizer losses of a batch."""
-        return self._objective(batch.x, self(batch.x))
+        return self.objective_of(batch.x, self(batch.x))
 
-    def _objective(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
+    def objective_of(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
         """Averages: `recon_loss` over the values of an image, the losses of a level over those of its code vectors."""
         losses = dict(self.likelihood.losses_per_value(forward.output, x))
         weights = dict(self.likelihood.loss_weights)
@@ -147,7 +149,7 @@ class Tokenizer(Model):
         x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
         psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
         measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
-        objective = self._objective(batch.x, forward)
+        objective = self.objective_of(batch.x, forward)
         if isinstance(self.likelihood, Likelihood):
             log_mass = self.likelihood.log_mass(forward.output, batch.x)
             measured |= self._likelihood_figures(objective.losses["recon_loss"], -log_mass.mean())

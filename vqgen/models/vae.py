@@ -84,7 +84,7 @@ class VAE(LatentModel):
     def objective(self, batch: ImageBatch) -> Objective:
         """Reconstruction and KL terms at one draw of z per image."""
         sample = self.infer(batch.x)
-        return self._objective(batch.x, self.decoder(sample.z), sample)
+        return self.objective_of(batch.x, self.decoder(sample.z), sample)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR of `reconstruct` and, with a likelihood, ELBO (nats an image) and bits/dim.
@@ -94,7 +94,7 @@ class VAE(LatentModel):
         features = self.encoder(batch.x)
         sample: PosteriorSample = self.posterior(features)
         output, kl = self.decoder(sample.z), sample.kl.sum(1)
-        terms = self._objective(batch.x, output, sample).terms
+        terms = self.objective_of(batch.x, output, sample).terms
         if isinstance(self.likelihood, Likelihood):
             log_mass = self.likelihood.log_mass(output, batch.x) - kl
             terms |= self.named("elbo", Bound(-(terms["recon_loss"] + terms["kl"]), log_mass.mean()))
@@ -124,7 +124,7 @@ class VAE(LatentModel):
         bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
         return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
 
-    def _objective(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
+    def objective_of(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
         """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""
         losses = self.likelihood.losses(output, x) | {"kl_free_bits": free_bits(sample.kl, self.free_bits)}
         weights = self.likelihood.loss_weights | {

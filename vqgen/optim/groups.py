@@ -19,6 +19,7 @@ class ParameterGroup:
     Args:
         match: regular expression that is searched for in the full name of a parameter, `encoder.layers.0.bias`, and in
             its name within its class, `Conv2d.bias`; `\\.bias$` finds it by either.
+        dims: number of axes of the parameters that are meant, such as 2 for matrices; None for any.
         lr: base learning rate; None for that of the optimiser.
         weight_decay: None for that of the optimiser.
         betas: decay rates of Adam's averages; None for those of the optimiser.
@@ -29,7 +30,8 @@ class ParameterGroup:
 
     def __init__(
         self,
-        match: str,
+        match: str = "",
+        dims: int | None = None,
         lr: float | None = None,
         weight_decay: float | None = None,
         betas: Sequence[float] | None = None,
@@ -40,10 +42,15 @@ class ParameterGroup:
             self.pattern = re.compile(match)
         except re.error as error:
             raise ValueError(f"match={match}: no regular expression: {error}") from None
+        self.dims = dims
         given = {"lr": lr, "weight_decay": weight_decay, "betas": betas}
         self.options = {name: value for name, value in given.items() if value is not None}
         self.optimizer = optimizer
         self.required = required
+
+    def fits(self, parameter: nn.Parameter, *names: str) -> bool:
+        """Whether a parameter of these names is one of the group."""
+        return self.dims in (None, parameter.dim()) and any(map(self.pattern.search, names))
 
 
 def groups_of(module: nn.Module, groups: Mapping[str, ParameterGroup]) -> dict[str, str]:
@@ -54,10 +61,10 @@ def groups_of(module: nn.Module, groups: Mapping[str, ParameterGroup]) -> dict[s
     """
     if REST in groups:
         raise ConfigError(f"parameter_groups.{REST}: this is what the parameters of no group are called")
-    names = names_within_classes(module)
+    names, parameters = names_within_classes(module), dict(module.named_parameters())
     found = dict.fromkeys(names, REST)
     for key, group in groups.items():
-        fitting = [name for name, within in names.items() if any(map(group.pattern.search, (name, within)))]
+        fitting = [name for name, within in names.items() if group.fits(parameters[name], name, within)]
         if not fitting and group.required:
             near = ", ".join(_nearest(group.pattern.pattern, [*names.values(), *names]))
             raise ConfigError(

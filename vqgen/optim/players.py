@@ -21,7 +21,7 @@ class Player(NamedTuple):
     Args:
         name: what the figures of every player but the first begin with, `critic_loss`.
         parameters: regular expression that the full names of its parameters, and of buffers that are its own, begin
-            with: `critic\\.` and, for all others, `(?!critic\\.)`.
+            with, such as `critic\\.`; empty for all that are no other player's.
         objective: from a batch and the `outputs` of the players before.
         optimizer: makes its optimiser.
         schedule: of its learning rate.
@@ -33,9 +33,15 @@ class Player(NamedTuple):
     optimizer: Callable[..., Optimizer]
     schedule: Constant
 
-    def owns(self, name: str) -> bool:
-        """Whether a parameter or buffer of this full name is one of its own."""
-        return re.match(self.parameters, name) is not None
+    def claims(self, name: str) -> bool:
+        """Whether a parameter or buffer of this full name is its own by its pattern."""
+        return bool(self.parameters) and re.match(self.parameters, name) is not None
+
+
+def owners(players: Sequence[Player], name: str) -> list[Player]:
+    """Whose a parameter or buffer of this full name is: of one player, where all is well."""
+    claiming = [player for player in players if player.claims(name)]
+    return claiming or [player for player in players if not player.parameters]
 
 
 class Played(NamedTuple):
@@ -64,10 +70,12 @@ class Game:
         self.module, self.players = module, list(players)
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         for name in trained:
-            owners = [player.name for player in players if player.owns(name)]
-            if len(owners) != 1:
-                raise ConfigError(f"{name} is trained by {' and '.join(owners) or 'no player'}: one must")
-        self.parameters = [{name: p for name, p in trained.items() if player.owns(name)} for player in players]
+            names = [player.name for player in owners(players, name)]
+            if len(names) != 1:
+                raise ConfigError(f"{name} is trained by {' and '.join(names) or 'no player'}: one must")
+        self.parameters = [
+            {name: p for name, p in trained.items() if player in owners(players, name)} for player in players
+        ]
         for player, own in zip(players, self.parameters, strict=True):
             if not own:
                 raise ConfigError(f"player {player.name}: no parameter that is trained fits {player.parameters}")
@@ -108,5 +116,5 @@ class Game:
             (part, name, buffer)
             for path, part in self.module.named_modules()
             for name, buffer in part.named_buffers(recurse=False)
-            if not player.owns(f"{path}.{name}".lstrip("."))
+            if player not in owners(self.players, f"{path}.{name}".lstrip("."))
         ]

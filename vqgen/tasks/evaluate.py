@@ -8,6 +8,7 @@ from numpy import ndarray
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import plan, quality, report, sources
+from vqgen.measure.likelihood import taken
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
 from vqgen.protocols import Autoencoder, Images
@@ -126,6 +127,7 @@ class Evaluate(Task):
         steps = measured.settings.cas_steps
         short = [f"cas after {steps} steps of training says little: raise num_samples or cas_epochs"]
         few = "cas_top1(real)" in measured.figures and steps < ENOUGH_CAS_STEPS
-        given = any(name.startswith("nats_per_code") for name in measured.figures)
-        labels = ["nats_per_code and bits_per_code are given the label"] if given and measured.has_classes else []
+        known = taken(measured.trained.priors)
+        given = known and any(name.startswith("nats_per_code") for name in measured.figures)
+        labels = [f"nats_per_code and bits_per_code are given the {' and the '.join(known)}"] if given else []
         return quality.notes(measured.figures, len(measured.settings.index)) + labels + (short if few else []) + drawn

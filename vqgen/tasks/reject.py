@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen.batch import Given
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
@@ -71,10 +72,11 @@ class Reject(Task):
         """
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
-        labels = self._labels(trained, images)
+        given = self._given(trained, images)
+        labels = given.get("label")
         self._require_enough(classifier.num_classes)
         index = self._real_index(trained, images)
-        pixels, found = self._samples(trained, classifier, labels)
+        pixels, found = self._samples(trained, classifier, given)
         title = "features of real images"
         batches = sources.real(images, "test", index, self.batch_size, trained.device, title)
         real = sources.describe(classifier, (batch.x for batch in batches))
@@ -88,16 +90,17 @@ class Reject(Task):
             trained, pixels, classes.cpu(), best, report.Curve(self.parts, precision, recall, number)
         )
 
-    def _labels(self, trained: Trained, images: Images) -> Int[Tensor, " n"] | None:
-        """A class for each sample: that asked for, or those of test images."""
-        if not sources.has_classes(trained):
-            if self.label is not None:
-                raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
-            return None
+    def _given(self, trained: Trained, images: Images) -> dict[str, Tensor]:
+        """What is given of each sample: the class asked for, or all that is known of test images, drawn at random."""
+        if self.label is not None and not sources.has_classes(trained):
+            raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
         if self.label is not None:
-            return torch.full((self.num_samples,), self._number(trained))
-        labels = torch.as_tensor(images.split("test").labels)
-        return labels[torch.randint(len(labels), (self.num_samples,), generator=torch.Generator().manual_seed(0))]
+            return {"label": torch.full((self.num_samples,), self._number(trained))}
+        generator = torch.Generator().manual_seed(0)
+        index = torch.randint(len(images.split("test").images), (self.num_samples,), generator=generator)
+        given = sources.given_of(images, "test", index.numpy())
+        taken = {name for prior in trained.priors for name in prior.takes}
+        return {name: values for name, values in given.items() if name in taken}
 
     def _number(self, trained: Trained) -> int:
         """Of the class asked for."""
@@ -105,11 +108,11 @@ class Reject(Task):
         return label_index(self.label, max(p.num_classes for p in trained.priors), trained.class_names)
 
     def _samples(
-        self, trained: Trained, classifier: Classifier, labels: Int[Tensor, " n"] | None
+        self, trained: Trained, classifier: Classifier, given: Given
     ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
         self.sampling.of_levels(trained.levels)   # told before anything is drawn
         pixels = sources.gather(
-            sources.generated(trained, self.num_samples, labels, self.sampling, self.batch_size, self.sampler)
+            sources.generated(trained, self.num_samples, given, self.sampling, self.batch_size, self.sampler)
         )
         batches = sources.in_batches(pixels, self.batch_size, trained.device)
         return pixels, sources.describe(classifier, batches)

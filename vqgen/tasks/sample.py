@@ -118,7 +118,9 @@ class Sample(Task):
         for name, value in self.condition.items():
             if name not in others:
                 there_are = near_miss(name, others) if others else "; this prior takes none"
-                raise UserError(f"condition.{name}={value}: there is no such condition{there_are}")
+                raise UserError(f"condition={{{name}:{value}}}: there is no such condition{there_are}")
+            if not isinstance(value, int):
+                raise UserError(f"condition={{{name}:{value}}}: expected a number, from 0")
         given = {name: torch.full((number,), value) for name, value in self.condition.items()}
         num_classes = trained.num_classes
         if not num_classes:

@@ -1,7 +1,7 @@
 """Stops a run whose loss is no number any more, and says where and from which batch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +11,14 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.nn.distributed import of_all_ranks
+from vqgen.protocols import TellsTerms
 from vqgen.words import command
 
 _SHOWN = 8   # images of a batch named in the message
-_REMEDIES = "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps"
+_REMEDIES = (
+    "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps; "
+    "trainer.detect_anomaly=true shows the operation"
+)
 
 
 class Diverged(UserError):
@@ -22,11 +26,12 @@ class Diverged(UserError):
 
 
 class _Seen(NamedTuple):
-    """A step: its number from 0, its loss, and the images of its batch."""
+    """A step: its number from 0, its loss, the images of its batch, and the terms of the loss."""
 
     step: int
     loss: Tensor
     images: Tensor
+    terms: Mapping[str, Tensor]
 
 
 class Divergence(pl.Callback):
@@ -51,7 +56,8 @@ class Divergence(pl.Callback):
     ) -> None:
         """Note the loss, and look at those since the last look where it is time."""
         loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
-        self._seen.append(_Seen(trainer.fit_loop.total_batch_idx, loss, batch.index))
+        terms = pl_module.terms if isinstance(pl_module, TellsTerms) else {}
+        self._seen.append(_Seen(trainer.fit_loop.total_batch_idx, loss, batch.index, terms))
         if len(self._seen) >= self.every_n_steps:
             self._look(trainer)
 
@@ -76,10 +82,12 @@ class Divergence(pl.Callback):
 
     def _look_at_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._look(trainer)
-        finite = torch.stack([p.isfinite().all() for p in pl_module.parameters()]).all()
-        if self._anywhere(trainer, not finite):
-            step = trainer.global_step
-            raise Diverged(f"there are weights not finite after step {step}; {self._advice()} {_REMEDIES}")
+        state = {name: tensor for name, tensor in pl_module.state_dict().items() if tensor.is_floating_point()}
+        finite = torch.stack([tensor.isfinite().all() for tensor in state.values()]).tolist() if state else []
+        bad = [name for name, good in zip(state, finite, strict=True) if not good]
+        if self._anywhere(trainer, bool(bad)):
+            where = f"after step {trainer.global_step}, first {bad[0]}" if bad else f"after step {trainer.global_step}"
+            raise Diverged(f"there are weights not finite {where}; {self._advice()} {_REMEDIES}")
 
     def _anywhere(self, trainer: pl.Trainer, decision: bool) -> bool:
         """Whether any process decides so."""
@@ -96,11 +104,12 @@ class Divergence(pl.Callback):
 
     def _message(self, trainer: pl.Trainer, mine: _Seen | None) -> str:
         """What the process whose loss was the first to go has seen; all know it, as only one of them tells it."""
-        plain = mine and (mine.step, float(mine.loss), mine.images.tolist())
-        step, loss, images = min(filter(None, of_all_ranks(plain)), key=lambda seen: seen[0])
+        plain = mine and (mine.step, float(mine.loss), mine.images.tolist(), _not_finite(mine.terms))
+        step, loss, images, terms = min(filter(None, of_all_ranks(plain)), key=lambda seen: seen[0])
         names = image_names(trainer, images)
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        return f"the loss is {loss} at step {step}, with the images {shown}; {self._advice()} {_REMEDIES}"
+        which = f" ({', '.join(terms)})" if terms else ""
+        return f"the loss is {loss}{which} at step {step}, with the images {shown}; {self._advice()} {_REMEDIES}"
 
     def _advice(self) -> str:
         folder = Path(self.dirpath)
@@ -108,6 +117,12 @@ class Divergence(pl.Callback):
             again = command("train", resume=folder.parent)
             return f"'{folder / 'last.ckpt'}' is from before it: {again} optim.lr=VALUE."
         return "no checkpoint had been written."
+
+
+def _not_finite(terms: Mapping[str, Tensor]) -> list[str]:
+    """The terms that are no numbers, with their values, but for the sum of them."""
+    values = {name: float(term) for name, term in terms.items() if name != "loss"}
+    return [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
 
 
 def image_names(trainer: pl.Trainer, index: Sequence[int]) -> list[str]:

@@ -1,9 +1,9 @@
 """The codes a tokenizer gives to the images of a source, kept on disk as plain arrays.
 
 A store is a folder for each split: level0.npy (the top level) and so on, each n h w in the smallest unsigned type that
-holds the codebook's size; labels.npy where the images have labels, and NAME.npy of whatever else is given of them;
-meta.json, which says whose codes they are. Where the tokenizer's images are flipped in training, the second half of its
-rows are the codes of the mirrored images.
+holds the codebook's size; labels.npy where the images have labels, and given_NAME.npy of whatever else is given of
+them; meta.json, which says whose codes they are. Where the tokenizer's images are flipped in training, the second half
+of its rows are the codes of the mirrored images.
 """
 
 import json
@@ -164,7 +164,7 @@ class CodeStore:
 
 def _file_of(name: str) -> str:
     """Name of the file of what is given by a name."""
-    return "labels.npy" if name == "label" else f"{name}.npy"
+    return "labels.npy" if name == "label" else f"given_{name}.npy"
 
 
 def smallest_type(num_embeddings: int) -> np.dtype[Any]:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.drawing.incremental import Incremental, stepwise
+from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import Rows, row_of
@@ -14,7 +14,7 @@ from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, Pointwise, 
 from vqgen.nn.priors.gated_pixelcnn import GatedLayer, GatedPixelCNN, gate
 
 
-@stepwise(GatedPixelCNN)
+@twin_of(GatedPixelCNN)
 class StepwiseGatedPixelCNN(Incremental):
     """A gated PixelCNN in the course of a map: the vertical stack goes by rows, the horizontal by positions."""
 

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.drawing.incremental import Incremental, stepwise
+from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import row_of
 from vqgen.nn.priors.pixelcnn import MaskedResidualBlock, PixelCNN
 
 
-@stepwise(PixelCNN)
+@twin_of(PixelCNN)
 class StepwisePixelCNN(Incremental):
     """A PixelCNN in the course of a map; its input layer is a look-up in the codes so far."""
 

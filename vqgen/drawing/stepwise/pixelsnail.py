@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.drawing.incremental import Incremental, stepwise
+from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import Rows
@@ -15,7 +15,7 @@ from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.pixelsnail import AttentionBlock, GatedResidualBlock, PixelSNAIL, with_positions
 
 
-@stepwise(PixelSNAIL)
+@twin_of(PixelSNAIL)
 class StepwisePixelSNAIL(Incremental):
     """A PixelSNAIL in the course of a map; a vertical stream goes by rows."""
 

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.drawing.incremental import Incremental, stepwise
+from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.nn.priors.transformer import Rotation, Transformer, TransformerBlock, rotation
 
 
-@stepwise(Transformer)
+@twin_of(Transformer)
 class StepwiseTransformer(Incremental):
     """A transformer in the course of a map, with the keys and values of all positions so far."""
 

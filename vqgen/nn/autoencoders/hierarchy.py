@@ -74,7 +74,9 @@ class HierarchyEncoder(nn.Module):
 
     def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantized]) -> list[Quantized]:
         check_divisible(x.shape[2:], self.downsampling)
-        features = list(accumulate(reversed(self.features), lambda below, encoder: encoder(below), initial=x))[:0:-1]
+        features: list[Tensor] = []   # of each level, top first
+        for encoder in reversed(self.features):
+            features.insert(0, encoder(features[0] if features else x))
         levels: list[Quantized] = []
         for i, (quantizer, head, h) in enumerate(zip(self.quantizers, self.heads, features, strict=True)):
             if levels:

@@ -23,8 +23,12 @@ class Upsample(nn.ConvTranspose2d):
         super().__init__(channels, channels, kernel_size=ratio, stride=ratio)
 
 
+class UntrainedError(ValueError):
+    """An embedding is asked for what it has never been trained on: nothing given, with dropout 0."""
+
+
 class LabelEmbedding(nn.Module):
-    """A vector for each class and one for no class, which in training stands in for a share of the labels.
+    """A vector for each class, or other kind, and one for none, which in training stands in for a share of the labels.
 
     A network that has seen both can be guided when it draws (arXiv 2207.12598).
 
@@ -51,13 +55,15 @@ class LabelEmbedding(nn.Module):
         """Vectors of the labels; `num_classes`, or None for all samples, is no class.
 
         Raises:
-            UserError: no class is asked for, and none has ever been trained.
+            UntrainedError: no class is asked for, and none has ever been trained.
+            UserError: there is no such class.
         """
         if not self.knows(label):
-            raise UserError(
-                "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class:"
-                " give every sample a label and guidance=1, or train with label_dropout=0.1"
-            )
+            raise UntrainedError
+        if not self.training and label is not None and label.device.type != "meta" and len(label):
+            low, high = int(label.min()), int(label.max())
+            if low < 0 or high > self.num_classes:
+                raise UserError(f"{low if low < 0 else high}: there are {self.num_classes} values, from 0")
         if label is None:
             device = self.embedding.weight.device
             label = torch.full((num_samples,), self.num_classes, dtype=torch.long, device=device)
@@ -84,8 +90,8 @@ class Conditioner(nn.Module):
         residual_channels: width inside a residual block.
         label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
             without a label, nor guidance.
-        embeddings: for each other thing that is given, by its name, what makes its embedding from `channels`: a module
-            from (value or None for not given, number of samples) to vectors, such as `LabelEmbedding`.
+        others: for each other thing that is given, by its name, what makes its embedding from `channels`: a module from
+            (value or None for not given, number of samples) to vectors ``b c 1 1``, such as `LabelEmbedding`.
     """
 
     def __init__(
@@ -98,7 +104,7 @@ class Conditioner(nn.Module):
         num_residual_blocks: int = 4,
         residual_channels: int = 64,
         label_dropout: float = 0.1,
-        embeddings: Mapping[str, Callable[..., nn.Module]] | None = None,
+        others: Mapping[str, Callable[..., nn.Module]] | None = None,
     ):
         check_at_least(1, channels=channels, residual_channels=residual_channels)
         check_at_least(0, num_residual_blocks=num_residual_blocks, num_classes=num_classes)
@@ -111,14 +117,14 @@ class Conditioner(nn.Module):
             )
         self.upper_grids = [tuple(upper) for upper in upper_grids]
         self.num_classes = num_classes
-        self.out_channels = channels if self.upper_grids or num_classes or embeddings else 0
+        self.out_channels = channels if self.upper_grids or num_classes or others else 0
         self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in upper_num_embeddings)
         steps = pairwise([*self.upper_grids, tuple(grid)])
         self.upsample = nn.ModuleList(Upsample(channels, old, new) for old, new in steps)
         num_blocks = num_residual_blocks if self.upper_grids else 0
         self.blocks = nn.Sequential(*(ResidualBlock(channels, residual_channels) for _ in range(num_blocks)))
         self.label = LabelEmbedding(channels, num_classes, label_dropout) if num_classes else None
-        self.others = nn.ModuleDict({name: make(channels=channels) for name, make in (embeddings or {}).items()})
+        self.others = nn.ModuleDict({name: make(channels=channels) for name, make in (others or {}).items()})
 
     @property
     def takes(self) -> list[str]:
@@ -141,12 +147,18 @@ class Conditioner(nn.Module):
             raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
         size = len(upper[0]) if upper else num_samples
         parts = [self._merge_levels(upper)] if upper else []
-        parts += [self._embedding(name)(given.get(name), size) for name in self.takes]
+        parts += [self._embedded(name, given.get(name), size) for name in self.takes]
         return sum(parts[1:], parts[0]) if parts else None
 
-    def _embedding(self, name: str) -> nn.Module:
-        """What makes vectors of the thing given by this name."""
-        return self.label if name == "label" and self.label is not None else self.others[name]
+    def _embedded(self, name: str, value: Tensor | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
+        """Vectors of the thing given by this name."""
+        embedding = self.label if name == "label" and self.label is not None else self.others[name]
+        try:
+            return embedding(value, num_samples)
+        except UntrainedError:
+            raise UserError(_never_without(name)) from None
+        except UserError as error:
+            raise UserError(f"{name}={error}") from None
 
     def _merge_levels(self, upper: Sequence[Tensor]) -> Tensor:
         """Features of all levels above on this level's grid."""
@@ -156,3 +168,16 @@ class Conditioner(nn.Module):
         for features, larger in zip(embeddings, upsample, strict=True):
             x = larger(x + features)
         return last_upsample(self.blocks(x + last))
+
+
+def _never_without(name: str) -> str:
+    """That a prior has never been trained without what it is given."""
+    if name == "label":
+        return (
+            "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class: "
+            "give every sample a label and guidance=1, or train with label_dropout=0.1"
+        )
+    return (
+        f"this prior was trained with dropout=0 of {name} and has seen no image without: give every sample its {name} "
+        f"(condition={{{name}:VALUE}}) and guidance=1, or train with model.conditioner.others.{name}.dropout=0.1"
+    )
