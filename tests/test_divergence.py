@@ -51,11 +51,11 @@ def test_the_message_names_the_first_bad_step_and_its_images(loss: float, tmp_pa
 def test_every_process_names_the_images_of_the_one_whose_loss_went_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    others = [(7, float("inf"), [70, 71], []), (3, float("nan"), [30, 31], ["recon_loss is nan"])]
+    others = [(7, float("inf"), [70, 71], []), (3, float("nan"), [30, 31], ["kl is nan"])]
     monkeypatch.setattr("vqgen.training.divergence.of_all_ranks", lambda mine: [mine, *others])
     callback, trainer = Divergence(str(tmp_path), every_n_steps=1), _trainer(9)
     trainer.strategy.reduce_boolean_decision = lambda decision, all: True
-    with pytest.raises(Diverged, match=r"the loss is nan \(recon_loss is nan\) at step 3, with the images train/30.png, train/31.png;"):
+    with pytest.raises(Diverged, match=r"the loss is nan \(kl is nan\) at step 3, with the images train/30.png, train/31.png;"):
         callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(1.0)}, Mock(index=torch.arange(2)), 9)
 
 
