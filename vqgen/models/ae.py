@@ -9,6 +9,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
 from vqgen.models.base import Model, check_takes
+from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.sizes import check_at_least
 from vqgen.optim import Objective, weighted
 
@@ -36,7 +37,7 @@ class LatentModel(Model):
         latent_dim: int,
         encoder: Callable[..., nn.Module],
         decoder: Callable[..., nn.Module],
-        likelihood: Any,
+        likelihood: ReconstructionLoss,
         **model: Any,
     ) -> None:
         check_at_least(1, latent_dim=latent_dim)
@@ -47,7 +48,7 @@ class LatentModel(Model):
         self.latent_dim = latent_dim
         self.encoder: Any = encoder(shape=shape)
         self.decoder = decoder(latent_dim=latent_dim, shape=shape, out_channels=likelihood.num_outputs(shape[0]))
-        self.likelihood: Any = likelihood
+        self.likelihood = likelihood
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """The latent vector of images in [-1, 1], without noise."""

@@ -13,10 +13,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
+from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.optim import Objective, weighted
 from vqgen.optim.players import owners
-from vqgen.protocols import Likelihood
 
 _BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")   # parts of a tokenizer that `encode` does not ask
 LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
@@ -51,14 +51,14 @@ class Tokenizer(Model):
         shape: Sequence[int],
         grids: list[tuple[int, int]],
         num_embeddings: list[int],
-        likelihood: Any,
+        likelihood: ReconstructionLoss,
         **model: Any,
     ) -> None:
         super().__init__(**model)
         self.shape = tuple(shape)
         self.grids = grids
         self.num_embeddings = num_embeddings
-        self.likelihood: Any = likelihood
+        self.likelihood = likelihood
         stages = {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
         self.usage: Any = nn.ModuleDict(stages)
 
@@ -152,17 +152,17 @@ class Tokenizer(Model):
         objective = self.objective_of(batch.x, forward)
         if isinstance(self.likelihood, Likelihood):
             log_mass = self.likelihood.log_mass(forward.output, batch.x)
-            measured |= self._likelihood_figures(objective.losses["recon_loss"], -log_mass.mean())
+            measured |= self._likelihood_figures(self.likelihood, objective.losses["recon_loss"], -log_mass.mean())
         self.log_means(stage, objective.terms | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
 
-    def _likelihood_figures(self, nats_per_value: Tensor, nats_of_bytes: Tensor) -> dict[str, Tensor]:
+    def _likelihood_figures(
+        self, likelihood: Likelihood, nats_per_value: Tensor, nats_of_bytes: Tensor
+    ) -> dict[str, Tensor]:
         """The likelihood of images, their codes known: nats an image, and the bits for each value of its bytes."""
-        num_dims, bits_name = math.prod(self.shape), f"{self.likelihood.bits_name}_given_codes"
-        return {
-            "nll": nats_per_value * num_dims, bits_name: self.likelihood.bits_per_dim(nats_of_bytes, num_dims)
-        }  # fmt: skip
+        num_dims, bits_name = math.prod(self.shape), f"{likelihood.bits_name}_given_codes"
+        return {"nll": nats_per_value * num_dims, bits_name: likelihood.bits_per_dim(nats_of_bytes, num_dims)}
 
     def on_validation_epoch_end(self) -> None:
         """Log codebook usage and perplexity of each level over the whole validation split."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vqgen.batch import ImageBatch
 from vqgen.drawing.sampling import sample_seeds
 from vqgen.models.ae import LatentModel
+from vqgen.nn.likelihoods import Likelihood
 from vqgen.nn.posteriors.posterior import (
     PosteriorSample,
     free_bits,
@@ -19,7 +20,7 @@ from vqgen.nn.posteriors.posterior import (
     standard_normal_log_prob,
 )
 from vqgen.optim import Objective, weighted
-from vqgen.protocols import Bound, Likelihood
+from vqgen.protocols import Bound
 
 
 class VAE(LatentModel):
@@ -103,6 +104,12 @@ class VAE(LatentModel):
                 terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
         self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
+    @property
+    def density(self) -> Likelihood:
+        """The likelihood; there is none where the loss is an error alone."""
+        assert isinstance(self.likelihood, Likelihood)
+        return self.likelihood
+
     def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
         """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
         return self.bound(x, num_samples).log_prob
@@ -114,15 +121,15 @@ class VAE(LatentModel):
         for _ in range(num_samples):
             sample: PosteriorSample = self.posterior(features)
             output, rest = self.decoder(sample.z), standard_normal_log_prob(sample.z) - sample.log_q
-            log_prob, log_mass = self.likelihood.log_prob(output, x), self.likelihood.log_mass(output, x)
+            log_prob, log_mass = self.density.log_prob(output, x), self.density.log_mass(output, x)
             weights.append(Bound(log_prob + rest, log_mass + rest))
         return Bound(*(importance_weighted_bound(torch.stack(of_draws)) for of_draws in zip(*weights, strict=True)))
 
     def named(self, name: str, bound: Bound) -> dict[str, Tensor]:
         """A bound averaged over images: nats an image by its name, and the bits for each value of its bytes."""
         suffix = "" if name == "elbo" else f"_{name}"
-        bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
-        return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
+        bits = self.density.bits_per_dim(-bound.log_mass, math.prod(self.shape))
+        return {name: bound.log_prob, f"{self.density.bits_name}{suffix}": bits}
 
     def objective_of(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
         """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""

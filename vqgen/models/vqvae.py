@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqgen.models.base import check_takes
 from vqgen.models.tokenizer import Forward, Tokenizer
+from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible
 
@@ -32,7 +33,7 @@ class VQVAE(Tokenizer):
         encoder: Callable[..., nn.Module],
         quantizer: Quantizer,
         decoder: Callable[..., nn.Module],
-        likelihood: Any,
+        likelihood: ReconstructionLoss,
         **model: Any,
     ) -> None:
         for make in (encoder, decoder):

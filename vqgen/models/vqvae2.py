@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqgen.models.tokenizer import Forward, Tokenizer
 from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
+from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 
@@ -37,7 +38,7 @@ class VQVAE2(Tokenizer):
         shape: Sequence[int],
         downsampling: Sequence[int],
         quantizer: Callable[..., Quantizer],
-        likelihood: Any,
+        likelihood: ReconstructionLoss,
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
         residual_channels: int = 64,

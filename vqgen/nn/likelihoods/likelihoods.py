@@ -4,16 +4,17 @@ from math import inf, log
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.nn.bounded import bounded
+from vqgen.nn.likelihoods.base import Losses, ReconstructionLoss
 from vqgen.nn.precision import float64
 
 LOG_2PI = log(2 * torch.pi)
 
 
-class Likelihood(nn.Module):
+class Likelihood(ReconstructionLoss):
     """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob`, `log_mass` and `x_hat`.
 
     A VAE minimises `losses`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `losses_per_value`. Both are
@@ -24,10 +25,6 @@ class Likelihood(nn.Module):
     bits_name = "bits_per_dim"
     """What the bits for each value are called, and what figures made of them begin with."""
 
-    def num_outputs(self, in_channels: int) -> int:
-        """Decoder output channels for images of `in_channels`."""
-        return in_channels
-
     def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """log p(x given output) of each image in nats, summed over pixels and channels."""
         raise NotImplementedError
@@ -36,24 +33,11 @@ class Likelihood(nn.Module):
         """Log-probability of the bytes of each image in nats: over all 256 values of a channel they sum to 1."""
         raise NotImplementedError
 
-    def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
-        """The mean image."""
-        raise NotImplementedError
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """What the losses count; one that is not named counts once."""
-        return {}
-
-    def losses(
-        self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:
         """`recon_loss`: negative log-likelihood in nats an image, summed over pixels, averaged over the batch."""
         return {"recon_loss": -self.log_prob(output, x).mean()}
 
-    def losses_per_value(
-        self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def losses_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:
         """`losses`, with `recon_loss` for each channel value of an image, to stand beside a quantizer's mean errors."""
         losses = self.losses(output, x)
         return losses | {"recon_loss": losses["recon_loss"] / x[0].numel()}

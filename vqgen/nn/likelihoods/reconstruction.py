@@ -1,41 +1,22 @@
-"""Reconstruction losses that are no likelihoods, with the likelihoods' interface."""
+"""Reconstruction losses that are no likelihoods."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from vqgen.nn.likelihoods.base import Losses, ReconstructionLoss
 
 
-class MeanError(nn.Module):
-    """An error averaged over all values of the batch; the decoder's output is the image."""
-
-    def num_outputs(self, in_channels: int) -> int:
-        """Decoder output channels for images of `in_channels`."""
-        return in_channels
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """What the losses count; one that is not named counts once."""
-        return {}
+class MeanError(ReconstructionLoss):
+    """An error averaged over all values of the batch; the decoder's output is the image. A subclass gives `error`."""
 
     def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
         """Averaged over all values of the batch."""
         raise NotImplementedError
 
-    def losses(
-        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
         """The error as `recon_loss`; a subclass may add others, with `loss_weights`."""
         return {"recon_loss": self.error(output, x)}
-
-    def losses_per_value(
-        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]
-    ) -> dict[str, Float[Tensor, ""]]:
-        """`losses`, which are averages already."""
-        return self.losses(output, x)
-
-    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The output."""
-        return output
 
 
 class NormalizedMSE(MeanError):
