@@ -11,6 +11,7 @@ from vqgen.compat import logged_step
 from vqgen.devices import fork_rng
 from vqgen.runs.trained import Trained
 from vqgen.tasks.evaluate import Evaluate
+from vqgen.training.turns import is_due
 
 
 class Evaluation(pl.Callback):
@@ -38,11 +39,10 @@ class Evaluation(pl.Callback):
     @rank_zero_only
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure, write and log, leaving the random numbers of the training as they are."""
-        epoch = trainer.current_epoch + 1
-        if trainer.sanity_checking or (epoch % self.every_n_epochs and epoch != trainer.max_epochs):
+        if trainer.sanity_checking or not is_due(trainer, self.every_n_epochs, at_first=False):
             return
         with fork_rng(pl_module.device):
             outcome = self.task(self.trained(pl_module))
-        outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{epoch:04d}"))
+        outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{trainer.current_epoch + 1:04d}"))
         for logger in trainer.loggers:
             logger.log_metrics(outcome.metrics, step=logged_step(trainer))

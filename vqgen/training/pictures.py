@@ -13,6 +13,7 @@ from torch import Tensor
 from vqgen.compat import logged_step
 from vqgen.logging.protocols import ShowsImages
 from vqgen.pictures import figures
+from vqgen.training.turns import is_due
 
 
 class _Pictures(pl.Callback):
@@ -34,11 +35,9 @@ class _Pictures(pl.Callback):
     @rank_zero_only
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write `images/NAME_EPOCH.png` in the run folder and hand it to the loggers that show images."""
-        epoch = trainer.current_epoch + 1
-        last = trainer.max_epochs is not None and epoch == trainer.max_epochs
-        if trainer.sanity_checking or (epoch != 1 and epoch % self.every_n_epochs and not last):
+        if trainer.sanity_checking or not is_due(trainer, self.every_n_epochs, at_first=True):
             return
-        name = type(self).__name__.lower()
+        epoch, name = trainer.current_epoch + 1, type(self).__name__.lower()
         with torch.no_grad():
             image = self.picture(trainer, pl_module)
         path = Path(trainer.default_root_dir, "images", f"{name}_{epoch:04d}.png")
