@@ -13,8 +13,8 @@ def turns(n: int, every: int, check_val: int = 1, max_steps: int = -1, at_first:
     return [
         epoch for epoch in range(check_val, n + 1, check_val)
         if is_due(Mock(
-            spec=pl.Trainer, current_epoch=epoch - 1, check_val_every_n_epoch=check_val, max_epochs=n if max_steps < 0 else -1,
-            max_steps=max_steps, global_step=10 * epoch,
+            spec=pl.Trainer, current_epoch=epoch - 1, check_val_every_n_epoch=check_val,
+            max_epochs=n if max_steps < 0 else -1, max_steps=max_steps, global_step=10 * epoch,
         ), every, at_first)
     ]  # fmt: skip
 
