@@ -4,7 +4,11 @@ Each says what it stands for and why there is no public way. Tried with pytorch-
 upper bounds in pyproject.toml are there for this file. What has a public way takes it: `steps_now`, say.
 """
 
+from collections.abc import Sequence
 from typing import Any
+
+import torch
+from torch import Tensor
 
 
 def logged_step(trainer: Any) -> int:
@@ -65,3 +69,49 @@ class WithWorkers:
     def _iterator(self, iterator: None) -> None:
         if self.loader is not None:
             self.loader._iterator = iterator
+
+
+def starts_processes(strategy: Any) -> str | None:
+    """How a strategy starts its processes from this one: `fork` or `spawn`; None where each is a program of its own.
+
+    `launcher._start_method`. The launcher's class is public, and tells no method.
+    """
+    return getattr(strategy.launcher, "_start_method", None)
+
+
+def can_arrange(weight: Tensor) -> bool:
+    """Whether oneDNN can arrange such weights once for all products, as the functions below do.
+
+    `torch.ops.mkldnn._*` and `torch._C._nn.mkldnn_reorder_conv2d_weight` are what `torch.compile` calls for products
+    with few vectors; there is no public way to them but through it.
+    """
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def arrange_linear(weight: Tensor, num_vectors: int) -> Tensor:
+    """A matrix for `multiply_arranged` with so many vectors at a time."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_vectors)
+
+
+def multiply_arranged(x: Tensor, weight: Tensor) -> Tensor:
+    """`F.linear` by an arranged matrix."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+
+_GEOMETRY: Any = ([0, 0], [1, 1], [1, 1], 1)   # padding, stride, dilation, groups
+
+
+def arrange_conv2d(kernel: Tensor, shape: Sequence[int]) -> Tensor:
+    """A kernel for `convolve_arranged` of inputs of this shape."""
+    arrange: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+    return arrange(kernel.contiguous().to_mkldnn(), *_GEOMETRY, list(shape))
+
+
+def convolve_arranged(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """`F.conv2d` without padding by an arranged kernel."""
+    return torch.ops.mkldnn._convolution_pointwise(x, kernel, bias, *_GEOMETRY, "none", [], "")

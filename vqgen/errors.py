@@ -1,10 +1,15 @@
-"""The exceptions that reach the user as one line of text instead of a traceback."""
+"""The exceptions that reach the user as one line of text instead of a traceback, and words to copy from such a line."""
 
 import difflib
 import errno
+import re
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 SHOW = "VQGEN_TRACEBACK"   # variable of the environment: with it, errors told in a line show their traceback as well
+_PLAIN = re.compile(r"\.{0,2}[A-Za-z_/][\w./+@%-]*", re.ASCII)   # what Hydra takes as text as it stands, but for these:
+_NO_TEXT = ("null", "true", "false", "nan", "inf")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -66,3 +71,25 @@ def near_miss(word: str, candidates: Iterable[str]) -> str:
     if close:
         return f" (did you mean {close[0]}?)"
     return f" (there are: {', '.join(candidates)})" if candidates else ""
+
+
+def option(key: str, value: object) -> str:
+    """`KEY=VALUE` as a program gets it, so that Hydra reads this very text, whatever characters a path has.
+
+    `runs/a=b` becomes `run="runs/a=b"`.
+    """
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXT:
+        return f"{key}={text}"
+    escaped = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), text)
+    return f'{key}="{escaped}"'
+
+
+def typed(key: str, value: object) -> str:
+    """`option`, as one types it in a shell."""
+    return shlex.quote(option(key, value))
+
+
+def command(program: str, *words: str, **paths: str | Path) -> str:
+    """A command line of words and of a path for each key: `python sample.py task=report 'run="runs/a=b"'`."""
+    return " ".join(["python", f"{program}.py", *words, *(typed(key, path) for key, path in paths.items())])

@@ -19,7 +19,7 @@ from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
 from vqgen.config.signature import signature
 from vqgen.devices import device_of
-from vqgen.errors import ConfigError, Taken
+from vqgen.errors import ConfigError, Taken, command
 from vqgen.faults import told, within_memory
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
@@ -37,7 +37,6 @@ from vqgen.training import AveragedWeights, Record, processes
 from vqgen.training import searches as tuning
 from vqgen.training.processes import of_one_run
 from vqgen.training.source import Source, in_training, open_source
-from vqgen.words import command
 
 torch.set_float32_matmul_precision("high")
 _PATIENCE = 20.0   # seconds that another evaluation of the run may take to add its figures

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vqgen.compat import can_arrange
 from vqgen.drawing.stepwise.product import (
     PackedProduct,
     PlainProduct,
     RowConvolution,
     RowConvolutions,
     VectorProduct,
-    can_arrange,
     product,
     products,
     threads_pay,

@@ -20,13 +20,12 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
-from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, Taken, UserError, is_full
+from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, Taken, UserError, is_full, option
 from vqgen.launcher import is_first
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
 from vqgen.runs.slurm import RECORD
-from vqgen.words import option
 
 
 def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:

@@ -12,14 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
 from vqgen.config.resolvers import CONF
-from vqgen.errors import ConfigError, near_miss
+from vqgen.errors import ConfigError, near_miss, option
 from vqgen.launcher import slurm_job, started_by_first
 from vqgen.runs import slurm
 from vqgen.runs.allow_list import refuse_foreign_names
 from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
-from vqgen.words import option
 
 _MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to

@@ -102,14 +102,14 @@ class Game:
         for parameter in others:
             parameter.requires_grad_(False)
         for part, name, buffer in buffers:
-            part._buffers[name] = buffer.clone()
+            setattr(part, name, buffer.clone())
         try:
             yield
         finally:
             for parameter in others:
                 parameter.requires_grad_(True)
             for part, name, buffer in buffers:
-                part._buffers[name] = buffer
+                setattr(part, name, buffer)
 
     def _buffers_of_others(self, player: Player) -> list[tuple[nn.Module, str, Tensor]]:
         return [

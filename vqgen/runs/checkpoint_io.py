@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from vqgen.errors import UserError, is_full, of_the_system
+from vqgen.errors import UserError, command, is_full, of_the_system
 from vqgen.runs.atomic import replacing
-from vqgen.words import command
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 

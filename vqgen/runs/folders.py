@@ -6,8 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vqgen.errors import ConfigError, Taken, near_miss
-from vqgen.words import typed
+from vqgen.errors import ConfigError, Taken, near_miss, typed
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parents[1] / "released"   # small trained runs that come with the project

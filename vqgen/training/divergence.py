@@ -9,10 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vqgen.errors import UserError
+from vqgen.errors import UserError, command
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.protocols import TellsTerms
-from vqgen.words import command
 
 _SHOWN = 8   # images of a batch named in the message
 _REMEDIES = (

@@ -9,10 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere
+from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, command
 from vqgen.launcher import slurm_job
 from vqgen.training.signals import AGAIN, asked, listen
-from vqgen.words import command
 
 
 class Last(Checkpoint):

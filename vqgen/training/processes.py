@@ -11,6 +11,7 @@ import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
+from vqgen.compat import starts_processes
 from vqgen.errors import ConfigError, Interrupted
 from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
 from vqgen.training.signals import listening
@@ -47,7 +48,7 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
         strategy: Lightning's.
         name: what `hardware.strategy` says.
     """
-    forks = hasattr(strategy.launcher, "_start_method")
+    forks = starts_processes(strategy) is not None
     if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         why = "begins its processes in the middle of a run" if forks else "does not keep the model whole on each device"
         raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto")

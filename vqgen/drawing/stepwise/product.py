@@ -7,12 +7,13 @@ weights of oneDNN are those that `torch.compile` uses; where torch has none, the
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from vqgen import compat
 
 LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 """Entries from which on a matrix is worth more than the general product, with one vector or with some."""
@@ -39,16 +40,6 @@ def threads_pay(entries: Sequence[int], num_vectors: int) -> bool:
     """
     average = sum(entries) / max(1, len(entries))
     return average >= ENTRIES_FOR_THREADS or average * num_vectors >= OPERATIONS_FOR_THREADS
-
-
-def can_arrange(weight: Tensor) -> bool:
-    """Whether oneDNN can arrange such weights once for all products."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
 
 
 class Product(ABC):
@@ -88,11 +79,11 @@ class PackedProduct(Product):
     """A product whose matrix oneDNN has arranged once for good."""
 
     def __init__(self, weight: Float[Tensor, "o i"], num_vectors: int):
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), num_vectors)
+        self.packed = compat.arrange_linear(weight, num_vectors)
 
     def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """`sums`, with the products added in place."""
-        return sums.add_(torch.ops.mkldnn._linear_pointwise(x, self.packed, None, "none", [], ""))
+        return sums.add_(compat.multiply_arranged(x, self.packed))
 
 
 def product(weight: Float[Tensor, "o i"], num_vectors: int) -> Product:
@@ -100,7 +91,7 @@ def product(weight: Float[Tensor, "o i"], num_vectors: int) -> Product:
     on_cpu, size = weight.device.type == "cpu", weight.numel()
     if on_cpu and num_vectors == 1 and size >= LARGE_FOR_ONE and weight.shape[0] % VectorProduct.PARTS == 0:
         return VectorProduct(weight)
-    if num_vectors > 1 and size >= LARGE_FOR_SOME and can_arrange(weight):
+    if num_vectors > 1 and size >= LARGE_FOR_SOME and compat.can_arrange(weight):
         return PackedProduct(weight, num_vectors)
     return PlainProduct(weight)
 
@@ -159,7 +150,7 @@ class RowConvolution:
         self.taps, self.bias, self.columns = taps, bias, columns
         self.by_product = num_positions <= FEW_POSITIONS
         worth = num_positions <= SOME_POSITIONS or taps.numel() < LARGE_FOR_ROWS
-        self.arrange = worth and not self.by_product and can_arrange(taps)
+        self.arrange = worth and not self.by_product and compat.can_arrange(taps)
         self.arranged: Tensor | None = None
 
     def __call__(self, rows: Float[Tensor, "b r v i"]) -> Float[Tensor, "_ _ o"]:
@@ -181,12 +172,9 @@ class RowConvolution:
 
     def _arranged(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The convolution with weights that are arranged at the first call."""
-        geometry: Any = ([0, 0], [1, 1], [1, 1], 1)
         if self.arranged is None:
-            arrange: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
-            self.arranged = arrange(kernel.contiguous().to_mkldnn(), *geometry, list(x.shape))
-        convolve = torch.ops.mkldnn._convolution_pointwise
-        return convolve(x, self.arranged, self.bias, *geometry, "none", [], "")
+            self.arranged = compat.arrange_conv2d(kernel, x.shape)
+        return compat.convolve_arranged(x, self.arranged, self.bias)
 
 
 class RowConvolutions:
