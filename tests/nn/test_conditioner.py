@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vqgen.batch import Condition
+from vqgen.errors import UserError
 from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 
 
@@ -97,3 +98,12 @@ def test_each_thing_that_is_given_has_its_own_embedding_and_the_rest_is_left():
     label_alone = conditioner(labelled(given["label"]))
     none = conditioner.others["corners"].embedding(torch.tensor([6, 6]))
     torch.testing.assert_close(label_alone[:, :, 0, 0], conditioner.label.embedding(given["label"]) + none)
+
+
+def test_a_kind_that_there_is_not_is_named():
+    conditioner = Conditioner((4, 4), num_classes=3, others={"corners": partial(LabelEmbedding, num_classes=6)})
+    conditioner.check(Condition(given={"label": torch.tensor([0, 3]), "corners": torch.tensor([5, 6])}))
+    with pytest.raises(UserError, match="corners=9: there are 6, from 0"):
+        conditioner.check(Condition(given={"corners": torch.tensor([1, 9])}))
+    with pytest.raises(UserError, match="label=-1: there are 3, from 0"):
+        conditioner.check(labelled(torch.tensor([-1])))

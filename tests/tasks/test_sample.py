@@ -93,7 +93,7 @@ def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypa
     ways = [
         lambda seed: Sample(num_samples=5, sampling=Sampling(seed=seed))(run),
         lambda seed: Complete(images=[0], num_samples=5, sampling=Sampling(seed=seed))(run),
-        lambda seed: [*generated(run, 5, None, Sampling(seed=seed), batch_size=2)],
+        lambda seed: [*generated(run, 5, {}, Sampling(seed=seed), batch_size=2)],
     ]
     for way in ways:
         given.clear()
@@ -106,6 +106,6 @@ def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypa
 def test_an_image_is_the_same_in_batches_of_any_size(vae: VAE):
     run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
     for trained in (run, _trained(vae)):
-        images = [torch.cat([*generated(trained, 5, None, Sampling(seed=3), size)]) for size in (1, 2, 5)]
+        images = [torch.cat([*generated(trained, 5, {}, Sampling(seed=3), size)]) for size in (1, 2, 5)]
         torch.testing.assert_close(images[0], images[2])
         torch.testing.assert_close(images[1], images[2])

@@ -128,7 +128,8 @@ class Prior(Model):
         return begin(self.network, num_samples, self.grid, self.conditioner(self._here(condition), num_samples))
 
     def _here(self, condition: Condition) -> Condition:
-        """The condition on this prior's device."""
+        """The condition on this prior's device, which names nothing that there is not."""
+        self.conditioner.check(condition)
         given = {name: value.to(self.device) for name, value in condition.given.items()}
         return Condition([codes.to(self.device) for codes in condition.upper], given)
 

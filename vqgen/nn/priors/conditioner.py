@@ -51,19 +51,20 @@ class LabelEmbedding(nn.Module):
             return True
         return label is not None and not bool((label == self.num_classes).any())
 
+    def check(self, name: str, label: Int[Tensor, " b"]) -> None:
+        """Raise UserError for a label that is none; it is read, and so not looked at in `forward`."""
+        low, high = int(label.min()), int(label.max())
+        if low < 0 or high > self.num_classes:
+            raise UserError(f"{name}={low if low < 0 else high}: there are {self.num_classes}, from 0")
+
     def forward(self, label: Int[Tensor, " b"] | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
         """Vectors of the labels; `num_classes`, or None for all samples, is no class.
 
         Raises:
             UntrainedError: no class is asked for, and none has ever been trained.
-            UserError: there is no such class.
         """
         if not self.knows(label):
             raise UntrainedError
-        if not self.training and label is not None and label.device.type != "meta" and len(label):
-            low, high = int(label.min()), int(label.max())
-            if low < 0 or high > self.num_classes:
-                raise UserError(f"{low if low < 0 else high}: there are {self.num_classes} values, from 0")
         if label is None:
             device = self.embedding.weight.device
             label = torch.full((num_samples,), self.num_classes, dtype=torch.long, device=device)
@@ -157,8 +158,14 @@ class Conditioner(nn.Module):
             return embedding(value, num_samples)
         except UntrainedError:
             raise UserError(_never_without(name)) from None
-        except UserError as error:
-            raise UserError(f"{name}={error}") from None
+
+    def check(self, condition: Condition) -> None:
+        """Raise UserError for a label, or another thing of kinds, that is none of them."""
+        for name in self.takes:
+            embedding = self.label if name == "label" else self.others[name]
+            value = condition.given.get(name)
+            if isinstance(embedding, LabelEmbedding) and value is not None and value.device.type != "meta":
+                embedding.check(name, value)
 
     def _merge_levels(self, upper: Sequence[Tensor]) -> Tensor:
         """Features of all levels above on this level's grid."""
