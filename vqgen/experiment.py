@@ -117,7 +117,8 @@ def sample(cfg: DictConfig) -> None:
             written = outcome.write(folder, cfg.arrays)
         for line in [*written, *filter(None, [outcome.text])]:
             print(line)
-        logs.add_results(loggers, written, name, options, runs)
+        drawn = {key: value for key, value in settings.get("sampling", {}).items() if key != "_target_"}
+        logs.add_results(loggers, written, name, options | drawn, runs)
         if outcome.metrics and not cfg.out and base == runs[0].folder:
             _add_figures(loggers, outcome.metrics, runs[0])
         logs.end(loggers)
