@@ -146,6 +146,7 @@ class Tokenizer(Autoencoder, Protocol):
 class Prior(Protocol):
     """p(codes of a level given those above, and what is known of the image)."""
 
+    exact: bool
     level: int
     grid: Sequence[int]
     num_embeddings: int
@@ -162,7 +163,7 @@ class Prior(Protocol):
         ...
 
     def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
-        """Negative log-likelihood of each code in nats."""
+        """Negative log-likelihood of each code in nats; where it is not `exact`, a bound of it from above."""
         ...
 
     def sample(
@@ -178,6 +179,11 @@ class Prior(Protocol):
     ) -> Int[Tensor, "b h w"]:
         """Draw code maps."""
         ...
+
+
+@runtime_checkable
+class AutoregressivePrior(Prior, Protocol):
+    """A prior that gives each code from those before it."""
 
     def begin(self, num_samples: int, condition: Condition = ...) -> Incremental:
         """The prior before the first code, to be asked for one code after another."""

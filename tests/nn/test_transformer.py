@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.nn.test_attention import LargestResult
-from vqgen.nn.priors.transformer import RotaryAttention, Rotation, Transformer, rotate, rotation
+from vqgen.nn.priors.transformer import CausalRotaryAttention, Rotation, Transformer, rotate, rotation
 
 
 def test_turned_products_depend_on_the_distance_of_rows_and_columns_alone():
@@ -26,7 +26,7 @@ def test_a_rotation_keeps_lengths():
 
 
 def test_attention_is_softmax_over_the_past_of_normalised_queries_and_keys():
-    attention, x = RotaryAttention(16, 2).double(), torch.randn(2, 12, 16, dtype=torch.float64)
+    attention, x = CausalRotaryAttention(16, 2).double(), torch.randn(2, 12, 16, dtype=torch.float64)
     by = rotation((3, 4), 8, x)
     query, key, value = attention.input(x).unflatten(2, (3, 2, 8)).permute(2, 0, 3, 1, 4)
     query, key = (rotate(F.rms_norm(z, (8,)), by) for z in (query, key))

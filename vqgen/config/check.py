@@ -13,7 +13,6 @@ from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
-PRIOR = "vqgen.models.Prior"
 SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
 
@@ -88,6 +87,7 @@ class Use:
     out: str | None
     arrays: bool
     log: bool
+    steps: int = 1   # of the samplers that draw in steps; they say how many
 
 
 def check(cfg: DictConfig) -> None:
@@ -164,7 +164,7 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
 
 def _check_pairing(cfg: DictConfig) -> None:
     """A prior goes with codes and a tokenizer; every other model goes with images."""
-    is_prior, has_codes = cfg.model.get("_target_") == PRIOR, cfg.data.get("_target_") == CODES
+    is_prior, has_codes = "upper_grids" in cfg.model, cfg.data.get("_target_") == CODES
     if is_prior and not cfg.tokenizer:
         raise ConfigError(
             "tokenizer=RUN is needed: this model is a prior and learns the codes of a trained VQ-VAE "

@@ -5,6 +5,7 @@ from vqgen.drawing.conditioned import Conditioned
 from vqgen.drawing.fixed_point import FixedPoint
 from vqgen.drawing.guidance import IntervalGuidance, LinearGuidance
 from vqgen.drawing.incremental import Incremental, Recompute, begin, twin_of
+from vqgen.drawing.masked import Confidence, Halton
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
 from vqgen.drawing.sampling import NEUTRAL, Known, Sampling, sample_seeds
@@ -13,8 +14,10 @@ from vqgen.drawing.stepwise import StepwiseGatedPixelCNN, StepwisePixelCNN, Step
 __all__ = [
     "NEUTRAL",
     "Conditioned",
+    "Confidence",
     "Draw",
     "FixedPoint",
+    "Halton",
     "Incremental",
     "IntervalGuidance",
     "Known",

@@ -7,9 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.masked import DEFAULT_STEPS, Confidence
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
 from vqgen.drawing.sampling import Known, Sampling, Seed
+from vqgen.nn.priors.network import MaskedNetwork
 
 
 @torch.no_grad()
@@ -29,13 +31,15 @@ def sample_codes(
     """Maps of codes drawn from `network`.
 
     Args:
-        network: from codes and a condition map to logits, each from the codes before it; in evaluation mode.
+        network: from codes and a condition map to logits, each from the codes before it, or from those not masked; in
+            evaluation mode.
         grid: height and width of the map.
         num_samples: maps to draw together.
         condition: the condition map of each sample, as `network` takes it.
         unconditional: the condition map without label; needed where there is guidance.
         sampling: the settings of this level; None leaves them as they stand.
-        sampler: how maps are drawn; None for `Raster`, one position after another.
+        sampler: how maps are drawn; None for `Raster`, one position after another, or for a masked network
+            `Confidence`.
         known: codes to keep; None draws the whole map.
         seeds: one for each sample (see `sample_seeds`). None: from torch's generator.
         progress: show a bar with the time left.
@@ -47,8 +51,11 @@ def sample_codes(
     guidance = sampling.guidance
     assert not isinstance(guidance, list)
     model = Conditioned(network, condition, unconditional, guidance)
+    if sampler is None:
+        masked = isinstance(network, MaskedNetwork)
+        sampler = Confidence(min(DEFAULT_STEPS, grid[0] * grid[1])) if masked else Raster()
     with torch.inference_mode():
-        drawn = (sampler or Raster())(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
+        drawn = sampler(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
     _check_drawn(drawn, sampler, (num_samples, *grid), known)
     return drawn.clone()   # of inference mode, which nothing could learn from
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from vqgen.drawing.incremental import Incremental, begin
 from vqgen.drawing.sampling import Guidance
+from vqgen.errors import UserError
+from vqgen.nn.priors.network import MaskedNetwork
 
 
 class Conditioned:
@@ -49,16 +51,42 @@ class Conditioned:
         return [guidance(i / num_positions) if callable(guidance) else guidance for i in range(num_positions)]
 
     def logits(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
-        """Logits of whole maps (eq. 6 of arXiv 2207.12598)."""
+        """Logits of whole maps, of a causal network (eq. 6 of arXiv 2207.12598)."""
+        self._check_causal()
+        weights = torch.tensor(self.weights(codes[0].numel()), device=codes.device)
+        return self._guided(codes, weights.view(codes.shape[1:]))
+
+    @property
+    def mask_code(self) -> int:
+        """What stands for a code that is masked.
+
+        Raises:
+            UserError: the network is a causal one.
+        """
+        if not isinstance(self.network, MaskedNetwork):
+            name = type(self.network).__name__
+            raise UserError(f"sampler: a prior with {name} draws one code after another; take raster or fixed_point")
+        return self.network.mask_code
+
+    def masked_logits(self, codes: Int[Tensor, "b h w"], share: float) -> Float[Tensor, "b k h w"]:
+        """Logits of maps of which some codes are masked, with guidance as it is when this share is drawn."""
+        guidance = self.guidance(share) if callable(self.guidance) else self.guidance
+        return self._guided(codes, torch.tensor(guidance, device=codes.device))
+
+    def _guided(self, codes: Int[Tensor, "b h w"], weights: Float[Tensor, "*hw"]) -> Float[Tensor, "b k h w"]:
         conditional = self.network(codes, self.condition)
         if self.unconditional is None:
             return conditional
-        unconditional = self.network(codes, self.unconditional)
-        weights = conditional.new_tensor(self.weights(codes[0].numel())).view(codes.shape[1:])
-        return torch.lerp(unconditional, conditional, weights)
+        return torch.lerp(self.network(codes, self.unconditional), conditional, weights.to(conditional.dtype))
+
+    def _check_causal(self) -> None:
+        if isinstance(self.network, MaskedNetwork):
+            name = type(self.network).__name__
+            raise UserError(f"sampler: a prior with {name} draws masked maps in few steps; take masked or halton")
 
     def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | Guided":
         """The same before the first position, to be asked for one position after another."""
+        self._check_causal()
         if self.unconditional is None:
             return begin(self.network, num_samples, grid, self.condition)
         both = (x.expand(num_samples, -1, -1, -1) for x in (self.condition, self.unconditional) if x is not None)

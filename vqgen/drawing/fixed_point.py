@@ -22,7 +22,7 @@ class FixedPoint:
 
     def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model."""
-        uniforms = draw.uniforms(model.device)
+        uniforms = next(draw.uniforms(model.device))
         codes = draw.keep(torch.zeros(uniforms.shape, dtype=torch.long, device=model.device))
         length = draw.grid[0] * draw.grid[1]
         for self.calls in tqdm(range(1, length + 1), desc="passes", disable=not draw.progress, leave=False):

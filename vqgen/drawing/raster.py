@@ -15,7 +15,7 @@ class Raster:
     def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model; each position's activations are computed once, where the network has a twin."""
         height, width = draw.grid
-        uniforms = draw.uniforms(model.device).flatten(1).split(1, dim=1)
+        uniforms = next(draw.uniforms(model.device)).flatten(1).split(1, dim=1)
         state = model.begin(len(draw.seeds), draw.grid)
         codes = []
         for row in tqdm(range(height), desc="rows", disable=not draw.progress, leave=False):

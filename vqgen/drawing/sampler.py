@@ -1,6 +1,6 @@
 """What every way of drawing a map is, and what it is given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,11 +26,13 @@ class Draw(NamedTuple):
     known: Known | None = None
     progress: bool = False
 
-    def uniforms(self, device: torch.device) -> Float[Tensor, "b h w"]:
-        """A number in [0, 1) for each position, from one stream of random numbers for each sample."""
-        numbers = [np.random.default_rng(seed).random(self.grid) for seed in self.seeds]
+    def uniforms(self, device: torch.device) -> Iterator[Float[Tensor, "b h w"]]:
+        """Maps of numbers in [0, 1), as many as are asked for, from one stream of random numbers for each sample."""
+        streams = [np.random.default_rng(seed) for seed in self.seeds]
         precise = torch.float32 if device.type == "mps" else torch.float64
-        return torch.from_numpy(np.stack(numbers)).to(device, precise)
+        while True:
+            numbers = [stream.random(self.grid) for stream in streams]
+            yield torch.from_numpy(np.stack(numbers)).to(device, precise)
 
     def keep(self, drawn: Int[Tensor, "b h w"]) -> Int[Tensor, "b h w"]:
         """The maps, with the codes in place that are known."""

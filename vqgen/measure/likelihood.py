@@ -37,7 +37,9 @@ def of_priors(
     `bits_per_dim` is -log2 p(codes) p(bytes given codes) a value: what the image needs as a whole.
 
     Priors that know labels are given those of the images: their p(codes) is p(codes given the label), and the figures
-    of whole images are named so, `code_bits_given_label` and so on. Without the ending they are over labels.
+    of whole images are named so, `code_bits_given_label` and so on. Without the ending they are over labels. Figures of
+    priors that have a bound alone are named so, `nats_per_code_bound`, `code_bits_bound_given_label`: the true ones are
+    at most as large (and `compression_ratio_prior` at least).
 
     Args:
         tokenizer: whose codes they are.
@@ -61,14 +63,17 @@ def of_priors(
     figures: dict[str, float] = {}
     for prior, nats in zip(priors, maps, strict=True):
         suffix = level_suffix(tokenizer, prior.level)
-        figures |= {f"nats_per_code{suffix}": float(nats.mean())}
-        figures |= {f"bits_per_code{suffix}": float(nats.mean()) / math.log(2)}
+        bound = bound_suffix([prior])
+        figures |= {f"nats_per_code{bound}{suffix}": float(nats.mean())}
+        figures |= {f"bits_per_code{bound}{suffix}": float(nats.mean()) / math.log(2)}
+    bound = bound_suffix(priors)
     if complete:
         given = _totals(tokenizer, sum(float(nats.sum()) for nats in maps), distortion / count)
-        figures |= {f"{name}{ending(taken(priors))}": value for name, value in given.items()}
+        figures |= {f"{name}{bound}{ending(taken(priors))}": value for name, value in given.items()}
     if marginal:
         over = _totals(tokenizer, marginal_nats / count, distortion / count)
-        figures |= {f"{name}{ending([one for one in taken(priors) if one != 'label'])}": v for name, v in over.items()}
+        others = [one for one in taken(priors) if one != "label"]
+        figures |= {f"{name}{bound}{ending(others)}": value for name, value in over.items()}
     names = [tokenizer.level_names[prior.level] for prior in priors]
     return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
 
@@ -76,6 +81,11 @@ def of_priors(
 def taken(priors: Sequence[Prior]) -> list[str]:
     """Names of what is given of an image and makes a difference to some of the priors."""
     return list(dict.fromkeys(name for prior in priors for name in prior.takes))
+
+
+def bound_suffix(priors: Sequence[Prior]) -> str:
+    """What is put after the name of a figure: nothing, where all priors have the likelihood itself."""
+    return "" if all(prior.exact for prior in priors) else "_bound"
 
 
 def ending(names: Sequence[str]) -> str:

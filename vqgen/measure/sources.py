@@ -12,7 +12,7 @@ from tqdm import tqdm
 from vqgen.batch import Condition, Given, ImageBatch
 from vqgen.drawing import Known, Sampler, Sampling
 from vqgen.pictures.figures import to_uint8
-from vqgen.protocols import FeatureNetwork, Features, Images, Variational
+from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained import Trained, on_device
 
 
@@ -100,6 +100,12 @@ def lacks_priors(trained: Trained) -> str:
         return f"one prior of each level, and not several of {', '.join(twice)}"
     missing = trained.missing_priors
     return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+
+
+def lacks_order(trained: Trained) -> str:
+    """What is missing to code maps one code after another; empty where nothing is."""
+    ordered = all(isinstance(prior, AutoregressivePrior) for prior in trained.priors)
+    return lacks_priors(trained) if ordered else "priors of codes one after another: model=masked has no order of them"
 
 
 def lacks_samples(trained: Trained) -> str:

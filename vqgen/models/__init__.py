@@ -2,6 +2,7 @@
 
 from vqgen.models.ae import AE
 from vqgen.models.classifier import Classifier
+from vqgen.models.masked_prior import MaskedPrior
 from vqgen.models.pixels import Pixels
 from vqgen.models.prior import Prior
 from vqgen.models.vae import VAE
@@ -14,6 +15,7 @@ __all__ = [
     "VQVAE",
     "VQVAE2",
     "Classifier",
+    "MaskedPrior",
     "Pixels",
     "Prior",
 ]

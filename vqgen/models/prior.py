@@ -1,4 +1,4 @@
-"""An autoregressive prior over the codes of one level (arXiv 1601.06759 eq. 1; arXiv 1906.00446, section 3.2)."""
+"""Priors over the codes of one level: what all share, and the autoregressive one (arXiv 1601.06759, 1906.00446)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ ALONE = Condition()
 """Nothing beside the codes themselves."""
 
 
-class Prior(Model):
-    """p(codes of a level | codes of the levels above, class label) as a product over positions in raster order.
+class CodePrior(Model):
+    """p(codes of a level | codes of the levels above, class label).
 
     Args:
-        network: makes the causal network from `num_embeddings` and `condition_channels`.
+        network: makes the network from `num_embeddings` and `condition_channels`.
         conditioner: makes the map that the network is conditioned on from the grids, codebook sizes and classes.
         grid: (height, width) of this level's code map.
         num_embeddings: codebook size K of this level.
@@ -34,6 +34,8 @@ class Prior(Model):
         num_classes: number of class labels; 0 for a prior without labels.
         model: optimizer and schedule.
     """
+
+    exact: bool   # whether `nll` is the negative log-likelihood, or a bound
 
     def __init__(
         self,
@@ -51,7 +53,6 @@ class Prior(Model):
         self.num_embeddings = num_embeddings
         self.num_classes = num_classes
         self.level = len(upper_grids)
-        self._checked = False
         self.conditioner: Any = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
@@ -64,16 +65,8 @@ class Prior(Model):
         return self.conditioner.takes
 
     def forward(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b k h w"]:
-        """Logits of every code given those before it and the condition."""
+        """Logits of every code given those that the network sees and the condition."""
         return self.network(codes, self.conditioner(condition, len(codes)))
-
-    def log_prob(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b h w"]:
-        """Log-probability of each code in nats."""
-        return -F.cross_entropy(self(codes, condition), codes, reduction="none")
-
-    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
-        """Negative log-likelihood in nats of each code of this level, exactly."""
-        return -self.log_prob(batch.codes[-1], batch.condition)
 
     def sample(
         self,
@@ -93,7 +86,7 @@ class Prior(Model):
             condition: codes of the levels above and what is given of each sample. Where no label is, it draws without a
                 class, which a prior knows that has seen no class in training (`label_dropout`).
             sampling: temperature and the like, and the seed; None leaves them as they stand.
-            sampler: how maps are drawn; None for one position after another.
+            sampler: how maps are drawn; None for the usual way of such a prior.
             known: codes to keep, the rest is drawn (completion).
             first: number i of the first of these samples, where they are drawn batch by batch.
             progress: show a bar.
@@ -117,6 +110,59 @@ class Prior(Model):
         self.train(training)
         return codes
 
+    def _here(self, condition: Condition) -> Condition:
+        """The condition on this prior's device, which names nothing that there is not."""
+        self.conditioner.check(condition)
+        given = {name: value.to(self.device) for name, value in condition.given.items()}
+        return Condition([codes.to(self.device) for codes in condition.upper], given)
+
+    def check_given(self, batch: CodeBatch) -> None:
+        """Raise UserError in training on images that do not tell what the prior takes."""
+        if self.training and (missing := [name for name in self.takes if name not in batch.given]):
+            raise UserError(
+                f"model.conditioner: the prior takes {missing[0]}, and the images tell "
+                f"{', '.join(batch.given) or 'nothing beside their pixels'}: train a tokenizer on data that tell it"
+            )
+
+    def measure(self, batch: CodeBatch) -> Objective:
+        """The objective on a batch of the validation or test split."""
+        return self.objective(batch)
+
+    def evaluate(self, batch: CodeBatch, stage: str) -> None:
+        """Log the loss, nats and bits per code and accuracy, and count the codes."""
+        objective = self.measure(batch)
+        measured = {"bits_per_code" + ("" if self.exact else "_bound"): objective.loss / math.log(2)}
+        self.log_means(stage, objective.terms | measured, len(batch.index))
+        self.usage[stage].update(batch.codes[-1])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the entropy of the validation codes, each by itself."""
+        self._log_code_entropy("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the entropy of the test codes, each by itself."""
+        self._log_code_entropy("test")
+
+    def _log_code_entropy(self, stage: str) -> None:
+        """In nats: what a prior without any context would need per code."""
+        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log(), sync_dist=True)
+        self.usage[stage].reset()
+
+
+class Prior(CodePrior):
+    """The same as a product over positions in raster order; arguments as of `CodePrior`."""
+
+    exact = True
+    _checked = False
+
+    def log_prob(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b h w"]:
+        """Log-probability of each code in nats."""
+        return -F.cross_entropy(self(codes, condition), codes, reduction="none")
+
+    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
+        """Negative log-likelihood in nats of each code of this level, exactly."""
+        return -self.log_prob(batch.codes[-1], batch.condition)
+
     @torch.no_grad()
     def begin(self, num_samples: int, condition: Condition = ALONE) -> Incremental:
         """The prior before the first code, to be asked for `logits` and told by `push` one code after another.
@@ -126,12 +172,6 @@ class Prior(Model):
             condition: codes of the levels above and what is given of each sample.
         """
         return begin(self.network, num_samples, self.grid, self.conditioner(self._here(condition), num_samples))
-
-    def _here(self, condition: Condition) -> Condition:
-        """The condition on this prior's device, which names nothing that there is not."""
-        self.conditioner.check(condition)
-        given = {name: value.to(self.device) for name, value in condition.given.items()}
-        return Condition([codes.to(self.device) for codes in condition.upper], given)
 
     def on_train_batch_start(self, batch: CodeBatch, batch_idx: int) -> None:
         """Look once whether the network sees the past alone, before it learns anything.
@@ -153,31 +193,7 @@ class Prior(Model):
     def objective(self, batch: CodeBatch) -> Objective:
         """Mean negative log-likelihood in nats per code of this level, and accuracy of the likeliest code."""
         codes = batch.codes[-1]
-        if self.training and (missing := [name for name in self.takes if name not in batch.given]):
-            raise UserError(
-                f"model.conditioner: the prior takes {missing[0]}, and the images tell "
-                f"{', '.join(batch.given) or 'nothing beside their pixels'}: train a tokenizer on data that tell it"
-            )
+        self.check_given(batch)
         logits = self(codes, batch.condition)
         accuracy = (logits.argmax(1) == codes).float().mean()
         return weighted({"nats_per_code": F.cross_entropy(logits, codes)}, {}, figures={"accuracy": accuracy})
-
-    def evaluate(self, batch: CodeBatch, stage: str) -> None:
-        """Log the loss, nats and bits per code and accuracy, and count the codes."""
-        objective = self.objective(batch)
-        measured = {"bits_per_code": objective.loss / math.log(2)}
-        self.log_means(stage, objective.terms | measured, len(batch.index))
-        self.usage[stage].update(batch.codes[-1])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the entropy of the validation codes, each by itself."""
-        self._log_code_entropy("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the entropy of the test codes, each by itself."""
-        self._log_code_entropy("test")
-
-    def _log_code_entropy(self, stage: str) -> None:
-        """In nats: what a prior without any context would need per code."""
-        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log(), sync_dist=True)
-        self.usage[stage].reset()

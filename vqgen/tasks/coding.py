@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vqgen.batch import Condition
 from vqgen.errors import UserError
-from vqgen.protocols import Prior
+from vqgen.protocols import AutoregressivePrior, Prior
 from vqgen.runs.trained import Trained
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
 
@@ -212,7 +212,7 @@ def visited(
     return [c.to(trained.device) for c in codes]
 
 
-def _in_float64(prior: Prior) -> Prior:
+def _in_float64(prior: Prior) -> AutoregressivePrior:
     """A copy that computes in float64 on the CPU."""
     copied: Any = copy.deepcopy(prior)
     return copied.to("cpu", torch.float64)

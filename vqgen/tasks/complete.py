@@ -30,8 +30,9 @@ class Complete(Task):
     """Test images of which a part is kept and the rest drawn from the priors of all levels, several times over.
 
     A code is kept where the whole cell of pixels that it stands for is kept. It comes from the encoder, which sees a
-    few cells around, so that the codes at the edge know a little of what is hidden. Codes drawn come after those before
-    them in raster order alone: what is kept below and to the right of a hole has no say in it.
+    few cells around, so that the codes at the edge know a little of what is hidden. A causal prior draws codes from
+    those before them in raster order alone: what is kept below and to the right of a hole has no say in it. With a
+    masked prior all that is kept counts.
 
     Args:
         keep: the part to keep: top, bottom, left or right (halves), a box as [top, left, bottom, right] in parts of

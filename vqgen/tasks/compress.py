@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
-from vqgen.measure.sources import lacks_priors
+from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import compressed
 from vqgen.tasks.outcome import Outcome
@@ -46,8 +46,8 @@ class Compress(Task):
 
     @staticmethod
     def lacks(trained: Trained) -> str:
-        """A prior of every level."""
-        return lacks_priors(trained)
+        """A prior of every level, of codes one after another."""
+        return lacks_order(trained)
 
     def make(self, trained: Trained) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vqgen.errors import UserError
-from vqgen.measure.sources import lacks_priors
+from vqgen.measure.sources import lacks_order
 from vqgen.pictures import figures
 from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import decompressed
@@ -26,7 +26,7 @@ class Decompress(Task):
     @staticmethod
     def lacks(trained: Trained) -> str:
         """A prior of every level."""
-        return lacks_priors(trained)
+        return lacks_order(trained)
 
     def make(self, trained: Trained) -> Outcome:
         """The image as a picture, and the codes as arrays."""

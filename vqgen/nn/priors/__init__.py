@@ -1,18 +1,20 @@
-"""Causal networks: logits of each code given the codes before it."""
+"""Networks of priors: logits of each code given others, those before it or those that are not masked."""
 
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
 from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
+from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
-from vqgen.nn.priors.transformer import Transformer
+from vqgen.nn.priors.transformer import MaskedTransformer, Transformer
 
 __all__ = [
     "AutoregressiveNetwork",
     "Conditioner",
     "GatedPixelCNN",
     "LabelEmbedding",
+    "MaskedNetwork",
+    "MaskedTransformer",
     "PixelCNN",
     "PixelSNAIL",
     "RasterConv2d",

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
+from vqgen.nn.priors.network import AutoregressiveNetwork, as_map
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
 SKIP, GAIN = 0.5, 2.0

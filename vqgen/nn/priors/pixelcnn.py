@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
 from vqgen.nn.priors.causal import MaskedConv2d, Pointwise
+from vqgen.nn.priors.network import AutoregressiveNetwork
 from vqgen.nn.sizes import check_at_least
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.priors.attention import CausalAttention
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
+from vqgen.nn.priors.network import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 

@@ -1,4 +1,5 @@
-"""A transformer over codes in raster order, as VQGAN (arXiv 2012.09841) and LlamaGen (arXiv 2406.06525) have it."""
+"""Transformers over maps of codes: in raster order, as VQGAN (arXiv 2012.09841) and LlamaGen (arXiv 2406.06525) have
+it, and of masked maps, as MaskGIT has it (arXiv 2202.04200)."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vqgen.nn.priors.autoregressive import AutoregressiveNetwork
+from vqgen.nn.priors.network import AutoregressiveNetwork, CodeNetwork, MaskedNetwork
 from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 from vqgen.nn.sizes import check_at_least, check_share
 
 BASE = 100.0
 """The slowest angle turns once in about 2 pi BASE rows or columns, beyond the sides of any grid of codes."""
+
+STD = 0.02
+"""Standard deviation of weights at the start (GPT-2): with AdamW's steps of one size, small weights learn sooner."""
 
 
 class Rotation(NamedTuple):
@@ -47,7 +51,7 @@ def rotate(x: Float[Tensor, "b n t d2"], by: Rotation) -> Float[Tensor, "b n t d
 
 
 class RotaryAttention(nn.Module):
-    """Causal attention of normalised (arXiv 2302.05442), turned queries and keys; no T x T matrix is stored.
+    """Attention of normalised (arXiv 2302.05442), turned queries and keys; no T x T matrix is stored.
 
     Args:
         channels: of the input and the result, a multiple of 4 num_heads.
@@ -68,6 +72,15 @@ class RotaryAttention(nn.Module):
         """Queries, keys and values of each head."""
         query, key, value = self.input(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return rotate(self.query_norm(query), by), rotate(self.key_norm(key), by), value
+
+    def forward(self, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
+        """Every position attends to all."""
+        attended = F.scaled_dot_product_attention(*self.project(x, by))
+        return self.output(attended.transpose(1, 2).flatten(2))
+
+
+class CausalRotaryAttention(RotaryAttention):
+    """The same over the past."""
 
     def forward(self, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
         """Every position attends to itself and those before it."""
@@ -92,9 +105,9 @@ class SwiGLU(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a gated layer, each of the normalised features (arXiv 1910.07467), added to them."""
 
-    def __init__(self, channels: int, num_heads: int, hidden_channels: int, dropout: float):
+    def __init__(self, channels: int, attention: RotaryAttention, hidden_channels: int, dropout: float):
         super().__init__()
-        self.attention_norm, self.attention = nn.RMSNorm(channels), RotaryAttention(channels, num_heads)
+        self.attention_norm, self.attention = nn.RMSNorm(channels), attention
         self.mlp_norm, self.mlp = nn.RMSNorm(channels), SwiGLU(channels, hidden_channels)
         self.dropout = nn.Dropout(dropout)
 
@@ -104,10 +117,8 @@ class TransformerBlock(nn.Module):
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
 
 
-class Transformer(AutoregressiveNetwork):
-    """Logits of every code given all codes before it in raster order.
-
-    A position is given the code before it, and its own place, counted from the top left, and condition.
+class CodeTransformer(CodeNetwork):
+    """Blocks between an embedding of codes and logits; a position knows its place, counted from the top left.
 
     Args:
         num_embeddings: size K of the codebook.
@@ -119,6 +130,8 @@ class Transformer(AutoregressiveNetwork):
         dropout: share dropped of what each layer adds; 0 to 0.2.
         checkpointing: compute the blocks' activations again in the backward pass, to train in less memory.
     """
+
+    attention: type[RotaryAttention]
 
     def __init__(
         self,
@@ -140,34 +153,31 @@ class Transformer(AutoregressiveNetwork):
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
         hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
-        self.embedding = nn.Embedding(num_embeddings + 1, channels)   # the last: before the first code
+        self.embedding = nn.Embedding(num_embeddings + 1, channels)   # the last stands for no code
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
-        self.blocks = nn.ModuleList(TransformerBlock(channels, num_heads, hidden, dropout) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(channels, self.attention(channels, num_heads), hidden, dropout) for _ in range(num_layers)
+        )
         self.norm, self.output = nn.RMSNorm(channels), nn.Linear(channels, num_embeddings, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights anew: normal and of the scale of their input, but for two.
+        """Draw weights anew from N(0, 0.02^2), as GPT-2 does: all codes are about equally likely.
 
-        What all layers together add to the features is of the features' scale, and logits start near zero: all codes
-        are about equally likely.
+        What all layers together add to the features is of the scale of what one adds.
         """
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                std = 1.0 if name == "embedding.weight" else parameter.shape[1] ** -0.5
-                if name.startswith("blocks") and "output" in name:
-                    std /= math.sqrt(2 * len(self.blocks))
-                nn.init.normal_(parameter, std=0.1 * std if name == "output.weight" else std)
+                added = name.startswith("blocks") and "output" in name
+                nn.init.normal_(parameter, std=STD / math.sqrt(2 * len(self.blocks)) if added else STD)
 
-    def forward(
-        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    def logits(
+        self, codes: Int[Tensor, "b t"], grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
     ) -> Float[Tensor, "b k h w"]:
-        """Logits at every position, from the codes at earlier positions only."""
+        """Logits at every position of a grid, from the codes that the positions are given; `num_embeddings` is none."""
         self.check_condition(condition)
-        grid = codes.shape[1:]
-        x = self.embedding(F.pad(codes.flatten(1), (1, -1), value=self.num_embeddings))
-        x = x + self.told(grid, condition)
+        x = self.embedding(codes) + self.told(grid, condition)
         by = rotation(grid, self.head_channels, x)
         for block in self.blocks:
             again = self.checkpointing and self.training
@@ -182,3 +192,28 @@ class Transformer(AutoregressiveNetwork):
         if self.project is None or condition is None:
             return places
         return places + self.project(condition.expand(-1, -1, *grid).flatten(2).transpose(1, 2))
+
+
+class Transformer(CodeTransformer, AutoregressiveNetwork):
+    """Logits of every code given all codes before it in raster order: a position is given the code before it."""
+
+    attention = CausalRotaryAttention
+
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """Logits at every position, from the codes at earlier positions only."""
+        before = F.pad(codes.flatten(1), (1, -1), value=self.num_embeddings)
+        return self.logits(before, codes.shape[1:], condition)
+
+
+class MaskedTransformer(CodeTransformer, MaskedNetwork):
+    """Logits of every code given those that are not masked, wherever they stand."""
+
+    attention = RotaryAttention
+
+    def forward(
+        self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
+    ) -> Float[Tensor, "b k h w"]:
+        """Logits at every position; a code of `mask_code` is masked."""
+        return self.logits(codes.flatten(1), codes.shape[1:], condition)

@@ -1,4 +1,4 @@
-"""What the causal networks of this package share: a codebook's size and the channels of a condition map."""
+"""What the networks of priors share, and the two kinds of them: causal, and of masked maps."""
 
 from abc import ABC, abstractmethod
 
@@ -6,10 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
-class AutoregressiveNetwork(nn.Module, ABC):
-    """p(map) as a product, in raster order, over p(code given the codes before it and the condition).
-
-    Any module with such a `forward` serves as the network of a prior; this base adds the check of the condition.
+class CodeNetwork(nn.Module, ABC):
+    """Logits of the codes of a map, under a condition.
 
     Args:
         num_embeddings: size K of the codebook.
@@ -25,7 +23,7 @@ class AutoregressiveNetwork(nn.Module, ABC):
     def forward(
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None
     ) -> Float[Tensor, "b k h w"]:
-        """Logits at every position, from the codes at earlier positions only.
+        """Logits at every position.
 
         Args:
             codes: the map.
@@ -40,6 +38,22 @@ class AutoregressiveNetwork(nn.Module, ABC):
                 f"condition has {given} channels, but the network was built with "
                 f"condition_channels={self.condition_channels}: give the map its Conditioner makes."
             )
+
+
+class AutoregressiveNetwork(CodeNetwork):
+    """p(map) as a product, in raster order, over p(code given the codes before it and the condition).
+
+    Any module with such a `forward` serves as the network of a prior; this base adds the check of the condition.
+    """
+
+
+class MaskedNetwork(CodeNetwork):
+    """p(code given those that are not masked and the condition), at every position at once."""
+
+    @property
+    def mask_code(self) -> int:
+        """What stands for a code that is masked: the number after the last."""
+        return self.num_embeddings
 
 
 def as_map(vectors: Float[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
