@@ -10,7 +10,7 @@ from vqgen.drawing.incremental import Incremental, begin
 from vqgen.drawing.sampling import Guidance
 
 
-class Conditioned:
+class ConditionedNetwork:
     """Logits of a network under its condition, moved away from those without the label where it is guided.
 
     Args:
@@ -57,16 +57,16 @@ class Conditioned:
         weights = conditional.new_tensor(self.weights(codes[0].numel())).view(codes.shape[1:])
         return torch.lerp(unconditional, conditional, weights)
 
-    def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | Guided":
+    def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | GuidedNetwork":
         """The same before the first position, to be asked for one position after another."""
         if self.unconditional is None:
             return begin(self.network, num_samples, grid, self.condition)
         both = (x.expand(num_samples, -1, -1, -1) for x in (self.condition, self.unconditional) if x is not None)
         state = begin(self.network, 2 * num_samples, grid, torch.cat([*both]))
-        return Guided(state, self.weights(grid[0] * grid[1]))
+        return GuidedNetwork(state, self.weights(grid[0] * grid[1]))
 
 
-class Guided:
+class GuidedNetwork:
     """Two evaluations of a network in one batch, with and without the label."""
 
     def __init__(self, state: Incremental, weights: Sequence[float]):
