@@ -13,7 +13,7 @@ from tests.benchmarks.train_step import batch_for, model_of
 from tests.conftest import ROOT
 from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen.batch import Condition
-from vqgen.drawing import Known, Sampling
+from vqgen.drawing import KnownCodes, Sampling
 from vqgen.errors import ConfigError
 from vqgen.nn.precision import full_float32
 from vqgen.nn.quantize.base import nearest_vectors
@@ -90,7 +90,7 @@ def test_drawing_and_training_mix_no_devices(device: str):
     model = model_of("pixelsnail", (3, 3)).to(device)
     batch = batch_for(model, 2, device)
     model.objective(batch).loss.backward()
-    known = Known(torch.zeros(2, 3, 3, dtype=torch.bool, device=device), batch.codes[0])
+    known = KnownCodes(torch.zeros(2, 3, 3, dtype=torch.bool, device=device), batch.codes[0])
     drawn = model.sample(2, batch.condition, Sampling(0.9, 4, 0.9, 2.0), known=known)
     assert drawn.device.type == device
     assert drawn.shape == (2, 3, 3)

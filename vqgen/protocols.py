@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vqgen.batch import CodeBatch, Condition, FileImage, ImageBatch
-from vqgen.drawing import Incremental, Known, Sampler, Sampling
+from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling
 
 
 @runtime_checkable
@@ -173,7 +173,7 @@ class Prior(Protocol):
         sampling: Sampling | None = None,
         *,
         sampler: Sampler | None = None,
-        known: Known | None = None,
+        known: KnownCodes | None = None,
         first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.drawing import Confidence, FixedPoint, Halton, Known, LinearGuidance, Raster, Sampling, sample_codes
+from vqgen.drawing import Confidence, FixedPoint, Halton, KnownCodes, LinearGuidance, Raster, Sampling, sample_codes
 from vqgen.drawing.masked import halton_order, masked_share
 from vqgen.errors import UserError
 from vqgen.nn.priors import MaskedNetwork, MaskedTransformer, PixelCNN
@@ -63,7 +63,7 @@ def test_a_sample_depends_on_its_seed_alone_and_keeps_what_is_known(sampler):
     assert not torch.equal(together[0], together[1])
     mask = torch.rand(3, *GRID) < torch.tensor([0.2, 0.5, 1.0])[:, None, None]
     codes = torch.randint(6, (3, *GRID))
-    completed = sample_codes(net, GRID, 3, sampler=sampler, known=Known(mask, codes))
+    completed = sample_codes(net, GRID, 3, sampler=sampler, known=KnownCodes(mask, codes))
     assert torch.equal(completed[mask], codes[mask])
     assert completed.max() < 6
 
@@ -86,7 +86,7 @@ def test_completion_comes_near_the_posterior_in_its_order():
     net, count = network(3), 6000
     known = torch.tensor([[[0, 0, 2]]]).expand(count, -1, -1)
     mask = torch.tensor([[[False, True, True]]]).expand(count, -1, -1)
-    codes = sample_codes(net, (1, 3), count, sampler=Confidence(1), known=Known(mask, known), seeds=range(count))
+    codes = sample_codes(net, (1, 3), count, sampler=Confidence(1), known=KnownCodes(mask, known), seeds=range(count))
     with torch.no_grad():
         expected = net(torch.tensor([[[3, 0, 2]]])).softmax(1)[0, :, 0, 0]
         without = net(torch.tensor([[[3, 3, 3]]])).softmax(1)[0, :, 0, 0]

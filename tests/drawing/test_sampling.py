@@ -11,7 +11,7 @@ from tests.nn.priors import BUILDERS, CONDITION_CHANNELS, build, condition_map
 from vqgen.drawing import (
     FixedPoint,
     IntervalGuidance,
-    Known,
+    KnownCodes,
     LinearGuidance,
     Raster,
     Sampling,
@@ -48,11 +48,11 @@ def test_what_is_known_is_kept_and_the_rest_follows_from_it(name):
     network = build(name)
     mask, codes = torch.rand(3, *GRID) < 0.5, torch.randint(6, (3, *GRID))
     seeds = sample_seeds(0, range(3))
-    completed = sample_codes(network, GRID, 3, known=Known(mask, codes), seeds=seeds)
+    completed = sample_codes(network, GRID, 3, known=KnownCodes(mask, codes), seeds=seeds)
     assert torch.equal(completed[mask], codes[mask])
     free = sample_codes(network, GRID, 3, seeds=seeds)
-    assert torch.equal(free, sample_codes(network, GRID, 3, known=Known(mask, free), seeds=seeds))
-    everything = Known(torch.ones_like(mask), codes)
+    assert torch.equal(free, sample_codes(network, GRID, 3, known=KnownCodes(mask, free), seeds=seeds))
+    everything = KnownCodes(torch.ones_like(mask), codes)
     assert torch.equal(sample_codes(network, GRID, 3, known=everything), codes)
 
 

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from vqgen import load
 from vqgen.batch import CodeBatch, Condition
-from vqgen.drawing import Known, Sampling, begin
+from vqgen.drawing import KnownCodes, Sampling, begin
 from vqgen.errors import UserError
 from vqgen.models.prior import Prior
 from vqgen.nn.priors.conditioner import Conditioner
@@ -78,7 +78,7 @@ def test_a_sample_depends_on_its_seed_and_number_and_not_on_the_batch():
 def test_known_codes_are_kept():
     model = prior()
     codes, mask = torch.randint(5, (2, 3, 4)), torch.rand(2, 3, 4) < 0.5
-    drawn = model.sample(2, known=Known(mask, codes))
+    drawn = model.sample(2, known=KnownCodes(mask, codes))
     assert torch.equal(drawn[mask], codes[mask])
 
 

@@ -9,7 +9,7 @@ from vqgen.nn.priors.causal import (
     MaskedConv2d,
     PastConv2d,
     PastVerticalConv2d,
-    Pointwise,
+    PointwiseConv2d,
     VerticalConv2d,
 )
 from vqgen.nn.priors.pixelcnn import OneHotConv2d
@@ -24,7 +24,7 @@ LAYERS = {
     "one row above": (lambda: PastVerticalConv2d(2, 3, 2, 5), lambda dr, dc: dr == -1),
     "mask B": (lambda: MaskedConv2d(2, 3, 5), lambda dr, dc: -2 <= dr < 0 or (dr == 0 and dc <= 0)),
     "mask A": (lambda: OneHotConv2d(2, 3, 5), lambda dr, dc: -2 <= dr < 0 or (dr == 0 and dc < 0)),
-    "pointwise": (lambda: Pointwise(2, 3), lambda dr, dc: dr == dc == 0),
+    "pointwise": (lambda: PointwiseConv2d(2, 3), lambda dr, dc: dr == dc == 0),
 }
 
 

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.conditioned_network import ConditionedNetwork
 from vqgen.drawing.masked import DEFAULT_STEPS, Confidence
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
-from vqgen.drawing.sampling import Known, Sampling, Seed
+from vqgen.drawing.sampling import KnownCodes, Sampling, Seed
 from vqgen.nn.priors.network import MaskedNetwork
 
 
@@ -24,7 +24,7 @@ def sample_codes(
     unconditional: Float[Tensor, "_ e _ _"] | None = None,
     sampling: Sampling | None = None,
     sampler: Sampler | None = None,
-    known: Known | None = None,
+    known: KnownCodes | None = None,
     seeds: Sequence[Seed] | None = None,
     progress: bool = False,
 ) -> Int[Tensor, "b h w"]:
@@ -50,7 +50,7 @@ def sample_codes(
         raise ValueError(f"seeds has {len(seeds)} entries, num_samples={num_samples}: give one per sample.")
     guidance = sampling.guidance
     assert not isinstance(guidance, list)
-    model = Conditioned(network, condition, unconditional, guidance)
+    model = ConditionedNetwork(network, condition, unconditional, guidance)
     if sampler is None:
         masked = isinstance(network, MaskedNetwork)
         sampler = Confidence(min(DEFAULT_STEPS, grid[0] * grid[1])) if masked else Raster()
@@ -60,7 +60,7 @@ def sample_codes(
     return drawn.clone()   # of inference mode, which nothing could learn from
 
 
-def _check_drawn(drawn: Tensor, sampler: Sampler | None, shape: Sequence[int], known: Known | None) -> None:
+def _check_drawn(drawn: Tensor, sampler: Sampler | None, shape: Sequence[int], known: KnownCodes | None) -> None:
     """Raise ValueError where a sampler has drawn something else than was asked for."""
     name = type(sampler).__name__
     if tuple(drawn.shape) != tuple(shape) or drawn.dtype != torch.long:

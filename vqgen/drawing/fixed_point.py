@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.conditioned_network import ConditionedNetwork
 from vqgen.drawing.sampler import Draw
 
 
@@ -20,7 +20,7 @@ class FixedPoint:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
+    def __call__(self, model: ConditionedNetwork, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model."""
         uniforms = next(draw.uniforms(model.device))
         codes = draw.keep(torch.zeros(uniforms.shape, dtype=torch.long, device=model.device))

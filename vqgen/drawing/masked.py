@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.conditioned_network import ConditionedNetwork
 from vqgen.drawing.sampler import Draw
 from vqgen.errors import UserError
 from vqgen.nn.sizes import check_at_least
@@ -33,7 +33,7 @@ class MaskedSampler(ABC):
         check_at_least(1, steps=steps)
         self.steps = steps
 
-    def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
+    def __call__(self, model: ConditionedNetwork, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model.
 
         Raises:

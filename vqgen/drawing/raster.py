@@ -5,14 +5,14 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.drawing.conditioned import Conditioned
+from vqgen.drawing.conditioned_network import ConditionedNetwork
 from vqgen.drawing.sampler import Draw
 
 
 class Raster:
     """Draws the positions in raster order, each from the logits given all before it (arXiv 1601.06759, section 2)."""
 
-    def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
+    def __call__(self, model: ConditionedNetwork, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model; each position's activations are computed once, where the network has a twin."""
         height, width = draw.grid
         uniforms = next(draw.uniforms(model.device)).flatten(1).split(1, dim=1)

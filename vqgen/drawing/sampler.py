@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.drawing.conditioned import Conditioned
-from vqgen.drawing.sampling import Known, Sampling, Seed
+from vqgen.drawing.conditioned_network import ConditionedNetwork
+from vqgen.drawing.sampling import KnownCodes, Sampling, Seed
 
 
 class Draw(NamedTuple):
@@ -23,7 +23,7 @@ class Draw(NamedTuple):
     grid: tuple[int, int]
     seeds: Sequence[Seed]
     sampling: Sampling = Sampling()
-    known: Known | None = None
+    known: KnownCodes | None = None
     progress: bool = False
 
     def uniforms(self, device: torch.device) -> Iterator[Float[Tensor, "b h w"]]:
@@ -43,6 +43,6 @@ class Draw(NamedTuple):
 class Sampler(Protocol):
     """A way to draw maps of codes: a class of its own file, called without gradients."""
 
-    def __call__(self, model: Conditioned, draw: Draw) -> Int[Tensor, "b h w"]:
+    def __call__(self, model: ConditionedNetwork, draw: Draw) -> Int[Tensor, "b h w"]:
         """Maps drawn from the model, one for each seed, with all codes that are known."""
         ...

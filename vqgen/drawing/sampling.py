@@ -101,7 +101,7 @@ class Sampling:
 NEUTRAL = Sampling()
 
 
-class Known(NamedTuple):
+class KnownCodes(NamedTuple):
     """Codes to keep: where `mask` is true, the map has the code of `codes`; elsewhere it is drawn."""
 
     mask: Bool[Tensor, "b h w"]

@@ -14,7 +14,7 @@ from vqgen.measure.sources import in_batches
 from vqgen.protocols import Classifier
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images as bytes, with their classes."""
 
     images: UInt8[Tensor, "n c h w"]
@@ -28,7 +28,7 @@ class Accuracy(NamedTuple):
     top5: float
 
 
-def train(classifier: Classifier, data: Labelled, num_steps: int, batch_size: int, title: str) -> Classifier:
+def train(classifier: Classifier, data: LabelledImages, num_steps: int, batch_size: int, title: str) -> Classifier:
     """Train a classifier with its own optimiser and schedule; the order of the images is the same every time.
 
     Args:
@@ -53,7 +53,7 @@ def train(classifier: Classifier, data: Labelled, num_steps: int, batch_size: in
 
 
 @torch.no_grad()
-def accuracy(classifier: Classifier, data: Labelled, batch_size: int) -> Accuracy:
+def accuracy(classifier: Classifier, data: LabelledImages, batch_size: int) -> Accuracy:
     """Accuracy of a trained classifier on labelled images."""
     log_prob: Float[Tensor, "n k"] = torch.cat(
         [classifier.log_prob(x).cpu() for x in in_batches(data.images, batch_size, classifier.device)]
@@ -66,7 +66,7 @@ def accuracy(classifier: Classifier, data: Labelled, batch_size: int) -> Accurac
 
 
 def scores(
-    classifier: Classifier, sets: dict[str, Labelled], test: Labelled, num_steps: int, batch_size: int, seed: int
+    classifier: Classifier, sets: dict[str, LabelledImages], test: LabelledImages, num_steps: int, batch_size: int, seed: int
 ) -> dict[str, Accuracy]:
     """The accuracy on real test images of the same classifier trained on each of the sets, from the same weights."""
     results = {}

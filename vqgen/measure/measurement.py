@@ -13,7 +13,7 @@ from torch import Tensor
 from vqgen.batch import ImageBatch
 from vqgen.drawing import Sampler, Sampling
 from vqgen.measure import classification, likelihood, plan, quality, reconstruction, report, sources
-from vqgen.measure.classification import Labelled
+from vqgen.measure.classification import LabelledImages
 from vqgen.measure.metrics.neighbors import nearest
 from vqgen.measure.metrics.reconstruction import Reconstruction
 from vqgen.measure.networks import Network, lpips_network
@@ -132,7 +132,7 @@ class Measurement:
         return None if labels is None else torch.from_numpy(np.asarray(labels)[index])
 
     def _samples(self, chosen: list[str]) -> None:
-        shown = _Kept(len(self.settings.index) if "cas" in chosen else 64)   # cas learns from all samples
+        shown = _FirstImages(len(self.settings.index) if "cas" in chosen else 64)   # cas learns from all samples
         given = sources.given_of(self.images, self.settings.split, self.settings.index)
         sampling, sampler, size = self.settings.sampling, self.settings.sampler, self.settings.batch_size
         drawn = sources.generated(self.trained, len(self.settings.index), given, sampling, size, sampler)
@@ -184,19 +184,19 @@ class Measurement:
             rebuilt = sources.gather(self.trained.autoencoder.reconstruct(x) for x in batches)
             test = sources.gather(batch.x for batch in self._real(split, index, "test images"))
             sets = {
-                "samples": Labelled(samples, test_labels), "reconstructions": Labelled(rebuilt, labels),
-                "real": Labelled(real, labels),
+                "samples": LabelledImages(samples, test_labels), "reconstructions": LabelledImages(rebuilt, labels),
+                "real": LabelledImages(real, labels),
             }  # fmt: skip
             steps, seed, classifier = self.settings.cas_steps, self.settings.seed, self.network.module
             assert isinstance(classifier, Classifier)
             scores = classification.scores(
-                classifier, sets, Labelled(test, test_labels), steps, CAS_BATCH_SIZE, seed
+                classifier, sets, LabelledImages(test, test_labels), steps, CAS_BATCH_SIZE, seed
             )
         for name, (top1, top5) in scores.items():
             self.figures |= {f"cas_top1({name})": top1, f"cas_top5({name})": top5}
 
 
-class _Kept:
+class _FirstImages:
     """The first images of a stream, kept as bytes while they go by."""
 
     def __init__(self, number: int) -> None:

@@ -15,7 +15,7 @@ from vqgen.measure.metrics.reconstruction import Reconstruction
 from vqgen.protocols import Autoencoder, FeatureNetwork, Features, Tokenizer
 
 
-class Reconstructed(NamedTuple):
+class ReconstructionMeasures(NamedTuple):
     """`figures` by name; `features` of the reconstructions, if a network was given; `counts` of each level's codes."""
 
     figures: dict[str, float]
@@ -25,7 +25,7 @@ class Reconstructed(NamedTuple):
 
 def measure(
     model: Autoencoder, batches: Iterable[ImageBatch], errors: Reconstruction, network: FeatureNetwork | None = None
-) -> Reconstructed:
+) -> ReconstructionMeasures:
     """Take images through an autoencoder once and measure what comes out.
 
     A tokenizer also gives the perplexity and usage of each level's codebook, the compression ratio at the fixed rate
@@ -55,9 +55,9 @@ def measure(
     figures = errors.compute() | ({f"{likelihood.bits_name}_given_codes": bits / count} if likelihood and count else {})
     described = Features(*map(torch.cat, zip(*features, strict=True))) if features else None
     if tokenizer is None:
-        return Reconstructed(figures, described, {})
+        return ReconstructionMeasures(figures, described, {})
     counts = dict(zip(tokenizer.level_names, [metric.counts.cpu() for metric in usage], strict=True))
-    return Reconstructed(figures | code_figures(tokenizer, usage), described, counts)
+    return ReconstructionMeasures(figures | code_figures(tokenizer, usage), described, counts)
 
 
 def code_figures(tokenizer: Tokenizer, usage: list[CodebookUsage]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqgen.batch import Condition, Given, ImageBatch
-from vqgen.drawing import Known, Sampler, Sampling
+from vqgen.drawing import KnownCodes, Sampler, Sampling
 from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained import Trained, on_device
@@ -41,7 +41,7 @@ def draw_levels(
     sampling: Sampling,
     sampler: Sampler | None = None,
     *,
-    known: Sequence[Known | None] = (),
+    known: Sequence[KnownCodes | None] = (),
     first: int = 0,
     progress: bool = False,
 ) -> list[Int[Tensor, "b _ _"]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen.batch import ImageBatch
 from vqgen.models.tokenizer import Forward, Tokenizer
 from vqgen.nn.likelihoods.exact import Exact
-from vqgen.nn.quantize import Quantized, Quantizer
+from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
 
 COLOURS = ["red", "green", "blue"]
@@ -46,7 +46,7 @@ class Pixels(Tokenizer):
         """The images as their codes have them."""
         codes = self.encode(x)
         values = [self._grey(level) for level in codes]
-        return Forward(torch.cat(values, 1), [Quantized(z, c, {}) for z, c in zip(values, codes, strict=True)])
+        return Forward(torch.cat(values, 1), [Quantization(z, c, {}) for z, c in zip(values, codes, strict=True)])
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b h w"]]:
         """The number of each grey value, a map for each channel."""

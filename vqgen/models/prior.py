@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch, Condition
-from vqgen.drawing import Incremental, Known, Sampler, Sampling, begin, sample_codes, sample_seeds
+from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.errors import UserError
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
@@ -75,7 +75,7 @@ class CodePrior(Model):
         sampling: Sampling | None = None,
         *,
         sampler: Sampler | None = None,
-        known: Known | None = None,
+        known: KnownCodes | None = None,
         first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:

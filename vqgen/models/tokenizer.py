@@ -14,7 +14,7 @@ from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model
 from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
-from vqgen.nn.quantize import Quantized, Quantizer
+from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
 from vqgen.optim.players import owners
 
@@ -26,7 +26,7 @@ class Forward(NamedTuple):
     """A pass through the autoencoder: what the decoder puts out, and what each level's quantizer did, top first."""
 
     output: Float[Tensor, "b o h w"]
-    levels: list[Quantized]
+    levels: list[Quantization]
 
 
 class Tokenizer(Model):

@@ -97,7 +97,7 @@ class Header(NamedTuple):
         return cls(mark, writer, bool(threads >> 7), capability & 15)
 
 
-class Coded(NamedTuple):
+class CompressedImage(NamedTuple):
     """A file's contents.
 
     `nll` is the negative log-likelihood of its codes in nats, given the label if there is one; `margin` is how much
@@ -109,7 +109,7 @@ class Coded(NamedTuple):
     margin: float
 
 
-class Decoded(NamedTuple):
+class DecompressedImage(NamedTuple):
     """`codes` of a file, top level first, and whether its image got a `border` before it was compressed."""
 
     codes: list[Int[Tensor, "1 _ _"]]
@@ -118,7 +118,7 @@ class Decoded(NamedTuple):
 
 def compressed(
     trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
-) -> Coded:
+) -> CompressedImage:
     """The codes of an image as the contents of a file.
 
     After the header of 8 bytes come the label, in as many bytes as it needs (none where there are no classes), a
@@ -143,10 +143,10 @@ def compressed(
     for symbol, below in zip(symbols, said, strict=True):
         encoder.encode(symbol, _rounded(below, place))
     start = Header(_mark(trained), Writer.here(), border, place).pack() + _label_bytes(trained, label)
-    return Coded(start + _checksum(start, codes) + encoder.contents(), nll, margin)
+    return CompressedImage(start + _checksum(start, codes) + encoder.contents(), nll, margin)
 
 
-def decompressed(trained: Trained, contents: bytes) -> Decoded:
+def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
     """What a file holds.
 
     Raises:
@@ -179,7 +179,7 @@ def decompressed(trained: Trained, contents: bytes) -> Decoded:
         )
     if words != encoder.contents():
         raise UserError("the file is damaged: it has bytes that its codes do not have")
-    return Decoded(codes, header.border)
+    return DecompressedImage(codes, header.border)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.batch import FileImage, ImageBatch
-from vqgen.drawing import NEUTRAL, Known, Sampler, Sampling
+from vqgen.drawing import NEUTRAL, KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
 from vqgen.runs.trained import Trained
@@ -84,7 +84,7 @@ class Complete(Task):
         """Codes of all levels, `num_samples` for each image one after another."""
         own = [c.repeat_interleave(self.num_samples, 0) for c in trained.coder.encode(batch.x)]
         given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
-        known = [Known(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
+        known = [KnownCodes(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
         return draw_levels(trained, len(own[0]), given, self.sampling, self.sampler, known=known, progress=True)
 
 

@@ -10,7 +10,7 @@ from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
 from vqgen.drawing.stepwise.rows import Rows, row_of
-from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
+from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, PointwiseConv2d, VerticalConv2d
 from vqgen.nn.priors.gated_pixelcnn import GatedLayer, GatedPixelCNN, gate
 
 
@@ -26,7 +26,7 @@ class StepwiseGatedPixelCNN(Incremental):
         self.network, self.condition = network, condition
         self.layers = [layer for layer in network.layers if isinstance(layer, GatedLayer)]
         vertical = [m for m in network.modules() if isinstance(m, PastVerticalConv2d | VerticalConv2d)]
-        horizontal = [m for m in network.layers.modules() if isinstance(m, CausalConv2d | Pointwise)]
+        horizontal = [m for m in network.layers.modules() if isinstance(m, CausalConv2d | PointwiseConv2d)]
         self.rows = Rows(vertical, num_samples, grid)
         self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
         self.input = SmallConvStack([network.input_horizontal], num_samples, grid)

@@ -1,6 +1,6 @@
 """How much of a codebook is in use, over a whole split."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -28,14 +28,14 @@ class CodebookUsage(Metric):
 
     Args:
         num_embeddings: size K of the codebook.
-        metric: options of every torchmetrics.Metric, such as `sync_on_compute`.
+        sync_on_compute: add the counts of all ranks in `compute`.
     """
 
     full_state_update = False
     counts: Tensor
 
-    def __init__(self, num_embeddings: int, **metric: Any) -> None:
-        super().__init__(**metric)
+    def __init__(self, num_embeddings: int, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         self.num_embeddings = num_embeddings
         self.add_state("counts", torch.zeros(num_embeddings, dtype=torch.long), dist_reduce_fx="sum")
 

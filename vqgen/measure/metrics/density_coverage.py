@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.measure.metrics.features import FeatureSets
 from vqgen.measure.metrics.neighbors import Balls, balls, squared_distances
 
 
@@ -34,38 +33,22 @@ def density_coverage(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
         ValueError: k or fewer real vectors.
     """
     around = balls(real, k)
-    own, found = _held(real, real, around), _held(generated, real, around)
+    own, found = _counts(real, real, around), _counts(generated, real, around)
     part = (k - own.inside) / own.rim.clamp(min=1)
     density = (found.inside + part * found.rim).sum() / (k * len(generated))
     return DensityCoverage(density.float(), (found.inside + found.rim > 0).float().mean())
 
 
-class _Held(NamedTuple):
+class _BallCounts(NamedTuple):
     """How many vectors each ball holds, and how many are at its rim."""
 
     inside: Float[Tensor, " n"]
     rim: Float[Tensor, " n"]
 
 
-def _held(x: Float[Tensor, "m d"], centres: Float[Tensor, "n d"], around: Balls) -> _Held:
+def _counts(x: Float[Tensor, "m d"], centres: Float[Tensor, "n d"], around: Balls) -> _BallCounts:
     inside, within = torch.zeros_like(around.inner), torch.zeros_like(around.inner)
     for _, squared in squared_distances(x, centres):
         inside += (squared < around.inner).sum(0)
         within += (squared <= around.outer).sum(0)
-    return _Held(inside, within - inside)
-
-
-class DensityAndCoverage(FeatureSets):
-    """Computes `DensityCoverage` of all feature vectors given.
-
-    Args:
-        k: neighbour that a ball reaches to; 5 in the paper.
-    """
-
-    def __init__(self, k: int = 5) -> None:
-        super().__init__()
-        self.k = k
-
-    def compute(self) -> DensityCoverage:
-        """Density and coverage of all vectors so far."""
-        return density_coverage(*self.sets(), self.k)
+    return _BallCounts(inside, within - inside)

@@ -4,7 +4,7 @@ The functions are of the vectors given alone, also in one of several processes: 
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -21,14 +21,19 @@ from vqgen.nn.precision import float64, full_float32
 
 
 class FeatureSets(Metric):
-    """Base of metrics that compare the real with the generated feature vectors, over all batches and ranks."""
+    """Compares the real with the generated feature vectors of all batches and ranks.
+
+    Args:
+        compare: a function of both sets, such as `precision_recall` or `density_coverage`.
+    """
 
     full_state_update = False
     real: list[Tensor]
     generated: list[Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, compare: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> None:
         super().__init__()
+        self.compare = compare
         self.add_state("real", [], dist_reduce_fx="cat")
         self.add_state("generated", [], dist_reduce_fx="cat")
 
@@ -36,23 +41,15 @@ class FeatureSets(Metric):
         """Keep a batch of feature vectors, of real or of generated images."""
         (self.real if real else self.generated).append(features)
 
-    def sets(self) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
-        """All real and all generated vectors.
-
-        Raises:
-            ValueError: there are none of one of them.
-        """
+    def compute(self) -> tuple[Tensor, ...]:
+        """What `compare` makes of all vectors so far; ValueError where there are none of one kind."""
         if not len(self.real) or not len(self.generated):
             raise ValueError("there must be features of real and of generated images")
-        return dim_zero_cat(self.real), dim_zero_cat(self.generated)
+        return self.compare(dim_zero_cat(self.real), dim_zero_cat(self.generated))
 
 
-class Given(nn.Identity):
-    """Takes the place of a feature network where the features are there already.
-
-    Args:
-        num_features: length of a vector.
-    """
+class PrecomputedFeatures(nn.Identity):
+    """Stands in for a feature network where there are vectors of `num_features` numbers already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -66,7 +63,7 @@ def frechet_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
     """
     real, generated = float64(real), float64(generated)
     centre = real.mean(0)
-    metric = FrechetInceptionDistance(Given(real.shape[1]), sync_on_compute=False).to(real.device)
+    metric = FrechetInceptionDistance(PrecomputedFeatures(real.shape[1]), sync_on_compute=False).to(real.device)
     metric.update(real - centre, real=True)
     metric.update(generated - centre, real=False)
     return float(metric.compute())
@@ -87,26 +84,25 @@ def kernel_distance(
     """
     size, real, generated = min(subset_size, len(real), len(generated)), float64(real), float64(generated)
     with _same_every_time(real.device), full_float32():
-        network = Given(real.shape[1])
+        network = PrecomputedFeatures(real.shape[1])
         metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
-        metric = metric.to(real.device)
-        metric.update(real, real=True)
+        metric.to(real.device).update(real, real=True)
         metric.update(generated, real=False)
         return float(metric.compute()[0])
 
 
 def inception_score(log_prob: Float[Tensor, "n k"], splits: int = 10) -> float:
     """exp of the mean KL(p(class given image) || p(class)) in each of `splits` parts (arXiv 1606.03498): 1 to k."""
+    network, log_prob = PrecomputedFeatures(log_prob.shape[1]), float64(log_prob)
     with _same_every_time(log_prob.device):
-        log_prob = float64(log_prob)
-        metric = InceptionScore(Given(log_prob.shape[1]), splits=splits, sync_on_compute=False).to(log_prob.device)
+        metric = InceptionScore(network, splits=splits, sync_on_compute=False).to(log_prob.device)
         metric.update(log_prob)
         return float(metric.compute()[0])
 
 
 @contextmanager
 def _same_every_time(device: torch.device) -> Iterator[None]:
-    """The random subsets that torchmetrics takes are always the same; its advice on memory is left out."""
+    """A context in which torchmetrics takes the same random subsets every time, and gives no advice on memory."""
     with fork_rng(device), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.manual_seed(0)

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vqgen.measure.metrics.features import FeatureSets
 from vqgen.measure.metrics.neighbors import Balls, balls, squared_distances
 
 
@@ -44,19 +43,3 @@ def _within(
         inside.append((squared <= of_real.outer).any(1))
         covered |= (squared <= of_generated.outer[start : start + len(squared), None]).any(0)
     return torch.cat(inside), covered
-
-
-class ImprovedPrecisionRecall(FeatureSets):
-    """Computes `PrecisionRecall` of all feature vectors given.
-
-    Args:
-        k: neighbour that a ball reaches to; 3 in the paper.
-    """
-
-    def __init__(self, k: int = 3) -> None:
-        super().__init__()
-        self.k = k
-
-    def compute(self) -> PrecisionRecall:
-        """Precision and recall of all vectors so far."""
-        return precision_recall(*self.sets(), self.k)

@@ -1,11 +1,9 @@
 """How close reconstructions are to their images."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure, StructuralSimilarityIndexMeasure
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
@@ -33,13 +31,11 @@ class Reconstruction(torch.nn.Module):
         super().__init__()
         self.variance = variance
         self.mse, self.psnr = MeanMetric(sync_on_compute=False), MeanMetric(sync_on_compute=False)
-        similarity: dict[str, Any] = {}
+        similarity: dict[str, Metric | MetricCollection] = {}
         if min(size) >= WINDOW:
             similarity["ssim"] = StructuralSimilarityIndexMeasure(data_range=1.0, sync_on_compute=False)
         if min(size) >= MS_SSIM_SIDE:
-            similarity["ms_ssim"] = MultiScaleStructuralSimilarityIndexMeasure(
-                data_range=1.0, sync_on_compute=False
-            )  # fmt: skip
+            similarity["ms_ssim"] = MultiScaleStructuralSimilarityIndexMeasure(data_range=1.0, sync_on_compute=False)
         self.similarity = MetricCollection(similarity)
         self.lpips = lpips
 
@@ -55,6 +51,7 @@ class Reconstruction(torch.nn.Module):
     def compute(self) -> dict[str, float]:
         """The averages by name."""
         mse = float(self.mse.compute())
-        values = {"mse": mse, "nmse": mse / self.variance, "psnr": float(self.psnr.compute())}
-        values |= {name: float(value) for name, value in (self.similarity.compute() if self.similarity else {}).items()}
-        return values | ({"lpips": float(self.lpips.compute())} if self.lpips is not None else {})
+        values: dict[str, Tensor | float] = {"mse": mse, "nmse": mse / self.variance, "psnr": self.psnr.compute()}
+        values |= self.similarity.compute() if self.similarity else {}
+        values |= {"lpips": self.lpips.compute()} if self.lpips is not None else {}
+        return {name: float(value) for name, value in values.items()}

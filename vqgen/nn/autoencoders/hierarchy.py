@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.nn.autoencoders.residual import Decoder, Encoder
-from vqgen.nn.quantize import Quantized, Quantizer
+from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 
 
@@ -53,11 +53,11 @@ class HierarchyEncoder(nn.Module):
             for dim, factor in zip(dims[:-1], downsampling[:-1], strict=True)
         )
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> list[Quantization]:
         """What each level's quantizer makes of an image, top first."""
         return self._levels(x, lambda quantizer, z_e: quantizer(z_e))
 
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Quantized]:
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Quantization]:
         """As `forward`, but no codebook learns from it, in training mode neither."""
         return self._levels(x, lambda quantizer, z_e: quantizer.look_up(z_e))
 
@@ -65,19 +65,19 @@ class HierarchyEncoder(nn.Module):
         """What each level's quantizer is given when images are encoded, top first."""
         given: list[Tensor] = []
 
-        def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantized:
+        def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantization:
             given.append(z_e)
             return quantizer.look_up(z_e)
 
         self._levels(x, look_up)
         return given
 
-    def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantized]) -> list[Quantized]:
+    def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantization]) -> list[Quantization]:
         check_divisible(x.shape[2:], self.downsampling)
         features: list[Tensor] = []   # of each level, top first
         for encoder in reversed(self.features):
             features.insert(0, encoder(features[0] if features else x))
-        levels: list[Quantized] = []
+        levels: list[Quantization] = []
         for i, (quantizer, head, h) in enumerate(zip(self.quantizers, self.heads, features, strict=True)):
             if levels:
                 h = torch.cat([h, self.conditions[i - 1](levels[-1].z_q)], dim=1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.nn.bounded import bounded
+from vqgen.nn.clamp import projected_clamp
 from vqgen.nn.likelihoods.likelihoods import Likelihood
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
@@ -74,7 +74,7 @@ class DiscretizedLogistic(Likelihood):
         c = (isqrt(1 + 8 * (output.shape[1] // n)) - 3) // 2  # solves 1 + 2 c + c (c - 1) / 2 outputs for c
         parts = output.unflatten(1, (n, -1)).split([1, c, c, c * (c - 1) // 2], dim=2)
         weights, means, raw, pairs = parts
-        log_scales = bounded(raw, MIN_LOG_SCALE, MAX_LOG_SCALE)
+        log_scales = projected_clamp(raw, MIN_LOG_SCALE, MAX_LOG_SCALE)
         i, j = torch.tril_indices(c, c, -1, device=output.device)
         coefficients = output.new_zeros(len(output), n, c, c, *output.shape[2:])
         coefficients[:, :, i, j] = torch.tanh(pairs)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.nn.bounded import bounded
+from vqgen.nn.clamp import projected_clamp
 from vqgen.nn.likelihoods.base import Losses, ReconstructionLoss
 from vqgen.nn.precision import float64
 
@@ -160,7 +160,7 @@ class LearnedGaussian(Density):
     def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Normal log-density, summed over pixels and channels."""
         mean, raw = output.float().chunk(2, dim=1)
-        log_var = bounded(raw, self.min_log_var, self.max_log_var)
+        log_var = projected_clamp(raw, self.min_log_var, self.max_log_var)
         return _sum(-0.5 * (x - mean).square() * torch.exp(-log_var) - log_var / 2 - LOG_2PI / 2)
 
     def location_and_scale(
@@ -168,7 +168,7 @@ class LearnedGaussian(Density):
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
         """The mean, and the standard deviation."""
         mean, raw = output.float().chunk(2, dim=1)
-        return mean, torch.exp(bounded(raw, self.min_log_var, self.max_log_var) / 2)
+        return mean, torch.exp(projected_clamp(raw, self.min_log_var, self.max_log_var) / 2)
 
     def log_cdf(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """Of N(0, 1)."""

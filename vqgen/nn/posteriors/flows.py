@@ -12,7 +12,7 @@ from vqgen.nn.posteriors.made import MADE
 from vqgen.nn.sizes import check_at_least
 
 
-class Transformed(NamedTuple):
+class FlowOutput(NamedTuple):
     """The transformed vectors, and for each dimension its part of log |det dz/dz_0|, which is their sum."""
 
     z: Float[Tensor, "b d"]
@@ -43,7 +43,7 @@ class IAF(nn.Module):
         for step in self.steps:
             nn.init.constant_(step.output.context.bias[dim:], self.FORGET_BIAS)  # type: ignore[union-attr, index]
 
-    def forward(self, z: Float[Tensor, "b d"], context: Float[Tensor, "b f"]) -> Transformed:
+    def forward(self, z: Float[Tensor, "b d"], context: Float[Tensor, "b f"]) -> FlowOutput:
         """Transform `z`, all steps."""
         log_det = torch.zeros_like(z)
         for i, step in enumerate(self.steps):
@@ -51,4 +51,4 @@ class IAF(nn.Module):
             m, s = given.to(z.dtype).unbind(1)   # float32 under autocast too: z and its log-determinant must agree
             z = torch.sigmoid(s) * z + torch.sigmoid(-s) * m
             log_det = log_det + F.logsigmoid(s)
-        return Transformed(z, log_det)
+        return FlowOutput(z, log_det)

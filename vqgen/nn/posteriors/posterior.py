@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.bounded import bounded
+from vqgen.nn.clamp import projected_clamp
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.nn.posteriors.flows import IAF
 from vqgen.nn.sizes import check_at_least
@@ -61,7 +61,7 @@ class Posterior(nn.Module):
     def normal(self, features: Float[Tensor, "b f"]) -> Normal:
         """The normal distribution that the noise is first scaled to; |log_var| is at most `MAX_LOG_VAR`."""
         mean, log_var = self.heads(features).float().chunk(2, dim=1)
-        return Normal(mean, bounded(log_var, -MAX_LOG_VAR, MAX_LOG_VAR))
+        return Normal(mean, projected_clamp(log_var, -MAX_LOG_VAR, MAX_LOG_VAR))
 
 
 class DiagonalGaussian(Posterior):

@@ -122,7 +122,7 @@ class PastVerticalConv2d(RasterConv2d):
         super().__init__(in_channels, out_channels, rows - 1, columns, 0, condition_channels)
 
 
-class Pointwise(RasterConv2d):
+class PointwiseConv2d(RasterConv2d):
     """1x1 convolution: sees its own position."""
 
     def __init__(self, in_channels: int, out_channels: int, condition_channels: int = 0):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, VerticalConv2d
+from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, PointwiseConv2d, VerticalConv2d
 from vqgen.nn.priors.network import AutoregressiveNetwork, as_map
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
 
@@ -48,7 +48,7 @@ class GatedLayer(nn.Module):
         self.vertical = VerticalConv2d(channels, 2 * channels, rows, kernel_size, condition_channels)
         self.vertical.reset_parameters(GAIN * max(1.0, kernel_size / 3) ** 0.5)
         self.horizontal = CausalConv2d(channels, 2 * channels, 1, kernel_size, 2 * channels)
-        self.output = Pointwise(channels, channels)
+        self.output = PointwiseConv2d(channels, channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, stacks: Stacks, condition: Float[Tensor, "#b e #h #w"] | None, skip: Float[Tensor, ""]) -> Stacks:
@@ -97,8 +97,8 @@ class GatedPixelCNN(AutoregressiveNetwork):
         self.layers = nn.ModuleList(
             GatedLayer(hidden_channels, kernel_size, condition_channels, dropout) for _ in range(num_layers)
         )
-        self.hidden = Pointwise(hidden_channels, output_channels)
-        self.output = Pointwise(output_channels, num_embeddings)
+        self.hidden = PointwiseConv2d(hidden_channels, output_channels)
+        self.output = PointwiseConv2d(output_channels, num_embeddings)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Take the weights; of those from before the residual path its share is 0."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.nn.priors.causal import MaskedConv2d, Pointwise
+from vqgen.nn.priors.causal import MaskedConv2d, PointwiseConv2d
 from vqgen.nn.priors.network import AutoregressiveNetwork
 from vqgen.nn.sizes import check_at_least
 
@@ -55,9 +55,9 @@ class MaskedResidualBlock(nn.Module):
 
     def __init__(self, channels: int, condition_channels: int):
         super().__init__()
-        self.reduce = Pointwise(channels, channels, condition_channels)
+        self.reduce = PointwiseConv2d(channels, channels, condition_channels)
         self.conv = MaskedConv2d(channels, channels // 2, kernel_size=3)
-        self.expand = Pointwise(channels // 2, channels)
+        self.expand = PointwiseConv2d(channels // 2, channels)
 
     def forward(
         self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
@@ -98,7 +98,7 @@ class PixelCNN(AutoregressiveNetwork):
             MaskedResidualBlock(hidden_channels, condition_channels) for _ in range(num_residual_blocks)
         )
         widths = [hidden_channels] * (num_output_layers + 1) + [num_embeddings]
-        self.output = nn.ModuleList(Pointwise(i, o) for i, o in pairwise(widths))
+        self.output = nn.ModuleList(PointwiseConv2d(i, o) for i, o in pairwise(widths))
 
     def forward(
         self, codes: Int[Tensor, "b h w"], condition: Float[Tensor, "#b e #h #w"] | None = None

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.priors.attention import CausalAttention
-from vqgen.nn.priors.causal import CausalConv2d, PastConv2d, PastVerticalConv2d, Pointwise, RasterConv2d, VerticalConv2d
+from vqgen.nn.priors.causal import (
+    CausalConv2d,
+    PastConv2d,
+    PastVerticalConv2d,
+    PointwiseConv2d,
+    RasterConv2d,
+    VerticalConv2d,
+)
 from vqgen.nn.priors.network import AutoregressiveNetwork, as_map
 from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
 from vqgen.nn.sizes import check_at_least, check_odd, check_share
@@ -69,9 +76,9 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, attention_channels: int, num_heads: int, condition_channels: int, dropout: float):
         super().__init__()
-        self.input = Pointwise(2 * channels, 3 * attention_channels, condition_channels)
+        self.input = PointwiseConv2d(2 * channels, 3 * attention_channels, condition_channels)
         self.attention = CausalAttention(attention_channels, num_heads)
-        self.output = Pointwise(attention_channels, 2 * channels)
+        self.output = PointwiseConv2d(attention_channels, 2 * channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -172,7 +179,7 @@ class PixelSNAIL(AutoregressiveNetwork):
             if num_attention_layers and (i + 1) % (num_layers // num_attention_layers) == 0:
                 self.blocks.append(attention())
         self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
-        self.output = Pointwise(hidden_channels, num_embeddings)
+        self.output = PointwiseConv2d(hidden_channels, num_embeddings)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Take the weights; those from before the vertical stream do without it."""

@@ -1,6 +1,6 @@
 """Quantizers: one file for each way to learn or to do without a codebook."""
 
-from vqgen.nn.quantize.base import Quantized, Quantizer
+from vqgen.nn.quantize.base import Quantization, Quantizer
 from vqgen.nn.quantize.cosine import CosineEMAQuantizer
 from vqgen.nn.quantize.ema import EMAQuantizer
 from vqgen.nn.quantize.fsq import FSQ
@@ -12,7 +12,7 @@ __all__ = [
     "CosineEMAQuantizer",
     "EMAQuantizer",
     "GradientQuantizer",
-    "Quantized",
+    "Quantization",
     "Quantizer",
     "RotationEMAQuantizer",
 ]

@@ -21,7 +21,7 @@ MAX_EMBEDDINGS = 2**20
 
 
 @dataclass(frozen=True)
-class Quantized:
+class Quantization:
     """Quantized maps: `z_q` carries the gradient back to `z_e`; `losses` by name, without their weights."""
 
     z_q: Float[Tensor, "b d h w"]
@@ -45,7 +45,7 @@ class Quantizer(nn.Module):
         """What the losses of `forward` count; one that is not named counts once."""
         return {}
 
-    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
         """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""
         raise NotImplementedError
 
@@ -57,10 +57,10 @@ class Quantizer(nn.Module):
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
         raise NotImplementedError
 
-    def look_up(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+    def look_up(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
         """As `forward`, but nothing learns from it, in training mode neither; there are no losses."""
         codes = self.nearest(z_e)
-        return Quantized(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
+        return Quantization(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
 
     def put_back(self) -> None:
         """Put code vectors back where they belong, after something else than learning has moved them."""
@@ -114,7 +114,7 @@ class VectorQuantizer(Quantizer):
         bound = 1 / self.num_embeddings
         return torch.empty(self.num_embeddings, self.embedding_dim).uniform_(-bound, bound)
 
-    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
         """The nearest code vectors, their indices, and the losses of equation 3 of arXiv 1711.00937."""
         self.check_channels(z_e)
         with without_autocast(z_e.device):
@@ -143,11 +143,11 @@ class VectorQuantizer(Quantizer):
         """Move the codebook to where `project` puts it: an average of directions is no direction, for instance."""
         self.codebook.copy_(self.project(self.codebook))
 
-    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
+    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """`forward` of projected features in float32; `x` are the vectors of `z_e` in rows, without gradient."""
         codes = self._codes(z_e, x)
         z_q = as_stored(self.embed(codes), z_e)
-        return Quantized(self.carry_gradient(z_e, z_q.detach()), codes, self.losses(z_e, z_q))
+        return Quantization(self.carry_gradient(z_e, z_q.detach()), codes, self.losses(z_e, z_q))
 
     def losses(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> dict[str, Float[Tensor, ""]]:
         """The commitment term, for codebooks that learn without a gradient."""

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import Quantized, VectorQuantizer
+from vqgen.nn.quantize.base import Quantization, VectorQuantizer
 from vqgen.nn.quantize.kmeans import assign, draw_far, k_means, spread
 
 KMEANS_MIN_ROWS = 2**14
@@ -76,7 +76,7 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("num_updates", torch.tensor(0))
         self._gathered: list[tuple[Tensor, Tensor]] = []   # vectors and codes of the micro-batches of this step
 
-    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantized:
+    def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Quantize with the codebook as it is, then, in training, let it follow `x`."""
         if self.training and self.num_updates == 0 and not self._gathered:
             self._start(x)

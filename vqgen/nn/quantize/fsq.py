@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantized, Quantizer, StraightThrough, as_stored
+from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantization, Quantizer, StraightThrough, as_stored
 
 EPSILON = 1e-3
 
@@ -39,13 +39,13 @@ class FSQ(Quantizer):
         self.register_buffer("levels", torch.tensor(levels).view(-1, 1, 1), persistent=False)
         self.register_buffer("bases", torch.tensor(bases).view(-1, 1, 1), persistent=False)
 
-    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantized:
+    def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
         """Rounded maps, with the straight-through gradient of the rounding; there are no losses."""
         self.check_channels(z_e)
         bounded = self.bound(z_e.float())
         codes = self._codes(bounded.detach())
         z_q = StraightThrough.apply(bounded / (self.levels // 2), as_stored(self.embed(codes), bounded))
-        return Quantized(z_q.to(z_e.dtype), codes, {})
+        return Quantization(z_q.to(z_e.dtype), codes, {})
 
     @torch.no_grad()
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:

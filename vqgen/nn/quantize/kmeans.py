@@ -17,21 +17,21 @@ class Clusters(NamedTuple):
     counts: Float[Tensor, " k"]
 
 
-class Assigned(NamedTuple):
+class Assignment(NamedTuple):
     """How many rows went to each code, and their sum."""
 
     counts: Float[Tensor, " k"]
     sums: Float[Tensor, "k d"]
 
 
-def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assigned:
+def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assignment:
     """Counts and sums of the rows of each code, without a one-hot matrix.
 
     Rows are summed less their mean: sums of many numbers far from zero lose the digits that tell the rows apart.
     """
     counts, mean = torch.bincount(codes, minlength=num_codes).to(x.dtype), x.mean(dim=0)
     sums = x.new_zeros(num_codes, x.shape[1]).index_add_(0, codes, x - mean)
-    return Assigned(counts, sums.addcmul_(counts[:, None], mean))
+    return Assignment(counts, sums.addcmul_(counts[:, None], mean))
 
 
 @torch.no_grad()

@@ -27,10 +27,10 @@ class RotationEMAQuantizer(EMAQuantizer):
 
     def carry_gradient(self, z_e: Float[Tensor, "b d h w"], z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """`z_q`, with the gradient of lambda R z_e."""
-        return Rotated.apply(z_e, z_q)
+        return RotationGradient.apply(z_e, z_q)
 
 
-class Rotated(torch.autograd.Function):
+class RotationGradient(torch.autograd.Function):
     """The value of the second argument; to the first, the gradient of the map lambda R held constant."""
 
     @staticmethod

@@ -12,7 +12,7 @@ from vqgen.errors import UserError
 from vqgen.nn.priors.network import MaskedNetwork
 
 
-class Conditioned:
+class ConditionedNetwork:
     """Logits of a network under its condition, moved away from those without the label where it is guided.
 
     Args:
@@ -84,17 +84,17 @@ class Conditioned:
             name = type(self.network).__name__
             raise UserError(f"sampler: a prior with {name} draws masked maps in few steps; take masked or halton")
 
-    def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | Guided":
+    def begin(self, num_samples: int, grid: Sequence[int]) -> "Incremental | GuidedNetwork":
         """The same before the first position, to be asked for one position after another."""
         self._check_causal()
         if self.unconditional is None:
             return begin(self.network, num_samples, grid, self.condition)
         both = (x.expand(num_samples, -1, -1, -1) for x in (self.condition, self.unconditional) if x is not None)
         state = begin(self.network, 2 * num_samples, grid, torch.cat([*both]))
-        return Guided(state, self.weights(grid[0] * grid[1]))
+        return GuidedNetwork(state, self.weights(grid[0] * grid[1]))
 
 
-class Guided:
+class GuidedNetwork:
     """Two evaluations of a network in one batch, with and without the label."""
 
     def __init__(self, state: Incremental, weights: Sequence[float]):

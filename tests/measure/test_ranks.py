@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from vqgen.measure.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+from vqgen.measure.metrics.features import FeatureSets
+from vqgen.measure.metrics.precision_recall import precision_recall
 
 
 def _sets() -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,7 +18,7 @@ def _sets() -> tuple[torch.Tensor, torch.Tensor]:
 
 def _measure(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    metric = ImprovedPrecisionRecall()
+    metric = FeatureSets(precision_recall)
     for features, real in zip(_sets(), (True, False), strict=True):
         metric.update(features[rank::2], real=real)
     torch.save(tuple(metric.compute()), f"{folder}/{rank}.pt")

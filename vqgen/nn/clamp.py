@@ -5,7 +5,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 
-class Bounded(torch.autograd.Function):
+class ProjectedClamp(torch.autograd.Function):
     """`values` within [low, high]; the gradient is that of the identity, except where it would lead further out.
 
     A plain clamp has no gradient outside of its range: an output that once got there would stay. Here descent takes
@@ -27,6 +27,6 @@ class Bounded(torch.autograd.Function):
         return grad.masked_fill(outward, 0.0), None, None
 
 
-def bounded(values: Shaped[Tensor, "*n"], low: float, high: float) -> Shaped[Tensor, "*n"]:
-    """`values` clamped to [low, high], with the gradient of `Bounded`."""
-    return Bounded.apply(values, low, high)
+def projected_clamp(values: Shaped[Tensor, "*n"], low: float, high: float) -> Shaped[Tensor, "*n"]:
+    """`values` clamped to [low, high], with the gradient of `ProjectedClamp`."""
+    return ProjectedClamp.apply(values, low, high)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vqgen.measure.metrics import neighbors
-from vqgen.measure.metrics.density_coverage import DensityAndCoverage, density_coverage
-from vqgen.measure.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+from vqgen.measure.metrics.density_coverage import density_coverage
+from vqgen.measure.metrics.features import FeatureSets
+from vqgen.measure.metrics.precision_recall import precision_recall
 
 
 def _sets(n: int = 400, m: int = 300, dims: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,7 +58,7 @@ def test_an_outlier_among_the_real_raises_density_less_than_precision():
 
 
 @pytest.mark.parametrize(("metric", "function"), [
-    (ImprovedPrecisionRecall(), precision_recall), (DensityAndCoverage(), density_coverage),
+    (FeatureSets(precision_recall), precision_recall), (FeatureSets(density_coverage), density_coverage),
 ], ids=["precision-recall", "density-coverage"])  # fmt: skip
 def test_a_metric_over_batches_is_the_function_of_all(metric, function):
     real, generated = _sets(60, 50)
@@ -72,7 +73,7 @@ def test_too_few_vectors_are_refused():
     with pytest.raises(ValueError, match="3 feature vectors have no 3 nearest"):
         precision_recall(torch.randn(3, 2), torch.randn(9, 2), 3)
     with pytest.raises(ValueError, match="of real and of generated"):
-        ImprovedPrecisionRecall().compute()
+        FeatureSets(precision_recall).compute()
 
 
 def _duplicates(rounds: int) -> torch.Tensor:
