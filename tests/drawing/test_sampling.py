@@ -84,6 +84,10 @@ def test_restriction_keeps_the_likeliest_codes():
     assert kept(top_k=None, top_p=0.75) == [False, True, True, True]
     assert kept(top_k=3, top_p=1e-6) == [False, True, False, False]
     assert kept(top_k=9, top_p=1.0) == [True] * 4
+    assert kept(min_p=0.4) == [False, True, True, True]
+    assert kept(min_p=0.6) == [False, True, True, False]
+    assert kept(min_p=0.0) == [True] * 4
+    assert kept(min_p=1.0) == [False, True, False, False]
 
 
 def test_ties_do_not_let_top_k_keep_more():
@@ -131,6 +135,7 @@ def test_the_bar_counts_rows(capsys):
         ({"temperature": 0.0}, "temperature=0.0"),
         ({"top_k": 0}, "top_k=0"),
         ({"top_p": 1.5}, "top_p=1.5"),
+        ({"min_p": -0.5}, "min_p=-0.5"),
         ({"seeds": [1]}, "seeds has 1 entries, num_samples=2"),
         ({"guidance": 2.0}, "guidance=2.0 needs a prior with labels"),
     ],

@@ -52,7 +52,7 @@ def test_a_vae_given_a_label_says_it_knows_none(vae: VAE):
 
 
 def test_a_vae_given_an_option_of_priors_says_so_and_does_not_ignore_it(vae: VAE):
-    for option in ({"temperature": 0.5}, {"top_k": 3}, {"top_p": [0.9]}, {"guidance": 2.0}):
+    for option in ({"temperature": 0.5}, {"top_k": 3}, {"top_p": [0.9]}, {"min_p": 0.1}, {"guidance": 2.0}):
         with pytest.raises(UserError, match="this is an option of priors"):
             Sample(sampling=Sampling(**option))(_trained(vae))
 

@@ -56,6 +56,7 @@ _NAMES = {
     Range(lambda t: t > 0, "above 0 (top_k=1 takes the likeliest code)"): "temperature",
     Range(lambda k: k >= 1, "at least 1, or null for all codes"): "top_k",
     Range(lambda p: 0 < p <= 1, "above 0 and at most 1, or null for all codes"): "top_p",
+    Range(lambda p: 0 <= p <= 1, "0 to 1, or null for all codes"): "min_p",
 }
 RANGES = {name: allowed for allowed, names in _NAMES.items() for name in names.split()}
 CHOICES = {"deterministic": (True, False, "warn", None)}   # where the annotation of the code of others does not tell

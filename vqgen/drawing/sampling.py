@@ -1,5 +1,6 @@
 """How codes are drawn from logits: what the user sets, what is kept, and where the random numbers come from."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeVar
@@ -32,12 +33,14 @@ def _of(value: T | list[T], level: int) -> T:
 class Sampling:
     """The settings of a draw, from the command line to the last code. As they stand here they change nothing.
 
-    Each of the first four is one value for all levels, or a list of one for each, top first (see `of_levels`).
+    Each but the seed is one value for all levels, or a list of one for each, top first (see `of_levels`).
 
     Args:
         temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
         top_k: draw among the k likeliest codes only; None among all.
         top_p: draw among the fewest likeliest codes that together have this probability; None among all.
+        min_p: draw among the codes of at least this share of the likeliest one's probability (arXiv 2407.01082), 0.05
+            to 0.1; None among all.
         guidance: weight of classifier-free guidance (arXiv 2207.12598), or a schedule of it: logits are
             ``unconditional + guidance * (conditional - unconditional)``; 1 is none, 1.5 to 4 is truer to the label and
             less varied.
@@ -49,6 +52,7 @@ class Sampling:
     temperature: float | list[float] = 1.0
     top_k: int | list[int | None] | None = None
     top_p: float | list[float | None] | None = None
+    min_p: float | list[float | None] | None = None
     guidance: float | GuidanceSchedule | list[float] | list[GuidanceSchedule] = 1.0
     seed: int = 0
 
@@ -63,6 +67,9 @@ class Sampling:
         for top_p in _each(self.top_p):
             if top_p is not None and not 0 < top_p <= 1:
                 raise ValueError(f"top_p={top_p} is no share of the probability: give a number in (0, 1], or None.")
+        for min_p in _each(self.min_p):
+            if min_p is not None and not 0 <= min_p <= 1:
+                raise ValueError(f"min_p={min_p} is no share of the likeliest: give a number in [0, 1], or None.")
 
     def changed(self) -> dict[str, object]:
         """What is set and not as it stands in `Sampling()`, but the seed."""
@@ -87,15 +94,17 @@ class Sampling:
 
     def _of_level(self, i: int) -> "Sampling":
         guidance = self.guidance[i] if isinstance(self.guidance, list) else self.guidance
-        return Sampling(_of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), guidance, self.seed)
+        of = _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), _of(self.min_p, i)
+        return Sampling(*of, guidance, self.seed)
 
     def draw(self, logits: Float[Tensor, "n k"], uniform: Float[Tensor, "n 1"]) -> Int[Tensor, " n"]:
         """Codes drawn from logits, each by a number in [0, 1); the settings are those of one level."""
         assert not isinstance(self.temperature, list)
         assert not isinstance(self.top_k, list)
         assert not isinstance(self.top_p, list)
+        assert not isinstance(self.min_p, list)
         scaled = logits if self.temperature == 1 else logits / self.temperature
-        return draw(restrict(scaled, self.top_k, self.top_p), uniform)
+        return draw(restrict(scaled, self.top_k, self.top_p, self.min_p), uniform)
 
 
 NEUTRAL = Sampling()
@@ -122,13 +131,16 @@ def sample_seeds(
     return [np.random.SeedSequence(seed, spawn_key=(*key, i)) for i in indices]
 
 
-def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | None) -> Float[Tensor, "b k"]:
+def restrict(
+    logits: Float[Tensor, "b k"], top_k: int | None = None, top_p: float | None = None, min_p: float | None = None
+) -> Float[Tensor, "b k"]:
     """Logits with all but the likeliest codes at minus infinity.
 
     Args:
         logits: already divided by the temperature.
         top_k: how many codes may be drawn; None for all.
         top_p: keep the fewest likeliest codes whose probabilities reach this sum; None for all.
+        min_p: keep the codes of at least this share of the likeliest one's probability; None for all.
     """
     if top_k is not None and top_k < logits.shape[1]:
         kept = logits.topk(top_k, dim=1)
@@ -139,6 +151,8 @@ def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | Non
         likelier = probabilities.cumsum(1) - probabilities
         drop = torch.empty_like(likelier, dtype=torch.bool).scatter_(1, order, likelier >= top_p)
         logits = logits.masked_fill(drop, -torch.inf)
+    if min_p:
+        logits = logits.masked_fill(logits < logits.amax(1, keepdim=True) + math.log(min_p), -torch.inf)
     return logits
 
 
