@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import dropwhile
 from types import TracebackType
-from typing import Any
 
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -22,7 +21,7 @@ _HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")   #
 _USED = ("trainer", "callbacks", "optim", "schedule", "logger")   # sections whose values are used by the code of others
 
 
-def explained(error: BaseException, at: str, node: Any) -> ConfigError:
+def explained(error: BaseException, at: str, node: object) -> ConfigError:
     """The error in one line that names the option, as far as its words tell which it is.
 
     Args:
@@ -47,7 +46,7 @@ def is_told(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(config: Mapping[str, Any]) -> Iterator[None]:
+def told(config: Mapping[str, object]) -> Iterator[None]:
     """Around a training: what the code of others raises for a value of the config, at its first use, is one line.
 
     An error on whose way lies code of ours or of the user, a step of a model, say, is raised as it is, and so is what
@@ -110,7 +109,7 @@ def _foreign() -> set[str]:
     return OTHERS | sys.stdlib_module_names
 
 
-def _named(reason: str, at: str, node: Any) -> str:
+def _named(reason: str, at: str, node: object) -> str:
     """`KEY=VALUE` of the option below `node` that the reason quotes, names or gives the value of first; else `at`."""
     leaves = [*_leaves(node, at)]
     names = {leaf: leaf[0].rpartition(".")[2] for leaf in leaves}
@@ -126,7 +125,7 @@ def _named(reason: str, at: str, node: Any) -> str:
     return at
 
 
-def _leaves(node: Any, at: str) -> Iterator[tuple[str, str]]:
+def _leaves(node: object, at: str) -> Iterator[tuple[str, str]]:
     """Key path and value of every option below a node."""
     if isinstance(node, Mapping):
         for key, value in node.items():

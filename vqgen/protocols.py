@@ -315,6 +315,31 @@ class Images(Protocol):
         ...
 
 
+class RecordedImages(Images, Protocol):
+    """Images that tell what was read of them, for a checkpoint, and compare it where they are opened again."""
+
+    class_names: Sequence[str]
+    compare: Callable[["RecordedImages", str], None] | None
+
+    @property
+    def origin(self) -> str:
+        """Where they come from."""
+        ...
+
+    def record(self, split: str) -> dict[str, object]:
+        """What was read of a split, as plain data."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A model that others are trained on."""
+
+    def identity(self) -> dict[str, Tensor]:
+        """By name, what makes it mean something else to those when it changes."""
+        ...
+
+
 @runtime_checkable
 class Attributes(Protocol):
     """Named numbers of every image of a split."""

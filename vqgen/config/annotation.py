@@ -1,14 +1,13 @@
 """Whether a value from a yaml file may be an argument of a given annotation, without importing anything."""
 
 import ast
-from typing import Any
 
 _SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 _LISTS = {"list", "List", "Sequence", "Iterable", "tuple", "Tuple"}
 _MAPPINGS = {"dict", "Dict", "Mapping"}
 
 
-def fits(value: Any, annotation: ast.expr) -> bool:
+def fits(value: object, annotation: ast.expr) -> bool:
     """Whether a plain value may be an argument annotated so; annotations that say nothing of it accept it."""
     match annotation:
         case ast.Constant(value=None):
@@ -25,7 +24,7 @@ def fits(value: Any, annotation: ast.expr) -> bool:
     return True
 
 
-def _fits_name(value: Any, name: str, inner: list[ast.expr]) -> bool:
+def _fits_name(value: object, name: str, inner: list[ast.expr]) -> bool:
     if name in _SCALARS:
         return isinstance(value, _SCALARS[name]) and (name == "bool" or not isinstance(value, bool))
     if name == "Optional":

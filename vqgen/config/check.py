@@ -1,8 +1,6 @@
 """The root schemas, and the check that a config can be trained, or used."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -12,6 +10,7 @@ from vqgen.config.ranges import check_ranges
 from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.folders import check_run, find_runs, find_started, released
+from vqgen.runs.plain import PlainDict
 
 SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
@@ -133,7 +132,7 @@ def check_sample(cfg: DictConfig) -> None:
     find_runs(values["run"])
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
+def _check_values(values: PlainDict) -> None:
     """Values of the right type with which nothing could be trained."""
     for key in ("run_dir", "data_dir", "resume", "tokenizer", "data_root"):
         if values[key] == "":
@@ -147,7 +146,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"seed={values['seed']}: expected a number below {2**32}")
 
 
-def _resolve(cfg: DictConfig) -> dict[str, Any]:
+def _resolve(cfg: DictConfig) -> PlainDict:
     """Plain containers of `cfg`, with a marker for what the data will fill in."""
     cfg = cfg.copy()
     if "facts" in cfg:

@@ -36,7 +36,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         resuming: DictConfig | None = None
 
         @functools.wraps(task)
-        def told(cfg: DictConfig) -> Any:
+        def told(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 return _job(task, check, cfg)
             sys.argv[1:] = words   # other processes of this run are started with them
@@ -97,7 +97,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
     """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone."""
     job = HydraConfig.get()
     folder, words = Path(job.runtime.output_dir), job.overrides.task
-    note: Any = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
+    note: Callable[..., None] = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
     try:
         with claimed(folder) if is_first() else nullcontext():
             before = job_before(folder, words)

@@ -2,13 +2,13 @@
 
 import ast
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vqgen.config.annotation import fits
 from vqgen.config.ranges import KNOWN, check_ranges
 from vqgen.config.signature import Parameter, Signature, definitions, signature
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.old_names import current_name
+from vqgen.runs.plain import PlainDict
 
 CODES = "vqgen.data.codes.Codes"
 SAMPLES = "vqgen.training.Samples"
@@ -21,7 +21,7 @@ RUNTIME = {CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"}
            EVALUATION: {"trained"}, TRAINER: {"callbacks", "logger", "plugins", "default_root_dir"}}
 
 
-def check_node(path: str, value: Any) -> None:
+def check_node(path: str, value: object) -> None:
     """Check every `_target_` below `path` against its constructor."""
     if isinstance(value, Mapping):
         target = value.get("_target_")
@@ -56,7 +56,7 @@ def signature_of(path: str, target: str) -> Signature:
         raise ConfigError(f"{path}._target_={target}: there is no such class{miss}") from None
 
 
-def check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, partial: bool = False) -> None:
+def check_arguments(path: str, values: PlainDict, accepts: Signature, partial: bool = False) -> None:
     """Raise ConfigError unless the keys and values at `path` are those a signature takes; partial may lack some."""
     prefix = f"{path}." if path else ""
     for key, value in values.items():
@@ -70,7 +70,7 @@ def check_arguments(path: str, values: Mapping[str, Any], accepts: Signature, pa
         raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
 
 
-def _check_type(path: str, value: Any, parameter: Parameter) -> None:
+def _check_type(path: str, value: object, parameter: Parameter) -> None:
     if value == KNOWN_LATER or parameter.annotation is None or fits(value, parameter.annotation):
         return
     kind = ast.unparse(parameter.annotation)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vqgen.config.resolvers import CONF
 from vqgen.errors import ConfigError, near_miss
+from vqgen.runs.plain import Plain
 
 INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
 _SHOW = ("--cfg", "-c")
@@ -127,7 +127,7 @@ def _check_key(override: Override, base: DictConfig) -> None:
         return
     path = str(override.key_or_group)
     walked = ""
-    node: Any = base
+    node: Plain = base
     for part in re.findall(r"[^.\[\]]+", path):
         if not OmegaConf.is_list(node) and not (OmegaConf.is_dict(node) and part in list(node.keys())):
             raise ConfigError(f"{override.input_line}: there is no option {path}{_closest(part, walked, node, base)}")
@@ -135,7 +135,7 @@ def _check_key(override: Override, base: DictConfig) -> None:
         node = OmegaConf.select(base, walked, throw_on_resolution_failure=False)
 
 
-def _closest(part: str, walked: str, node: Any, base: DictConfig) -> str:
+def _closest(part: str, walked: str, node: Plain, base: DictConfig) -> str:
     """Near miss among the keys beside it, or else among the last parts of all keys."""
     prefix = f"{walked}." if walked else ""
     beside = [f"{prefix}{key}" for key in node] if OmegaConf.is_dict(node) else []
@@ -145,13 +145,13 @@ def _closest(part: str, walked: str, node: Any, base: DictConfig) -> str:
     return near_miss(f"{prefix}{part}", [k for k in beside if not k.rpartition(".")[2].startswith("_")])
 
 
-def _paths(node: Any, prefix: str) -> Iterator[str]:
+def _paths(node: Plain, prefix: str) -> Iterator[str]:
     for key, value in node.items() if isinstance(node, dict) else ():
         yield f"{prefix}{key}"
         yield from _paths(value, f"{prefix}{key}.")
 
 
-def _choices(override: Override) -> list[Any]:
+def _choices(override: Override) -> list[object]:
     """The values that one override stands for: one, or all those of a sweep (the ends, for a range without end)."""
     if not override.is_sweep_override():
         return [override.value()]
@@ -182,6 +182,6 @@ def first_values(overrides: list[Override]) -> list[str]:
         elif not override.is_sweep_override():
             lines.append(override.input_line or "")
         else:
-            interval: Any = override.value()  # of a sweeper such as Optuna
+            interval: Plain = override.value()  # of a sweeper such as Optuna
             lines.append(f"{override.get_key_element()}={interval.start}")
     return lines

@@ -1,10 +1,11 @@
 """Which numbers an option can have, by its name: what is nonsense is told before anything is read or built."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from vqgen.errors import ConfigError
+from vqgen.runs.plain import PlainDict
 
 KNOWN = ("vqgen.", "torch.", "pytorch_lightning.")   # whose options have the meaning that they have here
 _LARGEST = 2**63   # of a whole number in torch
@@ -62,7 +63,7 @@ RANGES = {name: allowed for allowed, names in _NAMES.items() for name in names.s
 CHOICES = {"deterministic": (True, False, "warn", None)}   # where the annotation of the code of others does not tell
 
 
-def check_ranges(path: str, values: Mapping[str, Any]) -> None:
+def check_ranges(path: str, values: PlainDict) -> None:
     """Raise ConfigError, naming the option, where one of the values at `path` has a number that it cannot have."""
     for key, value in values.items():
         if value not in CHOICES.get(key, (value,)):
@@ -79,7 +80,7 @@ def check_ranges(path: str, values: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}.{key}".lstrip(".") + f"={value}: expected {words}")
 
 
-def _numbers(value: Any) -> list[int | float]:
+def _numbers(value: object) -> list[int | float]:
     """A number, or those of a list."""
     if isinstance(value, list):
         return [number for one in value for number in _numbers(one)]

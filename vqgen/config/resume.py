@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -19,12 +19,13 @@ from vqgen.runs.allow_list import refuse_foreign_names
 from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
+from vqgen.runs.plain import PlainDict
 
 _MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
 
 
-def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
+def resumed(run: str, changes: PlainDict) -> DictConfig:
     """The config of a run that is to go on, as it was composed, with some of its values changed.
 
     Args:
@@ -42,7 +43,7 @@ def resumed(run: str, changes: Mapping[str, Any]) -> DictConfig:
     config = _loaded(file)
     plain = with_current_names(OmegaConf.to_container(config))
     refuse_foreign_names(plain, file)
-    config = OmegaConf.create(plain)
+    config = DictConfig(plain)
     config.trust = config.data_changed = False
     for key, value in changes.items():
         if key == "run_dir":
@@ -92,7 +93,7 @@ def going_on(words: list[str]) -> DictConfig | None:
     return resumed(str(overrides["resume"].value()), hardware | changes)
 
 
-def _hardware(override: Override | None) -> dict[str, Any]:
+def _hardware(override: Override | None) -> PlainDict:
     """The values of another machine, by their keys."""
     if override is None or override.is_sweep_override():
         return {}
@@ -160,8 +161,8 @@ def _choices(cfg: DictConfig) -> set[str]:
     ours = {"run_dir": "${run_folder:", "hydra.run.dir": "${run_dir}", "hydra.sweep.dir": "${sweep_folder:"}
     raw = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(raw, dict)
-    hydra: Any = raw["hydra"]
-    given = {"run_dir": raw["run_dir"], "hydra.run.dir": hydra["run"]["dir"], "hydra.sweep.dir": hydra["sweep"]["dir"]}
+    given = {"run_dir": raw["run_dir"], "hydra.run.dir": raw["hydra"]["run"]["dir"],
+             "hydra.sweep.dir": raw["hydra"]["sweep"]["dir"]}
     return {key for key, value in given.items() if not str(value).startswith(ours[key])}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqgen.errors import CheckpointError
+from vqgen.runs.plain import PlainDict
 
 ALLOWED = {   # packages whose classes may be named, by the section of the config
     "model": ("vqgen.models", "vqgen.nn", "vqgen.optim", "torch.optim"),
@@ -32,7 +33,7 @@ _PATHS = re.compile("dir|path|root")   # in the names of options that are folder
 _OWN = "; if the run is your own: trust=true"
 
 
-def refuse_foreign(node: Any, file: Path, section: str) -> None:
+def refuse_foreign(node: object, file: Path, section: str) -> None:
     """Raise CheckpointError where a section of a config names anything to build but a class of the allow-list.
 
     Args:
@@ -45,7 +46,7 @@ def refuse_foreign(node: Any, file: Path, section: str) -> None:
             raise CheckpointError(_refused(file, where, target, section))
 
 
-def refuse_foreign_names(config: Mapping[str, Any], file: Path) -> None:
+def refuse_foreign_names(config: PlainDict, file: Path) -> None:
     """As `refuse_foreign`, for a whole config whose references are not resolved yet; imports nothing."""
     for section, node in config.items():
         for where, value in _targets(node, section):
@@ -57,13 +58,13 @@ def refuse_foreign_names(config: Mapping[str, Any], file: Path) -> None:
                 raise CheckpointError(_refused(file, where, value, section))
 
 
-def refuse_foreign_config(config: Mapping[str, Any], file: Path) -> None:
+def refuse_foreign_config(config: PlainDict, file: Path) -> None:
     """As `refuse_foreign`, for all sections; before a training too, whose run could else not be opened again."""
     for section, node in config.items():
         refuse_foreign(node, file, section)
 
 
-def refuse_foreign_writing(config: Mapping[str, Any], file: Path, folder: Path) -> None:
+def refuse_foreign_writing(config: PlainDict, file: Path, folder: Path) -> None:
     """Refuse to go on with a run whose config would send to others, or write outside of `folder`.
 
     Args:
@@ -111,7 +112,7 @@ def _is_inside(path: str, folder: Path) -> bool:
     return not special and all(place.is_relative_to(folder.resolve()) for place in places)
 
 
-def _written_paths(node: Any, path: str) -> Iterator[tuple[str, str]]:
+def _written_paths(node: object, path: str) -> Iterator[tuple[str, str]]:
     """Every folder or file that an object of the config would write to, and where it is named."""
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -129,7 +130,7 @@ def _leads_away(value: str) -> bool:
     return os.path.isabs(value) or ".." in Path(value).parts or value.startswith("~") or "://" in value
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _targets(node: object, path: str) -> Iterator[tuple[str, Any]]:
     """Every `_target_` below a node, and every string that would be resolved at building."""
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -164,7 +165,7 @@ def _packages(section: str) -> tuple[str, ...]:
     return (*ALLOWED[section], *own) if section in ALLOWED else ()
 
 
-def _refused(file: Path, where: str, target: Any, section: str) -> str:
+def _refused(file: Path, where: str, target: object, section: str) -> str:
     """That a name is refused; with what to do where it may be that of a class of the user's own package."""
     told = f"'{file}' names {where}={target}, which is {_not_of(section)}: refused"
     package, *rest = str(target).split(".")
@@ -179,7 +180,7 @@ def _not_of(section: str) -> str:
     return f"not a class of {' or '.join(packages)}" if packages else "no plain value"
 
 
-def _is_allowed(target: Any, section: str) -> bool:
+def _is_allowed(target: object, section: str) -> bool:
     """A class, reached through and defined in an allowed package (so not `vqgen.some_module.os.system`)."""
     if not isinstance(target, str) or not target.startswith(_prefixes(section)):
         return False
@@ -192,7 +193,7 @@ def _is_allowed(target: Any, section: str) -> bool:
     )
 
 
-def _found(target: str) -> Any:
+def _found(target: str) -> object:
     """What a name stands for; None where there is nothing."""
     module, _, name = target.rpartition(".")
     try:

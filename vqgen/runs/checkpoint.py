@@ -22,16 +22,18 @@ from torch import nn
 from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.faults import explained, is_told
+from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import refuse_foreign
 from vqgen.runs.atomic import replacing
 from vqgen.runs.fingerprint import fingerprint, old_fingerprint
 from vqgen.runs.folders import COMPOSED, find_run
 from vqgen.runs.old_names import with_current_names
+from vqgen.runs.plain import Plain, PlainDict
 from vqgen.runs.provenance import well_formed
 
 PREPARED = "data/prepared"     # as in conf/data
 TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
-_HOLDS: dict[str, Any] = {   # what a checkpoint does, of what kind
+_HOLDS: PlainDict = {   # what a checkpoint does, of what kind
     "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
     "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
     "state_dict": Mapping, "global_step": int,
@@ -43,8 +45,8 @@ class Run(NamedTuple):
 
     folder: Path
     file: Path
-    config: dict[str, Any]
-    contents: dict[str, Any]
+    config: PlainDict
+    contents: PlainDict
 
     @property
     def tokenizer(self) -> dict[str, str] | None:
@@ -57,7 +59,7 @@ class Run(NamedTuple):
         return "state_dict" in self.contents
 
     @property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> PlainDict:
         """What the run has read (vqgen.runs.provenance); of a run of an older version what its config knows of that."""
         known = self.contents.get("vqgen", {}).get("data")
         facts = self.config["facts"]
@@ -138,7 +140,7 @@ def module_of(run: Run) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def build(node: Mapping[str, Any], at: str = "", /, **runtime: Any) -> Any:
+def build(node: PlainDict, at: str = "", /, **runtime: object) -> Any:
     """The object that a config node describes; an argument it cannot take is told as one line.
 
     Args:
@@ -209,11 +211,11 @@ def _checkpoint_file(folder: Path, which: str) -> Path:
     raise CheckpointError(f"'{folder}' has neither best.ckpt nor last.ckpt; give one of its files: {names}")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> PlainDict:
     """The contents of a checkpoint of vqgen."""
     contents = _unpickled(file)
     for path, kind in _HOLDS.items():
-        node: Any = contents
+        node: Plain = contents
         for name in path.split("."):
             node = node.get(name, ...) if isinstance(node, Mapping) else ...
         if not isinstance(node, kind):
@@ -223,7 +225,7 @@ def _read(file: Path) -> dict[str, Any]:
     return contents
 
 
-def _unpickled(file: Path) -> Any:
+def _unpickled(file: Path) -> Plain:
     try:
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -242,7 +244,7 @@ def relative_to(folder: Path, path: Path) -> str:
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def images_of(run: Run, root: str | None = None) -> Any:
+def images_of(run: Run, root: str | None = None) -> RecordedImages:
     """The data module of the images that a run was trained on.
 
     Args:

@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vqgen.errors import UserError, command, is_full, of_the_system
 from vqgen.runs.atomic import replacing
+from vqgen.runs.plain import PlainDict
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -24,7 +25,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
     A kill, a full disk or a power cut while it writes leaves the file of that name as it was.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: PlainDict, path: str | Path, storage_options: Any = None) -> None:
         """Write `path`; the `last.ckpt` that was there becomes `previous.ckpt`."""
         path = Path(path)
         _clear(path)
@@ -48,7 +49,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def _write(checkpoint: dict[str, Any], path: Path) -> None:
+def _write(checkpoint: PlainDict, path: Path) -> None:
     with path.open("wb") as file:
         torch.save(checkpoint, file)
         file.flush()

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from vqgen.errors import Taken
 from vqgen.launcher import slurm_job
+from vqgen.runs.plain import PlainDict
 
 LOCK = "in_use.lock"   # in a folder that is in use: who uses it
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)   # what a disk answers that knows none
 _TRIES = 10   # to open a lock in a folder that others make and take away
-_held: dict[Path, tuple[FileLock, dict[str, Any]]] = {}   # by this process: its lock files
+_held: dict[Path, tuple[FileLock, PlainDict]] = {}   # by this process: its lock files
 
 
 @contextmanager
@@ -98,13 +98,13 @@ def let_go(folder: Path) -> None:
     lock.release()
 
 
-def _mine() -> dict[str, Any]:
+def _mine() -> PlainDict:
     """What a lock says of this process."""
     since = datetime.now().isoformat(" ", "seconds")
     return {"host": socket.gethostname(), "pid": os.getpid(), "since": since, "slurm_job": slurm_job()}
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> PlainDict:
     try:
         said = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -112,14 +112,14 @@ def _read(file: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _told(said: dict[str, Any]) -> str:
+def _told(said: PlainDict) -> str:
     if not said:
         return "another process"
     job = f", SLURM job {said['slurm_job']}" if said.get("slurm_job") else ""
     return f"process {said.get('pid')} on {said.get('host')}{job}, since {said.get('since')}"
 
 
-def _warn(folder: Path, before: dict[str, Any], mine: dict[str, Any]) -> None:
+def _warn(folder: Path, before: PlainDict, mine: PlainDict) -> None:
     """Say who was killed in this folder elsewhere, or else still runs there: a network disk's locks may not reach."""
     requeued = mine["slurm_job"] and before.get("slurm_job") == mine["slurm_job"]
     if before and before.get("host") != mine["host"] and not requeued:

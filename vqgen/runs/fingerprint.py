@@ -2,22 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from vqgen.protocols import Identified
+from vqgen.runs.plain import PlainDict
 
-def fingerprint(model: Any) -> str:
+
+def fingerprint(model: nn.Module) -> str:
     """Hash of what decides the codes of a tokenizer: encoder, quantizers and grids (16 hexadecimal digits).
 
     Decoder and likelihood are left out: a decoder may be trained again behind a frozen encoder. Of any other model, it
     is the hash of all weights.
     """
+    assert isinstance(model, Identified)
     return _hash("", model.identity().items())
 
 
-def old_fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
+def old_fingerprint(module: nn.Module, config: PlainDict) -> str:
     """The hash of versions before 0.2, of all weights and the config: priors of then know their tokenizer by it.
 
     Args:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from vqgen.errors import ConfigError, Taken, near_miss, typed
 
@@ -94,7 +93,7 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
     return [run]
 
 
-def check_run(key: str, run: Any) -> None:
+def check_run(key: str, run: object) -> None:
     """Raise ConfigError, naming the option, where there is no run at the path that an option gives."""
     if isinstance(run, str) and run:   # other types are told by the check of types
         try:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -32,7 +32,7 @@ class Job(NamedTuple):
 class Leaderboard(Callback):
     """Hydra's callback around a multirun."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Take the folder, and note it; the program ends where it is in use, as Hydra passes over other errors."""
         folder = Path(config.hydra.sweep.dir)
         try:
@@ -42,7 +42,7 @@ class Leaderboard(Callback):
             sys.exit(2)
         _running.append(folder)
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Write the leaderboard into the folder of the sweep, and show it."""
         finish()
 
@@ -155,7 +155,7 @@ def markdown(jobs: Sequence[Job], names: Sequence[str]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def _row(rank: int, job: Job, names: Sequence[str]) -> list[Any]:
+def _row(rank: int, job: Job, names: Sequence[str]) -> list[object]:
     values = [job.overrides.get(name, "") for name in names]
     return [rank, "" if job.objective is None else job.objective, *values, job.folder, job.error or ""]
 

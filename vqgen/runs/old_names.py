@@ -5,7 +5,8 @@ here, and every run that was ever trained can still be opened.
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+from vqgen.runs.plain import Plain
 
 _MOVED = {   # package whose face has the classes now: the modules and packages that had them
     "vqgen.data.sources": (
@@ -40,7 +41,7 @@ def current_name(name: str) -> str:
     return f"{_PACKAGE[module]}.{of_class}" if module in _PACKAGE else name
 
 
-def with_current_names(node: Any) -> Any:
+def with_current_names(node: Plain) -> Plain:
     """A config, or a part of one, in which every `_target_` has its name of now."""
     if isinstance(node, Mapping):
         named = {key: with_current_names(value) for key, value in node.items()}

@@ -3,17 +3,17 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError
-from vqgen.protocols import Tokenizer
+from vqgen.protocols import Prior, RecordedImages, Tokenizer
 from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.folders import find_runs
+from vqgen.runs.plain import Plain, PlainDict
 from vqgen.runs.provenance import differences, other_classes, provenance
 from vqgen.runs.trained import Trained
 
@@ -55,7 +55,7 @@ def trained(
         device: where all of them compute, as in `open_trained`.
     """
     device = device_of(device)
-    models: list[Any] = [module_of(run).to(device) for run in runs]
+    models = [module_of(run).to(device) for run in runs]
     details = about(runs[0].config, runs[0].folder, runs[0].contents["global_step"], runs[0].data, device)
     if runs[0].tokenizer is None:
         if len(runs) > 1:
@@ -69,7 +69,12 @@ def trained(
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
     for run in runs[1:]:
         _check_alike(runs[0], run)
-    pairs = sorted(zip(models, runs, strict=True), key=lambda pair: pair[0].level)
+    pairs: list[tuple[Prior, Run]] = []
+    for model, run in zip(models, runs, strict=True):
+        if not isinstance(model, Prior):
+            raise CheckpointError(f"'{run.file}' is no prior: it draws no codes of its tokenizer")
+        pairs.append((model, run))
+    pairs.sort(key=lambda pair: pair[0].level)
     priors = [prior for prior, _ in pairs]
     details["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
@@ -80,16 +85,16 @@ def trained(
     return Trained(models[0], priors, coder, images, **details)
 
 
-def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], Any]:
+def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], RecordedImages]:
     """Opens the images of a tokenizer's or another image model's run once, to be compared with what `run` has read."""
 
     @functools.cache
-    def opened() -> Any:
+    def opened() -> RecordedImages:
         images = images_of(source, root)
         images.compare = compare
         return images
 
-    def compare(images: Any, split: str) -> None:
+    def compare(images: RecordedImages, split: str) -> None:
         now = provenance(images, [split])
         if other_classes(run.data, now) and not accepted:
             require_same(run, images, now)
@@ -109,7 +114,7 @@ def _check_alike(first: Run, other: Run) -> None:
         rank_zero_warn(line)
 
 
-def require_same(run: Run, images: Any, now: dict[str, Any], accepted: bool = False) -> list[str]:
+def require_same(run: Run, images: RecordedImages, now: PlainDict, accepted: bool = False) -> list[str]:
     """Compare images with those that a run has read, and return in words what has changed.
 
     Args:
@@ -134,14 +139,14 @@ def require_same(run: Run, images: Any, now: dict[str, Any], accepted: bool = Fa
     return told
 
 
-def not_the_same(run: Run, images: Any, told: list[str]) -> str:
+def not_the_same(run: Run, images: RecordedImages, told: list[str]) -> str:
     """That images are others than a run has read."""
     return f"the images of '{images.origin}' are not those that '{run.folder}' learned from: {'; '.join(told)}"
 
 
 def about(
-    config: Mapping[str, Any], folder: Path, step: int, data: Mapping[str, Any], device: torch.device
-) -> dict[str, Any]:
+    config: Mapping[str, Plain], folder: Path, step: int, data: Mapping[str, Plain], device: torch.device
+) -> PlainDict:
     """What a `Trained` tells of its run, from the config."""
     facts = config["facts"]
     return {

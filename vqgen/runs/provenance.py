@@ -1,19 +1,21 @@
 """What a run has read, as plain data for its checkpoint, and in which words what is read later differs from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+
+from vqgen.protocols import RecordedImages
+from vqgen.runs.plain import Plain, PlainDict
 
 _SHOWN = 3   # names of classes in a message
 _SAME_VARIANCE = 1e-3   # relative difference between equal images that two versions of a decoder have read
 
 
-def provenance(images: Any, splits: Sequence[str]) -> dict[str, Any]:
+def provenance(images: RecordedImages, splits: Sequence[str]) -> PlainDict:
     """What a run that learns from these images keeps of them: {"class_names": ..., "splits": {"train": ...}}."""
     found = {name: images.record(name) for name in splits}   # reads the files, and so the names of the classes
     return {"class_names": list(images.class_names), "splits": found}
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
     """What is not as it was, in words; empty where nothing is. What only one of them knows is not compared.
 
     `then` may be of an older version, which knew the class names and the variance of the training images at most.
@@ -27,12 +29,12 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def other_classes(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def other_classes(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> bool:
     """Whether a label means another class now."""
     return any(_classes(then, now))
 
 
-def _classes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _classes(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> Iterator[str]:
     was, is_now = then.get("class_names"), now.get("class_names")
     if was is None or is_now is None or list(was) == list(is_now):
         return
@@ -50,7 +52,7 @@ def _named(what: str, names: list[str]) -> str:
     return f"{'class' if len(names) == 1 else 'classes'} {', '.join(names[:_SHOWN])}{more} {what}"
 
 
-def _splits(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _splits(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> Iterator[str]:
     before = then.get("splits") or {}
     for name, found in (now.get("splits") or {}).items():
         was = before.get(name) or found
@@ -62,11 +64,11 @@ def _splits(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"{_count(found['images'], name)} of the same names and sizes, with other content"
 
 
-def _count(number: Any, split: str) -> str:
+def _count(number: Plain, split: str) -> str:
     return f"{number} {split} image{'' if number == 1 else 's'}"
 
 
-def well_formed(record: Any) -> bool:
+def well_formed(record: Plain) -> bool:
     """Whether the record of a checkpoint is one that can be compared, whoever wrote it."""
     if not isinstance(record, Mapping):
         return False

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vqgen.errors import ConfigError, Taken
 from vqgen.launcher import is_first, slurm_job, slurm_restarts
 from vqgen.runs.claim import hold, let_go
 from vqgen.runs.folders import COMPOSED, require_free
+from vqgen.runs.plain import PlainDict
 
 RECORD = "slurm.json"   # in the folder of a run or a sweep of a job: whose it is
 _PATIENCE = 120.0   # seconds in which the first process of a run finds its folder
@@ -67,7 +68,7 @@ def _is_taken(folder: Path) -> bool:
     return (folder / RECORD).exists() or (folder / COMPOSED).exists()
 
 
-def _is_mine(folder: Path, mine: dict[str, Any]) -> bool:
+def _is_mine(folder: Path, mine: PlainDict) -> bool:
     """Whether this command began in the folder before the job was queued again, and no other like it has it again."""
     if not mine["restart"]:
         return False
@@ -77,7 +78,7 @@ def _is_mine(folder: Path, mine: dict[str, Any]) -> bool:
     return same and said.get("restart", 0) < mine["restart"]
 
 
-def _found(wanted: Path, mine: dict[str, Any]) -> Place:
+def _found(wanted: Path, mine: PlainDict) -> Place:
     """The folder that the first process of this run has found."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
@@ -90,7 +91,7 @@ def _found(wanted: Path, mine: dict[str, Any]) -> Place:
     raise ConfigError(f"the first process of this run has taken no folder '{wanted}' in {_PATIENCE:.0f} seconds")
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> PlainDict:
     try:
         return dict(json.loads((folder / RECORD).read_text()))
     except (OSError, ValueError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Trained(NamedTuple):
     seed: int = 0
     open: Callable[[str], "Trained"] = _no_other
     steps: dict[str, int] | None = None
-    data: Mapping[str, Any] = {}
+    data: Mapping[str, object] = {}
 
     @property
     def kind(self) -> str:
