@@ -17,6 +17,7 @@ WRONG = {
     "model/posterior=iaf": "model/posterior=iaf: the chosen model has no posterior to choose",
     "dta=shapes": "dta=shapes: there is no option dta (did you mean data?)",
     "model.quantizer.num_embedings=3": "(did you mean model.quantizer.num_embeddings?)",
+    "fast_dev_run=true": "Trainer takes it: +trainer.fast_dev_run=VALUE adds it",
     "num_embeddings=3": "(did you mean model.quantizer.num_embeddings?)",
     "model.quantizer.num_embeddings=many": "expected int, got str 'many'",
     "model=gated_pixelcnn": "tokenizer=RUN is needed",

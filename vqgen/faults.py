@@ -129,7 +129,7 @@ def _leaves(node: object, at: str) -> Iterator[tuple[str, str]]:
     """Key path and value of every option below a node."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, f"{at}.{key}".removeprefix("training."))
+            yield from _leaves(value, re.sub(r"^(training|task(\.sampling)?)\.", "", f"{at}.{key}"))
     elif not at.endswith("_"):   # _target_
         yield at, str(node)
 

@@ -1,7 +1,7 @@
 """The user's words: each is looked at before Hydra makes a run folder, so that a mistake leaves nothing behind."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from vqgen.config.resolvers import CONF
+from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.plain import Plain
 
@@ -136,13 +137,24 @@ def _check_key(override: Override, base: DictConfig) -> None:
 
 
 def _closest(part: str, walked: str, node: Plain, base: DictConfig) -> str:
-    """Near miss among the keys beside it, or else among the last parts of all keys."""
+    """What to do: add an argument of the class that is made there, or take the nearest of the keys there are."""
     prefix = f"{walked}." if walked else ""
     beside = [f"{prefix}{key}" for key in node] if OmegaConf.is_dict(node) else []
     everywhere = [path for path in _paths(OmegaConf.to_container(base), "") if path.rpartition(".")[2] == part]
     if everywhere:
         return f" (did you mean {everywhere[0]}?)"
+    for place, made in ((walked, node), *([] if walked else [("trainer", base.get("trainer"))])):
+        if OmegaConf.is_dict(made) and part in _arguments(made.get("_target_")):
+            return f"; {str(made._target_).rpartition('.')[2]} takes it: +{place}.{part}=VALUE adds it"
     return near_miss(f"{prefix}{part}", [k for k in beside if not k.rpartition(".")[2].startswith("_")])
+
+
+def _arguments(target: Plain) -> Collection[str]:
+    """Names of what the constructor of a class takes; none where there is no such class."""
+    try:
+        return signature(str(target)).parameters
+    except LookupError:
+        return ()
 
 
 def _paths(node: Plain, prefix: str) -> Iterator[str]:

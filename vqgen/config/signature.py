@@ -1,7 +1,7 @@
-"""Constructor signatures, read from source text instead of by import.
+"""Constructor signatures, read from source text instead of by import and `inspect`.
 
-The config check has to answer within seconds; importing torch and Lightning to ask a class for its signature
-takes longer than parsing the few files that define it.
+A mistake is told in half a second so; importing torch and Lightning first takes four to five. And nothing that a
+stranger's config names is imported to look at it.
 """
 
 import ast

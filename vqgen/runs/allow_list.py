@@ -33,12 +33,12 @@ _PATHS = re.compile("dir|path|root")   # in the names of options that are folder
 _OWN = "; if the run is your own: trust=true"
 
 
-def refuse_foreign(node: object, file: Path, section: str) -> None:
+def refuse_foreign(node: object, file: Path | None, section: str) -> None:
     """Raise CheckpointError where a section of a config names anything to build but a class of the allow-list.
 
     Args:
         node: the section, resolved.
-        file: where it comes from.
+        file: where it comes from; None for the config of a run that begins.
         section: its name; one that is not in the allow-list may name nothing.
     """
     for where, target in _targets(node, section):
@@ -58,7 +58,7 @@ def refuse_foreign_names(config: PlainDict, file: Path) -> None:
                 raise CheckpointError(_refused(file, where, value, section))
 
 
-def refuse_foreign_config(config: PlainDict, file: Path) -> None:
+def refuse_foreign_config(config: PlainDict, file: Path | None) -> None:
     """As `refuse_foreign`, for all sections; before a training too, whose run could else not be opened again."""
     for section, node in config.items():
         refuse_foreign(node, file, section)
@@ -165,9 +165,10 @@ def _packages(section: str) -> tuple[str, ...]:
     return (*ALLOWED[section], *own) if section in ALLOWED else ()
 
 
-def _refused(file: Path, where: str, target: object, section: str) -> str:
+def _refused(file: Path | None, where: str, target: object, section: str) -> str:
     """That a name is refused; with what to do where it may be that of a class of the user's own package."""
-    told = f"'{file}' names {where}={target}, which is {_not_of(section)}: refused"
+    source = f"'{file}'" if file else "the config"
+    told = f"{source} names {where}={target}, which is {_not_of(section)}: refused"
     package, *rest = str(target).split(".")
     known = {name.partition(".")[0] for names in ALLOWED.values() for name in names} | sys.stdlib_module_names
     if where.endswith("._target_") and section in ALLOWED and rest and package.isidentifier() and package not in known:
