@@ -1,6 +1,7 @@
 """The networks that images are compared by, or what is missing for them."""
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -88,21 +89,18 @@ def open_classifier(trained: Trained, images: Images, path: str | None) -> Class
             f"classifier={path}: its classes are not those of '{trained.folder}' ({named}): train one on the same data"
         )
     if changed := "; ".join(differences(trained.data, other.data)):
-        message = f"classifier={path} learned from other images than '{trained.folder}': {changed}"
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(f"classifier={path} learned from other images than '{trained.folder}': {changed}", stacklevel=2)
     return model
 
 
-def lpips_network() -> LearnedPerceptualImagePatchSimilarity:
-    """LPIPS with AlexNet, from weights that are here already.
-
-    Raises:
-        UserError: they are not; nothing is downloaded.
-    """
+def lacks_lpips() -> str:
+    """What is missing for `lpips_network`; empty where nothing is. Nothing is downloaded."""
     path = Path(torch.hub.get_dir(), "checkpoints", ALEXNET)
     if not path.is_file():
-        raise UserError(f"lpips needs torchvision's AlexNet weights at '{path}'")
-    try:
-        return LearnedPerceptualImagePatchSimilarity("alex", sync_on_compute=False)
-    except ModuleNotFoundError:
-        raise UserError("lpips needs torchvision: pip install torchvision") from None
+        return f"lpips needs torchvision's AlexNet weights at '{path}'"
+    return "" if find_spec("torchvision") else "lpips needs torchvision: pip install torchvision"
+
+
+def lpips_network() -> LearnedPerceptualImagePatchSimilarity:
+    """LPIPS with AlexNet, from weights that are here already (see `lacks_lpips`)."""
+    return LearnedPerceptualImagePatchSimilarity("alex", sync_on_compute=False)

@@ -32,12 +32,11 @@ def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
     return {name: float(value) for name, value in figures._asdict().items()}
 
 
-def too_few(name: str, num_images: int, num_features: int) -> str | None:
-    """Why a measure cannot be taken of so few images, as the rest of a sentence about it, or None."""
+def too_few(name: str, num_images: int, num_features: int) -> str:
+    """Why a measure cannot be taken of so few images, as the rest of a sentence about it; empty where it can."""
     least = MEASURES[name].least(num_features)
-    if num_images >= least:
-        return None
-    return f"needs {least} images or more with {num_features} features, and here are {num_images}"
+    enough = num_images >= least
+    return "" if enough else f"needs {least} images or more with {num_features} features, and here are {num_images}"
 
 
 def compare(real: Features, generated: Features, names: list[str], network: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from vqgen.protocols import Autoencoder, FeatureNetwork, Features, Tokenizer
 
 
 class ReconstructionMeasures(NamedTuple):
-    """`figures` by name; `features` of the reconstructions, if a network was given; `counts` of each level's codes."""
+    """`figures` by name, `features` of the reconstructions (if a network was given), `counts` of each level's codes."""
 
     figures: dict[str, float]
     features: Features | None
@@ -56,16 +56,10 @@ def measure(
     described = Features(*map(torch.cat, zip(*features, strict=True))) if features else None
     if tokenizer is None:
         return ReconstructionMeasures(figures, described, {})
-    counts = dict(zip(tokenizer.level_names, [metric.counts.cpu() for metric in usage], strict=True))
-    return ReconstructionMeasures(figures | code_figures(tokenizer, usage), described, counts)
-
-
-def code_figures(tokenizer: Tokenizer, usage: list[CodebookUsage]) -> dict[str, float]:
-    """Perplexity and usage of each level over all images, and the compression ratio at log2 K bits a code."""
-    figures = {}
     for level, metric in enumerate(usage):
         for name, value in metric.compute()._asdict().items():
             figures[f"{name}{level_suffix(tokenizer, level)}"] = float(value)
-    sizes = zip(tokenizer.grids, tokenizer.num_embeddings, strict=True)
-    code_bits = sum(math.prod(grid) * math.log2(k) for grid, k in sizes)
-    return figures | {"compression_ratio_fixed": 8 * math.prod(tokenizer.shape) / code_bits}
+    code_bits = sum(math.prod(grid) * math.log2(k) for grid, k in zip(tokenizer.grids, sizes, strict=True))
+    figures["compression_ratio_fixed"] = 8 * math.prod(tokenizer.shape) / code_bits
+    counts = {name: metric.counts.cpu() for name, metric in zip(tokenizer.level_names, usage, strict=True)}
+    return ReconstructionMeasures(figures, described, counts)

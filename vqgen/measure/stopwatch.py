@@ -33,10 +33,9 @@ class Stopwatch:
         iterator = iter(items)
         while True:
             with self.part(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
+                item = next(iterator, None)
+            if item is None:
+                return
             yield item
 
     def _turn(self) -> None:

@@ -1,6 +1,7 @@
 """The codebooks: which codes are used, where their vectors lie, what each decodes to."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,7 @@ class _Level(NamedTuple):
     colours: Float[Tensor, "k 3"]
 
 
+@dataclass
 class Codebook(Task):
     """For each level: how often each code occurs, the code vectors in a plane, and an image of each code.
 
@@ -37,9 +39,11 @@ class Codebook(Task):
         num_codes: images of the so many most used codes.
     """
 
-    def __init__(self, num_images: int = 2000, num_codes: int = 256) -> None:
-        at_least(1, num_images=num_images, num_codes=num_codes)
-        self.num_images, self.num_codes = num_images, num_codes
+    num_images: int = 2000
+    num_codes: int = 256
+
+    def __post_init__(self) -> None:
+        at_least(1, num_images=self.num_images, num_codes=self.num_codes)
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -57,10 +61,10 @@ class Codebook(Task):
         pictures, drawn, records = {}, {}, {}
         for i, level in enumerate(levels):
             most = level.counts.argsort(descending=True)[: self.num_codes]
-            name, picture = f"codes_{level.name}", figures.grid(code_images(model, i, most), ground=0.5)
-            note = f"what {len(most)} codes of the {level.name} level decode to, the most used first"
-            pictures[name] = picture
-            drawn[f"{name}_labelled"] = plots.titled({"": picture}, trained.title(), note)
+            name, note = f"codes_{level.name}", f"what {len(most)} codes of the {level.name} level decode to"
+            pictures[name] = figures.grid(code_images(model, i, most), ground=0.5)
+            labelled = plots.titled({"": pictures[name]}, trained.title(), f"{note}, the most used first")
+            drawn[f"{name}_labelled"] = labelled
             measured = {key: float(value) for key, value in usage(level.counts)._asdict().items()}
             records[level.name] = measured | {"num_embeddings": len(level.counts)}
         arrays = {f"codebook/{x.name}_vectors": x.vectors.cpu().numpy() for x in levels}
@@ -92,17 +96,15 @@ def code_images(model: Tokenizer, level: int, codes: Int[Tensor, " n"]) -> Float
     return torch.cat(images)
 
 
-def _figure(levels: list[_Level], records: dict[str, dict[str, Any]], title: str, num_images: int) -> Figure:
+def _figure(levels: list[_Level], records: dict[str, dict[str, float]], title: str, num_images: int) -> Figure:
     """A line for each level: usage, and the plane of the code vectors."""
     figure = Figure(figsize=(10, 3.6 * len(levels) + 0.4), layout="constrained")
     axes = figure.subplots(len(levels), 2, squeeze=False)
     for level, (left, right) in zip(levels, axes, strict=True):
-        record = records[level.name]
         _usage(left, level)
-        used, perplexity = record["codebook_usage"], record["perplexity"]
-        left.set_title(
-            f"{level.name}: {used:.1%} of {len(level.counts)} codes used, perplexity {perplexity:.1f}", size=9
-        )
+        share, perplexity = (records[level.name][name] for name in ("codebook_usage", "perplexity"))
+        used = f"{share:.1%} of {len(level.counts)} codes used"
+        left.set_title(f"{level.name}: {used}, perplexity {perplexity:.1f}", size=9)
         _plane(right, level)
         right.set_title(f"{level.name}: code vectors, disc area by uses, colour as in code maps", size=9)
     return plots.heading(figure, title, f"codes of the first {num_images:,} test images")

@@ -13,13 +13,13 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int, Int64
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqgen.batch import Condition
 from vqgen.errors import UserError
@@ -79,10 +79,9 @@ class Header(NamedTuple):
     def pack(self) -> bytes:
         """The header's bytes."""
         ours, capability = self.writer.vqgen, CAPABILITIES.index(self.writer.capability)
-        return _HEADER.pack(
-            FORMAT, self.mark, ours[0] << 4 | ours[1], *self.writer.torch, self.border << 7 | self.writer.threads,
-            capability << 4 | self.place,
-        )  # fmt: skip
+        threads = self.border << 7 | self.writer.threads
+        version = (ours[0] << 4 | ours[1], *self.writer.torch)
+        return _HEADER.pack(FORMAT, self.mark, *version, threads, capability << 4 | self.place)
 
     @classmethod
     def unpack(cls, contents: bytes) -> "Header":
@@ -155,9 +154,8 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
     """
     header = Header.unpack(contents)
     if header.mark != _mark(trained):
-        raise UserError(
-            f"this file was compressed with other models than '{trained.folder}' and its tokenizer ({header.writer})"
-        )
+        models = f"'{trained.folder}' and its tokenizer"
+        raise UserError(f"this file was compressed with other models than {models} ({header.writer})")
     size = _HEADER.size + len(_label_bytes(trained, None))
     start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
     classes, label = trained.num_classes, int.from_bytes(start[_HEADER.size :], "big")
@@ -174,7 +172,7 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
     codes = visited(trained, None if label == classes else label, code)
     if _checksum(start, codes) != checksum:
         raise UserError(
-            f"the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
+            "the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
             f"({header.writer}) than here ({Writer.here()}): read it with {header.writer.settings}"
         )
     if words != encoder.contents():
@@ -214,8 +212,10 @@ def visited(
 
 def _in_float64(prior: Prior) -> Prior:
     """A copy that computes in float64 on the CPU."""
-    copied: Any = copy.deepcopy(prior)
-    return copied.to("cpu", torch.float64)
+    copied = copy.deepcopy(prior)
+    assert isinstance(copied, nn.Module)
+    copied.to("cpu", torch.float64)
+    return copied
 
 
 def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
@@ -256,8 +256,7 @@ def _mark(trained: Trained) -> bytes:
 def _version(package: str, most: int) -> tuple[int, int]:
     """Major and minor version of a package, each `most` at the most; (0, 0) where it is not installed."""
     try:
-        numbers: Any = version(package).split(".")[:2]
+        major, minor, *_ = version(package).split(".")
     except PackageNotFoundError:
         return 0, 0
-    major, minor = (min(int(number), most) for number in numbers)
-    return major, minor
+    return min(int(major), most), min(int(minor), most)

@@ -1,6 +1,7 @@
 """What a task gives back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Outcome:
     arrays: dict[str, ndarray] = field(default_factory=dict)
     text: str = ""
     plots: dict[str, Figure] = field(default_factory=dict)
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, Mapping[str, object]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -46,10 +47,10 @@ class Outcome:
 
     def _write_arrays(self, folder: Path) -> list[Path]:
         """One npz for each FILE of the names FILE/NAME."""
-        files: dict[str, dict[str, Any]] = {}
+        files: dict[Path, dict[str, Any]] = {}   # numpy's keywords
         for key, array in self.arrays.items():
             file, _, name = key.partition("/")
-            files.setdefault(file, {})[name or file] = array
-        for file, contents in files.items():
-            np.savez_compressed(folder / f"{file}.npz", **contents)
-        return [folder / f"{file}.npz" for file in files]
+            files.setdefault(folder / f"{file}.npz", {})[name or file] = array
+        for path, contents in files.items():
+            np.savez_compressed(path, **contents)
+        return list(files)

@@ -27,8 +27,10 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
     missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say
     try:
         was_there = bool(out) and wanted.exists()
-        folder = _made(wanted) if out else numbered(wanted)
-        _probe(folder)
+        folder = wanted if out else numbered(wanted)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):   # told now, rather than after an hour of drawing
+            pass
     except OSError as error:
         raise UserError(_why(error, wanted, out)) from None
     try:
@@ -38,17 +40,6 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
         for place in () if was_there else (folder, *missing):
             with suppress(OSError):   # not empty
                 place.rmdir()
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _probe(folder: Path) -> None:
-    """Raise OSError now, rather than after an hour of drawing, where the folder cannot be written to."""
-    with TemporaryFile(dir=folder):
-        pass
 
 
 def _why(error: OSError, wanted: Path, out: str | None) -> str:
