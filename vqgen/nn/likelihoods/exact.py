@@ -18,10 +18,6 @@ class Exact(Likelihood):
         """Zero, in nats an image."""
         return x.new_zeros(len(x))
 
-    def log_mass(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Zero, in nats an image."""
-        return x.new_zeros(len(x))
-
     def losses_per_value(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
         """The mean squared error: zero, but for fewer grey values than the image has."""
         return {"recon_loss": F.mse_loss(output, x)}
