@@ -50,11 +50,7 @@ class Incremental(ABC):
 
 
 class Recompute(Incremental):
-    """Any causal network: the whole map is computed for every position, and the logits of that position taken.
-
-    It is right for whatever has a `forward`, and takes one forward pass a position; a network that is to be fast has a
-    `stepwise` twin.
-    """
+    """A causal network without a stepwise twin: each position takes a forward pass over the whole map."""
 
     def __init__(
         self, network: nn.Module, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
@@ -82,10 +78,7 @@ _TWINS: dict[type[nn.Module], Begin] = {}
 
 
 def twin_of(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
-    """Make a class the stepwise twin of a network: `begin` then takes it in place of `Recompute`.
-
-    A subclass of the network may compute something else, and is not meant.
-    """
+    """Make a class the stepwise twin of a network (not of its subclasses), which `begin` takes instead of `Recompute`."""
 
     def register(twin: type[Incremental]) -> type[Incremental]:
         _TWINS[network] = twin

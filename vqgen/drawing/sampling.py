@@ -30,7 +30,7 @@ def _of(value: T | list[T], level: int) -> T:
 
 @dataclass(frozen=True)
 class Sampling:
-    """The settings of a draw, from the command line to the last code. As they stand here they change nothing.
+    """The settings of a draw, from the command line to the last code. The defaults change nothing.
 
     Each of the first four is one value for all levels, or a list of one for each, top first (see `of_levels`).
 
@@ -53,7 +53,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what nothing could be drawn with."""
+        """Raise ValueError for settings that nothing can be drawn with."""
         for temperature in _each(self.temperature):
             if temperature <= 0:
                 raise ValueError(f"temperature={temperature} must be above 0; top_k=1 takes the likeliest code.")
@@ -65,11 +65,11 @@ class Sampling:
                 raise ValueError(f"top_p={top_p} is no share of the probability: give a number in (0, 1], or None.")
 
     def changed(self) -> dict[str, object]:
-        """What is set and not as it stands in `Sampling()`, but the seed."""
+        """The settings that are not those of `Sampling()`, by name; the seed is none of them."""
         return {name: value for name, value in self.settings().items() if value != getattr(NEUTRAL, name)}
 
     def settings(self) -> dict[str, object]:
-        """All by name, but the seed."""
+        """The settings by name, without the seed."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seed"}
 
     def of_levels(self, levels: Sequence[str]) -> list["Sampling"]:
@@ -83,11 +83,11 @@ class Sampling:
                 raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
             if isinstance(value, list) and len(value) != len(levels):
                 raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
-        return [self._of_level(i) for i in range(len(levels))]
-
-    def _of_level(self, i: int) -> "Sampling":
-        guidance = self.guidance[i] if isinstance(self.guidance, list) else self.guidance
-        return Sampling(_of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), guidance, self.seed)
+        guidance = self.guidance if isinstance(self.guidance, list) else [self.guidance] * len(levels)
+        return [
+            Sampling(_of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), each, self.seed)
+            for i, each in enumerate(guidance)
+        ]
 
     def draw(self, logits: Float[Tensor, "n k"], uniform: Float[Tensor, "n 1"]) -> Int[Tensor, " n"]:
         """Codes drawn from logits, each by a number in [0, 1); the settings are those of one level."""

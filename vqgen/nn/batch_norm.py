@@ -50,7 +50,7 @@ class JoinedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance * total / (total - 1), weight)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes after the channels."""
+        """Accept every number of axes after the channels."""
 
 
 def join_batch_norms(module: nn.Module) -> None:

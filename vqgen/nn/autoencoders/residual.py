@@ -82,8 +82,7 @@ class Decoder(nn.Module):
         hidden_channels: width of the residual blocks; the last hidden layer has half of it.
         out_channels: of the result: image channels, or as many as a likelihood asks for.
         upsampling: how much larger height and width become, a power of two.
-        num_residual_blocks: 2 in the papers.
-        residual_channels: width inside a residual block, 32 or 64 in the papers.
+        Others as in `Encoder`.
     """
 
     def __init__(

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 class AutoregressiveNetwork(nn.Module, ABC):
     """p(map) as a product, in raster order, over p(code given the codes before it and the condition).
 
-    Any module with such a `forward` serves as the network of a prior; this base adds the check of the condition.
+    Every module with such a `forward` serves as the network of a prior; this base adds the check of the condition.
 
     Args:
         num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map, which a `vqgen.nn.priors.Conditioner` makes; 0 for
-            a prior without condition.
+        condition_channels: channels of the condition map (see `vqgen.nn.priors.Conditioner`); 0 for none.
     """
 
     def __init__(self, num_embeddings: int, condition_channels: int):
@@ -27,9 +26,7 @@ class AutoregressiveNetwork(nn.Module, ABC):
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position, from the codes at earlier positions only.
 
-        Args:
-            codes: the map.
-            condition: of each position, or 1x1 for all of them; of each sample, or one for all.
+        The condition is of each position, or 1x1 for all of them, and of each sample, or one for all.
         """
 
     def check_condition(self, condition: Float[Tensor, "_ e _ _"] | None) -> None:

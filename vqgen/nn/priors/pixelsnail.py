@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -116,9 +115,7 @@ class PixelSNAIL(AutoregressiveNetwork):
     Its causal windows have a blind spot to the right, which attention sees. Without attention a `vertical_stream` does;
     the weights of a run from before it have none, and go on without.
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `AutoregressiveNetwork`:
         hidden_channels: width of the residual stream.
         residual_channels: width inside a residual block.
         kernel_size: of the residual blocks, odd: they see kernel_size - 1 rows above.
@@ -147,10 +144,8 @@ class PixelSNAIL(AutoregressiveNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
-        check_at_least(
-            1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers,
-            num_heads=num_heads, attention_channels=attention_channels,
-        )  # fmt: skip
+        check_at_least(1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers)
+        check_at_least(1, num_heads=num_heads, attention_channels=attention_channels)
         check_at_least(0, num_attention_layers=num_attention_layers, num_output_layers=num_output_layers)
         check_odd(kernel_size=kernel_size)
         check_share(dropout=dropout)
@@ -181,7 +176,7 @@ class PixelSNAIL(AutoregressiveNetwork):
         self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
         self.output = PointwiseConv2d(hidden_channels, num_embeddings)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: object) -> None:
         """Take the weights; those from before the vertical stream do without it."""
         if not any(name.startswith(f"{prefix}vertical.") for name in state_dict):
             self.vertical = nn.ModuleList()

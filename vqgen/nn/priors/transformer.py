@@ -109,9 +109,7 @@ class Transformer(AutoregressiveNetwork):
 
     A position is given the code before it, and its own place, counted from the top left, and condition.
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `AutoregressiveNetwork`:
         channels: width, a multiple of 4 num_heads: 64 to 1024.
         num_layers: blocks: 4 to 24.
         num_heads: of each block; 16 to 64 channels a head are usual.

@@ -27,10 +27,7 @@ class EMAQuantizer(VectorQuantizer):
     squared error. Where k-means starts, which codes are revived and on what vectors is decided by rank 0 for all. What
     is drawn depends on `seed` and the number of updates alone, so that a resumed run does as an uninterrupted one.
 
-    Args:
-        num_embeddings: number of code vectors K, for instance 64 to 8192.
-        embedding_dim: numbers in a code vector D, for instance 16 to 256.
-        commitment_cost: weight beta of the commitment term; 0.25 in the papers.
+    Args, after those of `VectorQuantizer`:
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
         warmup: the decay is (1 + t) / (warmup + t) after t updates until that reaches `decay`: at first the
             encoder moves fast, and an average over its past lags behind it; 1 is `decay` from the start.
