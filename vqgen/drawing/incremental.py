@@ -9,11 +9,7 @@ from torch import Tensor, nn
 
 
 class Incremental(ABC):
-    """A network in the course of a map: ask for `logits`, then `push` the codes drawn from them, and again.
-
-    Args:
-        grid: height and width of the map.
-    """
+    """A network in the course of a map of (height, width): ask for `logits`, `push` the codes drawn, and again."""
 
     def __init__(self, grid: Sequence[int]):
         self.height, self.width = grid
@@ -78,7 +74,7 @@ _TWINS: dict[type[nn.Module], Begin] = {}
 
 
 def twin_of(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
-    """Make a class the stepwise twin of a network (not of its subclasses), which `begin` takes instead of `Recompute`."""
+    """Make a class the stepwise twin of a network, not of its subclasses: `begin` takes it, not `Recompute`."""
 
     def register(twin: type[Incremental]) -> type[Incremental]:
         _TWINS[network] = twin
@@ -92,10 +88,7 @@ def begin(
 ) -> Incremental:
     """A network before the first position, for evaluation one code after another, without gradients.
 
-    Args:
-        network: from codes and a condition map to logits, each from the codes before it; in evaluation mode.
-        num_samples: maps at a time.
-        grid: height and width of the map.
-        condition: the condition map, of each sample or one for all.
+    `network` goes from codes and a condition map (of each sample, or one for all) to logits, each from the codes before
+    it; it is in evaluation mode. `num_samples` maps of `grid` = (height, width) are drawn at a time.
     """
     return _TWINS.get(type(network), Recompute)(network, num_samples, grid, condition)

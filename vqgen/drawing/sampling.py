@@ -73,11 +73,7 @@ class Sampling:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seed"}
 
     def of_levels(self, levels: Sequence[str]) -> list["Sampling"]:
-        """The settings of each level, where they may be lists of one for each.
-
-        Raises:
-            UserError: a list of another length, or a setting where there are no levels to draw.
-        """
+        """The settings of each level; UserError for a list of another length, or settings without levels."""
         for name, value in self.changed().items():
             if not levels:
                 raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
@@ -123,12 +119,9 @@ def sample_seeds(
 
 
 def restrict(logits: Float[Tensor, "b k"], top_k: int | None, top_p: float | None) -> Float[Tensor, "b k"]:
-    """Logits with all but the likeliest codes at minus infinity.
+    """Logits, divided by the temperature before, with all but the likeliest codes at minus infinity.
 
-    Args:
-        logits: already divided by the temperature.
-        top_k: how many codes may be drawn; None for all.
-        top_p: keep the fewest likeliest codes whose probabilities reach this sum; None for all.
+    Kept are the `top_k` likeliest, and of these the fewest whose probabilities reach the sum `top_p`; None keeps all.
     """
     if top_k is not None and top_k < logits.shape[1]:
         kept = logits.topk(top_k, dim=1)

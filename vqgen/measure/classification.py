@@ -29,14 +29,9 @@ class Accuracy(NamedTuple):
 
 
 def train(classifier: Classifier, data: LabelledImages, num_steps: int, batch_size: int, title: str) -> Classifier:
-    """Train a classifier with its own optimiser and schedule; the order of the images is the same every time.
+    """Train a new classifier with its own optimiser and schedule; the order of the images is the same every time.
 
-    Args:
-        classifier: an untrained one.
-        data: what it learns, and nothing else.
-        num_steps: optimiser steps, whatever the number of images.
-        batch_size: images a step.
-        title: of the progress bar.
+    It takes `num_steps` optimiser steps of `batch_size` images, whatever the number of images; `title` is of the bar.
     """
     optimizer = classifier.optimizer(classifier.parameters())
     schedule = LambdaLR(optimizer, lambda step: classifier.schedule(step, num_steps))

@@ -28,17 +28,14 @@ class Network(NamedTuple):
 def feature_network(
     trained: Trained, images: Images, features: str, classifier: str | None, weights: str | None
 ) -> Network:
-    """The network asked for.
+    """The network `features`: `classifier` or `inception`; UserError where it is not there, or does not fit the images.
 
     Args:
         trained: the run to be measured.
         images: its data module.
-        features: `classifier` or `inception`.
+        features: which of the two.
         classifier: RUN of the classifier.
         weights: file of the Inception network's weights.
-
-    Raises:
-        UserError: it is not there, or does not fit the images.
     """
     if features not in ("classifier", "inception"):
         raise UserError(f"features={features}: take classifier or inception")
@@ -61,11 +58,7 @@ def feature_network(
 
 
 def open_classifier(trained: Trained, images: Images, path: str | None) -> Classifier:
-    """The classifier of a run, for images of this size and these classes.
-
-    Raises:
-        UserError: no run is given, it is another model, or its images are others.
-    """
+    """The classifier of the run at `path`; UserError unless it is one for images of this size and these classes."""
     if path is None:
         raise UserError("classifier=RUN is needed: train one with python train.py model=classifier data=DATA")
     try:

@@ -37,10 +37,9 @@ class Plan(NamedTuple):
 
 
 def plan(case: Case, metrics: list[str] | None) -> Plan:
-    """What is asked for, or all that the run can have (`cas`, which trains three classifiers, only when asked for).
+    """The measures asked for, or all that the run can have but `cas`, which trains three classifiers.
 
-    Raises:
-        UserError: something is asked for that there is not, or that this run cannot have.
+    UserError for a measure asked for that does not exist, or that this run cannot have.
     """
     for name in metrics or []:
         if name not in ALL:

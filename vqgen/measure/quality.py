@@ -48,13 +48,10 @@ def compare(real: Features, generated: Features, names: list[str], network: str)
 
 
 def notes(figures: Iterable[str], num_images: int) -> list[str]:
-    """What one must know to compare these figures, measured on so many images; nothing, where they are enough.
+    """What to know before comparing these figures, such as `fid(classifier)`, with others; nothing for enough images.
 
     FID falls as the number of images grows, KID does not (arXiv 1801.01401); the others move with it as well.
-
-    Args:
-        figures: their names, such as `fid(classifier)`.
-        num_images: real ones, and as many generated.
+    `num_images` is the number of real ones, and of generated ones.
     """
     taken = {name.partition("(")[0] for name in figures}
     high, moved = ([name for name in names if name in taken] for names in (TOO_HIGH, MOVED))

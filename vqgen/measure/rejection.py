@@ -21,12 +21,9 @@ class TradeOff(NamedTuple):
 
 
 def kept(scores: Float[Tensor, " n"], classes: Int[Tensor, " n"], part: float) -> Bool[Tensor, " n"]:
-    """Which samples are among the best `part` of their class; one of each class at least.
+    """Which samples are among the best `part` (in (0, 1]) of their class, by the highest scores; at least one of each.
 
-    Args:
-        scores: higher is better, such as log p(class given sample).
-        classes: of each sample; within each the same part is kept, so that hard classes do not die out.
-        part: above 0, up to 1.
+    Each class keeps the same part, so that hard classes do not die out.
     """
     mask = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     for number in classes.unique():

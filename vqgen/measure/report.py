@@ -67,12 +67,7 @@ def before_and_after(
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
     """A row for each class by name (four, if there is one class): some of its samples, a gap, and some that are kept.
 
-    Args:
-        x: the samples.
-        classes: of each.
-        kept: which are kept.
-        columns: samples on each side of the gap.
-        names: of the classes; a class beyond them goes by its number.
+    There are `columns` samples on each side of the gap. A class beyond `names` goes by its number.
     """
     numbers = classes.unique().tolist()
     gap, rows = torch.ones_like(x[0]), {}

@@ -45,13 +45,13 @@ def draw_levels(
     first: int = 0,
     progress: bool = False,
 ) -> list[Int[Tensor, "b _ _"]]:
-    """Codes of all levels, drawn from the top down.
+    """Codes of all levels, drawn from the top down from the priors of a run.
 
     Args:
-        trained: the priors of all levels.
+        trained: a run with the priors of all levels.
         num_samples: how many maps of each.
         given: label and other conditions of each sample, by name.
-        sampling: temperature and the like, one for all levels or lists of one for each.
+        sampling: one value for all levels or lists of one for each.
         sampler: how maps are drawn; None for one position after another.
         known: codes to keep of each level; left out, none are.
         first: number of the first of these samples, where they are drawn batch by batch.
@@ -77,14 +77,9 @@ def generated(
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
 
-    Args:
-        trained: a prior's run (those of all levels), or a VAE's.
-        num_samples: how many images.
-        given: label and other conditions of each image, by name; for priors.
-        sampling: temperature and the like, for a VAE the seed alone. The same seed gives the same images, whatever the
-            batch size, up to the rounding of logits.
-        batch_size: images drawn at a time.
-        sampler: how maps are drawn; None for one position after another.
+    The same seed gives the same images, whatever the batch size, up to the rounding of logits. A VAE takes of
+    `sampling` the seed alone, and no conditions. Arguments as for `draw_levels`; `batch_size` images are drawn at a
+    time.
     """
     for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
         size = min(batch_size, num_samples - start)

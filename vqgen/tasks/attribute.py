@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
-from vqgen.protocols import LatentAutoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
@@ -55,19 +54,18 @@ class Attribute(Task):
         x = trained.batch(self.images if len(names) == 1 else self.images[:1]).x
         rows = {}
         for name, v in vectors.items():
-            for i, image in zip(self.images, x, strict=False):
-                row = _changed(trained.latent, image, v, self.alphas)
-                rows[f"image {i}" if len(names) == 1 else name] = row
+            for i, image in zip(self.images, x[:, None], strict=False):
+                z = trained.latent.encode(image)
+                made = [trained.latent.decode(z + alpha * v) for alpha in self.alphas]
+                rows[f"image {i}" if len(names) == 1 else name] = torch.cat([image, *made])
         columns = ["original", *map(plots.number, self.alphas)]
         alone = len(names) == 1
         what = f"attribute {names[0]}" if alone else f"test image {self.images[0]} by attributes"
         note = f"{what}: z + \u03b1 v by \u03b1, v from the mean latent without the attribute to the mean with it"
-        outcome = sheet(f"attribute_{names[0]}" if alone else "attributes", rows, trained.title(), columns, note)
-        return replace(
-            outcome,
-            arrays={f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()},
-            text="\n".join(f"left out: {name}, in which the images are all alike" for name in alike),
-        )
+        shown = sheet(f"attribute_{names[0]}" if alone else "attributes", rows, trained.title(), columns, note)
+        arrays = {f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()}
+        text = "\n".join(f"left out: {name}, in which the images are all alike" for name in alike)
+        return replace(shown, arrays=arrays, text=text)
 
     def _names(self, trained: Trained) -> list[str]:
         """The attributes asked for, which must be among those of the data."""
@@ -101,9 +99,3 @@ def divided(values: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
     if len(np.unique(values)) <= 2:
         return values > values.min()
     return values > np.median(values)
-
-
-def _changed(model: LatentAutoencoder, image: Tensor, v: Tensor, alphas: Sequence[float]) -> Float[Tensor, "_ c h w"]:
-    """The image, and those decoded from z + alpha v."""
-    z = model.encode(image[None])
-    return torch.cat([image[None], *(model.decode(z + alpha * v) for alpha in alphas)])

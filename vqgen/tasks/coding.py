@@ -118,16 +118,11 @@ class DecompressedImage(NamedTuple):
 def compressed(
     trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
 ) -> CompressedImage:
-    """The codes of an image as the contents of a file.
+    """The codes of an image, top level first, as the contents of a file.
 
     After the header of 8 bytes come the label, in as many bytes as it needs (none where there are no classes), a
-    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder.
-
-    Args:
-        trained: a run with the priors of all levels.
-        codes: code maps of one image, top level first.
-        label: class of the image; None for none.
-        border: whether the image got a border, which is to be taken off again.
+    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder. `trained` has the priors of all
+    levels; `label` is None for no class; `border` says that the image got a border, which is to be taken off again.
     """
     symbols, said = [int(symbol) for c in codes for symbol in c.flatten()], []
 
@@ -146,11 +141,10 @@ def compressed(
 
 
 def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
-    """What a file holds.
+    """The contents of a file, decoded.
 
-    Raises:
-        UserError: a file of another format or of other models, one whose codes come out wrong, or with other bytes
-            than its codes have.
+    UserError for a file of another format or of other models, one whose codes come out wrong, or with other bytes than
+    its codes have.
     """
     header = Header.unpack(contents)
     if header.mark != _mark(trained):
@@ -184,16 +178,11 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
 def visited(
     trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
-    """Code maps of one image, each code being what `code` gives, on the device of the run.
+    """Code maps of one image on the device of the run, each code being what `code` returns.
 
-    Args:
-        trained: a run with the priors of all levels, which are left as they are.
-        label: class of the image; None for none.
-        code: asked for each code in turn, top level first, in raster order; it is given by how many nats each is
-            less likely than the likeliest.
-
-    Raises:
-        UserError: a prior's logits are no numbers.
+    `code` is called for each position, top level first, in raster order, with the nats by which each code is less
+    likely than the likeliest. `trained` has the priors of all levels, which stay as they are; `label` is None for no
+    class. UserError where a prior's logits are not finite.
     """
     given = {} if label is None else {"label": torch.tensor([label])}
     codes: list[Tensor] = []

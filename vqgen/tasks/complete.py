@@ -1,7 +1,7 @@
 """Keep a part of an image and draw the rest."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.batch import FileImage, ImageBatch
+from vqgen.batch import FileImage
 from vqgen.drawing import NEUTRAL, KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
@@ -59,25 +59,20 @@ class Complete(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
-        batch = trained.batch(self.images)
+        batch, n = trained.batch(self.images), self.num_samples
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
-        codes = self._completed(trained, batch, mask)
-        drawn = trained.autoencoder.decode(codes)
-        rows = {}
+        own = [c.repeat_interleave(n, 0) for c in trained.coder.encode(batch.x)]
+        given = {name: values.repeat_interleave(n, 0) for name, values in batch.given.items()}
+        known = [KnownCodes(code_mask(mask, c.shape[1:]).expand_as(c), c) for c in own]
+        size = n * len(self.images)
+        codes = draw_levels(trained, size, given, self.sampling, self.sampler, known=known, progress=True)
+        drawn, rows = trained.autoencoder.decode(codes), {}
         for i, (number, x) in enumerate(zip(self.images, batch.x, strict=True)):
-            own = drawn[i * self.num_samples : (i + 1) * self.num_samples]
-            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], own])
-        columns = ["original", "kept", *(f"drawn {i}" for i in range(1, self.num_samples + 1))]
+            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], drawn[i * n : (i + 1) * n]])
+        columns = ["original", "kept", *(f"drawn {i}" for i in range(1, n + 1))]
         note = "test images; what is grey is not kept, and drawn from the priors of all levels"
-        outcome = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
-        return replace(outcome, arrays=outcome.arrays | code_arrays(trained, codes))
-
-    def _completed(self, trained: Trained, batch: ImageBatch, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
-        """Codes of all levels, `num_samples` for each image one after another."""
-        own = [c.repeat_interleave(self.num_samples, 0) for c in trained.coder.encode(batch.x)]
-        given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
-        known = [KnownCodes(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
-        return draw_levels(trained, len(own[0]), given, self.sampling, self.sampler, known=known, progress=True)
+        shown = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
+        return shown | Outcome(arrays=code_arrays(trained, codes))
 
 
 def kept(

@@ -69,11 +69,7 @@ class Export(Task):
             raise UserError(f"format={self.format}: no such format{near_miss(self.format, ['onnx', 'torch_export'])}")
 
     def make(self, trained: Trained) -> Outcome:
-        """The files, and how far their outputs are from the model's.
-
-        Raises:
-            UserError: the outputs differ, or the packages for ONNX are not installed.
-        """
+        """The files, and how far their outputs are from the model's; UserError where they differ, or without ONNX."""
         onnx = self.format == "onnx"
         save, run, ending = (_to_onnx, _run_onnx, "onnx") if onnx else (_to_torch, _run_torch, "pt2")
         x = trained.first(self.batch_size).x

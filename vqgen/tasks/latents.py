@@ -84,12 +84,9 @@ def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
 
 
 def plane_axes(z: Float[Tensor, "n 2"], side: int, normal: bool) -> Float[Tensor, "2 s"]:
-    """Values along both axes of the plane.
+    """`side` values along both axes of the plane of latent vectors `z`.
 
-    Args:
-        z: latent vectors.
-        side: values on each axis.
-        normal: quantiles of N(0, 1) at even probabilities; otherwise even steps over the middle 98 % of `z`.
+    They are quantiles of N(0, 1) at even probabilities (`normal`), or even steps over the middle 98 % of `z`.
     """
     share = (torch.arange(side) + 0.5) / side
     if normal:

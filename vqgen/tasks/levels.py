@@ -58,11 +58,7 @@ class Levels(Task):
         columns = [f"{round(100 * i / (self.steps - 1))} %" for i in range(self.steps)]
         note = f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's"
         mixed = sheet("blends", rows, title, columns, note)
-        return Outcome(
-            levels.pictures | analogy.pictures | mixed.pictures,
-            levels.arrays | analogy.arrays | mixed.arrays,
-            plots=levels.plots | analogy.plots | mixed.plots,
-        )
+        return levels | analogy | mixed
 
 
 def _by_level(

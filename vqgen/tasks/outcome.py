@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vqgen.pictures import figures
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task made, by name; `text` sums it up for the terminal.
+    """What a task made, by name; `text` sums it up for the terminal. `a | b` has the results of both.
 
     `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
     (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that
@@ -32,6 +32,10 @@ class Outcome:
     records: dict[str, Mapping[str, object]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def __or__(self, other: "Outcome") -> "Outcome":
+        merged = {f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(self) if f.name != "text"}
+        return Outcome(**merged, text=self.text or other.text)
 
     def write(self, folder: str | Path, arrays: bool = False) -> list[Path]:
         """Write everything into a folder, which is made; `arrays` on request. Returns the files."""

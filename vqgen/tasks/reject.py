@@ -69,11 +69,7 @@ class Reject(Task):
 
     @torch.no_grad()
     def make(self, trained: Trained) -> Outcome:
-        """The samples before and after, and the curve of precision and recall against the part that is kept.
-
-        Raises:
-            UserError: the classifier does not fit them.
-        """
+        """The samples before and after, and precision and recall by the part kept; UserError for another classifier."""
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
         given = self._given(trained, images)

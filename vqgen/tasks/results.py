@@ -12,16 +12,11 @@ from vqgen.runs.folders import numbered
 
 @contextmanager
 def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Path]:
-    """A folder for the results of one call, made before the work begins; if nothing comes of it, it goes again.
+    """A folder for the results of one call, made before the work begins; an empty one is removed at the end.
 
-    Args:
-        run: folder of the run: the results go to its RUN/TASK or, where a call before this one did, to RUN/TASK_2,
-            RUN/TASK_3 and so on.
-        task: name of the task.
-        out: exactly this folder instead; what has the same name in it is written over.
-
-    Raises:
-        UserError: a file is in the way, the folder cannot be made or written to, or another call writes to it.
+    It is RUN/TASK, or RUN/TASK_2, RUN/TASK_3 and so on where earlier calls took that; `out` is exactly this folder
+    instead, whose files of the same names are overwritten. UserError where a file is in the way, the folder cannot be
+    made or written to, or another call writes to it.
     """
     wanted = Path(out) if out else run / task
     missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say

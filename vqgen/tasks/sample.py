@@ -47,26 +47,18 @@ class Sample(Task):
         at_least(1, num_samples=self.num_samples)
 
     def make(self, trained: Trained) -> Outcome:
-        """Samples and their code maps; where the classes are drawn in turn and are few, each has a column.
-
-        Raises:
-            UserError: the run has no such label.
-        """
+        """Samples and their code maps; where the classes are drawn in turn and are few, each has a column."""
         if isinstance(trained.model, Variational):
             return self._generate(trained, trained.model)
         given, columns = self._given(trained), self._columns(trained)
         codes = draw_levels(trained, self.num_samples, given, self.sampling, self.sampler, progress=True)
-        outcome = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
+        shown = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
         pictures, maps, (_, *size) = {}, {}, trained.coder.shape
         for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True):
             pictures[f"codes_{name}"] = figures.grid(figures.code_map(c, k, (size[0], size[1])), len(columns) or None)
             maps[f"{name}, {c.shape[1]}x{c.shape[2]}"] = pictures[f"codes_{name}"]
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
-        return Outcome(
-            outcome.pictures | pictures,
-            outcome.arrays | code_arrays(trained, codes),
-            plots=outcome.plots | {"codes_labelled": plot},
-        )
+        return shown | Outcome(pictures, code_arrays(trained, codes), plots={"codes_labelled": plot})
 
     def _generate(self, trained: Trained, vae: Variational) -> Outcome:
         """Images of a VAE."""

@@ -34,11 +34,7 @@ class Task(ABC):
         """The outcome, of a run that fits."""
 
     def __call__(self, trained: Trained) -> Outcome:
-        """The outcome.
-
-        Raises:
-            UserError: the run does not fit (those tasks that do are named), or an option does not.
-        """
+        """The outcome; UserError where the run does not fit (those tasks that do are named), or an option does not."""
         if lack := self.lacks(trained):
             name = type(self).__name__.lower()
             others = ", ".join(fitting(trained))
@@ -98,12 +94,8 @@ def sheet(
 ) -> Outcome:
     """Rows of images as a picture pixel by pixel, as a figure with the names of rows and columns, and as arrays.
 
-    Args:
-        name: of the picture; the figure is called NAME_labelled.
-        rows: as many images in [-1, 1] in each.
-        title: of the figure.
-        columns: names of the columns; None for none.
-        note: what is shown, under the title.
+    `name` is the picture's (the figure is called NAME_labelled); each row has as many images, in [-1, 1]; `title` and,
+    under it, `note` are of the figure.
     """
     figure = plots.labelled_rows(rows, title, columns, note)
     arrays = {f"{name}/{row}": figures.to_uint8(images).cpu().numpy() for row, images in rows.items()}

@@ -21,8 +21,7 @@ def own_matrix(layer: RasterConv2d) -> Float[Tensor, "o n_i"]:
 class ConvStack(Stack):
     """Line buffers of causal convolutions: the rows above, the own row so far, and the folded row.
 
-    Args:
-        layers: `vqgen.nn.priors.RasterConv2d` of one geometry, which see their own row up to a position.
+    `layers` are of one geometry, and see their own row up to a position.
     """
 
     def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):

@@ -42,7 +42,7 @@ def threads_pay(entries: Sequence[int], num_vectors: int) -> bool:
 
 
 AddProducts = Callable[[Tensor, Tensor], Tensor]
-"""`add(sums, x)` adds the products of a fixed matrix with `x`, ``b i``, to `sums`, ``b o``, in place; returns `sums`."""
+"""`add(sums, x)` adds the products of a fixed matrix with `x`, ``b i``, to `sums`, ``b o``, in place."""
 
 PARTS = 4
 """Of a matrix, in `vector_product`."""
@@ -122,11 +122,9 @@ class RowConvolution:
         self.arranged: Tensor | None = None
 
     def __call__(self, rows: Float[Tensor, "b r v i"]) -> Float[Tensor, "_ _ o"]:
-        """The row below.
+        """The row below `rows`: the last rows of the window, padded by ``columns // 2`` on either side.
 
-        Args:
-            rows: the last rows of the window, padded by ``columns // 2`` on either side; rows further up, if any
-                are missing, are outside the map.
+        Rows further up, if any are missing, are outside the map.
         """
         if rows.shape[1] == 0:
             return self.bias.view(1, 1, -1)
@@ -142,11 +140,7 @@ class RowConvolution:
 
 
 class RowConvolutions:
-    """Convolutions of whole rows, one for each of some like layers.
-
-    Args:
-        taps, biases, columns, num_positions: as of `RowConvolution`, of each layer.
-    """
+    """Convolutions of whole rows, one for each of some like layers; arguments as for `RowConvolution`."""
 
     def __init__(
         self,

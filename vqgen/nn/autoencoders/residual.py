@@ -10,12 +10,7 @@ from vqgen.nn.sizes import check_at_least, check_divisible, num_doublings
 
 
 class ResidualBlock(nn.Module):
-    """x + conv1x1(ReLU(conv3x3(ReLU(x)))).
-
-    Args:
-        channels: of the input and the result.
-        residual_channels: between the two convolutions.
-    """
+    """x + conv1x1(ReLU(conv3x3(ReLU(x)))), with `residual_channels` between the two convolutions."""
 
     def __init__(self, channels: int, residual_channels: int):
         super().__init__()

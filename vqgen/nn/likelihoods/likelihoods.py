@@ -1,4 +1,4 @@
-"""How probable an image is under a decoder's output: Bernoulli, Gaussian and Laplace."""
+"""How probable an image is under a decoder's output: Bernoulli, exact, Gaussian and Laplace."""
 
 from math import inf, log
 
@@ -65,6 +65,21 @@ class Bernoulli(Likelihood):
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The probabilities, taken back to [-1, 1]."""
         return torch.tanh(output / 2)
+
+
+class Exact(Likelihood):
+    """p(image given codes) = 1: the codes are the image, of as many grey values as there are codes.
+
+    The bits of an image are then those of its codes, and none beside.
+    """
+
+    def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Zero, in nats an image."""
+        return x.new_zeros(len(x))
+
+    def losses_per_value(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
+        """The mean squared error: zero, but for fewer grey values than the image has."""
+        return {"recon_loss": F.mse_loss(output, x)}
 
 
 class Density(Likelihood):

@@ -58,11 +58,7 @@ class LabelEmbedding(nn.Module):
             raise UserError(f"{name}={low if low < 0 else high}: there are {self.num_classes}, from 0")
 
     def forward(self, label: Int[Tensor, " b"] | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
-        """Vectors of the labels; `num_classes`, or None for all samples, is no class.
-
-        Raises:
-            UntrainedError: no class is asked for, and none has ever been trained.
-        """
+        """Vectors of the labels; `num_classes`, or None for all samples, is no class: UntrainedError with dropout 0."""
         if not self.knows(label):
             raise UntrainedError
         if label is None:
@@ -140,12 +136,8 @@ class Conditioner(nn.Module):
     def forward(self, condition: Condition, num_samples: int = 1) -> Float[Tensor, "b e _ _"] | None:
         """The condition map: of the whole grid below other levels, 1x1 of label and the like alone, None of nothing.
 
-        Args:
-            condition: with the codes of all levels above; conditions that this prior does not take are ignored.
-            num_samples: size of the batch, where the condition does not tell it.
-
-        Raises:
-            UserError: no class is asked for, and none has ever been trained.
+        Conditions that this prior does not take are ignored; `num_samples` is the size of the batch, where the
+        condition does not tell it. UserError where no class is asked for, and none has ever been trained.
         """
         upper, given = condition
         grids = [tuple(codes.shape[1:]) for codes in upper]

@@ -37,12 +37,8 @@ def with_positions(
 class GatedResidualBlock(nn.Module):
     """Two convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input.
 
-    Args:
-        conv: makes a convolution from input, output and condition channels.
-        channels: of the input and the result.
-        residual_channels: between the two convolutions.
-        condition_channels: channels of the condition map; 0 for none.
-        dropout: share dropped between the two convolutions.
+    `conv` makes a convolution from input, output and condition channels; between the two there are `residual_channels`,
+    of which `dropout` is dropped.
     """
 
     def __init__(
@@ -94,14 +90,10 @@ def vertical_stream(
     """A convolution of the rows above and residual blocks along the row: they see as far to the right as to the left.
 
     Causal windows alone, however many, see of the row above only half a window to the right: what is further right
-    comes after the position that would have to hand it on. Here whole rows come in once, and go sideways from there.
-
-    Args:
-        channels: of the embedded codes and the result; half of it inside a block.
-        kernel_size: width of every window; the first spans kernel_size - 1 rows above.
-        num_layers: residual blocks; each sees kernel_size - 1 columns further on either side.
-        context_channels: channels of the condition map, which the first convolution is given.
-        dropout: share dropped inside a block.
+    comes after the position that would have to hand it on. Here whole rows come in once, kernel_size - 1 of them, and
+    go sideways from there, as many columns further with each of `num_layers` residual blocks. The first convolution is
+    given the condition map, of `context_channels`; inside a block there is half of `channels`, of which `dropout` is
+    dropped.
     """
     first = PastVerticalConv2d(channels, channels, kernel_size, kernel_size, context_channels)
     conv = partial(VerticalConv2d, rows=1, columns=kernel_size)

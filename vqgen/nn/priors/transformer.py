@@ -49,9 +49,7 @@ def rotate(x: Float[Tensor, "b n t d2"], by: Rotation) -> Float[Tensor, "b n t d
 class RotaryAttention(nn.Module):
     """Causal attention of normalised (arXiv 2302.05442), turned queries and keys; no T x T matrix is stored.
 
-    Args:
-        channels: of the input and the result, a multiple of 4 num_heads.
-        num_heads: parts of the channels that attend each on its own.
+    Input and result have `channels`, a multiple of 4 num_heads.
     """
 
     def __init__(self, channels: int, num_heads: int):
