@@ -59,7 +59,7 @@ def test_samples_without_labels_are_taken_for_the_likeliest_class():
     ({"classifier": "classifier", "num_samples": 100}, "num_samples=100: too few .* take 400"),
     ({"classifier": "classifier", "keep": 0.043, "num_samples": 465}, "take 466"),
     ({"classifier": "classifier", "label": "hexagram"}, "label=hexagram: no such class"),
-])  # fmt: skip
+])
 def test_a_mistake_is_named(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         Reject(**options)(runs.prior_run())

@@ -34,7 +34,7 @@ def vae() -> VAE:
         posterior=DiagonalGaussian, shape=(1, 8, 8), latent_dim=3, likelihood=Bernoulli(),
         encoder=partial(FlatConvEncoder, hidden_channels=[4]), decoder=partial(FlatConvDecoder, hidden_channels=[4]),
         optimizer=partial(Adam, lr=1e-3), schedule=Constant(),
-    )  # fmt: skip
+    )
     return model.eval().requires_grad_(False)
 
 
