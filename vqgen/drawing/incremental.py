@@ -1,4 +1,4 @@
-"""A network in the course of a map: what every way of drawing one code after another asks for."""
+"""The interface of networks in the course of a map, for drawing one code after another."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

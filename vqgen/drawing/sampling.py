@@ -1,4 +1,4 @@
-"""How codes are drawn from logits: what the user sets, what is kept, and where the random numbers come from."""
+"""Drawing codes from logits: settings, known codes and seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields

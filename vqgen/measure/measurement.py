@@ -1,4 +1,4 @@
-"""One evaluation: what is measured so far, and the samples and features that several measures share."""
+"""One evaluation: its results so far, and the samples and features that several measures share."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The networks that images are compared by, or what is missing for them."""
+"""Networks that images are compared by."""
 
 import warnings
 from importlib.util import find_spec

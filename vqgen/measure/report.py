@@ -1,4 +1,4 @@
-"""What an evaluation shows: a table, figures and pictures."""
+"""The table, figures and pictures of an evaluation."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Time spent in named parts of a task."""
 
 import time
 from collections import defaultdict

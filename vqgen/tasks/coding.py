@@ -124,17 +124,17 @@ def compressed(
     checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder. `trained` has the priors of all
     levels; `label` is None for no class; `border` says that the image got a border, which is to be taken off again.
     """
-    symbols, said = [int(symbol) for c in codes for symbol in c.flatten()], []
+    symbols, nats = [int(symbol) for c in codes for symbol in c.flatten()], []
 
     def code(below: Float64[ndarray, " k"]) -> int:
-        said.append(below)
-        return symbols[len(said) - 1]
+        nats.append(below)
+        return symbols[len(nats) - 1]
 
-    visited(trained, label, code)
-    nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, said, strict=True))
-    place, margin = _widest(said)
+    code_by_code(trained, label, code)
+    nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, nats, strict=True))
+    place, margin = _widest(nats)
     encoder = Encoder()
-    for symbol, below in zip(symbols, said, strict=True):
+    for symbol, below in zip(symbols, nats, strict=True):
         encoder.encode(symbol, _rounded(below, place))
     start = Header(_mark(trained), Writer.here(), border, place).pack() + _label_bytes(trained, label)
     return CompressedImage(start + _checksum(start, codes) + encoder.contents(), nll, margin)
@@ -163,7 +163,7 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
         encoder.encode(symbol, shares)
         return symbol
 
-    codes = visited(trained, None if label == classes else label, code)
+    codes = code_by_code(trained, None if label == classes else label, code)
     if _checksum(start, codes) != checksum:
         raise UserError(
             "the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
@@ -175,7 +175,7 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
 
 
 @torch.no_grad()
-def visited(
+def code_by_code(
     trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
     """Code maps of one image on the device of the run, each code being what `code` returns.
@@ -212,10 +212,10 @@ def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
     return weights(np.floor(resolved(below) + PLACES[place]).astype(np.int64))
 
 
-def _widest(said: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
+def _widest(nats: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
     """The place for steps to begin that has all nats farthest from the ends of their steps, and how far in nats."""
     margins = np.full(len(PLACES), 0.5)
-    for below in said:
+    for below in nats:
         within = (resolved(below)[:, None] + PLACES) % 1
         margins = np.minimum(margins, np.minimum(within, 1 - within).min(0))
     place = int(margins.argmax())
@@ -234,7 +234,7 @@ def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
 
 
 def _mark(trained: Trained) -> bytes:
-    """Two bytes that tell the tokenizer's and the priors' weights from others."""
+    """A digest of the weights of tokenizer and priors, in two bytes."""
     digest = hashlib.sha256()
     for model in trained.modules:
         for name, tensor in sorted(model.state_dict().items()):

@@ -1,4 +1,4 @@
-"""What a task gives back."""
+"""The results of a task."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from vqgen.pictures import figures
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task made, by name; `text` sums it up for the terminal. `a | b` has the results of both.
+    """The results of a task by name; `text` sums them up for the terminal. `a | b` has the results of both.
 
     `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
     (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that

@@ -1,4 +1,4 @@
-"""Where the results of a task go."""
+"""The folder for the results of a task."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,4 +1,4 @@
-"""What every task is: options, what it needs of a run, and what it makes of it."""
+"""The base of all tasks, and what they share."""
 
 import importlib
 import inspect

@@ -24,7 +24,7 @@ class Upsample(nn.ConvTranspose2d):
 
 
 class UntrainedError(ValueError):
-    """An embedding is asked for what it has never been trained on: nothing given, with dropout 0."""
+    """An embedding without dropout is used without a value, which it was never trained on."""
 
 
 class LabelEmbedding(nn.Module):
@@ -35,7 +35,7 @@ class LabelEmbedding(nn.Module):
     Args:
         channels: of a vector.
         num_classes: number of classes.
-        dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing without.
+        dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 a label is required.
     """
 
     def __init__(self, channels: int, num_classes: int, dropout: float = 0.1):
@@ -46,7 +46,7 @@ class LabelEmbedding(nn.Module):
         self.embedding = nn.Embedding(num_classes + 1, channels)
 
     def knows(self, label: Int[Tensor, " b"] | None) -> bool:
-        """Whether the vectors of these labels (None: of no class) are among those that training moves."""
+        """Whether training moves the vectors of these labels (None: no class)."""
         if self.dropout > 0 or (self.training and label is not None):
             return True
         return label is not None and not bool((label == self.num_classes).any())
@@ -85,8 +85,8 @@ class Conditioner(nn.Module):
         channels: width of the map.
         num_residual_blocks: 20 and 8 in VQ-VAE-2; unused on the top level.
         residual_channels: width inside a residual block.
-        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
-            without a label, nor guidance.
+        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 a label is required,
+            and there is no guidance.
         others: for each other condition, by its name, what makes its embedding from `channels`: a module from
             (value or None for not given, number of samples) to vectors ``b c 1 1``, such as `LabelEmbedding`.
     """

@@ -62,7 +62,7 @@ class MaskedResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what the convolutions make of it."""
+        """The sum of the input and the convolutions' result."""
         y = F.relu(self.reduce(x, condition))
         y = F.relu(self.conv(y))
         return x + F.relu(self.expand(y))

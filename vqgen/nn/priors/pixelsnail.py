@@ -26,7 +26,7 @@ from vqgen.nn.sizes import check_at_least, check_odd, check_share
 def with_positions(
     condition: Float[Tensor, "b e #h #w"] | None, grid: Sequence[int], like: Tensor
 ) -> Float[Tensor, "_ _ _ _"]:
-    """The features of the positions of a map, and the condition beside them: what every layer is given."""
+    """The features of the positions of a map, with the condition beside them: the context of every layer."""
     positions = position_features(grid, like)
     if condition is None:
         return positions
@@ -57,7 +57,7 @@ class GatedResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what the block makes of it and of the condition map."""
+        """The input plus the gated convolutions of it and of the condition map."""
         y = F.elu(self.conv(F.elu(x)))
         return x + F.glu(self.output(self.dropout(y), context), dim=1)
 
@@ -79,7 +79,7 @@ class AttentionBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"], previous: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what is attended to, from it, the condition map and the embedding of the code before."""
+        """The input plus gated attention, from it, the condition map and the embedding of the code before."""
         attended = self.attention(self.input(torch.cat([F.elu(x), previous], dim=1), context))
         return x + F.glu(self.output(self.dropout(attended)), dim=1)
 

@@ -105,7 +105,7 @@ class TransformerBlock(nn.Module):
 class Transformer(AutoregressiveNetwork):
     """Logits of every code given all codes before it in raster order.
 
-    A position is given the code before it, and its own place, counted from the top left, and condition.
+    Each position is given the code before it, its own place, counted from the top left, and its condition.
 
     Args, after those of `AutoregressiveNetwork`:
         channels: width, a multiple of 4 num_heads: 64 to 1024.
@@ -163,17 +163,15 @@ class Transformer(AutoregressiveNetwork):
         self.check_condition(condition)
         grid = codes.shape[1:]
         x = self.embedding(F.pad(codes.flatten(1), (1, -1), value=self.num_embeddings))
-        x = x + self.told(grid, condition)
+        x = x + self.side_input(grid, condition)
         by = rotation(grid, self.head_channels, x)
         for block in self.blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, by, use_reentrant=False) if again else block(x, by)
         return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
 
-    def told(
-        self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
-    ) -> Float[Tensor, "_ t c"]:
-        """What each position is told beside the code before it: its place, and the condition there."""
+    def side_input(self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "_ t c"]:
+        """Features of each position's place and condition, which are added to those of the code before it."""
         places = self.place(position_features(grid, self.embedding.weight).flatten(2).transpose(1, 2))
         if self.project is None or condition is None:
             return places
