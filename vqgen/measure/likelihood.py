@@ -10,11 +10,10 @@ from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.protocols import Bound, Prior, Tokenizer, Variational
-from vqgen.protocols import Likelihood as LikelihoodProtocol
+from vqgen.protocols import Bound, Likelihood, Prior, Tokenizer, Variational
 
 
-class Likelihood(NamedTuple):
+class LikelihoodFigures(NamedTuple):
     """`figures` by name, and the `maps` of the mean nats at each position of the levels, by level name."""
 
     figures: dict[str, float]
@@ -28,7 +27,7 @@ def level_suffix(tokenizer: Tokenizer, level: int) -> str:
 
 def of_priors(
     tokenizer: Tokenizer, priors: list[Prior], batches: Iterable[ImageBatch], marginal: bool = False
-) -> Likelihood:
+) -> LikelihoodFigures:
     """Negative log-likelihood of the codes of each level, and with the priors of all levels that of the images.
 
     `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `code_bits` is the bits
@@ -70,7 +69,7 @@ def of_priors(
     if marginal:
         others = [name for name in taken(priors) if name != "label"]
         figures |= _totals(tokenizer, marginal_nats / count, distortion / count, others)
-    return Likelihood(figures, maps)
+    return LikelihoodFigures(figures, maps)
 
 
 def taken(priors: Sequence[Prior]) -> list[str]:
@@ -110,7 +109,7 @@ def _totals(tokenizer: Tokenizer, code_nats: float, decoder_nats: float, given: 
     return {f"{name}{ending}": value for name, value in figures.items()}
 
 
-def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
+def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> LikelihoodFigures:
     """The ELBO in nats an image, and the bits/dim of bytes (one draw of z an image), for a VAE with a likelihood.
 
     With `importance_samples` in the model's config also the importance-weighted bound, which is closer to log p(x).
@@ -125,13 +124,13 @@ def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
                 sums[name] += torch.stack(list(bound)).cpu().double().sum(1)
             count += len(batch.x)
     bounds = [vae.named(name, Bound(*(total / count))) for name, total in sums.items()]
-    return Likelihood({key: float(value) for named in bounds for key, value in named.items()}, {})
+    return LikelihoodFigures({key: float(value) for named in bounds for key, value in named.items()}, {})
 
 
-def likelihood_of(model: object) -> LikelihoodProtocol | None:
+def likelihood_of(model: object) -> Likelihood | None:
     """The likelihood that a decoder was trained with; None where it was trained with an error alone, or is none."""
     likelihood = getattr(model, "likelihood", None)
-    return likelihood if isinstance(likelihood, LikelihoodProtocol) else None
+    return likelihood if isinstance(likelihood, Likelihood) else None
 
 
 def decoder_nats(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: Sequence[Int[Tensor, "b _ _"]]) -> float:
