@@ -6,14 +6,15 @@ import torch.nn.functional as F
 
 from vqgen.compat import can_arrange
 from vqgen.drawing.stepwise.product import (
-    PackedProduct,
-    PlainProduct,
     RowConvolution,
     RowConvolutions,
-    VectorProduct,
+    packed_product,
+    plain_product,
     product,
     products,
+    quickest,
     threads_pay,
+    vector_product,
 )
 
 
@@ -24,10 +25,10 @@ def test_the_chosen_product_is_the_linear_map(shape, dtype, num_vectors):
     weight = torch.randn(shape, dtype=dtype)
     x = torch.randn(num_vectors, shape[1], dtype=dtype)
     rows = torch.randn(num_vectors, 5, shape[0], dtype=dtype)
-    multiply, expected = product(weight, num_vectors), F.linear(x, weight)
+    add, expected = product(weight, num_vectors), F.linear(x, weight)
     tolerance = {"rtol": 0, "atol": 1e-3 if dtype == torch.float32 else 1e-10}
     before = rows.clone()
-    torch.testing.assert_close(multiply.add(rows[:, 2], x), before[:, 2] + expected, **tolerance)
+    torch.testing.assert_close(add(rows[:, 2], x), before[:, 2] + expected, **tolerance)
     torch.testing.assert_close(rows[:, 2], before[:, 2] + expected, **tolerance)
     assert torch.equal(rows[:, 3], before[:, 3])
 
@@ -39,7 +40,7 @@ def test_products_of_many_matrices_are_those_of_each(shape, num_vectors):
     x, sums = torch.randn(3, num_vectors, 4, shape[1])[:, :, 1], torch.randn(3, num_vectors, 5, shape[0])[:, :, 2]
     before = sums.clone()
     expected = torch.stack([total + F.linear(y, w) for total, y, w in zip(before, x, weights, strict=True)])
-    result = products(weights, num_vectors).plus(sums, x)
+    result = products(weights, num_vectors)(sums, x)
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-3)
     assert torch.equal(sums, before)
 
@@ -65,12 +66,11 @@ def test_threads_share_large_products_only():
 
 def test_a_large_matrix_gets_the_product_for_its_vectors():
     weight = torch.randn(512, 512)
-    assert isinstance(product(weight[:8], 16), PlainProduct)
-    assert isinstance(product(weight[:8], 1), PlainProduct)
-    assert isinstance(product(weight, 1), VectorProduct)
-    packed = PackedProduct if can_arrange(weight) else PlainProduct
-    assert isinstance(product(weight, 16), packed)
-    assert isinstance(product(weight.double(), 16), PlainProduct)
+    assert quickest(weight[:8], 16) is plain_product
+    assert quickest(weight[:8], 1) is plain_product
+    assert quickest(weight, 1) is vector_product
+    assert quickest(weight, 16) is (packed_product if can_arrange(weight) else plain_product)
+    assert quickest(weight.double(), 16) is plain_product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

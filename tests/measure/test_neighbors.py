@@ -59,7 +59,7 @@ def test_too_few_vectors_are_refused():
 
 @pytest.mark.parametrize("measure", [
     lambda x: nearest(x, x, 1), lambda x: radii(x, 1), lambda x: kernel_distance(x, x, subsets=1),
-])  # fmt: skip
+])
 def test_distances_are_taken_in_full_precision_whatever_the_training_takes(
     measure: Callable[[torch.Tensor], Any]
 ):
@@ -92,4 +92,4 @@ def test_distances_are_those_of_float64_wherever_the_vectors_lie(offset: float):
     assert torch.allclose(radii(x, 4).double(), exact[:, 4], rtol=1e-6)
     assert torch.allclose(nearest(x[:30] + 0.5, x, 1).distance[:, 0].double(), (
         (x[:30] + 0.5).double()[:, None] - x.double()
-    ).norm(dim=2).min(1).values, rtol=1e-6)  # fmt: skip
+    ).norm(dim=2).min(1).values, rtol=1e-6)

@@ -24,7 +24,7 @@ def test_ssim_and_psnr_are_those_of_scikit_image():
         measure.structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5,
                                       use_sample_covariance=False, win_size=11)
         for a, b in pairs
-    ]  # fmt: skip
+    ]
     psnr = [measure.peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in pairs]
     found = errors.compute()
     assert found["ssim"] == pytest.approx(sum(ssim) / 5, abs=2e-3)   # the borders are treated differently

@@ -102,7 +102,7 @@ STACKS: dict[str, Callable[[], tuple[nn.Module, Any, list[nn.Module]]]] = {
     "conditioner": lambda: (
         net := Conditioner((16, 16), [K], [(8, 8)], 0, 32, 20, 32), Condition([codes()]), [*net.blocks]
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", STACKS)

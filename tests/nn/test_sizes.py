@@ -23,7 +23,7 @@ STACKS = [
     partial(FlatNormConvEncoder, SHAPE), partial(FlatConvDecoder, 2, SHAPE, 1),
     partial(MLPEncoder, SHAPE), partial(MLPDecoder, 2, SHAPE, 1),
     partial(IAF, 4, context_dim=2, num_steps=1), partial(ResNet, 1, 2),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("widths", [[], [8, 0], [-1]])

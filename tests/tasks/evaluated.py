@@ -37,7 +37,7 @@ def vqvae2() -> VQVAE2:
     return VQVAE2(
         (3, SIZE, SIZE), (2, 4), partial(EMAQuantizer, 8, 4), Gaussian(0.2), 16, 1, 8,
         optimizer=Adam, schedule=Constant(),
-    )  # fmt: skip
+    )
 
 
 def priors(num_classes: int = len(CLASSES)) -> list[Any]:
@@ -56,13 +56,13 @@ def vae() -> Any:
     return type(model)(
         shape=(3, SIZE, SIZE), latent_dim=3, posterior=type(model.posterior), likelihood=Gaussian(0.2),
         **networks, optimizer=Adam, schedule=Constant(),
-    )  # fmt: skip
+    )
 
 
 def trained(
     model: Any, priors: list[Any] | None = None, tokenizer: Any = None, others: dict[str, Trained] | None = None,
     num_test: int = 60, class_names: list[str] = CLASSES,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """A run of this model; `others` are the runs that it can open."""
     for module in [model, *(priors or []), *([tokenizer] if tokenizer else [])]:
         module.eval().requires_grad_(False)

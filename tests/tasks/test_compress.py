@@ -150,7 +150,7 @@ def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
             },
         )
         for threads, capability in ways
-    ]  # fmt: skip
+    ]
     assert all(process.stdout and process.stdout.readline().startswith("written") for process in processes)
     for process in processes:
         lines = process.communicate("\n")[0].splitlines()

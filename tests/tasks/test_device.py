@@ -61,7 +61,7 @@ TRIED: dict[str, tuple[Callable[[], Trained], Callable[[Trained], Any]]] = {
     "sample of a VAE": (vae, Sample(4)),
     "evaluate of a VAE": (lambda: evaluated.trained(evaluated.vae()), Evaluate(num_samples=60, batch_size=25,
                                                                                 classifier="classifier", cas_epochs=1)),
-}  # fmt: skip
+}
 
 
 def test_every_task_is_tried():

@@ -101,7 +101,7 @@ def test_without_labels_the_figures_are_those_of_the_codes_alone():
 def test_probabilities_over_labels_sum_to_one_over_all_codes():
     priors = [prior(grid=(1, 1), k=3, num_classes=4), prior(
         grid=(1, 2), k=3, upper_grids=[[1, 1]], upper_num_embeddings=[3], num_classes=4
-    )]  # fmt: skip
+    )]
     every = torch.cartesian_prod(*[torch.arange(3)] * 3)
     codes = [every[:, :1, None], every[:, None, 1:]]
     with torch.no_grad():
@@ -163,7 +163,7 @@ def test_what_cannot_be_had_is_left_out_with_the_reason():
     ({"metrics": ["lpips"]}, "lpips needs torchvision"),
     ({"split": "tets"}, "split='tets'"),
     ({"num_samples": 0}, "num_samples=0"),
-])  # fmt: skip
+])
 def test_a_mistake_is_named(options: dict, message: str):
     with pytest.raises(UserError, match=message) as error:
         Evaluate(**options)(runs.prior_run())
@@ -253,7 +253,7 @@ def test_several_runs_are_no_classifier():
     (_other((1, 28, 28)), r"images of \[1, 28, 28\], and those of 'runs/x' are \[3, 16, 16\]"),
     (_other(names=["cat", "dog"]), "it does not know"),
     ({"classifier": runs.tokenizer_run()}, "this run is a VQVAE2 and no classifier"),
-], ids=["size", "classes", "model"])  # fmt: skip
+], ids=["size", "classes", "model"])
 def test_a_classifier_that_does_not_fit_is_refused(others: dict[str, Trained], message: str):
     with pytest.raises(UserError, match=message):
         Evaluate(classifier="classifier")(runs.prior_run(others=others))

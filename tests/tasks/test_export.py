@@ -34,8 +34,8 @@ def test_a_file_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_codes_are_compared_by_share_and_numbers_by_size():
     a = torch.tensor([1, 2, 3, 4])
-    assert compare([a], [torch.tensor([1, 2, 3, 5])])["difference"] == 0.25
-    assert compare([a.float()], [a + 0.04])["difference"] == pytest.approx(0.01, abs=1e-6)
+    assert compare([a], [torch.tensor([1, 2, 3, 5])]).difference == 0.25
+    assert compare([a.float()], [a + 0.04]).difference == pytest.approx(0.01, abs=1e-6)
 
 
 @pytest.mark.slow

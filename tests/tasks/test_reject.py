@@ -22,16 +22,16 @@ def test_keeping_what_is_near_the_middle_raises_precision_and_lowers_recall():
     torch.manual_seed(0)
     real, generated = torch.randn(1000, 2), 2 * torch.randn(4000, 2)
     points = trade_off(real, generated, -generated.norm(dim=1), torch.zeros(4000).long(), [1.0, 0.3, 0.05])
-    assert points[0].precision < points[1].precision < points[2].precision
-    assert points[0].recall > points[1].recall > points[2].recall
+    assert points.precision[0] < points.precision[1] < points.precision[2]
+    assert points.recall[0] > points.recall[1] > points.recall[2]
 
 
 def test_a_useless_score_changes_neither():
     torch.manual_seed(0)
     real, generated = torch.randn(500, 2), torch.randn(4000, 2)
-    first, last = trade_off(real, generated, torch.rand(4000), torch.zeros(4000).long(), [1.0, 0.1])
-    assert torch.isclose(first.precision, last.precision, atol=0.05)
-    assert torch.isclose(first.recall, last.recall, atol=0.05)
+    points = trade_off(real, generated, torch.rand(4000), torch.zeros(4000).long(), [1.0, 0.1])
+    assert points.precision[0] == pytest.approx(points.precision[1], abs=0.05)
+    assert points.recall[0] == pytest.approx(points.recall[1], abs=0.05)
 
 
 @pytest.mark.parametrize("label", [None, 1, runs.CLASSES[2]])
@@ -59,7 +59,7 @@ def test_samples_without_labels_are_taken_for_the_likeliest_class():
     ({"classifier": "classifier", "num_samples": 100}, "num_samples=100: too few .* take 400"),
     ({"classifier": "classifier", "keep": 0.043, "num_samples": 465}, "take 466"),
     ({"classifier": "classifier", "label": "hexagram"}, "label=hexagram: no such class"),
-])  # fmt: skip
+])
 def test_a_mistake_is_named(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         Reject(**options)(runs.prior_run())

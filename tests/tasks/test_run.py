@@ -21,7 +21,7 @@ def test_pictures_go_to_the_runs_logger_and_arrays_to_files(command: Command, vq
     media = list(vqvae_run.glob("wandb/*/files/media/images/reconstruct/*.png"))
     assert {re.sub("_[0-9]+_[0-9a-f]+$", "", path.stem) for path in media} == {
         "reconstructions", "reconstructions_labelled",
-    }  # fmt: skip
+    }
     arrays = np.load(tmp_path / "reconstructions.npz")
     assert arrays["x"].shape == arrays["x_hat"].shape == (4, 3, 16, 16)
     assert np.load(tmp_path / "codes.npz")["top"].shape == (4, 4, 4)

@@ -34,7 +34,7 @@ def vae() -> VAE:
         posterior=DiagonalGaussian, shape=(1, 8, 8), latent_dim=3, likelihood=Bernoulli(),
         encoder=partial(FlatConvEncoder, hidden_channels=[4]), decoder=partial(FlatConvDecoder, hidden_channels=[4]),
         optimizer=partial(Adam, lr=1e-3), schedule=Constant(),
-    )  # fmt: skip
+    )
     return model.eval().requires_grad_(False)
 
 
@@ -75,10 +75,11 @@ def test_two_priors_of_a_level_are_refused():
 
 
 def test_a_label_is_a_number_or_a_name():
-    assert label_index("dog", 2, ["cat", "dog"]) == 1
-    assert label_index(0, 2, ["cat", "dog"]) == 0
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(2))._replace(class_names=["cat", "dog"])
+    assert label_index("dog", run) == 1
+    assert label_index(0, run) == 0
     with pytest.raises(UserError, match=r"label=dgo: no such class.*did you mean dog"):
-        label_index("dgo", 2, ["cat", "dog"])
+        label_index("dgo", run)
 
 
 def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypatch: pytest.MonkeyPatch):

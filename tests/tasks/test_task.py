@@ -19,7 +19,7 @@ from vqgen.tasks.task import fitting, tasks
 SMALL: dict[str, dict[str, Any]] = {
     "attribute": {"num_images": 96}, "latents": {"num_images": 24, "side": 3}, "export": {"format": "torch_export"},
     "sample": {"num_samples": 3}, "complete": {"images": (0, 1), "num_samples": 2}, "levels": {"num_samples": 3},
-}  # fmt: skip
+}
 LATENT = {"attribute", "evaluate", "export", "interpolate", "latents", "morph", "reconstruct", "traverse"}
 CODES = {"codebook", "evaluate", "export", "interpolate", "levels", "morph", "reconstruct"}
 FITTING = {
@@ -102,7 +102,7 @@ def test_an_image_that_is_not_there_is_named():
         ("latents", {"num_dimensions": 0}, "num_dimensions=0"), ("codebook", {"num_codes": 0}, "num_codes=0"),
         ("export", {"batch_size": 0}, "batch_size=0"), ("complete", {"num_samples": 0}, "num_samples=0"),
     ],
-)  # fmt: skip
+)
 def test_an_option_that_asks_for_nothing_is_told(name: str, options: dict[str, Any], message: str):
     with pytest.raises(UserError, match=message) as error:
         tasks()[name](**options)

@@ -37,7 +37,7 @@ def sample_codes(
         num_samples: maps to draw together.
         condition: the condition map of each sample, as `network` takes it.
         unconditional: the condition map without label; needed where there is guidance.
-        sampling: the settings of this level; None leaves them as they stand.
+        sampling: the settings of this level; None for the defaults.
         sampler: how maps are drawn; None for `Raster`, one position after another, or for a masked network
             `Confidence`.
         known: codes to keep; None draws the whole map.
@@ -56,15 +56,10 @@ def sample_codes(
         sampler = Confidence(min(DEFAULT_STEPS, grid[0] * grid[1])) if masked else Raster()
     with torch.inference_mode():
         drawn = sampler(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
-    _check_drawn(drawn, sampler, (num_samples, *grid), known)
-    return drawn.clone()   # of inference mode, which nothing could learn from
-
-
-def _check_drawn(drawn: Tensor, sampler: Sampler | None, shape: Sequence[int], known: KnownCodes | None) -> None:
-    """Raise ValueError where a sampler has drawn something else than was asked for."""
-    name = type(sampler).__name__
-    if tuple(drawn.shape) != tuple(shape) or drawn.dtype != torch.long:
-        raise ValueError(f"sampler={name} drew {drawn.dtype} {list(drawn.shape)}, and codes are int64 {list(shape)}")
+    name, shape = type(sampler).__name__, [num_samples, *grid]
+    if list(drawn.shape) != shape or drawn.dtype != torch.long:
+        raise ValueError(f"sampler={name} drew {drawn.dtype} {list(drawn.shape)}, and codes are int64 {shape}")
     readable = drawn.device.type != "meta"
     if known is not None and readable and not torch.equal(drawn[known.mask], known.codes[known.mask]):
         raise ValueError(f"sampler={name} did not keep the codes that are known (see Draw.keep)")
+    return drawn.clone()   # a tensor of inference mode could not enter a computation with gradients

@@ -1,4 +1,4 @@
-"""A network together with what it is conditioned on: what samplers draw from."""
+"""A network with its condition, from which samplers draw."""
 
 from collections.abc import Sequence
 

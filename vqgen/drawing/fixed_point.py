@@ -1,4 +1,4 @@
-"""Drawing all positions at once, again and again, until they stand."""
+"""Drawing all positions at once, again and again, until the map no longer changes."""
 
 import torch
 from jaxtyping import Int
@@ -12,9 +12,10 @@ from vqgen.drawing.sampler import Draw
 class FixedPoint:
     """Fixed-point iteration on the whole map (arXiv 2002.09928): the maps of `Raster`, in fewer calls of the network.
 
-    With the random number of every position held, a map is drawn anew from the logits of the last guess until it
-    changes no more. After n calls the first n positions are right, so that it ends; on maps that the prior is sure of,
-    long before. Up to the rounding of logits the maps are those of `Raster`. `calls` counts those of the last draw.
+    The random number of every position is fixed, and the map is drawn anew from the logits of the last guess until it
+    no longer changes. After n calls the first n positions are right, so that it ends, and much earlier on maps that the
+    prior is sure of. Up to the rounding of logits the maps are those of `Raster`. `calls` is the number of the last
+    draw.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A network in the course of a map: what every way of drawing one code after another asks for."""
+"""The interface of networks in the course of a map, for drawing one code after another."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,11 +9,7 @@ from torch import Tensor, nn
 
 
 class Incremental(ABC):
-    """A network in the course of a map: ask for `logits`, then `push` the codes drawn from them, and again.
-
-    Args:
-        grid: height and width of the map.
-    """
+    """A network in the course of a map of (height, width): ask for `logits`, `push` the codes drawn, and again."""
 
     def __init__(self, grid: Sequence[int]):
         self.height, self.width = grid
@@ -50,11 +46,7 @@ class Incremental(ABC):
 
 
 class Recompute(Incremental):
-    """Any causal network: the whole map is computed for every position, and the logits of that position taken.
-
-    It is right for whatever has a `forward`, and takes one forward pass a position; a network that is to be fast has a
-    `stepwise` twin.
-    """
+    """A causal network without a stepwise twin: each position takes a forward pass over the whole map."""
 
     def __init__(
         self, network: nn.Module, num_samples: int, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
@@ -82,10 +74,7 @@ _TWINS: dict[type[nn.Module], Begin] = {}
 
 
 def twin_of(network: type[nn.Module]) -> Callable[[type[Incremental]], type[Incremental]]:
-    """Make a class the stepwise twin of a network: `begin` then takes it in place of `Recompute`.
-
-    A subclass of the network may compute something else, and is not meant.
-    """
+    """Make a class the stepwise twin of a network, not of its subclasses: `begin` takes it, not `Recompute`."""
 
     def register(twin: type[Incremental]) -> type[Incremental]:
         _TWINS[network] = twin
@@ -99,10 +88,7 @@ def begin(
 ) -> Incremental:
     """A network before the first position, for evaluation one code after another, without gradients.
 
-    Args:
-        network: from codes and a condition map to logits, each from the codes before it; in evaluation mode.
-        num_samples: maps at a time.
-        grid: height and width of the map.
-        condition: the condition map, of each sample or one for all.
+    `network` goes from codes and a condition map (of each sample, or one for all) to logits, each from the codes before
+    it; it is in evaluation mode. `num_samples` maps of `grid` = (height, width) are drawn at a time.
     """
     return _TWINS.get(type(network), Recompute)(network, num_samples, grid, condition)

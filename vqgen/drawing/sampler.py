@@ -1,4 +1,4 @@
-"""What every way of drawing a map is, and what it is given."""
+"""The interface of samplers, and their input."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from vqgen.drawing.sampling import KnownCodes, Sampling, Seed
 
 
 class Draw(NamedTuple):
-    """What is to be drawn.
+    """The input of a sampler.
 
     `grid` is the height and width of a map, `seeds` are one for each sample, whose map depends on no other sample but
     for the rounding of logits, `sampling` are the settings of this level, `known` the codes to keep (None draws whole
@@ -35,7 +35,7 @@ class Draw(NamedTuple):
             yield torch.from_numpy(np.stack(numbers)).to(device, precise)
 
     def keep(self, drawn: Int[Tensor, "b h w"]) -> Int[Tensor, "b h w"]:
-        """The maps, with the codes in place that are known."""
+        """The maps, with the known codes in place."""
         return drawn if self.known is None else torch.where(self.known.mask, self.known.codes, drawn)
 
 

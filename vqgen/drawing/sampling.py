@@ -1,4 +1,4 @@
-"""How codes are drawn from logits: what the user sets, what is kept, and where the random numbers come from."""
+"""Drawing codes from logits: settings, known codes and seeds."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def _of(value: T | list[T], level: int) -> T:
 
 @dataclass(frozen=True)
 class Sampling:
-    """The settings of a draw, from the command line to the last code. As they stand here they change nothing.
+    """The settings of a draw, from the command line to the last code. The defaults change nothing.
 
     Each but the seed is one value for all levels, or a list of one for each, top first (see `of_levels`).
 
@@ -57,7 +57,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what nothing could be drawn with."""
+        """Raise ValueError for settings that nothing can be drawn with."""
         for temperature in _each(self.temperature):
             if temperature <= 0:
                 raise ValueError(f"temperature={temperature} must be above 0; top_k=1 takes the likeliest code.")
@@ -72,30 +72,27 @@ class Sampling:
                 raise ValueError(f"min_p={min_p} is no share of the likeliest: give a number in [0, 1], or None.")
 
     def changed(self) -> dict[str, object]:
-        """What is set and not as it stands in `Sampling()`, but the seed."""
+        """The settings that are not those of `Sampling()`, by name; the seed is none of them."""
         return {name: value for name, value in self.settings().items() if value != getattr(NEUTRAL, name)}
 
     def settings(self) -> dict[str, object]:
-        """All by name, but the seed."""
+        """The settings by name, without the seed."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "seed"}
 
     def of_levels(self, levels: Sequence[str]) -> list["Sampling"]:
-        """The settings of each level, where they may be lists of one for each.
-
-        Raises:
-            UserError: a list of another length, or a setting where there are no levels to draw.
-        """
+        """The settings of each level; UserError for a list of another length, or settings without levels."""
         for name, value in self.changed().items():
             if not levels:
                 raise UserError(f"{name}={value}: this is an option of priors; a VAE draws z ~ N(0, I). Leave it out")
             if isinstance(value, list) and len(value) != len(levels):
                 raise UserError(f"{name}={value}: give one value, or one for each of the levels {', '.join(levels)}")
-        return [self._of_level(i) for i in range(len(levels))]
-
-    def _of_level(self, i: int) -> "Sampling":
-        guidance = self.guidance[i] if isinstance(self.guidance, list) else self.guidance
-        of = _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), _of(self.min_p, i)
-        return Sampling(*of, guidance, self.seed)
+        guidance = self.guidance if isinstance(self.guidance, list) else [self.guidance] * len(levels)
+        return [
+            Sampling(
+                _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), _of(self.min_p, i), each, self.seed
+            )
+            for i, each in enumerate(guidance)
+        ]
 
     def draw(self, logits: Float[Tensor, "n k"], uniform: Float[Tensor, "n 1"]) -> Int[Tensor, " n"]:
         """Codes drawn from logits, each by a number in [0, 1); the settings are those of one level."""
@@ -134,13 +131,10 @@ def sample_seeds(
 def restrict(
     logits: Float[Tensor, "b k"], top_k: int | None = None, top_p: float | None = None, min_p: float | None = None
 ) -> Float[Tensor, "b k"]:
-    """Logits with all but the likeliest codes at minus infinity.
+    """Logits, divided by the temperature before, with all but the likeliest codes at minus infinity.
 
-    Args:
-        logits: already divided by the temperature.
-        top_k: how many codes may be drawn; None for all.
-        top_p: keep the fewest likeliest codes whose probabilities reach this sum; None for all.
-        min_p: keep the codes of at least this share of the likeliest one's probability; None for all.
+    Kept are the `top_k` likeliest, of these the fewest whose probabilities reach the sum `top_p`, and of these all that
+    have at least the share `min_p` of the likeliest one's probability; None keeps all.
     """
     if top_k is not None and top_k < logits.shape[1]:
         kept = logits.topk(top_k, dim=1)

@@ -1,1 +1,1 @@
-"""What is measured: metrics, and the evaluation of reconstructions, likelihood and samples."""
+"""Metrics, and the evaluation of reconstructions, likelihood and samples."""

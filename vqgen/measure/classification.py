@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
-from vqgen.measure.sources import in_batches
+from vqgen.measure.sources import from_bytes, in_batches
 from vqgen.protocols import Classifier
 
 
@@ -29,21 +29,16 @@ class Accuracy(NamedTuple):
 
 
 def train(classifier: Classifier, data: LabelledImages, num_steps: int, batch_size: int, title: str) -> Classifier:
-    """Train a classifier with its own optimiser and schedule; the order of the images is the same every time.
+    """Train a new classifier with its own optimiser and schedule; the order of the images is the same every time.
 
-    Args:
-        classifier: an untrained one.
-        data: what it learns, and nothing else.
-        num_steps: optimiser steps, whatever the number of images.
-        batch_size: images a step.
-        title: of the progress bar.
+    It takes `num_steps` optimiser steps of `batch_size` images, whatever the number of images; `title` is of the bar.
     """
     optimizer = classifier.optimizer(classifier.parameters())
     schedule = LambdaLR(optimizer, lambda step: classifier.schedule(step, num_steps))
     generator = torch.Generator().manual_seed(0)
     for _ in tqdm(range(num_steps), desc=title, unit="step", leave=False):
         index = torch.randint(len(data.images), (batch_size,), generator=generator)
-        x = data.images[index].to(classifier.device).float() / 127.5 - 1
+        x = from_bytes(data.images[index].to(classifier.device))
         loss = classifier.objective(ImageBatch(x, {"label": data.labels[index].to(classifier.device)}, index)).loss
         optimizer.zero_grad()
         loss.backward()
@@ -55,18 +50,20 @@ def train(classifier: Classifier, data: LabelledImages, num_steps: int, batch_si
 @torch.no_grad()
 def accuracy(classifier: Classifier, data: LabelledImages, batch_size: int) -> Accuracy:
     """Accuracy of a trained classifier on labelled images."""
-    log_prob: Float[Tensor, "n k"] = torch.cat(
-        [classifier.log_prob(x).cpu() for x in in_batches(data.images, batch_size, classifier.device)]
-    )
-    k = log_prob.shape[1]
-    scores = [
-        float(multiclass_accuracy(log_prob, data.labels.cpu(), k, average="micro", top_k=min(top, k))) for top in (1, 5)
-    ]
-    return Accuracy(*scores)
+    batches = in_batches(data.images, batch_size, classifier.device)
+    log_prob: Float[Tensor, "n k"] = torch.cat([classifier.log_prob(x).cpu() for x in batches])
+    labels, k = data.labels.cpu(), log_prob.shape[1]
+    top1, top5 = (multiclass_accuracy(log_prob, labels, k, average="micro", top_k=min(top, k)) for top in (1, 5))
+    return Accuracy(float(top1), float(top5))
 
 
 def scores(
-    classifier: Classifier, sets: dict[str, LabelledImages], test: LabelledImages, num_steps: int, batch_size: int, seed: int
+    classifier: Classifier,
+    sets: dict[str, LabelledImages],
+    test: LabelledImages,
+    num_steps: int,
+    batch_size: int,
+    seed: int,
 ) -> dict[str, Accuracy]:
     """The accuracy on real test images of the same classifier trained on each of the sets, from the same weights."""
     results = {}

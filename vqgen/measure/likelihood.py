@@ -10,11 +10,10 @@ from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.protocols import Bound, Prior, Tokenizer, Variational
-from vqgen.protocols import Likelihood as LikelihoodProtocol
+from vqgen.protocols import Bound, Likelihood, Prior, Tokenizer, Variational
 
 
-class Likelihood(NamedTuple):
+class LikelihoodFigures(NamedTuple):
     """`figures` by name, and the `maps` of the mean nats at each position of the levels, by level name."""
 
     figures: dict[str, float]
@@ -28,7 +27,7 @@ def level_suffix(tokenizer: Tokenizer, level: int) -> str:
 
 def of_priors(
     tokenizer: Tokenizer, priors: list[Prior], batches: Iterable[ImageBatch], marginal: bool = False
-) -> Likelihood:
+) -> LikelihoodFigures:
     """Negative log-likelihood of the codes of each level, and with the priors of all levels that of the images.
 
     `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `code_bits` is the bits
@@ -57,29 +56,27 @@ def of_priors(
         if marginal:
             marginal_nats += float(over_labels(priors, codes, batch.given).sum())
         if complete and likelihood_of(tokenizer):
-            distortion += _decoder_nats(tokenizer, batch.x, codes)
+            distortion += decoder_nats(tokenizer, batch.x, codes)
         count += len(batch.x)
-    maps = [total / count for total in sums]
     figures: dict[str, float] = {}
-    for prior, nats in zip(priors, maps, strict=True):
-        suffix = level_suffix(tokenizer, prior.level)
-        bound = bound_suffix([prior])
-        figures |= {f"nats_per_code{bound}{suffix}": float(nats.mean())}
-        figures |= {f"bits_per_code{bound}{suffix}": float(nats.mean()) / math.log(2)}
+    maps = {}
+    for prior, total in zip(priors, sums, strict=True):
+        nats, suffix = total / count, bound_suffix([prior]) + level_suffix(tokenizer, prior.level)
+        maps[tokenizer.level_names[prior.level]] = nats.float().cpu()
+        figures[f"nats_per_code{suffix}"] = float(nats.mean())
+        figures[f"bits_per_code{suffix}"] = float(nats.mean()) / math.log(2)
     bound = bound_suffix(priors)
     if complete:
-        given = _totals(tokenizer, sum(float(nats.sum()) for nats in maps), distortion / count)
-        figures |= {f"{name}{bound}{ending(taken(priors))}": value for name, value in given.items()}
+        code_nats = sum(float((total / count).sum()) for total in sums)
+        figures |= _totals(tokenizer, code_nats, distortion / count, taken(priors), bound)
     if marginal:
-        over = _totals(tokenizer, marginal_nats / count, distortion / count)
-        others = [one for one in taken(priors) if one != "label"]
-        figures |= {f"{name}{bound}{ending(others)}": value for name, value in over.items()}
-    names = [tokenizer.level_names[prior.level] for prior in priors]
-    return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
+        others = [name for name in taken(priors) if name != "label"]
+        figures |= _totals(tokenizer, marginal_nats / count, distortion / count, others, bound)
+    return LikelihoodFigures(figures, maps)
 
 
 def taken(priors: Sequence[Prior]) -> list[str]:
-    """Names of what is given of an image and makes a difference to some of the priors."""
+    """Names of the conditions that make a difference to some of the priors, such as `label`."""
     return list(dict.fromkeys(name for prior in priors for name in prior.takes))
 
 
@@ -88,27 +85,17 @@ def bound_suffix(priors: Sequence[Prior]) -> str:
     return "" if all(prior.exact for prior in priors) else "_bound"
 
 
-def ending(names: Sequence[str]) -> str:
-    """What the names of figures end with that are given these: nothing, `_given_label`, `_given_label_and_colour`."""
-    return f"_given_{'_and_'.join(names)}" if names else ""
-
-
 def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: Given) -> Float[Tensor, " b"]:
     """Nats of the codes of all levels where the label is not known: -log of the mean over classes of p(codes given it).
 
     All classes are equally likely, as they are where `task=sample` draws them in turn. It is at most log(classes),
-    which is what the label itself takes, above the nats given the image's label.
-
-    Args:
-        priors: of all levels, top first, that know labels.
-        codes: of some images, top level first.
-        given: what else is given of them; their label is not looked at.
+    which is what the label itself takes, above the nats given the image's label. `priors` and `codes` are of all
+    levels, top first; of `given` the label is ignored.
     """
     num_classes = max(prior.num_classes for prior in priors)
     nats = []
     for number in range(num_classes):
-        label = codes[0].new_full((len(codes[0]),), number)
-        with_label = {**given, "label": label}
+        with_label = {**given, "label": codes[0].new_full((len(codes[0]),), number)}
         nats.append(torch.stack([_nats(prior, codes, with_label).sum((1, 2)) for prior in priors]).sum(0))
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
@@ -118,25 +105,21 @@ def _nats(prior: Prior, codes: list[Tensor], given: Given) -> Float[Tensor, "b h
     return prior.nll(CodeBatch(codes[: prior.level + 1], given, torch.arange(len(codes[0])))).cpu().double()
 
 
-def _totals(tokenizer: Tokenizer, code_nats: float, decoder_nats: float) -> dict[str, float]:
+def _totals(
+    tokenizer: Tokenizer, code_nats: float, decoder_nats: float, given: Sequence[str], bound: str
+) -> dict[str, float]:
+    """Figures of whole images; their names end with what is `given`, as in `code_bits_bound_given_label_and_colour`."""
     num_dims = math.prod(tokenizer.shape)
     bits = code_nats / math.log(2)
     figures = {"code_bits": bits, "rate": bits / num_dims, "compression_ratio_prior": 8 * num_dims / bits}
     if likelihood := likelihood_of(tokenizer):
         nats = torch.tensor(code_nats + decoder_nats)
         figures[likelihood.bits_name] = float(likelihood.bits_per_dim(nats, num_dims))
-    return figures
+    ending = bound + (f"_given_{'_and_'.join(given)}" if given else "")
+    return {f"{name}{ending}": value for name, value in figures.items()}
 
 
-def of_decoder(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: list[Int[Tensor, "b _ _"]]) -> float:
-    """Bits/dim of images given their codes, for a tokenizer with a likelihood."""
-    likelihood = likelihood_of(tokenizer)
-    assert likelihood is not None
-    nats = torch.tensor(_decoder_nats(tokenizer, x, codes) / len(x))
-    return float(likelihood.bits_per_dim(nats, math.prod(tokenizer.shape)))
-
-
-def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
+def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> LikelihoodFigures:
     """The ELBO in nats an image, and the bits/dim of bytes (one draw of z an image), for a VAE with a likelihood.
 
     With `importance_samples` in the model's config also the importance-weighted bound, which is closer to log p(x).
@@ -150,20 +133,18 @@ def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
                 bound = vae.bound(batch.x, n)
                 sums[name] += torch.stack(list(bound)).cpu().double().sum(1)
             count += len(batch.x)
-    figures: dict[str, float] = {}
-    for name, total in sums.items():
-        named = vae.named(name, Bound(*(total / count)))
-        figures |= {key: float(value) for key, value in named.items()}
-    return Likelihood(figures, {})
+    bounds = [vae.named(name, Bound(*(total / count))) for name, total in sums.items()]
+    return LikelihoodFigures({key: float(value) for named in bounds for key, value in named.items()}, {})
 
 
-def likelihood_of(model: object) -> LikelihoodProtocol | None:
+def likelihood_of(model: object) -> Likelihood | None:
     """The likelihood that a decoder was trained with; None where it was trained with an error alone, or is none."""
     likelihood = getattr(model, "likelihood", None)
-    return likelihood if isinstance(likelihood, LikelihoodProtocol) else None
+    return likelihood if isinstance(likelihood, Likelihood) else None
 
 
-def _decoder_nats(tokenizer: Tokenizer, x: Tensor, codes: list[Tensor]) -> float:
+def decoder_nats(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: Sequence[Int[Tensor, "b _ _"]]) -> float:
+    """Nats of the bytes of images given their codes, summed over the batch, for a tokenizer with a likelihood."""
     likelihood = likelihood_of(tokenizer)
     assert likelihood is not None
     return -float(likelihood.log_mass(tokenizer.decode_output(codes), x).cpu().double().sum())

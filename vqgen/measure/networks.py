@@ -1,6 +1,7 @@
-"""The networks that images are compared by, or what is missing for them."""
+"""Networks that images are compared by."""
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import NamedTuple
@@ -27,17 +28,14 @@ class Network(NamedTuple):
 def feature_network(
     trained: Trained, images: Images, features: str, classifier: str | None, weights: str | None
 ) -> Network:
-    """The network asked for.
+    """The network `features`: `classifier` or `inception`; UserError where it is not there, or does not fit the images.
 
     Args:
         trained: the run to be measured.
         images: its data module.
-        features: `classifier` or `inception`.
+        features: which of the two.
         classifier: RUN of the classifier.
         weights: file of the Inception network's weights.
-
-    Raises:
-        UserError: it is not there, or does not fit the images.
     """
     if features not in ("classifier", "inception"):
         raise UserError(f"features={features}: take classifier or inception")
@@ -60,11 +58,7 @@ def feature_network(
 
 
 def open_classifier(trained: Trained, images: Images, path: str | None) -> Classifier:
-    """The classifier of a run, for images of this size and these classes.
-
-    Raises:
-        UserError: no run is given, it is another model, or its images are others.
-    """
+    """The classifier of the run at `path`; UserError unless it is one for images of this size and these classes."""
     if path is None:
         raise UserError("classifier=RUN is needed: train one with python train.py model=classifier data=DATA")
     try:
@@ -88,21 +82,18 @@ def open_classifier(trained: Trained, images: Images, path: str | None) -> Class
             f"classifier={path}: its classes are not those of '{trained.folder}' ({named}): train one on the same data"
         )
     if changed := "; ".join(differences(trained.data, other.data)):
-        message = f"classifier={path} learned from other images than '{trained.folder}': {changed}"
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(f"classifier={path} learned from other images than '{trained.folder}': {changed}", stacklevel=2)
     return model
 
 
-def lpips_network() -> LearnedPerceptualImagePatchSimilarity:
-    """LPIPS with AlexNet, from weights that are here already.
-
-    Raises:
-        UserError: they are not; nothing is downloaded.
-    """
+def lacks_lpips() -> str:
+    """What is missing for `lpips_network`; empty where nothing is. Nothing is downloaded."""
     path = Path(torch.hub.get_dir(), "checkpoints", ALEXNET)
     if not path.is_file():
-        raise UserError(f"lpips needs torchvision's AlexNet weights at '{path}'")
-    try:
-        return LearnedPerceptualImagePatchSimilarity("alex", sync_on_compute=False)
-    except ModuleNotFoundError:
-        raise UserError("lpips needs torchvision: pip install torchvision") from None
+        return f"lpips needs torchvision's AlexNet weights at '{path}'"
+    return "" if find_spec("torchvision") else "lpips needs torchvision: pip install torchvision"
+
+
+def lpips_network() -> LearnedPerceptualImagePatchSimilarity:
+    """LPIPS with AlexNet, from weights that are here already (see `lacks_lpips`)."""
+    return LearnedPerceptualImagePatchSimilarity("alex", sync_on_compute=False)

@@ -37,10 +37,9 @@ class Plan(NamedTuple):
 
 
 def plan(case: Case, metrics: list[str] | None) -> Plan:
-    """What is asked for, or all that the run can have (`cas`, which trains three classifiers, only when asked for).
+    """The measures asked for, or all that the run can have but `cas`, which trains three classifiers.
 
-    Raises:
-        UserError: something is asked for that there is not, or that this run cannot have.
+    UserError for a measure asked for that does not exist, or that this run cannot have.
     """
     for name in metrics or []:
         if name not in ALL:
@@ -62,59 +61,39 @@ def defaults(trained: Trained) -> list[str]:
     return [*RECONSTRUCTION, "likelihood", *SAMPLES] if isinstance(trained.model, Variational) else RECONSTRUCTION
 
 
-def obstacle(case: Case, name: str) -> str | None:
-    """Why this measure cannot be taken, in words, or None."""
-    try:
-        _require(case, name)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _require(case: Case, name: str) -> None:
-    trained = case.trained
+def obstacle(case: Case, name: str) -> str:
+    """Why this measure cannot be taken, in words; empty where it can."""
+    trained, network = case.trained, case.network
+    run = f"'{trained.folder}' is {trained.a_kind}"
     if name in RECONSTRUCTION and not isinstance(trained.autoencoder, Autoencoder):
-        raise UserError(f"'{trained.folder}' is {trained.a_kind}, which reconstructs nothing")
-    if name == "lpips":
-        networks.lpips_network()
-    if name == "likelihood":
-        _require_likelihood(trained)
+        return f"{run}, which reconstructs nothing"
+    if name == "likelihood" and not trained.priors:
+        if not isinstance(trained.model, Variational):
+            return f"{run}: a prior or a VAE gives images a likelihood"
+        if likelihood_of(trained.model) is None:
+            loss = type(trained.model.likelihood).__name__
+            return f"'{trained.folder}' was trained with {loss}, which is a loss and no likelihood"
     if name == "likelihood_over_labels" and (lack := lacks_labels(trained)):
-        raise UserError(f"it needs {lack}; '{trained.folder}' is {trained.a_kind}")
+        return f"it needs {lack}; {run}"
     if name in (*SAMPLES, "cas") and (lack := sources.lacks_samples(trained)):
-        raise UserError(f"it needs {lack}; '{trained.folder}' is {trained.a_kind}")
-    if name in BY_FEATURES and isinstance(case.network, str):
-        raise UserError(case.network)
+        return f"it needs {lack}; {run}"
+    if name in BY_FEATURES and isinstance(network, str):
+        return network
     if name in AGAINST_TRAINING and case.split == "train":
-        raise UserError(f"{name} compares with the training images themselves: take split=val or split=test")
-    if name == "cas":
-        _require_classes(case)
+        return f"{name} compares with the training images themselves: take split=val or split=test"
+    if name == "cas" and (isinstance(network, str) or network.name != "classifier"):
+        return "cas trains the classifier of classifier=RUN: take features=classifier"
+    if name == "cas" and not trained.num_classes:
+        return f"cas needs samples of each class, and '{trained.folder}' was trained without labels"
     measure = {"rfid": "fid", "neighbours": "precision_recall"}.get(name, name)
-    if measure in quality.MEASURES and isinstance(case.network, networks.Network):
-        reason = quality.too_few(measure, case.num_images, case.network.module.num_features)
-        if reason:
-            raise UserError(f"{name} {reason}: raise num_samples, or take a larger split")
+    if measure in quality.MEASURES and not isinstance(network, str):
+        few = quality.too_few(measure, case.num_images, network.module.num_features)
+        return few and f"{name} {few}: raise num_samples, or take a larger split"
+    return networks.lacks_lpips() if name == "lpips" else ""
 
 
 def lacks_labels(trained: Trained) -> str:
     """What is missing for a likelihood over labels; empty where nothing is."""
-    if not trained.priors or not sources.has_classes(trained):
+    if not trained.num_classes:
         return "priors that know labels; without them metrics=likelihood is over labels"
     return sources.lacks_priors(trained)
-
-
-def _require_likelihood(trained: Trained) -> None:
-    if trained.priors:
-        return
-    if not isinstance(trained.model, Variational):
-        raise UserError(f"'{trained.folder}' is {trained.a_kind}: a prior or a VAE gives images a likelihood")
-    if likelihood_of(trained.model) is None:
-        name = type(trained.model.likelihood).__name__
-        raise UserError(f"'{trained.folder}' was trained with {name}, which is a loss and no likelihood")
-
-
-def _require_classes(case: Case) -> None:
-    if not isinstance(case.network, networks.Network) or case.network.name != "classifier":
-        raise UserError("cas trains the classifier of classifier=RUN: take features=classifier")
-    if not sources.has_classes(case.trained):
-        raise UserError(f"cas needs samples of each class, and '{case.trained.folder}' was trained without labels")

@@ -32,12 +32,11 @@ def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
     return {name: float(value) for name, value in figures._asdict().items()}
 
 
-def too_few(name: str, num_images: int, num_features: int) -> str | None:
-    """Why a measure cannot be taken of so few images, as the rest of a sentence about it, or None."""
+def too_few(name: str, num_images: int, num_features: int) -> str:
+    """Why a measure cannot be taken of so few images, as the rest of a sentence about it; empty where it can."""
     least = MEASURES[name].least(num_features)
-    if num_images >= least:
-        return None
-    return f"needs {least} images or more with {num_features} features, and here are {num_images}"
+    enough = num_images >= least
+    return "" if enough else f"needs {least} images or more with {num_features} features, and here are {num_images}"
 
 
 def compare(real: Features, generated: Features, names: list[str], network: str) -> dict[str, float]:
@@ -49,13 +48,10 @@ def compare(real: Features, generated: Features, names: list[str], network: str)
 
 
 def notes(figures: Iterable[str], num_images: int) -> list[str]:
-    """What one must know to compare these figures, measured on so many images; nothing, where they are enough.
+    """What to know before comparing these figures, such as `fid(classifier)`, with others; nothing for enough images.
 
     FID falls as the number of images grows, KID does not (arXiv 1801.01401); the others move with it as well.
-
-    Args:
-        figures: their names, such as `fid(classifier)`.
-        num_images: real ones, and as many generated.
+    `num_images` is the number of real ones, and of generated ones.
     """
     taken = {name.partition("(")[0] for name in figures}
     high, moved = ([name for name in names if name in taken] for names in (TOO_HIGH, MOVED))

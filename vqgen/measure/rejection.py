@@ -1,21 +1,29 @@
 """Keeping the samples that a classifier is surest of (arXiv 1906.00446, section 3.4)."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_recall
+from vqgen.measure.metrics.precision_recall import precision_recall
 
 NUM_DRAWS = 5   # random choices that a point of the curve is averaged over
 
 
-def kept(scores: Float[Tensor, " n"], classes: Int[Tensor, " n"], part: float) -> Bool[Tensor, " n"]:
-    """Which samples are among the best `part` of their class; one of each class at least.
+class TradeOff(NamedTuple):
+    """`precision` and `recall` for each part `kept` of the samples, each measured on `number` of them."""
 
-    Args:
-        scores: higher is better, such as log p(class given sample).
-        classes: of each sample; within each the same part is kept, so that hard classes do not die out.
-        part: above 0, up to 1.
+    kept: list[float]
+    precision: list[float]
+    recall: list[float]
+    number: int
+
+
+def kept(scores: Float[Tensor, " n"], classes: Int[Tensor, " n"], part: float) -> Bool[Tensor, " n"]:
+    """Which samples are among the best `part` (in (0, 1]) of their class, by the highest scores; at least one of each.
+
+    Each class keeps the same part, so that hard classes do not die out.
     """
     mask = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     for number in classes.unique():
@@ -35,9 +43,12 @@ def directions(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 
 
 def trade_off(
-    real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], scores: Float[Tensor, " m"],
-    classes: Int[Tensor, " m"], parts: list[float],
-) -> list[PrecisionRecall]:
+    real: Float[Tensor, "n d"],
+    generated: Float[Tensor, "m d"],
+    scores: Float[Tensor, " m"],
+    classes: Int[Tensor, " m"],
+    parts: list[float],
+) -> TradeOff:
     """Precision and recall of what is left when only a part of the samples is kept.
 
     Recall falls with the number of samples alone, so each point is measured on the same number of them: as many as are
@@ -45,10 +56,11 @@ def trade_off(
     """
     generator = torch.Generator().manual_seed(0)
     number = int(kept(scores, classes, min(parts)).sum())
-    points = []
+    precision, recall = [], []
     for part in parts:
         members = kept(scores, classes, part).nonzero()[:, 0].cpu()
         choices = [members[torch.randperm(len(members), generator=generator)[:number]] for _ in range(NUM_DRAWS)]
         found = [precision_recall(real, generated[choice]) for choice in choices]
-        points.append(PrecisionRecall(*(torch.stack(values).mean() for values in zip(*found, strict=True))))
-    return points
+        precision.append(float(torch.stack([each.precision for each in found]).mean()))
+        recall.append(float(torch.stack([each.recall for each in found]).mean()))
+    return TradeOff(parts, precision, recall, number)

@@ -1,7 +1,6 @@
-"""What an evaluation shows: a table, figures and pictures."""
+"""The table, figures and pictures of an evaluation."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,16 +8,8 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vqgen.measure.rejection import TradeOff
 from vqgen.pictures import figures, plots
-
-
-class Curve(NamedTuple):
-    """`precision` and `recall` for each part `kept`, each measured on `number` samples."""
-
-    kept: list[float]
-    precision: list[float]
-    recall: list[float]
-    number: int
 
 
 def table(values: dict[str, float]) -> str:
@@ -68,17 +59,15 @@ def neighbour_rows(
 
 
 def before_and_after(
-    x: Float[Tensor, "n c h w"], classes: Int[Tensor, " n"], kept: Bool[Tensor, " n"], columns: int,
+    x: Float[Tensor, "n c h w"],
+    classes: Int[Tensor, " n"],
+    kept: Bool[Tensor, " n"],
+    columns: int,
     names: Sequence[str],
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
     """A row for each class by name (four, if there is one class): some of its samples, a gap, and some that are kept.
 
-    Args:
-        x: the samples.
-        classes: of each.
-        kept: which are kept.
-        columns: samples on each side of the gap.
-        names: of the classes; a class beyond them goes by its number.
+    There are `columns` samples on each side of the gap. A class beyond `names` goes by its number.
     """
     numbers = classes.unique().tolist()
     gap, rows = torch.ones_like(x[0]), {}
@@ -93,7 +82,7 @@ def before_and_after(
     return rows
 
 
-def curve(points: Curve, network: str, title: str) -> Figure:
+def curve(points: TradeOff, network: str, title: str) -> Figure:
     """Precision and recall against the part of the samples that is kept."""
     kept, precision, recall, number = points
     plot = Figure(figsize=(6, 4.1), layout="constrained")

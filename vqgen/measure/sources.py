@@ -1,6 +1,6 @@
 """Real images and generated ones, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from vqgen.runs.trained import Trained, on_device
 
 
 def given_of(images: Images, split: str, index: Int[ndarray, " n"]) -> dict[str, Tensor]:
-    """What is given of the images at `index` of a split: samples have the same."""
+    """Labels and other conditions of the images at `index` of a split, by name: samples are given the same."""
     return {name: torch.from_numpy(np.asarray(values)[index]) for name, values in images.split(split).given.items()}
 
 
@@ -45,13 +45,13 @@ def draw_levels(
     first: int = 0,
     progress: bool = False,
 ) -> list[Int[Tensor, "b _ _"]]:
-    """Codes of all levels, drawn from the top down.
+    """Codes of all levels, drawn from the top down from the priors of a run.
 
     Args:
-        trained: the priors of all levels.
+        trained: a run with the priors of all levels.
         num_samples: how many maps of each.
-        given: what is given of each sample.
-        sampling: temperature and the like, one for all levels or lists of one for each.
+        given: label and other conditions of each sample, by name.
+        sampling: one value for all levels or lists of one for each.
         sampler: how maps are drawn; None for one position after another.
         known: codes to keep of each level; left out, none are.
         first: number of the first of these samples, where they are drawn batch by batch.
@@ -63,24 +63,23 @@ def draw_levels(
         drawn = prior.sample(
             num_samples, Condition(codes, given), own, sampler=sampler, known=keep, first=first, progress=progress
         )
-        codes = [*codes, drawn]
+        codes = [*codes, drawn]   # a new list: the condition keeps the one it was given
     return codes
 
 
 def generated(
-    trained: Trained, num_samples: int, given: Given, sampling: Sampling, batch_size: int,
+    trained: Trained,
+    num_samples: int,
+    given: Given,
+    sampling: Sampling,
+    batch_size: int,
     sampler: Sampler | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
 
-    Args:
-        trained: a prior's run (those of all levels), or a VAE's.
-        num_samples: how many images.
-        given: what is given of each image, its class above all; for priors.
-        sampling: temperature and the like, for a VAE the seed alone. The same seed gives the same images, whatever the
-            batch size, up to the rounding of logits.
-        batch_size: images drawn at a time.
-        sampler: how maps are drawn; None for one position after another.
+    The same seed gives the same images, whatever the batch size, up to the rounding of logits. A VAE takes of
+    `sampling` the seed alone, and no conditions. Arguments as for `draw_levels`; `batch_size` images are drawn at a
+    time.
     """
     for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
         size = min(batch_size, num_samples - start)
@@ -115,23 +114,21 @@ def lacks_samples(trained: Trained) -> str:
     return ("" if trained.priors else "a VAE or ") + lacks_priors(trained)
 
 
-def has_classes(trained: Trained) -> bool:
-    """Whether samples can be asked for by class."""
-    return trained.num_classes > 0
-
-
-def describe(network: FeatureNetwork, batches: Iterator[Float[Tensor, "b c h w"]]) -> Features:
+def describe(network: FeatureNetwork, batches: Iterable[Float[Tensor, "b c h w"]]) -> Features:
     """Features of all images."""
-    parts = [network.describe(x) for x in batches]
-    return Features(torch.cat([p.vectors for p in parts]), torch.cat([p.log_prob for p in parts]))
+    return Features(*map(torch.cat, zip(*map(network.describe, batches), strict=True)))
 
 
-def gather(batches: Iterator[Float[Tensor, "b c h w"]]) -> UInt8[Tensor, "n c h w"]:
+def gather(batches: Iterable[Float[Tensor, "b c h w"]]) -> UInt8[Tensor, "n c h w"]:
     """All images as bytes in the CPU's memory."""
     return torch.cat([to_uint8(x).cpu() for x in batches])
 
 
+def from_bytes(images: UInt8[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
+    """Bytes to images in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
 def in_batches(images: UInt8[Tensor, "n c h w"], size: int, device: torch.device) -> Iterator[Float[Tensor, "b c h w"]]:
-    """Bytes back to images in [-1, 1]."""
-    for part in images.split(size):
-        yield part.to(device).float() / 127.5 - 1
+    """Bytes to images in [-1, 1] on a device, `size` at a time."""
+    return (from_bytes(part.to(device)) for part in images.split(size))

@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Time spent in named parts of a task."""
 
 import time
 from collections import defaultdict
@@ -33,10 +33,9 @@ class Stopwatch:
         iterator = iter(items)
         while True:
             with self.part(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
+                item = next(iterator, None)
+            if item is None:
+                return
             yield item
 
     def _turn(self) -> None:

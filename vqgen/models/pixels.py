@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen.batch import ImageBatch
 from vqgen.models.tokenizer import Forward, Tokenizer
-from vqgen.nn.likelihoods.exact import Exact
+from vqgen.nn.likelihoods.likelihoods import Exact
 from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
 

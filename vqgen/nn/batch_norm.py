@@ -11,13 +11,13 @@ from vqgen.nn.distributed import mean_over_ranks, world_size
 class JoinedBatchNorm(_BatchNorm):
     """Batch norm (arXiv 1502.03167) whose mean and variance in training are those of the batch of all ranks.
 
-    That of torch, `SyncBatchNorm`, is for GPUs alone; this one is for any device, and takes the place of any batch
-    norm of torch. In evaluation, and in a single process, it is theirs.
+    torch's `SyncBatchNorm` is for GPUs alone; this one is for any device, and replaces any batch norm of torch. In
+    evaluation, and in a single process, it does the same as they.
     """
 
     @classmethod
     def of(cls, other: nn.Module) -> "JoinedBatchNorm":
-        """With the parameters and running averages of another one: the same tensors."""
+        """One that shares the parameters and running averages of another batch norm."""
         assert isinstance(other, _BatchNorm)
         joined = cls(other.num_features, other.eps, other.momentum, other.affine, other.track_running_stats)
         joined._parameters, joined._buffers = other._parameters, other._buffers
@@ -32,15 +32,15 @@ class JoinedBatchNorm(_BatchNorm):
         joined = mean_over_ranks(mean, size)
         variance = mean_over_ranks(variance + (mean - joined).square(), size)
         if self.training:
-            self._follow(joined.detach(), variance.detach(), size)
+            self._update_running(joined.detach(), variance.detach(), size)
         scale = torch.rsqrt(variance + self.eps) * (1 if self.weight is None else self.weight)
         shift = (0 if self.bias is None else self.bias) - joined * scale
         shape = (1, -1, *[1] * (x.ndim - 2))
         return (x * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, size: int) -> None:
-        """Move the running averages, as torch does; the variance is the one without bias."""
+    def _update_running(self, mean: Tensor, variance: Tensor, size: int) -> None:
+        """Update the running averages as torch does: the variance is the one without bias."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
@@ -50,7 +50,7 @@ class JoinedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance * total / (total - 1), weight)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes after the channels."""
+        """Accept every number of axes after the channels."""
 
 
 def join_batch_norms(module: nn.Module) -> None:

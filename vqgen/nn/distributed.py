@@ -1,8 +1,8 @@
-"""What the processes of a job have together: sums, means and rows of the joined batch, and objects."""
+"""Collectives over the ranks of a job: sums, means and rows of the joined batch, and objects."""
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,6 +10,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vqgen.devices import place
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -32,7 +34,7 @@ def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-@torch.compiler.disable   # it cannot take in a collective that has a gradient
+@torch.compiler.disable   # it cannot trace a collective that has a gradient
 def mean_over_ranks(mean: Float[Tensor, "*n"], size: int) -> Float[Tensor, "*n"]:
     """The mean over the rows of the joined batch, from the mean over this rank's `size` rows.
 
@@ -65,7 +67,7 @@ def take_from_rank_zero(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     return tensor
 
 
-@torch.compiler.disable   # unlike an all-reduce, torch.compile cannot take it in
+@torch.compiler.disable   # unlike an all-reduce, torch.compile cannot trace it
 def _broadcast(tensor: Tensor) -> None:
     dist.broadcast(tensor, src=0)
 
@@ -76,14 +78,9 @@ def draw_rows(
     """Rows drawn from the joined batch: the same rows on every rank.
 
     The draw is without replacement while there are rows left, and depends on `generator` (a CPU generator in
-    the same state on every rank) and the joined batch alone, not on how the batch is split.
-
-    Args:
-        x: this rank's rows.
-        num_rows: how many to draw.
-        generator: decides which.
-        parts: rows of each micro-batch in `x`, as many parts on every rank; the joined batch is one micro-batch of
-            all ranks after the other. Left out: `x` is one.
+    the same state on every rank) and the joined batch alone, not on how the batch is split. `parts` are the sizes of
+    the micro-batches in this rank's rows `x`, as many on every rank; the joined batch is one micro-batch of all ranks
+    after the other. Left out: `x` is one.
     """
     mine = x.split(list(parts) or [len(x)])
     sizes = _sizes([len(part) for part in mine], x.device)
@@ -112,10 +109,9 @@ def _sizes(mine: Sequence[int], device: torch.device) -> list[int]:
     return sum_over_ranks(sizes)[0].flatten().tolist()
 
 
-def of_all_ranks(mine: Any) -> list[Any]:
-    """What every process has, in order of rank."""
-    if world_size() == 1:
-        return [mine]
-    everyones: list[Any] = [None] * world_size()
-    dist.all_gather_object(everyones, mine)
-    return everyones
+def of_all_ranks(mine: T) -> list[T]:
+    """The objects of all ranks, in order of rank."""
+    gathered = [mine] * world_size()
+    if len(gathered) > 1:
+        dist.all_gather_object(gathered, mine)
+    return gathered

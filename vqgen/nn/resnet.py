@@ -11,10 +11,7 @@ from vqgen.nn.sizes import check_at_least, check_share, check_widths
 class PreActivationBlock(nn.Module):
     """skip(x) + conv3x3(ReLU(BN(conv3x3(ReLU(BN(x)))))), arXiv 1603.05027, figure 1b.
 
-    Args:
-        in_channels: of the input.
-        out_channels: of the result.
-        stride: 2 halves height and width (and rounds up).
+    Stride 2 halves height and width (and rounds up).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What sample.py can do with a run: one file per task."""
+"""The tasks of sample.py: one file each."""
 
 from vqgen.tasks.attribute import Attribute
 from vqgen.tasks.codebook import Codebook

@@ -1,7 +1,7 @@
 """Directions of the latent space that stand for named attributes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
-from vqgen.protocols import LatentAutoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least, not_empty, sheet
+from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
 
+@dataclass
 class Attribute(Task):
     """Images decoded from z + alpha v, where v is the mean latent of images with an attribute less that without.
 
@@ -29,23 +29,20 @@ class Attribute(Task):
         num_images: training images that the means are taken over; a few thousand are enough.
     """
 
-    def __init__(
-        self,
-        attribute: str | Sequence[str] | None = None,
-        images: Sequence[int] = (0, 1, 2, 3, 4, 5),
-        alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
-        num_images: int = 4000,
-    ) -> None:
-        at_least(1, num_images=num_images)
-        not_empty(attribute=attribute, images=images, alphas=alphas)
-        self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
+    attribute: str | Sequence[str] | None = None
+    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+    num_images: int = 4000
+
+    def __post_init__(self) -> None:
+        at_least(1, num_images=self.num_images)
+        not_empty(attribute=self.attribute, images=self.images, alphas=self.alphas)
 
     @staticmethod
     def lacks(trained: Trained) -> str:
         """A latent vector, and attributes."""
-        if not trained.has_latents:
-            return "a model with latent vectors, an AE or a VAE"
-        return "" if trained.attribute_names else "data with named attributes, such as shapes or celeba"
+        named = "" if trained.attribute_names else "data with named attributes, such as shapes or celeba"
+        return lacks_latents(trained) or named
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each image, or for each attribute."""
@@ -57,28 +54,25 @@ class Attribute(Task):
         x = trained.batch(self.images if len(names) == 1 else self.images[:1]).x
         rows = {}
         for name, v in vectors.items():
-            for i, image in zip(self.images, x, strict=False):
-                row = _changed(trained.latent, image, v, self.alphas)
-                rows[f"image {i}" if len(names) == 1 else name] = row
+            for i, image in zip(self.images, x[:, None], strict=False):
+                z = trained.latent.encode(image)
+                made = [trained.latent.decode(z + alpha * v) for alpha in self.alphas]
+                rows[f"image {i}" if len(names) == 1 else name] = torch.cat([image, *made])
         columns = ["original", *map(plots.number, self.alphas)]
-        many = len(names) > 1
-        what = f"test image {self.images[0]} by attributes" if many else f"attribute {names[0]}"
+        alone = len(names) == 1
+        what = f"attribute {names[0]}" if alone else f"test image {self.images[0]} by attributes"
         note = f"{what}: z + \u03b1 v by \u03b1, v from the mean latent without the attribute to the mean with it"
-        name = "attributes" if many else f"attribute_{names[0]}"
-        outcome = sheet(name, rows, trained.title(), columns, note)
-        return replace(
-            outcome,
-            arrays={f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()},
-            text="\n".join(f"left out: {name}, in which the images are all alike" for name in alike),
-        )
+        shown = sheet(f"attribute_{names[0]}" if alone else "attributes", rows, trained.title(), columns, note)
+        arrays = {f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()}
+        text = "\n".join(f"left out: {name}, in which the images are all alike" for name in alike)
+        return replace(shown, arrays=arrays, text=text)
 
     def _names(self, trained: Trained) -> list[str]:
         """The attributes asked for, which must be among those of the data."""
         known = list(trained.attribute_names)
         asked = [self.attribute] if isinstance(self.attribute, str) else list(self.attribute or known)
-        for name in asked:
-            if name not in known:
-                raise UserError(f"attribute={name}: the data have no such attribute{near_miss(name, known)}")
+        if missing := [name for name in asked if name not in known]:
+            raise UserError(f"attribute={missing[0]}: the data have no such attribute{near_miss(missing[0], known)}")
         return asked
 
 
@@ -105,9 +99,3 @@ def divided(values: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
     if len(np.unique(values)) <= 2:
         return values > values.min()
     return values > np.median(values)
-
-
-def _changed(model: LatentAutoencoder, image: Tensor, v: Tensor, alphas: Sequence[float]) -> Float[Tensor, "_ c h w"]:
-    """The image, and those decoded from z + alpha v."""
-    z = model.encode(image[None])
-    return torch.cat([image[None], *(model.decode(z + alpha * v) for alpha in alphas)])

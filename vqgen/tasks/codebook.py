@@ -1,11 +1,12 @@
 """The codebooks: which codes are used, where their vectors lie, what each decodes to."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy import ndarray
 from torch import Tensor
 
 from vqgen.measure.metrics.codebook import usage
@@ -16,15 +17,7 @@ from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
 
 
-class _Level(NamedTuple):
-    """What is shown of a level."""
-
-    name: str
-    counts: Int[Tensor, " k"]
-    vectors: Float[Tensor, "k d"]
-    colours: Float[Tensor, "k 3"]
-
-
+@dataclass
 class Codebook(Task):
     """For each level: how often each code occurs, the code vectors in a plane, and an image of each code.
 
@@ -37,9 +30,11 @@ class Codebook(Task):
         num_codes: images of the so many most used codes.
     """
 
-    def __init__(self, num_images: int = 2000, num_codes: int = 256) -> None:
-        at_least(1, num_images=num_images, num_codes=num_codes)
-        self.num_images, self.num_codes = num_images, num_codes
+    num_images: int = 2000
+    num_codes: int = 256
+
+    def __post_init__(self) -> None:
+        at_least(1, num_images=self.num_images, num_codes=self.num_codes)
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -48,24 +43,27 @@ class Codebook(Task):
 
     def make(self, trained: Trained) -> Outcome:
         """A figure of all levels and, of each, the pictures of its codes."""
-        model = trained.coder
-        counts = code_counts(trained, self.num_images)
-        levels = [
-            _Level(name, c, model.code_vectors(i), figures.code_colours(len(c)))
-            for i, (name, c) in enumerate(zip(trained.levels, counts, strict=True))
-        ]
+        model, counts, title = trained.coder, code_counts(trained, self.num_images), trained.title()
+        figure = Figure(figsize=(10, 3.6 * len(counts) + 0.4), layout="constrained")
+        lines = figure.subplots(len(counts), 2, squeeze=False)
         pictures, drawn, records = {}, {}, {}
-        for i, level in enumerate(levels):
-            most = level.counts.argsort(descending=True)[: self.num_codes]
-            name, picture = f"codes_{level.name}", figures.grid(code_images(model, i, most), ground=0.5)
-            note = f"what {len(most)} codes of the {level.name} level decode to, the most used first"
-            pictures[name] = picture
-            drawn[f"{name}_labelled"] = plots.titled({"": picture}, trained.title(), note)
-            measured = {key: float(value) for key, value in usage(level.counts)._asdict().items()}
-            records[level.name] = measured | {"num_embeddings": len(level.counts)}
-        arrays = {f"codebook/{x.name}_vectors": x.vectors.cpu().numpy() for x in levels}
-        arrays |= {f"codebook/{x.name}_counts": x.counts.cpu().numpy() for x in levels}
-        drawn["codebook"] = _figure(levels, records, trained.title(), self.num_images)
+        arrays: dict[str, ndarray] = {}
+        for i, (level, count, (left, right)) in enumerate(zip(trained.levels, counts, lines, strict=True)):
+            vectors, most = model.code_vectors(i).cpu(), count.argsort(descending=True)[: self.num_codes]
+            name = f"codes_{level}"
+            pictures[name] = figures.grid(code_images(model, i, most), ground=0.5)
+            note = f"what {len(most)} codes of the {level} level decode to, the most used first"
+            drawn[f"{name}_labelled"] = plots.titled({"": pictures[name]}, title, note)
+            measured = usage(count)
+            record = {key: float(value) for key, value in measured._asdict().items()}
+            records[level] = record | {"num_embeddings": len(count)}
+            arrays |= {f"codebook/{level}_vectors": vectors.numpy(), f"codebook/{level}_counts": count.numpy()}
+            _usage(left, count)
+            used = f"{measured.codebook_usage:.1%} of {len(count)} codes used, perplexity {measured.perplexity:.1f}"
+            left.set_title(f"{level}: {used}", size=9)
+            _plane(right, count, vectors)
+            right.set_title(f"{level}: code vectors, disc area by uses, colour as in code maps", size=9)
+        drawn["codebook"] = plots.heading(figure, title, f"codes of the first {self.num_images:,} test images")
         return Outcome(pictures, arrays, plots=drawn, records={"codebook": records})
 
 
@@ -92,37 +90,21 @@ def code_images(model: Tokenizer, level: int, codes: Int[Tensor, " n"]) -> Float
     return torch.cat(images)
 
 
-def _figure(levels: list[_Level], records: dict[str, dict[str, Any]], title: str, num_images: int) -> Figure:
-    """A line for each level: usage, and the plane of the code vectors."""
-    figure = Figure(figsize=(10, 3.6 * len(levels) + 0.4), layout="constrained")
-    axes = figure.subplots(len(levels), 2, squeeze=False)
-    for level, (left, right) in zip(levels, axes, strict=True):
-        record = records[level.name]
-        _usage(left, level)
-        used, perplexity = record["codebook_usage"], record["perplexity"]
-        left.set_title(
-            f"{level.name}: {used:.1%} of {len(level.counts)} codes used, perplexity {perplexity:.1f}", size=9
-        )
-        _plane(right, level)
-        right.set_title(f"{level.name}: code vectors, disc area by uses, colour as in code maps", size=9)
-    return plots.heading(figure, title, f"codes of the first {num_images:,} test images")
-
-
-def _usage(axes: Axes, level: _Level) -> None:
+def _usage(axes: Axes, counts: Int[Tensor, " k"]) -> None:
     """The share of each code, the most used first."""
-    share = (level.counts / level.counts.sum()).sort(descending=True).values
+    share = (counts / counts.sum()).sort(descending=True).values
     axes.bar(range(len(share)), share.numpy(), width=1.0, color="#6baed6")
     axes.axhline(1 / len(share), color="black", linewidth=0.8, linestyle="--", label="all equally often")
     axes.set(xlabel="code, by number of uses", ylabel="share of all codes", xlim=(-0.5, len(share) - 0.5))
     axes.legend(frameon=False, fontsize=9)
 
 
-def _plane(axes: Axes, level: _Level) -> None:
+def _plane(axes: Axes, counts: Int[Tensor, " k"], vectors: Float[Tensor, "k d"]) -> None:
     """The code vectors; unused codes as crosses."""
-    plane = plots.principal_plane(level.vectors.cpu())
-    points, used = plane.points, level.counts > 0
-    area = 15 + 300 * level.counts[used] / level.counts.max()
-    axes.scatter(points[used, 0], points[used, 1], s=area, c=level.colours[used].numpy(), alpha=0.8, linewidths=0)
+    plane = plots.principal_plane(vectors)
+    points, used = plane.points, counts > 0
+    area, colours = 15 + 300 * counts[used] / counts.max(), figures.code_colours(len(counts))[used].numpy()
+    axes.scatter(points[used, 0], points[used, 1], s=area, c=colours, alpha=0.8, linewidths=0)
     axes.scatter(points[~used, 0], points[~used, 1], s=20, c="black", marker="x", linewidths=0.8, label="unused")
     plots.name_principal_axes(axes, plane)
     if not used.all():

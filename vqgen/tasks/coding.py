@@ -13,13 +13,13 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int, Int64
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqgen.batch import Condition
 from vqgen.errors import UserError
@@ -79,10 +79,9 @@ class Header(NamedTuple):
     def pack(self) -> bytes:
         """The header's bytes."""
         ours, capability = self.writer.vqgen, CAPABILITIES.index(self.writer.capability)
-        return _HEADER.pack(
-            FORMAT, self.mark, ours[0] << 4 | ours[1], *self.writer.torch, self.border << 7 | self.writer.threads,
-            capability << 4 | self.place,
-        )  # fmt: skip
+        threads = self.border << 7 | self.writer.threads
+        version = (ours[0] << 4 | ours[1], *self.writer.torch)
+        return _HEADER.pack(FORMAT, self.mark, *version, threads, capability << 4 | self.place)
 
     @classmethod
     def unpack(cls, contents: bytes) -> "Header":
@@ -119,45 +118,38 @@ class DecompressedImage(NamedTuple):
 def compressed(
     trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
 ) -> CompressedImage:
-    """The codes of an image as the contents of a file.
+    """The codes of an image, top level first, as the contents of a file.
 
     After the header of 8 bytes come the label, in as many bytes as it needs (none where there are no classes), a
-    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder.
-
-    Args:
-        trained: a run with the priors of all levels.
-        codes: code maps of one image, top level first.
-        label: class of the image; None for none.
-        border: whether the image got a border, which is to be taken off again.
+    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder. `trained` has the priors of all
+    levels; `label` is None for no class; `border` says that the image got a border, which is to be taken off again.
     """
-    symbols, said = [int(symbol) for c in codes for symbol in c.flatten()], []
+    symbols, nats = [int(symbol) for c in codes for symbol in c.flatten()], []
 
     def code(below: Float64[ndarray, " k"]) -> int:
-        said.append(below)
-        return symbols[len(said) - 1]
+        nats.append(below)
+        return symbols[len(nats) - 1]
 
-    visited(trained, label, code)
-    nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, said, strict=True))
-    place, margin = _widest(said)
+    code_by_code(trained, label, code)
+    nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, nats, strict=True))
+    place, margin = _widest(nats)
     encoder = Encoder()
-    for symbol, below in zip(symbols, said, strict=True):
+    for symbol, below in zip(symbols, nats, strict=True):
         encoder.encode(symbol, _rounded(below, place))
     start = Header(_mark(trained), Writer.here(), border, place).pack() + _label_bytes(trained, label)
     return CompressedImage(start + _checksum(start, codes) + encoder.contents(), nll, margin)
 
 
 def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
-    """What a file holds.
+    """The contents of a file, decoded.
 
-    Raises:
-        UserError: a file of another format or of other models, one whose codes come out wrong, or with other bytes
-            than its codes have.
+    UserError for a file of another format or of other models, one whose codes come out wrong, or with other bytes than
+    its codes have.
     """
     header = Header.unpack(contents)
     if header.mark != _mark(trained):
-        raise UserError(
-            f"this file was compressed with other models than '{trained.folder}' and its tokenizer ({header.writer})"
-        )
+        models = f"'{trained.folder}' and its tokenizer"
+        raise UserError(f"this file was compressed with other models than {models} ({header.writer})")
     size = _HEADER.size + len(_label_bytes(trained, None))
     start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
     classes, label = trained.num_classes, int.from_bytes(start[_HEADER.size :], "big")
@@ -171,10 +163,10 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
         encoder.encode(symbol, shares)
         return symbol
 
-    codes = visited(trained, None if label == classes else label, code)
+    codes = code_by_code(trained, None if label == classes else label, code)
     if _checksum(start, codes) != checksum:
         raise UserError(
-            f"the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
+            "the codes came out wrong: the file is damaged, or its priors compute otherwise where it was written "
             f"({header.writer}) than here ({Writer.here()}): read it with {header.writer.settings}"
         )
     if words != encoder.contents():
@@ -183,19 +175,14 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
 
 
 @torch.no_grad()
-def visited(
+def code_by_code(
     trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
-    """Code maps of one image, each code being what `code` gives, on the device of the run.
+    """Code maps of one image on the device of the run, each code being what `code` returns.
 
-    Args:
-        trained: a run with the priors of all levels, which are left as they are.
-        label: class of the image; None for none.
-        code: asked for each code in turn, top level first, in raster order; it is given by how many nats each is
-            less likely than the likeliest.
-
-    Raises:
-        UserError: a prior's logits are no numbers.
+    `code` is called for each position, top level first, in raster order, with the nats by which each code is less
+    likely than the likeliest. `trained` has the priors of all levels, which stay as they are; `label` is None for no
+    class. UserError where a prior's logits are not finite.
     """
     given = {} if label is None else {"label": torch.tensor([label])}
     codes: list[Tensor] = []
@@ -214,8 +201,11 @@ def visited(
 
 def _in_float64(prior: Prior) -> AutoregressivePrior:
     """A copy that computes in float64 on the CPU."""
-    copied: Any = copy.deepcopy(prior)
-    return copied.to("cpu", torch.float64)
+    copied = copy.deepcopy(prior)
+    assert isinstance(copied, nn.Module)
+    copied.to("cpu", torch.float64)
+    assert isinstance(copied, AutoregressivePrior)
+    return copied
 
 
 def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
@@ -223,10 +213,10 @@ def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
     return weights(np.floor(resolved(below) + PLACES[place]).astype(np.int64))
 
 
-def _widest(said: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
+def _widest(nats: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
     """The place for steps to begin that has all nats farthest from the ends of their steps, and how far in nats."""
     margins = np.full(len(PLACES), 0.5)
-    for below in said:
+    for below in nats:
         within = (resolved(below)[:, None] + PLACES) % 1
         margins = np.minimum(margins, np.minimum(within, 1 - within).min(0))
     place = int(margins.argmax())
@@ -245,7 +235,7 @@ def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
 
 
 def _mark(trained: Trained) -> bytes:
-    """Two bytes that tell the tokenizer's and the priors' weights from others."""
+    """A digest of the weights of tokenizer and priors, in two bytes."""
     digest = hashlib.sha256()
     for model in trained.modules:
         for name, tensor in sorted(model.state_dict().items()):
@@ -256,8 +246,7 @@ def _mark(trained: Trained) -> bytes:
 def _version(package: str, most: int) -> tuple[int, int]:
     """Major and minor version of a package, each `most` at the most; (0, 0) where it is not installed."""
     try:
-        numbers: Any = version(package).split(".")[:2]
+        major, minor, *_ = version(package).split(".")
     except PackageNotFoundError:
         return 0, 0
-    major, minor = (min(int(number), most) for number in numbers)
-    return major, minor
+    return min(int(major), most), min(int(minor), most)

@@ -1,7 +1,7 @@
 """Keep a part of an image and draw the rest."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.batch import FileImage, ImageBatch
+from vqgen.batch import FileImage
 from vqgen.drawing import NEUTRAL, KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least, not_empty, sheet
+from vqgen.tasks.task import Task, at_least, code_arrays, not_empty, sheet
 
 HALVES = {
     "top": (0.0, 0.0, 0.5, 1.0),
@@ -26,6 +26,7 @@ HALVES = {
 """Top, left, bottom and right edge as parts of height and width."""
 
 
+@dataclass
 class Complete(Task):
     """Test images of which a part is kept and the rest drawn from the priors of all levels, several times over.
 
@@ -45,47 +46,34 @@ class Complete(Task):
         sampler: how maps are drawn; None for one position after another.
     """
 
-    def __init__(
-        self,
-        keep: str | Sequence[float] = "top",
-        invert: bool = False,
-        images: Sequence[int] = (0, 1, 2, 3, 4, 5),
-        num_samples: int = 6,
-        sampling: Sampling = NEUTRAL,
-        sampler: Sampler | None = None,
-    ) -> None:
-        at_least(1, num_samples=num_samples)
-        not_empty(images=images)
-        self.keep, self.invert, self.images, self.num_samples = keep, invert, images, num_samples
-        self.sampling, self.sampler = sampling, sampler
+    keep: str | Sequence[float] = "top"
+    invert: bool = False
+    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    num_samples: int = 6
+    sampling: Sampling = NEUTRAL
+    sampler: Sampler | None = None
+    lacks = staticmethod(lacks_priors)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A prior of every level."""
-        return lacks_priors(trained)
+    def __post_init__(self) -> None:
+        at_least(1, num_samples=self.num_samples)
+        not_empty(images=self.images)
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
-        batch = trained.batch(self.images)
+        batch, n = trained.batch(self.images), self.num_samples
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
-        codes = self._completed(trained, batch, mask)
-        drawn = trained.autoencoder.decode(codes)
-        rows = {}
+        own = [c.repeat_interleave(n, 0) for c in trained.coder.encode(batch.x)]
+        given = {name: values.repeat_interleave(n, 0) for name, values in batch.given.items()}
+        known = [KnownCodes(code_mask(mask, c.shape[1:]).expand_as(c), c) for c in own]
+        size = n * len(self.images)
+        codes = draw_levels(trained, size, given, self.sampling, self.sampler, known=known, progress=True)
+        drawn, rows = trained.autoencoder.decode(codes), {}
         for i, (number, x) in enumerate(zip(self.images, batch.x, strict=True)):
-            own = drawn[i * self.num_samples : (i + 1) * self.num_samples]
-            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], own])
-        columns = ["original", "kept", *(f"drawn {i}" for i in range(1, self.num_samples + 1))]
+            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], drawn[i * n : (i + 1) * n]])
+        columns = ["original", "kept", *(f"drawn {i}" for i in range(1, n + 1))]
         note = "test images; what is grey is not kept, and drawn from the priors of all levels"
-        outcome = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
-        arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
-        return replace(outcome, arrays=outcome.arrays | arrays)
-
-    def _completed(self, trained: Trained, batch: ImageBatch, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
-        """Codes of all levels, `num_samples` for each image one after another."""
-        own = [c.repeat_interleave(self.num_samples, 0) for c in trained.coder.encode(batch.x)]
-        given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
-        known = [KnownCodes(code_mask(mask, codes.shape[1:]).expand_as(codes), codes) for codes in own]
-        return draw_levels(trained, len(own[0]), given, self.sampling, self.sampler, known=known, progress=True)
+        shown = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
+        return shown | Outcome(arrays=code_arrays(trained, codes))
 
 
 def kept(
@@ -93,26 +81,19 @@ def kept(
 ) -> Bool[Tensor, "h w"]:
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
-    Args:
-        from_file: prepares an image file as the images of the run are, `Trained.from_file`.
-
-    Raises:
-        UserError: no such part, no such file, or a box that is none.
+    `from_file` prepares an image file as the images of the run are (`Trained.from_file`). Raises UserError where there
+    is no such part or file, or the box is none.
     """
-    height, width = size
     if isinstance(keep, str) and keep not in HALVES:
         mask = _mask_file(keep, from_file)
     else:
-        top, left, bottom, right = _box(HALVES[keep] if isinstance(keep, str) else keep)
-        mask = torch.zeros(height, width, dtype=torch.bool)
-        mask[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
+        box = HALVES[keep] if isinstance(keep, str) else keep
+        if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            raise UserError(f"keep={list(box)}: a box is [top, left, bottom, right], rising numbers from 0 to 1")
+        top, left, bottom, right = (round(edge * side) for edge, side in zip(box, (*size, *size), strict=True))
+        mask = torch.zeros(*size, dtype=torch.bool)
+        mask[top:bottom, left:right] = True
     return ~mask if invert else mask
-
-
-def _box(keep: Sequence[float]) -> Sequence[float]:
-    if len(keep) != 4 or not (0 <= keep[0] < keep[2] <= 1 and 0 <= keep[1] < keep[3] <= 1):
-        raise UserError(f"keep={list(keep)}: a box is [top, left, bottom, right], rising numbers from 0 to 1")
-    return keep
 
 
 def _mask_file(path: str, from_file: Callable[..., FileImage]) -> Bool[Tensor, "h w"]:

@@ -1,14 +1,12 @@
 """An image to a file, by tokenizer, prior and arithmetic coder."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from vqgen.batch import FileImage
 from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.sources import lacks_order
@@ -19,14 +17,7 @@ from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, sheet
 
 
-class _Image(NamedTuple):
-    """What is compressed, what of it is no border, and what was done to the file."""
-
-    x: Float[Tensor, "1 c h w"]
-    inside: tuple[slice, slice]
-    said: str
-
-
+@dataclass
 class Compress(Task):
     """The codes of an image in a file of about the size of their negative log-likelihood.
 
@@ -39,25 +30,24 @@ class Compress(Task):
         label: class of an image file, by number or name, which saves bits; a test image has its own.
     """
 
-    def __init__(self, file: str | None = None, image: int = 0, label: int | str | None = None) -> None:
-        if label is not None and file is None:
-            raise UserError(f"label={label}: a test image has its own; label is for file=FILE")
-        self.file, self.image, self.label = file, image, label
+    file: str | None = None
+    image: int = 0
+    label: int | str | None = None
+    lacks = staticmethod(lacks_order)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A prior of every level, of codes one after another."""
-        return lacks_order(trained)
+    def __post_init__(self) -> None:
+        if self.label is not None and self.file is None:
+            raise UserError(f"label={self.label}: a test image has its own; label is for file=FILE")
 
     def make(self, trained: Trained) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""
         image, label = self._image(trained)
-        codes = trained.coder.encode(image.x)
-        x, x_hat = (whole[:, :, *image.inside] for whole in (image.x, trained.autoencoder.decode(codes)))
+        codes = trained.coder.encode(image.x[None])
+        x, x_hat = (whole[:, *image.inside] for whole in (image.x, trained.autoencoder.decode(codes)[0]))
         coded = compressed(trained, codes, label, border=x.shape != image.x.shape)
         name = f"{Path(self.file).stem if self.file else f'image_{self.image}'}.vqc"
         given = "_given_label" if label is not None else ""
-        sizes: dict[str, float] = {
+        sizes: dict[str, int | float] = {
             "file_bytes": len(coded.contents),
             f"nll_bytes{given}": coded.nll / math.log(256),
             "pixel_bytes": x.numel(),
@@ -67,33 +57,29 @@ class Compress(Task):
         }
         if label is not None:
             sizes["nll_bytes_over_labels"] = float(over_labels(trained.priors, codes, {})) / math.log(256)
-        outcome = sheet(
-            "compressed", {"": torch.cat([x, x_hat])}, trained.title(), ["original", "decompressed"],
-            f"{sizes['file_bytes']:,} bytes in place of {sizes['pixel_bytes']:,}",
-        )  # fmt: skip
+        note = f"{sizes['file_bytes']:,} bytes in place of {sizes['pixel_bytes']:,}"
+        columns = ["original", "decompressed"]
+        outcome = sheet("compressed", {"": torch.stack([x, x_hat])}, trained.title(), columns, note)
         text = self._text(name, sizes, image.said)
         return replace(outcome, text=text, records={"compress": sizes}, files={name: coded.contents})
 
-    def _text(self, name: str, sizes: dict[str, Any], said: str) -> str:
-        nll = f"{sizes['nll_bytes']:.1f} bytes" if "nll_bytes" in sizes else (
-            f"{sizes['nll_bytes_given_label']:.1f} bytes given the label, which the file holds too, "
-            f"and {sizes['nll_bytes_over_labels']:.1f} over labels"
-        )  # fmt: skip
+    def _text(self, name: str, sizes: dict[str, int | float], said: str) -> str:
+        if "nll_bytes" in sizes:
+            nll = f"{sizes['nll_bytes']:.1f} bytes"
+        else:
+            given, over = sizes["nll_bytes_given_label"], sizes["nll_bytes_over_labels"]
+            nll = f"{given:.1f} bytes given the label, which the file holds too, and {over:.1f} over labels"
         prepared = f" ({said})" if said else ""
         return (
             f"{name}: {sizes['file_bytes']} bytes; the codes' negative log-likelihood is {nll}; "
             f"the pixels are {sizes['pixel_bytes']}{prepared}"
         )
 
-    def _image(self, trained: Trained) -> tuple[_Image, int | None]:
+    def _image(self, trained: Trained) -> tuple[FileImage, int | None]:
         """The image and its label."""
-        num_classes = trained.num_classes
         if self.file is None:
             batch = trained.batch([self.image])
-            whole = (slice(None), slice(None))
-            return _Image(batch.x, whole, ""), int(batch.label[0]) if num_classes and batch.label is not None else None
-        if self.label is not None and not num_classes:
-            raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
-        label = None if self.label is None else label_index(self.label, num_classes, trained.class_names)
-        x, inside, said = trained.from_file(self.file)
-        return _Image(x[None], inside, said), label
+            label = int(batch.label[0]) if trained.num_classes and batch.label is not None else None
+            return FileImage(batch.x[0], (slice(None), slice(None)), ""), label
+        label = None if self.label is None else label_index(self.label, trained)
+        return trained.from_file(self.file), label

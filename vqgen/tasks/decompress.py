@@ -1,5 +1,6 @@
 """A file of task=compress back to its image."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from vqgen.errors import UserError
@@ -8,9 +9,10 @@ from vqgen.pictures import figures
 from vqgen.runs.trained import Trained
 from vqgen.tasks.coding import decompressed
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task
+from vqgen.tasks.task import Task, code_arrays
 
 
+@dataclass
 class Decompress(Task):
     """The codes that task=compress put into a file, bit for bit, and the image they decode to, at the size it had.
 
@@ -20,26 +22,21 @@ class Decompress(Task):
         file: what task=compress wrote, with the same run.
     """
 
-    def __init__(self, file: str) -> None:
-        self.file = Path(file)
-
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A prior of every level."""
-        return lacks_order(trained)
+    file: str
+    lacks = staticmethod(lacks_order)
 
     def make(self, trained: Trained) -> Outcome:
         """The image as a picture, and the codes as arrays."""
         try:
-            contents = self.file.read_bytes()
+            contents = Path(self.file).read_bytes()
         except OSError as error:
             raise UserError(f"file={self.file} cannot be read: {error.strerror}") from None
         try:
             codes, border = decompressed(trained, contents)
         except UserError as error:
             raise UserError(f"file={self.file}: {error}") from None
-        arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
+        arrays = code_arrays(trained, codes)
         image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
         if border:
             image = image[:, *trained.images().inside]
-        return Outcome({self.file.stem: image}, arrays | {"samples": figures.to_uint8(image).cpu().numpy()})
+        return Outcome({Path(self.file).stem: image}, arrays | {"samples": figures.to_uint8(image).cpu().numpy()})

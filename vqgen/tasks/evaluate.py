@@ -1,5 +1,6 @@
 """Measure what a run makes: reconstructions, likelihood and samples."""
 
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -11,7 +12,7 @@ from vqgen.measure import plan, quality, report, sources
 from vqgen.measure.likelihood import taken
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
-from vqgen.protocols import Autoencoder, Images
+from vqgen.protocols import Autoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty
@@ -20,6 +21,7 @@ ENOUGH_CAS_STEPS = 200
 """Steps below which the classifiers of cas have hardly learnt anything, on real images too."""
 
 
+@dataclass
 class Evaluate(Task):
     """Every measure that the run can have, or those in `metrics`, in a table and evaluation.json.
 
@@ -39,25 +41,20 @@ class Evaluate(Task):
         sampler: how maps are drawn; None for one position after another.
     """
 
-    def __init__(
-        self,
-        metrics: list[str] | None = None,
-        num_samples: int = 10000,
-        split: str = "test",
-        features: str = "classifier",
-        classifier: str | None = None,
-        inception_weights: str | None = None,
-        cas_epochs: int = 10,
-        batch_size: int = 250,
-        sampling: Sampling = NEUTRAL,
-        sampler: Sampler | None = None,
-    ) -> None:
-        at_least(1, num_samples=num_samples, cas_epochs=cas_epochs, batch_size=batch_size)
-        not_empty(metrics=metrics)
-        self.metrics, self.num_samples, self.split = metrics, num_samples, split
-        self.features, self.classifier, self.inception_weights = features, classifier, inception_weights
-        self.cas_epochs, self.batch_size = cas_epochs, batch_size
-        self.sampling, self.sampler = sampling, sampler
+    metrics: list[str] | None = None
+    num_samples: int = 10000
+    split: str = "test"
+    features: str = "classifier"
+    classifier: str | None = None
+    inception_weights: str | None = None
+    cas_epochs: int = 10
+    batch_size: int = 250
+    sampling: Sampling = NEUTRAL
+    sampler: Sampler | None = None
+
+    def __post_init__(self) -> None:
+        at_least(1, num_samples=self.num_samples, cas_epochs=self.cas_epochs, batch_size=self.batch_size)
+        not_empty(metrics=self.metrics)
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -66,47 +63,51 @@ class Evaluate(Task):
 
     @torch.no_grad()
     def make(self, trained: Trained) -> Outcome:
-        """The table, the figures and the pictures.
-
-        Raises:
-            UserError: a measure is asked for that cannot be had.
-        """
-        images, index, network = self._subject(trained)
-        chosen, left_out = plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
+        """The table, the figures and the pictures; UserError where a measure is asked for that cannot be had."""
+        network, index = self._network(trained), self._index(trained)
+        chosen, left_out = self._plan(trained, network)
         self.sampling.of_levels(trained.levels)   # a setting that cannot be is told before anything is measured
         settings = Settings(self.split, index, self.sampling, self.sampler, self.cas_epochs, self.batch_size)
-        measured = Measurement(trained, images, network if isinstance(network, Network) else None, settings)
+        measured = Measurement(trained, trained.images(), None if isinstance(network, str) else network, settings)
         measured.take(chosen)
         record = {
-            "run": str(trained.folder), "step": trained.step, "steps": trained.steps, "split": self.split,
-            "num_images": len(index), "classifier": self.classifier, "seed": settings.seed,
-            "batch_size": settings.batch_size, **self.sampling.settings(),
-            "metrics": measured.figures, "notes": self._notes(measured), "left_out": left_out,
+            "run": str(trained.folder),
+            "step": trained.step,
+            "steps": trained.steps,
+            "split": self.split,
+            "num_images": len(index),
+            "classifier": self.classifier,
+            "seed": self.sampling.seed,
+            "batch_size": self.batch_size,
+            **self.sampling.settings(),
+            "metrics": measured.figures,
+            "notes": self._notes(measured),
+            "left_out": left_out,
             "seconds": {name: round(value, 2) for name, value in measured.watch.seconds.items()},
-        }  # fmt: skip
+        }
         return Outcome(
-            pictures=measured.pictures, plots=measured.plots, records={"evaluation": record},
-            text=self._text(measured, left_out), metrics=self._logged(measured.figures),
-        )  # fmt: skip
+            pictures=measured.pictures,
+            plots=measured.plots,
+            records={"evaluation": record},
+            text=self._text(measured, left_out),
+            metrics={f"evaluate/{self.split}/{name}": value for name, value in measured.figures.items()},
+        )
 
     def check(self, trained: Trained) -> None:
         """Raise UserError for a measure that is asked for and cannot be had, without measuring anything."""
-        _, index, network = self._subject(trained)
-        plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
+        self._plan(trained, self._network(trained))
 
-    def _subject(self, trained: Trained) -> tuple[Images, Int[ndarray, " n"], Network | str]:
-        """The data module, the numbers of the images to measure, and the feature network or why there is none."""
-        images = trained.images()
-        index = sources.choose(len(images.split(self.split).images), self.num_samples)
-        return images, index, self._network(trained, images)
+    def _plan(self, trained: Trained, network: Network | str) -> plan.Plan:
+        return plan.plan(plan.Case(trained, self.split, len(self._index(trained)), network), self.metrics)
 
-    def _logged(self, figures: dict[str, float]) -> dict[str, float]:
-        return {f"evaluate/{self.split}/{name}": value for name, value in figures.items()}
+    def _index(self, trained: Trained) -> Int[ndarray, " n"]:
+        """Numbers of the images to measure."""
+        return sources.choose(trained.num_images(self.split), self.num_samples)
 
-    def _network(self, trained: Trained, images: Images) -> Network | str:
+    def _network(self, trained: Trained) -> Network | str:
         """The feature network, or why there is none; a classifier that is given must fit."""
         try:
-            return feature_network(trained, images, self.features, self.classifier, self.inception_weights)
+            return feature_network(trained, trained.images(), self.features, self.classifier, self.inception_weights)
         except UserError as error:
             if self.classifier is not None or self.features != "classifier":
                 raise
@@ -114,11 +115,13 @@ class Evaluate(Task):
 
     def _text(self, measured: Measurement, left_out: dict[str, str]) -> str:
         reasons = dict.fromkeys(left_out.values())
-        lines = [f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons]
-        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items())
-        title = f"\n{len(measured.settings.index)} images of the {self.split} split"
-        notes = [f"note: {note}" for note in self._notes(measured)]
-        return "\n".join([title, report.table(measured.figures), *notes, *lines, f"time: {spent}"])
+        return "\n".join([
+            f"\n{len(measured.settings.index)} images of the {self.split} split",
+            report.table(measured.figures),
+            *(f"note: {note}" for note in self._notes(measured)),
+            *(f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons),
+            "time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items()),
+        ])
 
     def _notes(self, measured: Measurement) -> list[str]:
         """What one must know to compare these figures with others."""

@@ -5,7 +5,9 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from vqgen.errors import UserError, near_miss
 from vqgen.protocols import Prior
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least
+from vqgen.tasks.task import Task, at_least, lacks_autoencoder
 
 MAX_DIFFERENCE = 1e-3
 """Between an output of the file and of the model, relative to the largest output."""
@@ -27,11 +29,11 @@ MAX_OTHER_CODES = 1e-3
 class _Part(nn.Module):
     """A method of a model as a module of its own, with flat tensors in and out."""
 
-    def __init__(self, model: nn.Module, method: Callable[..., Any]) -> None:
+    def __init__(self, model: nn.Module, method: Callable[..., Tensor | list[Tensor]]) -> None:
         super().__init__()
         self.model, self.method = model, method
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *inputs: Tensor) -> Tensor | list[Tensor]:
         """What the method gives."""
         return self.method(*inputs)
 
@@ -45,6 +47,7 @@ class _Export(NamedTuple):
     outputs: list[str]
 
 
+@dataclass
 class Export(Task):
     """Encoder, decoder and the priors of all levels, each in a file, run once from the file and compared.
 
@@ -56,41 +59,34 @@ class Export(Task):
         batch_size: images at a time, fixed in the files.
     """
 
-    def __init__(self, format: Literal["onnx", "torch_export"] = "onnx", batch_size: int = 1) -> None:
-        at_least(1, batch_size=batch_size)
-        if format not in ("onnx", "torch_export"):
-            raise UserError(f"format={format}: no such format{near_miss(format, ['onnx', 'torch_export'])}")
-        self.format, self.batch_size = format, batch_size
+    format: Literal["onnx", "torch_export"] = "onnx"
+    batch_size: int = 1
+    lacks = staticmethod(lacks_autoencoder)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """An autoencoder."""
-        return "" if trained.has_latents or trained.levels else "an autoencoder or a prior"
+    def __post_init__(self) -> None:
+        at_least(1, batch_size=self.batch_size)
+        if self.format not in ("onnx", "torch_export"):
+            raise UserError(f"format={self.format}: no such format{near_miss(self.format, ['onnx', 'torch_export'])}")
 
     def make(self, trained: Trained) -> Outcome:
-        """The files, and how far their outputs are from the model's.
-
-        Raises:
-            UserError: the outputs differ, or the packages for ONNX are not installed.
-        """
-        save, run = (_to_onnx, _run_onnx) if self.format == "onnx" else (_to_torch, _run_torch)
-        ending = "onnx" if self.format == "onnx" else "pt2"
+        """The files, and how far their outputs are from the model's; UserError where they differ, or without ONNX."""
+        onnx = self.format == "onnx"
+        save, run, ending = (_to_onnx, _run_onnx, "onnx") if onnx else (_to_torch, _run_torch, "pt2")
         x = trained.first(self.batch_size).x
         if len(x) < self.batch_size:
             raise UserError(f"batch_size={self.batch_size}: the test split has {len(x)} images")
-        files, records = {}, {}
+        files, records, lines = {}, {}, ["Outputs of the files against the model's:"]
         mirrored = parts(trained, x.flip(3))  # other inputs than those it was traced with
         for name, export in parts(trained, x).items():
-            files[f"{name}.{ending}"] = save(export)
+            files[f"{name}.{ending}"] = contents = save(export)
             other = mirrored[name]
-            records[name] = compare(_flat(other.part(*other.inputs)), run(files[f"{name}.{ending}"], other))
-            records[name] |= {"inputs": export.names, "outputs": export.outputs}
-            if records[name]["difference"] > (MAX_OTHER_CODES if records[name]["codes"] else MAX_DIFFERENCE):
-                raise UserError(f"format={self.format}: the exported {name} differs from the model: {records[name]}")
-        text = "\n".join(f"{name}: difference {record['difference']:.2g}" for name, record in records.items())
-        return Outcome(
-            text=f"Outputs of the files against the model's:\n{text}", records={"export": records}, files=files
-        )
+            codes, difference = compare(_flat(other.part(*other.inputs)), run(contents, other))
+            record = {"codes": codes, "difference": difference, "inputs": export.names, "outputs": export.outputs}
+            if difference > (MAX_OTHER_CODES if codes else MAX_DIFFERENCE):
+                raise UserError(f"format={self.format}: the exported {name} differs from the model: {record}")
+            records[name] = record
+            lines.append(f"{name}: difference {difference:.2g}")
+        return Outcome(text="\n".join(lines), records={"export": records}, files=files)
 
 
 def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
@@ -109,10 +105,9 @@ def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
         "decoder": _Export(_Part(model, lambda *codes: coder.decode(codes)), tuple(codes), names, ["x_hat"]),
     }
     for prior, module in zip(trained.priors, trained.modules[1:], strict=True):
-        given = [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in prior.takes]
-        known, inputs = [*names[: prior.level + 1], *prior.takes], (*codes[: prior.level + 1], *given)
-        part = _Part(module, _logits(module, prior))
-        found[f"prior_{levels[prior.level]}"] = _Export(part, inputs, known, ["logits"])
+        given, depth = [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in prior.takes], prior.level + 1
+        part, inputs = _Part(module, _logits(module, prior)), (*codes[:depth], *given)
+        found[f"prior_{levels[prior.level]}"] = _Export(part, inputs, [*names[:depth], *prior.takes], ["logits"])
     return found
 
 
@@ -127,15 +122,22 @@ def _logits(module: nn.Module, prior: Prior) -> Callable[..., Tensor]:
     return logits
 
 
-def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> dict[str, Any]:
-    """The largest difference: for codes the share that are not the same, for numbers relative to the largest."""
+class Comparison(NamedTuple):
+    """Whether outputs are codes, and their largest difference: the share of other codes, or relative to the largest."""
+
+    codes: bool
+    difference: float
+
+
+def compare(expected: Sequence[Tensor], found: Sequence[Tensor]) -> Comparison:
+    """How far the outputs of a file are from those of the model."""
     pairs = [(a.cpu(), b.cpu()) for a, b in zip(expected, found, strict=True)]
     if all(not a.is_floating_point() for a, _ in pairs):
-        return {"codes": True, "difference": max(float((a != b).double().mean()) for a, b in pairs)}
-    return {"codes": False, "difference": max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs)}
+        return Comparison(True, max(float((a != b).double().mean()) for a, b in pairs))
+    return Comparison(False, max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs))
 
 
-def _flat(outputs: Any) -> list[Tensor]:
+def _flat(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
@@ -157,14 +159,9 @@ def _to_onnx(export: _Export) -> bytes:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
-            export.part,
-            export.inputs,
-            input_names=export.names,
-            output_names=export.outputs,
-            dynamo=True,
-            verbose=False,
-        )
+        part, inputs, names, outputs = export
+        program = torch.onnx.export(part, inputs, input_names=names, output_names=outputs, dynamo=True, verbose=False)
+    assert program is not None
     return program.model_proto.SerializeToString()
 
 
@@ -176,7 +173,7 @@ def _run_onnx(contents: bytes, export: _Export) -> list[Tensor]:
     return [torch.from_numpy(output) for output in session.run(None, inputs)]
 
 
-def _onnxruntime() -> Any:
+def _onnxruntime() -> ModuleType:
     """The package onnxruntime; UserError where it or the exporter's packages are missing."""
     try:
         import onnx  # noqa: F401

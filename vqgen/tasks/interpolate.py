@@ -1,6 +1,7 @@
 """Paths from one image to another through the latents."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -12,12 +13,13 @@ from vqgen.pictures import plots
 from vqgen.runs.trained import Trained
 from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, lacks_autoencoder, sheet
 
 LATENT = "between the latent vectors of two test images, in a line and on a sphere"
 CODES = "between the features of two test images, quantized on the way"
 
 
+@dataclass
 class Interpolate(Task):
     """Between the latent vectors of two images in a line and on a sphere; of codes, in a line between features.
 
@@ -29,18 +31,15 @@ class Interpolate(Task):
         steps: images of a path, both ends included.
     """
 
-    def __init__(
-        self, first: Sequence[int] = (0, 2, 4, 6), second: Sequence[int] = (1, 3, 5, 7), steps: int = 9
-    ) -> None:
-        check_pairs(first, second)
-        if steps < 2:
-            raise UserError(f"steps={steps}: a path has two ends, give 2 or more")
-        self.first, self.second, self.steps = first, second, steps
+    first: Sequence[int] = (0, 2, 4, 6)
+    second: Sequence[int] = (1, 3, 5, 7)
+    steps: int = 9
+    lacks = staticmethod(lacks_autoencoder)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """An autoencoder."""
-        return "" if trained.has_latents or trained.levels else "an autoencoder"
+    def __post_init__(self) -> None:
+        check_pairs(self.first, self.second)
+        if self.steps < 2:
+            raise UserError(f"steps={self.steps}: a path has two ends, give 2 or more")
 
     def make(self, trained: Trained) -> Outcome:
         """One or two rows for each pair."""

@@ -1,6 +1,7 @@
 """The latent space: where the images lie in it, and what its points decode to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from vqgen.pictures import figures, plots
 from vqgen.protocols import LatentAutoencoder, Variational
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least
+from vqgen.tasks.task import Task, at_least, lacks_latents
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
 
@@ -25,6 +26,7 @@ class LatentPoints(NamedTuple):
     label: Int[Tensor, " n"] | None
 
 
+@dataclass
 class Latents(Task):
     """Latent vectors of test images by label; of a VAE these are draws from the posterior.
 
@@ -39,15 +41,15 @@ class Latents(Task):
         seed: of the draws from the posterior.
     """
 
-    def __init__(self, num_images: int = 10000, side: int = 20, num_dimensions: int = 24, seed: int = 0) -> None:
-        at_least(2, num_images=num_images)
-        at_least(1, side=side, num_dimensions=num_dimensions)
-        self.num_images, self.side, self.num_dimensions, self.seed = num_images, side, num_dimensions, seed
+    num_images: int = 10000
+    side: int = 20
+    num_dimensions: int = 24
+    seed: int = 0
+    lacks = staticmethod(lacks_latents)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A latent vector."""
-        return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
+    def __post_init__(self) -> None:
+        at_least(2, num_images=self.num_images)
+        at_least(1, side=self.side, num_dimensions=self.num_dimensions)
 
     def make(self, trained: Trained) -> Outcome:
         """The figures, and z and labels as arrays."""
@@ -58,20 +60,14 @@ class Latents(Task):
         if points.label is not None:
             arrays["latents/label"] = points.label.cpu().numpy()
         if model.latent_dim != 2:
-            many = self._many(points, trained.class_names, drawn, title)
-            return Outcome(plots=many, arrays=arrays)
+            histograms = _histograms(points.z[:, : self.num_dimensions], drawn, title)
+            projection = _projection(points, trained.class_names, title)
+            return Outcome(plots={"histograms": histograms, "latents": projection}, arrays=arrays)
         axes = plane_axes(points.z, self.side, drawn)
         images = figures.grid(decoded_plane(model, axes), columns=self.side, padding=0)
         scatter = _scatter(points, trained.class_names, drawn, title)
         plane = _plane(images, axes, drawn, title)
         return Outcome({"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": plane})
-
-    def _many(self, points: LatentPoints, names: Sequence[str], normal: bool, title: str) -> dict[str, Figure]:
-        """Figures of more than two dimensions (or of one)."""
-        return {
-            "histograms": _histograms(points.z[:, : self.num_dimensions], normal, title),
-            "latents": _projection(points, names, title),
-        }
 
 
 def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
@@ -88,12 +84,9 @@ def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
 
 
 def plane_axes(z: Float[Tensor, "n 2"], side: int, normal: bool) -> Float[Tensor, "2 s"]:
-    """Values along both axes of the plane.
+    """`side` values along both axes of the plane of latent vectors `z`.
 
-    Args:
-        z: latent vectors.
-        side: values on each axis.
-        normal: quantiles of N(0, 1) at even probabilities; otherwise even steps over the middle 98 % of `z`.
+    They are quantiles of N(0, 1) at even probabilities (`normal`), or even steps over the middle 98 % of `z`.
     """
     share = (torch.arange(side) + 0.5) / side
     if normal:

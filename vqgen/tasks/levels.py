@@ -1,6 +1,7 @@
 """What each level of a hierarchy holds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
 
 
+@dataclass
 class Levels(Task):
     """Images decoded from some levels alone (figure 4 of arXiv 1906.00446), and from the levels of different images.
 
@@ -27,11 +29,14 @@ class Levels(Task):
         steps: images from one bottom to the other in `blends`, both ends included.
     """
 
-    def __init__(self, num_samples: int = 12, images: Sequence[int] = (0, 1, 2, 3, 4, 5), steps: int = 7) -> None:
-        at_least(1, num_samples=num_samples)
-        if steps < 2 or len(images) < 2:
-            raise UserError(f"steps={steps}, images={list(images)}: give two of each at least")
-        self.num_samples, self.images, self.steps = num_samples, images, steps
+    num_samples: int = 12
+    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    steps: int = 7
+
+    def __post_init__(self) -> None:
+        at_least(1, num_samples=self.num_samples)
+        if self.steps < 2 or len(self.images) < 2:
+            raise UserError(f"steps={self.steps}, images={list(self.images)}: give two of each at least")
 
     @staticmethod
     def lacks(trained: Trained) -> str:
@@ -43,23 +48,17 @@ class Levels(Task):
         model, title = trained.coder, trained.title()
         x = trained.batch(self.images).x
         upper, bottom = ", ".join(trained.levels[:-1]), trained.levels[-1]
-        notes = {
-            "levels": "decoded from some levels alone, the others being zero vectors",
-            "analogy": f"{upper} codes of the image on the left with the {bottom} codes of the image above",
-            "blends": f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's",
-        }
-        columns = [f"{bottom} {i}" for i in self.images]
-        by_level = _by_level(model, trained.levels, trained.first(self.num_samples).x)
-        levels = sheet("levels", by_level, title, note=notes["levels"])
+        rows = _by_level(model, trained.levels, trained.first(self.num_samples).x)
+        levels = sheet("levels", rows, title, note="decoded from some levels alone, the others being zero vectors")
         rows = analogy_rows(model, x, [f"{upper} {i}" for i in self.images])
-        analogy = sheet("analogy", rows, title, ["original", *columns], notes["analogy"])
+        columns = ["original", *(f"{bottom} {i}" for i in self.images)]
+        note = f"{upper} codes of the image on the left with the {bottom} codes of the image above"
+        analogy = sheet("analogy", rows, title, columns, note)
         rows = blend_rows(model, x, self.images, self.steps)
-        mixed = sheet("blends", rows, title, _percent(self.steps), notes["blends"])
-        return Outcome(
-            levels.pictures | analogy.pictures | mixed.pictures,
-            levels.arrays | analogy.arrays | mixed.arrays,
-            plots=levels.plots | analogy.plots | mixed.plots,
-        )
+        columns = [f"{round(100 * i / (self.steps - 1))} %" for i in range(self.steps)]
+        note = f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's"
+        mixed = sheet("blends", rows, title, columns, note)
+        return levels | analogy | mixed
 
 
 def _by_level(
@@ -105,8 +104,3 @@ def blend_rows(
         all_features = [*(f[i : i + 1].expand(steps, -1, -1, -1) for f in features[:-1]), bottom]
         rows[f"{numbers[i]} to {numbers[i + 1]}"] = model.decode([*own, model.nearest(all_features)[-1]])
     return rows
-
-
-def _percent(steps: int) -> list[str]:
-    """Names of the columns of a blend."""
-    return [f"{round(100 * i / (steps - 1))} %" for i in range(steps)]

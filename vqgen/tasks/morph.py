@@ -1,6 +1,7 @@
 """From one image to another by given amounts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,10 @@ from vqgen.pictures import plots
 from vqgen.protocols import Autoencoder, LatentAutoencoder, Tokenizer
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, not_empty, sheet
+from vqgen.tasks.task import Task, lacks_autoencoder, not_empty, sheet
 
 
+@dataclass
 class Morph(Task):
     """Images of z_A (1 - alpha) + z_B alpha between the originals A and B.
 
@@ -25,20 +27,14 @@ class Morph(Task):
         alphas: amounts of B; below 0 and above 1 goes beyond the two images.
     """
 
-    def __init__(
-        self,
-        first: Sequence[int] = (0, 2, 4, 6),
-        second: Sequence[int] = (1, 3, 5, 7),
-        alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    ) -> None:
-        check_pairs(first, second)
-        not_empty(alphas=alphas)
-        self.first, self.second, self.alphas = first, second, alphas
+    first: Sequence[int] = (0, 2, 4, 6)
+    second: Sequence[int] = (1, 3, 5, 7)
+    alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    lacks = staticmethod(lacks_autoencoder)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """An autoencoder."""
-        return "" if trained.has_latents or trained.levels else "an autoencoder"
+    def __post_init__(self) -> None:
+        check_pairs(self.first, self.second)
+        not_empty(alphas=self.alphas)
 
     def make(self, trained: Trained) -> Outcome:
         """A row for each pair."""

@@ -1,7 +1,8 @@
-"""What a task gives back."""
+"""The results of a task."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vqgen.pictures import figures
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task made, by name; `text` sums it up for the terminal.
+    """The results of a task by name; `text` sums them up for the terminal. `a | b` has the results of both.
 
     `pictures` in [-1, 1] become PNG files pixel by pixel, `plots` (of matplotlib) PNG files for print, `records`
     (numbers and text, nested) JSON files, and `files` are written as they are. `arrays` are written on request: that
@@ -28,9 +29,13 @@ class Outcome:
     arrays: dict[str, ndarray] = field(default_factory=dict)
     text: str = ""
     plots: dict[str, Figure] = field(default_factory=dict)
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, Mapping[str, object]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def __or__(self, other: "Outcome") -> "Outcome":
+        merged = {f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(self) if f.name != "text"}
+        return Outcome(**merged, text=self.text or other.text)
 
     def write(self, folder: str | Path, arrays: bool = False) -> list[Path]:
         """Write everything into a folder, which is made; `arrays` on request. Returns the files."""
@@ -46,10 +51,10 @@ class Outcome:
 
     def _write_arrays(self, folder: Path) -> list[Path]:
         """One npz for each FILE of the names FILE/NAME."""
-        files: dict[str, dict[str, Any]] = {}
+        files: dict[Path, dict[str, Any]] = {}   # numpy's keywords
         for key, array in self.arrays.items():
             file, _, name = key.partition("/")
-            files.setdefault(file, {})[name or file] = array
-        for file, contents in files.items():
-            np.savez_compressed(folder / f"{file}.npz", **contents)
-        return [folder / f"{file}.npz" for file in files]
+            files.setdefault(folder / f"{file}.npz", {})[name or file] = array
+        for path, contents in files.items():
+            np.savez_compressed(path, **contents)
+        return list(files)

@@ -1,14 +1,14 @@
 """Images through the latents and back."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vqgen.pictures import figures
-from vqgen.protocols import Autoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least, sheet
+from vqgen.tasks.task import Task, at_least, code_arrays, lacks_autoencoder, sheet
 
 
+@dataclass
 class Reconstruct(Task):
     """Originals, reconstructions, error maps and, of each level, code maps, one under the other.
 
@@ -19,22 +19,18 @@ class Reconstruct(Task):
         num_samples: how many images of the test split.
     """
 
-    def __init__(self, num_samples: int = 16) -> None:
-        at_least(1, num_samples=num_samples)
-        self.num_samples = num_samples
+    num_samples: int = 16
+    lacks = staticmethod(lacks_autoencoder)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """An autoencoder."""
-        return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder"
+    def __post_init__(self) -> None:
+        at_least(1, num_samples=self.num_samples)
 
     def make(self, trained: Trained) -> Outcome:
         """The pictures, and the arrays they were made of."""
         x = trained.first(self.num_samples).x
         rows = figures.reconstruction_rows(trained.autoencoder, x)
-        arrays = {"reconstructions/x": x, "reconstructions/x_hat": rows["reconstruction"]}
-        if trained.levels:
-            codes = trained.coder.encode(x)
-            arrays |= {f"codes/{name}": c for name, c in zip(trained.levels, codes, strict=True)}
+        both = {"x": x, "x_hat": rows["reconstruction"]}
+        arrays = {f"reconstructions/{name}": images.cpu().numpy() for name, images in both.items()}
+        codes = trained.coder.encode(x) if trained.levels else []
         outcome = sheet("reconstructions", rows, trained.title(), note=figures.ERROR_SCALE)
-        return replace(outcome, arrays={name: array.cpu().numpy() for name, array in arrays.items()})
+        return replace(outcome, arrays=arrays | code_arrays(trained, codes))

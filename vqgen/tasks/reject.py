@@ -1,29 +1,31 @@
 """Rejection sampling: keep the samples that a classifier is surest of."""
 
 import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen.batch import Given
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
+from vqgen.measure.likelihood import taken
 from vqgen.measure.networks import open_classifier
-from vqgen.measure.rejection import directions, kept, trade_off
-from vqgen.protocols import Classifier, Features, Images
+from vqgen.measure.rejection import TradeOff, directions, kept, trade_off
+from vqgen.protocols import Images
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
-from vqgen.tasks.task import Task, sheet
+from vqgen.tasks.task import Task, at_least, sheet
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
 LEAST_REAL, COLUMNS = 10, 8
 LEAST_AT_A_POINT, LEAST_OF_A_CLASS = 20, 4   # more of a class than the 3 neighbours of recall
 
 
+@dataclass
 class Reject(Task):
     """Draw samples, keep the best part of each class by p(class given sample), and show what that does.
 
@@ -39,134 +41,109 @@ class Reject(Task):
         sampler: how maps are drawn; None for one position after another.
     """
 
-    def __init__(
-        self,
-        classifier: str | None = None,
-        keep: float = 0.1,
-        num_samples: int = 4000,
-        label: int | str | None = None,
-        batch_size: int = 250,
-        sampling: Sampling = NEUTRAL,
-        sampler: Sampler | None = None,
-    ) -> None:
-        if not 0 < keep < 1:
-            raise UserError(f"keep={keep}: the part that is kept is above 0 and below 1, such as 0.1")
-        self.classifier, self.keep, self.num_samples, self.label = classifier, keep, num_samples, label
-        self.batch_size, self.sampling, self.sampler = batch_size, sampling, sampler
-        self.parts = sorted({*PARTS, keep}, reverse=True)
-        if num_samples * min(self.parts) < LEAST_AT_A_POINT or batch_size < 1:
-            least = math.ceil(LEAST_AT_A_POINT / min(self.parts))
-            raise UserError(f"num_samples={num_samples}: too few for a curve down to {min(self.parts)}; take {least}")
+    classifier: str | None = None
+    keep: float = 0.1
+    num_samples: int = 4000
+    label: int | str | None = None
+    batch_size: int = 250
+    sampling: Sampling = NEUTRAL
+    sampler: Sampler | None = None
+    lacks = staticmethod(sources.lacks_samples)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A VAE, or the prior of every level."""
-        return sources.lacks_samples(trained)
+    def __post_init__(self) -> None:
+        if not 0 < self.keep < 1:
+            raise UserError(f"keep={self.keep}: the part that is kept is above 0 and below 1, such as 0.1")
+        at_least(1, batch_size=self.batch_size)
+        self._require(math.ceil(LEAST_AT_A_POINT / self._parts[-1]), "", "")
+
+    @property
+    def _parts(self) -> list[float]:
+        """The parts at which the curve is measured, the largest first."""
+        return sorted({*PARTS, self.keep}, reverse=True)
+
+    def _require(self, least: int, of: str, otherwise: str) -> None:
+        """Raise UserError unless there are samples enough."""
+        if self.num_samples < least:
+            few = f"num_samples={self.num_samples}: too few for a curve down to {self._parts[-1]}{of}"
+            raise UserError(f"{few}; take {least}{otherwise}")
 
     @torch.no_grad()
     def make(self, trained: Trained) -> Outcome:
-        """The samples before and after, and the curve of precision and recall against the part that is kept.
-
-        Raises:
-            UserError: the classifier does not fit them.
-        """
+        """The samples before and after, and precision and recall by the part kept; UserError for another classifier."""
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
         given = self._given(trained, images)
-        labels = given.get("label")
-        self._require_enough(classifier.num_classes)
-        index = self._real_index(trained, images)
-        pixels, found = self._samples(trained, classifier, given)
-        title = "features of real images"
-        batches = sources.real(images, "test", index, self.batch_size, trained.device, title)
+        if self.label is None:   # else the balls of recall reach from class to class, and cover what no sample shows
+            least = math.ceil(classifier.num_classes * LEAST_OF_A_CLASS / self._parts[-1])
+            self._require(least, f" of {classifier.num_classes} classes", ", or one class by label")
+        index, size = self._real_index(trained, images), self.batch_size
+        self.sampling.of_levels(trained.levels)   # told before anything is drawn
+        drawn = sources.generated(trained, self.num_samples, given, self.sampling, size, self.sampler)
+        pixels = sources.gather(drawn)
+        found = sources.describe(classifier, sources.in_batches(pixels, size, trained.device))
+        batches = sources.real(images, "test", index, size, trained.device, "features of real images")
         real = sources.describe(classifier, (batch.x for batch in batches))
-        classes = found.log_prob.argmax(1) if labels is None else labels.to(found.log_prob.device)
+        classes = given["label"].to(trained.device) if "label" in given else found.log_prob.argmax(1)
         scores = found.log_prob.gather(1, classes[:, None])[:, 0]
-        points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self.parts)
-        precision, recall = ([float(value) for value in values] for values in zip(*points, strict=True))
-        number = int(kept(scores, classes, min(self.parts)).sum())
-        best = kept(scores, classes, self.keep).cpu()
-        return self._outcome(
-            trained, pixels, classes.cpu(), best, report.Curve(self.parts, precision, recall, number)
-        )
+        points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self._parts)
+        return self._outcome(trained, pixels, classes.cpu(), kept(scores, classes, self.keep).cpu(), points)
 
     def _given(self, trained: Trained, images: Images) -> dict[str, Tensor]:
-        """What is given of each sample: the class asked for, or all that is known of test images, drawn at random."""
-        if self.label is not None and not sources.has_classes(trained):
-            raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
+        """The class asked for, or labels and other conditions of test images, drawn at random."""
         if self.label is not None:
-            return {"label": torch.full((self.num_samples,), self._number(trained))}
+            return {"label": torch.full((self.num_samples,), label_index(self.label, trained))}
         generator = torch.Generator().manual_seed(0)
-        index = torch.randint(len(images.split("test").images), (self.num_samples,), generator=generator)
-        given = sources.given_of(images, "test", index.numpy())
-        taken = {name for prior in trained.priors for name in prior.takes}
-        return {name: values for name, values in given.items() if name in taken}
-
-    def _number(self, trained: Trained) -> int:
-        """Of the class asked for."""
-        assert self.label is not None
-        return label_index(self.label, max(p.num_classes for p in trained.priors), trained.class_names)
-
-    def _samples(
-        self, trained: Trained, classifier: Classifier, given: Given
-    ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
-        self.sampling.of_levels(trained.levels)   # told before anything is drawn
-        pixels = sources.gather(
-            sources.generated(trained, self.num_samples, given, self.sampling, self.batch_size, self.sampler)
-        )
-        batches = sources.in_batches(pixels, self.batch_size, trained.device)
-        return pixels, sources.describe(classifier, batches)
-
-    def _require_enough(self, num_classes: int) -> None:
-        """Raise UserError where the balls of recall would reach from class to class, and cover what no sample shows."""
-        least = math.ceil(num_classes * LEAST_OF_A_CLASS / min(self.parts))
-        if self.label is None and self.num_samples < least:
-            raise UserError(
-                f"num_samples={self.num_samples}: too few for a curve down to {min(self.parts)} of {num_classes} "
-                f"classes; take {least}, or one class by label"
-            )
+        index = torch.randint(trained.num_images(), (self.num_samples,), generator=generator)
+        given, names = sources.given_of(images, "test", index.numpy()), taken(trained.priors)
+        return {name: values for name, values in given.items() if name in names}
 
     def _real_index(self, trained: Trained, images: Images) -> Int[ndarray, " n"]:
         """Numbers of test images, of the class asked for."""
         split = images.split("test")
         index = sources.choose(len(split.images), len(split.images))
         if self.label is not None and split.labels is not None:
-            index = index[split.labels[index] == self._number(trained)]
+            index = index[split.labels[index] == label_index(self.label, trained)]
         if len(index) < LEAST_REAL:
             of = "" if self.label is None else f" of label={self.label}"
-            raise UserError(
-                f"task=reject compares with {LEAST_REAL} test images at least, and '{trained.folder}' has "
-                f"{len(index)}{of}"
-            )
+            has = f"'{trained.folder}' has {len(index)}{of}"
+            raise UserError(f"task=reject compares with {LEAST_REAL} test images at least, and {has}")
         return index[: self.num_samples]
 
     def _outcome(
-        self, trained: Trained, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"],
-        best: Bool[Tensor, " n"], points: report.Curve,
+        self,
+        trained: Trained,
+        pixels: UInt8[Tensor, "n c h w"],
+        classes: Int[Tensor, " n"],
+        best: Bool[Tensor, " n"],
+        points: TradeOff,
     ) -> Outcome:
-        rows = zip(points.kept, points.precision, points.recall, strict=True)
-        lines = [f"{part:>6g} {p:>10.3f} {r:>8.3f}" for part, p, r in rows]
-        x: Float[Tensor, "n c h w"] = pixels.float() / 127.5 - 1
-        title = trained.title(self.sampling.seed)
-        shown = sheet(
-            "rejection", report.before_and_after(x, classes, best, COLUMNS, trained.class_names), title,
-            note=f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept",
-        )  # fmt: skip
-        curve = report.curve(points, "classifier's directions", title)
+        by, title = "classifier's directions", trained.title(self.sampling.seed)
+        rows = report.before_and_after(sources.from_bytes(pixels), classes, best, COLUMNS, trained.class_names)
+        note = f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept"
+        shown = sheet("rejection", rows, title, note=note)
+        lines = zip(points.kept, points.precision, points.recall, strict=True)
+        record = {
+            "classifier": self.classifier,
+            "num_samples": self.num_samples,
+            "label": self.label,
+            "keep": self.keep,
+            "batch_size": self.batch_size,
+            "seed": self.sampling.seed,
+            **self.sampling.settings(),
+            "kept": points.kept,
+            "samples_per_point": points.number,
+            f"precision({by})": points.precision,
+            f"recall({by})": points.recall,
+        }
+        text = [
+            "\n  kept  precision   recall   (directions of the classifier's features)",
+            *(f"{part:>6g} {precision:>10.3f} {recall:>8.3f}" for part, precision, recall in lines),
+            f"each of {points.number} samples: compare with curves of as many only",
+        ]
         return Outcome(
             pictures=shown.pictures,
             arrays={"rejection/kept": pixels[best].numpy(), "rejection/classes": classes[best].numpy()},
-            plots=shown.plots | {"curve": curve},
-            records={"rejection": {
-                "classifier": self.classifier, "num_samples": self.num_samples, "label": self.label,
-                "keep": self.keep, "batch_size": self.batch_size, "seed": self.sampling.seed,
-                **self.sampling.settings(),
-                "kept": points.kept, "samples_per_point": points.number,
-                "precision(classifier's directions)": points.precision,
-                "recall(classifier's directions)": points.recall,
-            }},
-            text="\n".join([
-                "\n  kept  precision   recall   (directions of the classifier's features)", *lines,
-                f"each of {points.number} samples: compare with curves of as many only",
-            ]),
-        )  # fmt: skip
+            plots=shown.plots | {"curve": report.curve(points, by, title)},
+            records={"rejection": record},
+            text="\n".join(text),
+        )

@@ -1,4 +1,4 @@
-"""Where the results of a task go."""
+"""The folder for the results of a task."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,23 +12,20 @@ from vqgen.runs.folders import numbered
 
 @contextmanager
 def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Path]:
-    """A folder for the results of one call, made before the work begins; if nothing comes of it, it goes again.
+    """A folder for the results of one call, made before the work begins; an empty one is removed at the end.
 
-    Args:
-        run: folder of the run: the results go to its RUN/TASK or, where a call before this one did, to RUN/TASK_2,
-            RUN/TASK_3 and so on.
-        task: name of the task.
-        out: exactly this folder instead; what has the same name in it is written over.
-
-    Raises:
-        UserError: a file is in the way, the folder cannot be made or written to, or another call writes to it.
+    It is RUN/TASK, or RUN/TASK_2, RUN/TASK_3 and so on where earlier calls took that; `out` is exactly this folder
+    instead, whose files of the same names are overwritten. UserError where a file is in the way, the folder cannot be
+    made or written to, or another call writes to it.
     """
     wanted = Path(out) if out else run / task
     missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say
     try:
         was_there = bool(out) and wanted.exists()
-        folder = _made(wanted) if out else numbered(wanted)
-        _probe(folder)
+        folder = wanted if out else numbered(wanted)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):   # told now, rather than after an hour of drawing
+            pass
     except OSError as error:
         raise UserError(_why(error, wanted, out)) from None
     try:
@@ -38,17 +35,6 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
         for place in () if was_there else (folder, *missing):
             with suppress(OSError):   # not empty
                 place.rmdir()
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _probe(folder: Path) -> None:
-    """Raise OSError now, rather than after an hour of drawing, where the folder cannot be written to."""
-    with TemporaryFile(dir=folder):
-        pass
 
 
 def _why(error: OSError, wanted: Path, out: str | None) -> str:

@@ -1,6 +1,7 @@
 """Draw images from a prior, or from a VAE."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -8,18 +9,19 @@ from torch import Tensor
 
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
-from vqgen.measure import sources
-from vqgen.measure.sources import draw_levels
+from vqgen.measure.likelihood import taken
+from vqgen.measure.sources import draw_levels, lacks_samples
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Variational
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least
+from vqgen.tasks.task import Task, at_least, code_arrays
 
 MAX_COLUMNS = 20
 """Most classes that have a column each in a picture."""
 
 
+@dataclass
 class Sample(Task):
     """Codes drawn from the prior, decoded by its tokenizer; or a VAE's images of z ~ N(0, I).
 
@@ -34,42 +36,29 @@ class Sample(Task):
         sampler: how maps are drawn; None for one position after another.
     """
 
-    def __init__(
-        self,
-        num_samples: int = 16,
-        label: int | str | None = None,
-        condition: Mapping[str, int] | None = None,
-        sampling: Sampling = NEUTRAL,
-        sampler: Sampler | None = None,
-    ) -> None:
-        at_least(1, num_samples=num_samples)
-        self.num_samples, self.label, self.condition = num_samples, label, dict(condition or {})
-        self.sampling, self.sampler = sampling, sampler
+    num_samples: int = 16
+    label: int | str | None = None
+    condition: Mapping[str, int] | None = None
+    sampling: Sampling = NEUTRAL
+    sampler: Sampler | None = None
+    lacks = staticmethod(lacks_samples)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A VAE, or the prior of every level."""
-        return sources.lacks_samples(trained)
+    def __post_init__(self) -> None:
+        at_least(1, num_samples=self.num_samples)
 
     def make(self, trained: Trained) -> Outcome:
-        """Samples and their code maps; where the classes are drawn in turn and are few, each has a column.
-
-        Raises:
-            UserError: the run has no such label.
-        """
+        """Samples and their code maps; where the classes are drawn in turn and are few, each has a column."""
         if isinstance(trained.model, Variational):
             return self._generate(trained, trained.model)
-        levels, given = trained.levels, self._given(trained)
+        given, columns = self._given(trained), self._columns(trained)
         codes = draw_levels(trained, self.num_samples, given, self.sampling, self.sampler, progress=True)
-        columns = self._columns(trained)
-        outcome = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
-        maps = self._maps(trained, codes, len(columns) or None)
+        shown = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
+        pictures, maps, (_, *size) = {}, {}, trained.coder.shape
+        for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True):
+            pictures[f"codes_{name}"] = figures.grid(figures.code_map(c, k, (size[0], size[1])), len(columns) or None)
+            maps[f"{name}, {c.shape[1]}x{c.shape[2]}"] = pictures[f"codes_{name}"]
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
-        return Outcome(
-            outcome.pictures | {f"codes_{name}": picture for name, picture in zip(levels, maps.values(), strict=True)},
-            outcome.arrays | {f"codes/{name}": c.cpu().numpy() for name, c in zip(levels, codes, strict=True)},
-            plots=outcome.plots | {"codes_labelled": plot},
-        )
+        return shown | Outcome(pictures, code_arrays(trained, codes), plots={"codes_labelled": plot})
 
     def _generate(self, trained: Trained, vae: Variational) -> Outcome:
         """Images of a VAE."""
@@ -88,14 +77,6 @@ class Sample(Task):
         arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
-    def _maps(self, trained: Trained, codes: list[Tensor], columns: int | None) -> dict[str, Float[Tensor, "3 H W"]]:
-        """The code maps of each level, in the order of the samples."""
-        _, height, width = trained.coder.shape
-        return {
-            f"{name}, {c.shape[1]}x{c.shape[2]}": figures.grid(figures.code_map(c, k, (height, width)), columns)
-            for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True)
-        }
-
     def _columns(self, trained: Trained) -> list[str]:
         """Names of the classes, where they are drawn in turn and a column for each makes a good picture."""
         number = trained.num_classes
@@ -107,39 +88,34 @@ class Sample(Task):
         """What was drawn, and by which options."""
         what = ["every class in turn"] if trained.num_classes and self.label is None else []
         if self.label is not None:
-            number = label_index(self.label, trained.num_classes, trained.class_names)
+            number = label_index(self.label, trained)
             what = [f"class {trained.class_names[number] if trained.class_names else number}"]
-        settings = {**self.condition, **self.sampling.changed()}
+        settings = {**(self.condition or {}), **self.sampling.changed()}
         return ", ".join(what + [f"{name}={value}" for name, value in settings.items()])
 
     def _given(self, trained: Trained) -> dict[str, Tensor]:
-        """What is given of each image: its label, and what else is asked for."""
-        number, others = self.num_samples, {name for prior in trained.priors for name in prior.takes} - {"label"}
-        for name, value in self.condition.items():
+        """The label of each image, and the other conditions that are asked for, by name."""
+        number, others = self.num_samples, {*taken(trained.priors)} - {"label"}
+        given = {}
+        for name, value in (self.condition or {}).items():
             if name not in others:
                 there_are = near_miss(name, others) if others else "; this prior takes none"
                 raise UserError(f"condition={{{name}:{value}}}: there is no such condition{there_are}")
             if not isinstance(value, int):
                 raise UserError(f"condition={{{name}:{value}}}: expected a number, from 0")
-        given = {name: torch.full((number,), value) for name, value in self.condition.items()}
-        num_classes = trained.num_classes
-        if not num_classes:
-            if self.label is not None:
-                raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
-            return given
-        if self.label is None:
-            return {"label": torch.arange(number) % num_classes, **given}
-        return {"label": torch.full((number,), label_index(self.label, num_classes, trained.class_names)), **given}
+            given[name] = torch.full((number,), value)
+        if self.label is not None:
+            return {"label": torch.full((number,), label_index(self.label, trained)), **given}
+        return {"label": torch.arange(number) % trained.num_classes, **given} if trained.num_classes else given
 
 
-def label_index(label: int | str, num_classes: int, class_names: list[str]) -> int:
-    """Number of a class given by number or name.
-
-    Raises:
-        UserError: there is no such class.
-    """
-    if str(label) in class_names:   # a class may be called by a number
-        return class_names.index(str(label))
-    if isinstance(label, int) and 0 <= label < num_classes:
+def label_index(label: int | str, trained: Trained) -> int:
+    """Number of a class given by number or name; UserError where there is no such class."""
+    names, number = trained.class_names, trained.num_classes
+    if not number:
+        raise UserError(f"label={label}: '{trained.folder}' was trained without labels")
+    if str(label) in names:   # a class may be called by a number
+        return names.index(str(label))
+    if isinstance(label, int) and 0 <= label < number:
         return label
-    raise UserError(f"label={label}: no such class{near_miss(str(label), class_names or map(str, range(num_classes)))}")
+    raise UserError(f"label={label}: no such class{near_miss(str(label), names or map(str, range(number)))}")

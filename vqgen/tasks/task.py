@@ -1,24 +1,25 @@
-"""What every task is: options, what it needs of a run, and what it makes of it."""
+"""The base of all tasks, and what they share."""
 
 import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 import vqgen.tasks
 from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
+from vqgen.protocols import Autoencoder
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
 
 
 class Task(ABC):
-    """Something to do with a run. It is made with its options and called with the run.
+    """Something to do with a run: a dataclass whose fields are its options, called with the run.
 
     A new task is a file with a class of its name, and a yaml in conf/task.
     """
@@ -33,11 +34,7 @@ class Task(ABC):
         """The outcome, of a run that fits."""
 
     def __call__(self, trained: Trained) -> Outcome:
-        """The outcome.
-
-        Raises:
-            UserError: the run does not fit (those tasks that do are named), or an option does not.
-        """
+        """The outcome; UserError where the run does not fit (those tasks that do are named), or an option does not."""
         if lack := self.lacks(trained):
             name = type(self).__name__.lower()
             others = ", ".join(fitting(trained))
@@ -64,6 +61,16 @@ def tasks() -> dict[str, type[Task]]:
     return dict(sorted(found.items()))
 
 
+def lacks_autoencoder(trained: Trained) -> str:
+    """What is missing to encode and decode images; empty where nothing is."""
+    return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder or a prior"
+
+
+def lacks_latents(trained: Trained) -> str:
+    """What is missing for latent vectors; empty where nothing is."""
+    return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
+
+
 def at_least(least: int, **options: int) -> None:
     """Raise UserError for an option below `least`."""
     for name, value in options.items():
@@ -71,7 +78,7 @@ def at_least(least: int, **options: int) -> None:
             raise UserError(f"{name}={value}: expected at least {least}")
 
 
-def not_empty(**options: Sequence[Any] | None) -> None:
+def not_empty(**options: Collection[object] | None) -> None:
     """Raise UserError for a list with nothing in it; None is no list."""
     for name, value in options.items():
         if value is not None and len(value) == 0:
@@ -79,18 +86,22 @@ def not_empty(**options: Sequence[Any] | None) -> None:
 
 
 def sheet(
-    name: str, rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None,
+    name: str,
+    rows: dict[str, Float[Tensor, "_ _ h w"]],
+    title: str,
+    columns: Sequence[str] | None = None,
     note: str = "",
 ) -> Outcome:
     """Rows of images as a picture pixel by pixel, as a figure with the names of rows and columns, and as arrays.
 
-    Args:
-        name: of the picture; the figure is called NAME_labelled.
-        rows: as many images in [-1, 1] in each.
-        title: of the figure.
-        columns: names of the columns; None for none.
-        note: what is shown, under the title.
+    `name` is the picture's (the figure is called NAME_labelled); each row has as many images, in [-1, 1]; `title` and,
+    under it, `note` are of the figure.
     """
     figure = plots.labelled_rows(rows, title, columns, note)
     arrays = {f"{name}/{row}": figures.to_uint8(images).cpu().numpy() for row, images in rows.items()}
     return Outcome({name: figures.rows(*rows.values())}, arrays, plots={f"{name}_labelled": figure})
+
+
+def code_arrays(trained: Trained, codes: Sequence[Int[Tensor, "b _ _"]]) -> dict[str, ndarray]:
+    """Code maps of all levels as the arrays of an outcome."""
+    return {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}

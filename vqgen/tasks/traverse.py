@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,10 @@ from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.runs.trained import Trained
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least, not_empty, sheet
+from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
 
+@dataclass
 class Traverse(Task):
     """A row of images for a latent dimension, which alone moves; the others stay as an image has them.
 
@@ -26,27 +28,20 @@ class Traverse(Task):
         num_images: test images that mean and standard deviation are taken over.
     """
 
-    def __init__(
-        self,
-        image: int | None = None,
-        dimensions: Sequence[int] | None = None,
-        num_dimensions: int = 10,
-        extent: float = 3.0,
-        steps: int = 9,
-        num_images: int = 2000,
-    ) -> None:
-        at_least(2, steps=steps, num_images=num_images)
-        at_least(1, num_dimensions=num_dimensions)
-        not_empty(dimensions=dimensions)
-        if not 0 < extent < math.inf:
-            raise UserError(f"extent={extent}: expected standard deviations above 0")
-        self.image, self.dimensions, self.num_dimensions = image, dimensions, num_dimensions
-        self.extent, self.steps, self.num_images = extent, steps, num_images
+    image: int | None = None
+    dimensions: Sequence[int] | None = None
+    num_dimensions: int = 10
+    extent: float = 3.0
+    steps: int = 9
+    num_images: int = 2000
+    lacks = staticmethod(lacks_latents)
 
-    @staticmethod
-    def lacks(trained: Trained) -> str:
-        """A latent vector."""
-        return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
+    def __post_init__(self) -> None:
+        at_least(2, steps=self.steps, num_images=self.num_images)
+        at_least(1, num_dimensions=self.num_dimensions)
+        not_empty(dimensions=self.dimensions)
+        if not 0 < self.extent < math.inf:
+            raise UserError(f"extent={self.extent}: expected standard deviations above 0")
 
     def make(self, trained: Trained) -> Outcome:
         """The rows, the dimensions that matter most first."""
@@ -70,9 +65,8 @@ class Traverse(Task):
         if self.dimensions is None:
             return std.argsort(descending=True)[: self.num_dimensions].tolist()
         if outside := [d for d in self.dimensions if not 0 <= d < len(std)]:
-            raise UserError(
-                f"dimensions={list(self.dimensions)}: there is no {outside[0]}, they are 0 to {len(std) - 1}"
-            )
+            last = len(std) - 1
+            raise UserError(f"dimensions={list(self.dimensions)}: there is no {outside[0]}, they are 0 to {last}")
         return list(self.dimensions)
 
 

@@ -96,7 +96,7 @@ def vqvae2(path: Path, downsampling: list[int]) -> VQVAE2:
 TOKENIZERS = {
     "vqvae": vqvae, "two levels": partial(vqvae2, downsampling=[2, 2]),
     "three levels": partial(vqvae2, downsampling=[2, 2, 2]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,13 +19,10 @@ class AttentionState(Stack):
         self.split = (num_samples, 3, layer.num_heads, self.size)
         self.length, self.scale = grid[0] * grid[1], 1 / math.sqrt(self.size)
         self.past = torch.empty(0)
-        self.here: Any = 0   # a number, or below a tensor
-
-    def begin_row(self, contexts: Sequence[Tensor | None]) -> None:
-        """Attention takes no condition."""
+        self.here: Position = 0
 
     def begin(self, position: Position) -> None:
-        """The place moves on."""
+        """Move on to the position."""
         self.here = position
 
     def step(self, k: int, x: Float[Tensor, "b c3"]) -> Float[Tensor, "b c"]:
@@ -44,15 +40,13 @@ class AttentionState(Stack):
 
     def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
         """Keep key and value; all so far."""
-        self.past.select(3, self.here).copy_(key_value)
-        return self.past.narrow(3, 0, self.here + 1)
+        here = int(self.here)
+        self.past.select(3, here).copy_(key_value)
+        return self.past.narrow(3, 0, here + 1)
 
     def scores(self, query: Float[Tensor, "n 1 d"], keys: Float[Tensor, "n d t"]) -> Float[Tensor, "n 1 t"]:
         """Products of the query, scaled, with the keys."""
         return torch.bmm(query, keys)
-
-    def end(self) -> None:
-        """Keys and values are kept as they come."""
 
 
 class TensorAttentionState(AttentionState):
@@ -65,6 +59,7 @@ class TensorAttentionState(AttentionState):
 
     def enter(self, key_value: Float[Tensor, "2 n d"]) -> Float[Tensor, "2 n d t"]:
         """Keep key and value; those so far, and room for all."""
+        assert isinstance(self.here, Tensor)
         return self.past.index_copy_(3, self.here, key_value.unsqueeze(3))
 
     def scores(self, query: Float[Tensor, "n 1 d"], keys: Float[Tensor, "n d t"]) -> Float[Tensor, "n 1 t"]:

@@ -1,7 +1,6 @@
 """Causal convolutions of one geometry, evaluated one position after another."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,24 +18,18 @@ def own_matrix(layer: RasterConv2d) -> Float[Tensor, "o n_i"]:
     return layer.own[:, : layer.own_taps].flatten(1)
 
 
-def above_taps(layer: RasterConv2d) -> Float[Tensor, "o n i"]:
-    """The weights of the rows above, in raster order."""
-    return layer.taps[:, :0] if layer.above is None else layer.above
-
-
 class ConvStack(Stack):
     """Line buffers of causal convolutions: the rows above, the own row so far, and the folded row.
 
-    Args:
-        layers: `vqgen.nn.priors.RasterConv2d` of one geometry, which see their own row up to a position.
+    `layers` are of one geometry, and see their own row up to a position.
     """
 
     def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         first, width, count = layers[0], grid[1], len(layers)
         self.size, self.reach, self.width = first.in_channels, first.columns // 2, width
         self.keeps_line = self.reach > 0 or first.rows_above > 0
-        taps, biases = [above_taps(layer) for layer in layers], [layer.bias for layer in layers]
-        self.fold = RowConvolutions(taps, biases, first.columns, num_samples * width)
+        taps = [layer.taps[:, :0] if layer.above is None else layer.above for layer in layers]
+        self.fold = RowConvolutions(taps, [layer.bias for layer in layers], first.columns, num_samples * width)
         self.project = None
         if first.project is not None:
             weights = [layer.project.weight for layer in layers if layer.project is not None]
@@ -48,6 +41,7 @@ class ConvStack(Stack):
         self.line = zeros(count, num_samples, padded, self.size)
         self.cells = self.line[:, :, self.reach : self.reach + width].unbind(2)
         self.rows_seen = -1
+        self.inputs, self.sums = [*self.line[:, :, 0]], self.line[:, :, 0].unbind(0)   # of a position, layer by layer
 
     def begin_row(self, contexts: Sequence[Float[Tensor, "_ e 1 _"] | None]) -> None:
         """Move the finished row up, and fold the rows above and the condition."""
@@ -58,7 +52,8 @@ class ConvStack(Stack):
         self.fold(self.above[:, :, outside:], self.folded)
         maps = [context for context in contexts if context is not None]
         if self.project is not None and maps:
-            self.folded += projected(torch.stack(maps), self.project)
+            rows = torch.stack(maps).squeeze(3).transpose(2, 3)
+            self.folded += torch.bmm(rows.flatten(1, 2), self.project).unflatten(1, rows.shape[1:3])
 
     def windows(self, taps: int) -> list[Float[Tensor, "n b m"]]:
         """For each column, the inputs at the first taps of its window."""
@@ -71,25 +66,21 @@ class LargeConvStack(ConvStack):
 
     def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
-        self.products = [product(own_matrix(layer), num_samples) for layer in layers]
+        self.add = [product(own_matrix(layer), num_samples) for layer in layers]
         views = zip(self.cells, self.windows(layers[0].own_taps), strict=True)
         self.views = [[*zip(cell.unbind(0), window.unbind(0), strict=True)] for cell, window in views]
         self.here = self.views[0]
-        self.sums: Sequence[Tensor] = ()
 
     def begin(self, position: Position) -> None:
         """Go on to the column's buffers."""
-        column: Any = position % self.width
+        column = int(position) % self.width
         self.here, self.sums = self.views[column], self.known[column].clone().unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Keep the input of layer `k` and give its result."""
         cell, window = self.here[k]
         cell.copy_(x)
-        return self.products[k].add(self.sums[k], window)
-
-    def end(self) -> None:
-        """All inputs are kept as they come."""
+        return self.add[k](self.sums[k], window)
 
 
 class SmallConvStack(ConvStack):
@@ -98,24 +89,21 @@ class SmallConvStack(ConvStack):
     def __init__(self, layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[int]):
         super().__init__(layers, num_samples, grid)
         seen, own = self.reach * self.size, [own_matrix(layer) for layer in layers]
-        self.left = products([m[:, :seen] for m in own], num_samples) if seen else None
-        self.products = [product(m[:, seen:].contiguous(), num_samples) for m in own]
-        self.views = self.windows(self.reach)
-        self.inputs: list[Any] = [None] * len(layers)
-        self.column: Any = 0
-        self.sums: Sequence[Tensor] = ()
+        self.plus_left = products([m[:, :seen] for m in own], num_samples) if seen else None
+        self.add = [product(m[:, seen:].contiguous(), num_samples) for m in own]
+        self.views, self.column = self.windows(self.reach), 0
 
     def begin(self, position: Position) -> None:
         """Fold the columns left."""
-        self.column = position % self.width
+        self.column = int(position) % self.width
         known = self.known[self.column]
-        sums = known.clone() if self.left is None else self.left.plus(known, self.views[self.column])
+        sums = known.clone() if self.plus_left is None else self.plus_left(known, self.views[self.column])
         self.sums = sums.unbind(0)
 
     def step(self, k: int, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Take the input of layer `k` and give its result."""
         self.inputs[k] = x
-        return self.products[k].add(self.sums[k], x)
+        return self.add[k](self.sums[k], x)
 
     def end(self) -> None:
         """Write the inputs taken into the line."""
@@ -140,12 +128,11 @@ class TensorConvStack(ConvStack):
         self.left, here = own.split([self.reach * self.size, self.size], dim=1)
         self.here = here.unbind(0)
         self.window = torch.arange(self.reach, device=own.device)
-        self.inputs: list[Any] = [None] * len(layers)
-        self.column: Any = 0
-        self.sums: Sequence[Tensor] = ()
+        self.column = torch.zeros(1, dtype=torch.long, device=own.device)
 
     def begin(self, position: Position) -> None:
         """Fold the columns left."""
+        assert isinstance(position, Tensor)
         self.column = position % self.width
         sums = self.folded.index_select(2, self.column).squeeze(2)
         if self.reach:
@@ -170,9 +157,3 @@ def conv_stack(layers: Sequence[RasterConv2d], num_samples: int, grid: Sequence[
         return TensorConvStack(layers, num_samples, grid)
     large = own_matrix(layers[0]).numel() >= LARGE_FOR_LAYERS
     return (LargeConvStack if large else SmallConvStack)(layers, num_samples, grid)
-
-
-def projected(contexts: Float[Tensor, "n c e 1 w"], weights: Float[Tensor, "n e o"]) -> Float[Tensor, "n c w o"]:
-    """What a row of each layer's condition adds to the layer's row."""
-    maps = contexts.squeeze(3).transpose(2, 3)
-    return torch.bmm(maps.flatten(1, 2), weights).unflatten(1, maps.shape[1:3])

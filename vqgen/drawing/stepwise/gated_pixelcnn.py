@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
-from vqgen.drawing.stepwise.rows import Rows, row_of
+from vqgen.drawing.stepwise.rows import RowState, row_of
 from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, PointwiseConv2d, VerticalConv2d
 from vqgen.nn.priors.gated_pixelcnn import GatedLayer, GatedPixelCNN, gate
 
@@ -27,7 +27,7 @@ class StepwiseGatedPixelCNN(Incremental):
         self.layers = [layer for layer in network.layers if isinstance(layer, GatedLayer)]
         vertical = [m for m in network.modules() if isinstance(m, PastVerticalConv2d | VerticalConv2d)]
         horizontal = [m for m in network.layers.modules() if isinstance(m, CausalConv2d | PointwiseConv2d)]
-        self.rows = Rows(vertical, num_samples, grid)
+        self.rows = {layer: RowState(layer, num_samples, grid) for layer in vertical}
         self.run = Positions([*horizontal, network.hidden, network.output], num_samples, grid)
         self.input = SmallConvStack([network.input_horizontal], num_samples, grid)
         self.embedded = network.embedding.weight.new_zeros(num_samples, grid[1], network.embedding.embedding_dim)
@@ -35,11 +35,11 @@ class StepwiseGatedPixelCNN(Incremental):
     def begin_row(self) -> None:
         """Move the vertical stack down by one row: from now on it knows the row just finished."""
         condition = row_of(self.condition, self.row)
-        v = self.rows(self.network.input_vertical, self.embedded.transpose(1, 2).unsqueeze(2))
+        v = self.rows[self.network.input_vertical](self.embedded.transpose(1, 2).unsqueeze(2))
         self.input.begin_row([v])
         above: dict[nn.Module, Tensor] = {}
         for layer in self.layers:
-            above[layer.horizontal] = self.rows(layer.vertical, v, condition)
+            above[layer.horizontal] = self.rows[layer.vertical](v, condition)
             v = self.network.skip * v + gate(above[layer.horizontal])
         self.run.begin_row(above)
 

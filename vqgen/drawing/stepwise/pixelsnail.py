@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
 from vqgen.drawing.stepwise.positions import Positions, Run
-from vqgen.drawing.stepwise.rows import Rows
+from vqgen.drawing.stepwise.rows import RowState
 from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.pixelsnail import AttentionBlock, GatedResidualBlock, PixelSNAIL, with_positions
 
@@ -29,7 +29,8 @@ class StepwisePixelSNAIL(Incremental):
         self.run = Positions(layers, num_samples, grid)
         self.conditioned = [m for m in layers if isinstance(m, RasterConv2d) and m.project is not None]
         self.input = SmallConvStack([network.input], num_samples, grid)
-        self.rows = Rows([m for m in network.vertical.modules() if isinstance(m, RasterConv2d)], num_samples, grid)
+        vertical = [m for m in network.vertical.modules() if isinstance(m, RasterConv2d)]
+        self.rows = {layer: RowState(layer, num_samples, grid) for layer in vertical}
         weight = network.embedding.weight
         self.context = with_positions(condition, grid, weight)
         self.above: Sequence[Tensor] = ()
@@ -48,10 +49,10 @@ class StepwisePixelSNAIL(Incremental):
         """The vertical stream in the current row."""
         first, *blocks = self.network.vertical
         assert isinstance(first, RasterConv2d)
-        x = self.rows(first, self.embedded.transpose(1, 2).unsqueeze(2), context)
+        x = self.rows[first](self.embedded.transpose(1, 2).unsqueeze(2), context)
         for block in blocks:
             assert isinstance(block, GatedResidualBlock)
-            x = x + F.glu(self.rows(block.output, F.elu(self.rows(block.conv, F.elu(x)))), dim=1)
+            x = x + F.glu(self.rows[block.output](F.elu(self.rows[block.conv](F.elu(x)))), dim=1)
         return x
 
     def step(self) -> Float[Tensor, "b k"]:

@@ -14,7 +14,6 @@ position as a `Graph`, for which the position is a tensor, and repeated.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,7 +38,7 @@ class Positions:
     """Runs layers at one position, in the row last begun."""
 
     def __init__(self, layers: Sequence[nn.Module], num_samples: int, grid: Sequence[int]):
-        like: dict[Hashable, list[nn.Module]] = {}
+        like: dict[Hashable, list[RasterConv2d | CausalAttention]] = {}
         for layer in layers:
             if isinstance(layer, RasterConv2d | CausalAttention):
                 like.setdefault(likeness(layer), []).append(layer)
@@ -47,7 +46,7 @@ class Positions:
         self.place = torch.zeros(1, dtype=torch.long, device=device) if can_capture(device) else None
         by_tensor = self.place is not None
         self.stacks = [(stack_of(group, num_samples, grid, by_tensor), group) for group in like.values()]
-        self.steps: dict[Any, Callable[[Tensor], Tensor]] = {
+        self.steps: dict[nn.Module, Callable[[Tensor], Tensor]] = {
             layer: partial(stack.step, k) for stack, group in self.stacks for k, layer in enumerate(group)
         }
         self.repeat: Callable[..., Tensor] | None = None
@@ -62,7 +61,10 @@ class Positions:
     def __call__(self, body: Callable[..., Tensor], position: int, *inputs: Tensor) -> Tensor:
         """What ``body(run, *inputs)`` gives at a position; the first body given is the one for all positions."""
         if self.place is not None:
-            return self._from_graph(self.place.fill_(position), body, *inputs)
+            place = self.place.fill_(position)
+            if self.repeat is None:
+                self.repeat = captured(partial(self._at, place, body), *inputs)
+            return self.repeat(*inputs)
         num_threads = torch.get_num_threads()
         if self.by_one_thread:
             torch.set_num_threads(1)
@@ -79,12 +81,6 @@ class Positions:
             stack.end()
         return result
 
-    def _from_graph(self, place: Tensor, body: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """What the body gives at the position that stands in `place`; all of it is captured at the first."""
-        if self.repeat is None:
-            self.repeat = captured(partial(self._at, place, body), *inputs)
-        return self.repeat(*inputs)
-
 
 def likeness(layer: RasterConv2d | CausalAttention) -> Hashable:
     """Equal for layers that go into one stack: convolutions of one geometry; each attention is alone."""
@@ -94,8 +90,11 @@ def likeness(layer: RasterConv2d | CausalAttention) -> Hashable:
     return (*seen, layer.in_channels, layer.out_channels, layer.project and layer.project.in_features)
 
 
-def stack_of(layers: Sequence[Any], num_samples: int, grid: Sequence[int], by_tensor: bool) -> Stack:
+def stack_of(
+    layers: Sequence[RasterConv2d | CausalAttention], num_samples: int, grid: Sequence[int], by_tensor: bool
+) -> Stack:
     """The state of like layers before the first row; `by_tensor`: positions will be tensors."""
-    if isinstance(layers[0], CausalAttention):
-        return attention_stack(layers[0], num_samples, grid, by_tensor)
-    return conv_stack(layers, num_samples, grid, by_tensor)
+    first, convs = layers[0], [layer for layer in layers if isinstance(layer, RasterConv2d)]
+    if isinstance(first, CausalAttention):
+        return attention_stack(first, num_samples, grid, by_tensor)
+    return conv_stack(convs, num_samples, grid, by_tensor)

@@ -5,8 +5,7 @@ What is quickest then depends on the library behind torch; the results are the s
 weights of oneDNN are those that `torch.compile` uses; where torch has none, the general operations serve.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -42,98 +41,67 @@ def threads_pay(entries: Sequence[int], num_vectors: int) -> bool:
     return average >= ENTRIES_FOR_THREADS or average * num_vectors >= OPERATIONS_FOR_THREADS
 
 
-class Product(ABC):
-    """Multiplies vectors with a fixed weight matrix."""
+AddProducts = Callable[[Tensor, Tensor], Tensor]
+"""`add(sums, x)` adds the products of a fixed matrix with `x`, ``b i``, to `sums`, ``b o``, in place."""
 
-    @abstractmethod
-    def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """`sums`, with the products added in place."""
-
-
-class PlainProduct(Product):
-    """A general matrix product."""
-
-    def __init__(self, weight: Float[Tensor, "o i"]):
-        self.transposed = weight.t()
-
-    def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """`sums`, with the products added in place."""
-        return sums.addmm_(x, self.transposed)
+PARTS = 4
+"""Of a matrix, in `vector_product`."""
 
 
-class VectorProduct(Product):
-    """A single vector: as a batch of products with parts of the matrix, which are bound by memory alone."""
+def plain_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
+    """By a general matrix product."""
+    transposed = weight.t()
+    return lambda sums, x: sums.addmm_(x, transposed)
 
-    PARTS = 4
 
-    def __init__(self, weight: Float[Tensor, "o i"]):
-        self.weight = weight.unflatten(0, (self.PARTS, -1))
+def vector_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
+    """Of a single vector: a batch of products with parts of the matrix, which are bound by memory alone."""
+    parts = weight.unflatten(0, (PARTS, -1))
 
-    def add(self, sums: Float[Tensor, "1 o"], x: Float[Tensor, "1 i"]) -> Float[Tensor, "1 o"]:
-        """`sums`, with the product added in place."""
-        sums.view(self.PARTS, -1, 1).baddbmm_(self.weight, x.t().expand(self.PARTS, -1, 1))
+    def add(sums: Float[Tensor, "1 o"], x: Float[Tensor, "1 i"]) -> Float[Tensor, "1 o"]:
+        sums.view(PARTS, -1, 1).baddbmm_(parts, x.t().expand(PARTS, -1, 1))
         return sums
 
-
-class PackedProduct(Product):
-    """A product whose matrix oneDNN has arranged once for good."""
-
-    def __init__(self, weight: Float[Tensor, "o i"], num_vectors: int):
-        self.packed = compat.arrange_linear(weight, num_vectors)
-
-    def add(self, sums: Float[Tensor, "b o"], x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
-        """`sums`, with the products added in place."""
-        return sums.add_(compat.multiply_arranged(x, self.packed))
+    return add
 
 
-def product(weight: Float[Tensor, "o i"], num_vectors: int) -> Product:
-    """The quickest product of `weight` with `num_vectors` vectors at a time."""
+def packed_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
+    """By a matrix that oneDNN has arranged once for all products."""
+    packed = compat.arrange_linear(weight, num_vectors)
+    return lambda sums, x: sums.add_(compat.multiply_arranged(x, packed))
+
+
+def quickest(weight: Float[Tensor, "o i"], num_vectors: int) -> Callable[[Tensor, int], AddProducts]:
+    """Which of these is the quickest for `num_vectors` vectors at a time."""
     on_cpu, size = weight.device.type == "cpu", weight.numel()
-    if on_cpu and num_vectors == 1 and size >= LARGE_FOR_ONE and weight.shape[0] % VectorProduct.PARTS == 0:
-        return VectorProduct(weight)
-    if num_vectors > 1 and size >= LARGE_FOR_SOME and compat.can_arrange(weight):
-        return PackedProduct(weight, num_vectors)
-    return PlainProduct(weight)
+    if on_cpu and num_vectors == 1 and size >= LARGE_FOR_ONE and weight.shape[0] % PARTS == 0:
+        return vector_product
+    packed = num_vectors > 1 and size >= LARGE_FOR_SOME and compat.can_arrange(weight)
+    return packed_product if packed else plain_product
 
 
-class Products(ABC):
-    """Multiplies vectors with fixed weight matrices of one shape, each with its own vectors."""
-
-    @abstractmethod
-    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
-        """`sums` plus the products."""
+def product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
+    """The quickest product of `weight` with `num_vectors` vectors at a time."""
+    return quickest(weight, num_vectors)(weight, num_vectors)
 
 
-class BatchedProducts(Products):
-    """One batched product."""
+def products(weights: Sequence[Float[Tensor, "o i"]], num_vectors: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The quickest products of each of `weights` with its own vectors.
 
-    def __init__(self, weights: Sequence[Float[Tensor, "o i"]]):
-        self.transposed = torch.stack([*weights]).transpose(1, 2)
+    The function returned gives new sums: `sums`, ``n b o``, plus the products with `x`, ``n b i``.
+    """
+    if weights[0].numel() < LARGE_FOR_LAYERS:
+        transposed = torch.stack([*weights]).transpose(1, 2)
+        return lambda sums, x: torch.baddbmm(sums, x, transposed)
+    each = [product(weight, num_vectors) for weight in weights]
 
-    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
-        """`sums` plus the products."""
-        return torch.baddbmm(sums, x, self.transposed)
-
-
-class SingleProducts(Products):
-    """One product after another."""
-
-    def __init__(self, each: Sequence[Product]):
-        self.each = each
-
-    def plus(self, sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
-        """`sums` plus the products."""
+    def plus(sums: Float[Tensor, "n b o"], x: Float[Tensor, "n b i"]) -> Float[Tensor, "n b o"]:
         sums = sums.clone()
-        for multiply, total, vectors in zip(self.each, sums.unbind(0), x.unbind(0), strict=True):
-            multiply.add(total, vectors)
+        for add, total, vectors in zip(each, sums.unbind(0), x.unbind(0), strict=True):
+            add(total, vectors)
         return sums
 
-
-def products(weights: Sequence[Float[Tensor, "o i"]], num_vectors: int) -> Products:
-    """The quickest products of each of `weights` with its own `num_vectors` vectors."""
-    if weights[0].numel() < LARGE_FOR_LAYERS:
-        return BatchedProducts(weights)
-    return SingleProducts([product(weight, num_vectors) for weight in weights])
+    return plus
 
 
 class RowConvolution:
@@ -154,11 +122,9 @@ class RowConvolution:
         self.arranged: Tensor | None = None
 
     def __call__(self, rows: Float[Tensor, "b r v i"]) -> Float[Tensor, "_ _ o"]:
-        """The row below.
+        """The row below `rows`: the last rows of the window, padded by ``columns // 2`` on either side.
 
-        Args:
-            rows: the last rows of the window, padded by ``columns // 2`` on either side; rows further up, if any
-                are missing, are outside the map.
+        Rows further up, if any are missing, are outside the map.
         """
         if rows.shape[1] == 0:
             return self.bias.view(1, 1, -1)
@@ -166,23 +132,15 @@ class RowConvolution:
         if self.by_product:
             return F.linear(windows(rows, self.columns), taps.flatten(1), self.bias)
         x, kernel = rows.permute(0, 3, 1, 2), taps.unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
-        if self.arrange and taps.shape == self.taps.shape:
-            return self._arranged(x, kernel).squeeze(2).transpose(1, 2)
-        return F.conv2d(x, kernel, self.bias).squeeze(2).transpose(1, 2)
-
-    def _arranged(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """The convolution with weights that are arranged at the first call."""
+        if not self.arrange or taps.shape != self.taps.shape:
+            return F.conv2d(x, kernel, self.bias).squeeze(2).transpose(1, 2)
         if self.arranged is None:
             self.arranged = compat.arrange_conv2d(kernel, x.shape)
-        return compat.convolve_arranged(x, self.arranged, self.bias)
+        return compat.convolve_arranged(x, self.arranged, self.bias).squeeze(2).transpose(1, 2)
 
 
 class RowConvolutions:
-    """Convolutions of whole rows, one for each of some like layers.
-
-    Args:
-        taps, biases, columns, num_positions: as of `RowConvolution`, of each layer.
-    """
+    """Convolutions of whole rows, one for each of some like layers; arguments as for `RowConvolution`."""
 
     def __init__(
         self,

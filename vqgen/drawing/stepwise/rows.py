@@ -1,6 +1,6 @@
 """The vertical stack of a network, evaluated one row after another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -10,21 +10,8 @@ from vqgen.drawing.stepwise.product import RowConvolution
 from vqgen.nn.priors.causal import RasterConv2d
 
 
-class Rows:
-    """Runs layers of a vertical stack on the current row; their inputs are ``b c 1 w``."""
-
-    def __init__(self, layers: Iterable[RasterConv2d], num_samples: int, grid: Sequence[int]):
-        self.states = {layer: RowState(layer, num_samples, grid) for layer in layers}
-
-    def __call__(
-        self, layer: RasterConv2d, row: Float[Tensor, "b i 1 w"], condition: Float[Tensor, "_ e 1 _"] | None = None
-    ) -> Float[Tensor, "b o 1 w"]:
-        """The layer's result in the current row, from this row of its input and of its condition."""
-        return self.states[layer].step(row, condition)
-
-
 class RowState:
-    """The last rows that a convolution of a vertical stack has seen."""
+    """A convolution of a vertical stack, and the last rows that it has seen."""
 
     def __init__(self, layer: RasterConv2d, num_samples: int, grid: Sequence[int]):
         self.layer, self.reach = layer, layer.columns // 2
@@ -32,12 +19,14 @@ class RowState:
         self.seen = layer.bias.new_zeros(shape)
         self.convolve = RowConvolution(layer.taps, layer.bias, layer.columns, num_samples * grid[1])
 
-    def step(self, row: Float[Tensor, "b i 1 w"], context: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "b o 1 w"]:
-        """The layer's result from the last row it sees and those entered before."""
+    def __call__(
+        self, row: Float[Tensor, "b i 1 w"], condition: Float[Tensor, "_ e 1 _"] | None = None
+    ) -> Float[Tensor, "b o 1 w"]:
+        """The result in the current row, from this row of the input and of the condition, and the rows before."""
         push_row(self.seen, F.pad(row.squeeze(2).transpose(1, 2), (0, 0, self.reach, self.reach)))
         result = self.convolve(self.seen)
-        if context is not None and self.layer.project is not None:
-            result = result + self.layer.project(context.squeeze(2).transpose(1, 2))
+        if condition is not None and self.layer.project is not None:
+            result = result + self.layer.project(condition.squeeze(2).transpose(1, 2))
         return result.transpose(1, 2).unsqueeze(2)
 
 

@@ -24,7 +24,7 @@ class StepwiseTransformer(Incremental):
         self.blocks = [block for block in network.blocks if isinstance(block, TransformerBlock)]
         weight, attention = network.embedding.weight, self.blocks[0].attention
         self.by = rotation(grid, network.head_channels, weight)
-        self.told = network.told(grid, condition)
+        self.side_input = network.side_input(grid, condition)
         size = (2, num_samples, attention.num_heads, grid[0] * grid[1], attention.head_channels)
         self.past = [weight.new_zeros(size) for _ in self.blocks]
         none = torch.full((num_samples,), network.num_embeddings, dtype=torch.long, device=weight.device)
@@ -36,7 +36,7 @@ class StepwiseTransformer(Incremental):
     def step(self) -> Float[Tensor, "b k"]:
         """Logits at the current column."""
         here = self.position
-        x = (self.previous + self.told[:, here])[:, None]
+        x = (self.previous + self.side_input[:, here])[:, None]
         by = Rotation(self.by.cos[here : here + 1], self.by.sin[here : here + 1])
         for block, past in zip(self.blocks, self.past, strict=True):
             query, past[0, :, :, here : here + 1], past[1, :, :, here : here + 1] = block.attention.project(

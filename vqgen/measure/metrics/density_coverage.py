@@ -22,15 +22,8 @@ def density_coverage(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
 
     A generated vector that is exactly as far as that neighbour covers, and counts for density in part: for so much that
     the real vectors themselves count k in each ball, and have a density of exactly 1. Without duplicates that is
-    nothing, as in the authors' code (a ball holds its own centre and k - 1 others); of n equal vectors it is k / n.
-
-    Args:
-        real: feature vectors of real images.
-        generated: those of generated images.
-        k: neighbour that a ball reaches to; 5 in the paper.
-
-    Raises:
-        ValueError: k or fewer real vectors.
+    nothing, as in the authors' code (a ball holds its own centre and k - 1 others); of n equal vectors it is k / n. k
+    is 5 in the paper; ValueError for k or fewer real vectors.
     """
     around = balls(real, k)
     own, found = _counts(real, real, around), _counts(generated, real, around)

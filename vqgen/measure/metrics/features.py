@@ -74,13 +74,8 @@ def kernel_distance(
 ) -> float:
     """Squared maximum mean discrepancy with a cubic kernel (KID, arXiv 1801.01401), without bias: around 0 for equals.
 
-    In double precision: it is what is left of sums of cubes.
-
-    Args:
-        real: feature vectors of real images.
-        generated: those of generated images.
-        subsets: random subsets that it is averaged over.
-        subset_size: vectors in a subset of each kind; all, where there are fewer.
+    It is averaged over random subsets of `subset_size` vectors of each kind (all, where there are fewer), and in double
+    precision, as a small rest of sums of cubes.
     """
     size, real, generated = min(subset_size, len(real), len(generated)), float64(real), float64(generated)
     with _same_every_time(real.device), full_float32():

@@ -21,11 +21,7 @@ class Neighbors(NamedTuple):
 
 
 def nearest(queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: int) -> Neighbors:
-    """The k nearest references of each query.
-
-    Raises:
-        ValueError: fewer than k references.
-    """
+    """The k nearest references of each query; ValueError for fewer than k references."""
     if len(references) < k:
         raise ValueError(f"{k} nearest neighbours of {len(references)} references: there are too few")
     parts = [squared.topk(k, largest=False) for _, squared in squared_distances(queries, references)]
@@ -34,11 +30,7 @@ def nearest(queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: 
 
 
 def radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
-    """Distance of each vector to the k-th nearest of the others.
-
-    Raises:
-        ValueError: fewer than k others.
-    """
+    """Distance of each vector to the k-th nearest of the others; ValueError for fewer than k others."""
     return _squared_radii(x, k).sqrt().to(x)
 
 
@@ -64,11 +56,7 @@ class Balls(NamedTuple):
 
 
 def balls(references: Float[Tensor, "m d"], k: int) -> Balls:
-    """Balls that reach to the k-th nearest of the other references, which is at the rim.
-
-    Raises:
-        ValueError: k or fewer references.
-    """
+    """Balls that reach to the k-th nearest of the other references, which is at the rim; ValueError for k or fewer."""
     squared, vectors = _squared_radii(references, k), float64(references)
     rounding = ROUNDING * (squared + (vectors - vectors.mean(0)).square().sum(1))
     return Balls(squared - rounding, squared + rounding)

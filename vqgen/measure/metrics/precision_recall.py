@@ -19,16 +19,9 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], k: int = 3) -> PrecisionRecall:
     """Part of each set inside the manifold of the other (eq. 1 and 2).
 
-    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour: what lies
-    at exactly that distance is in it, so that duplicates cover each other.
-
-    Args:
-        real: feature vectors of real images.
-        generated: those of generated images; both measures depend on the numbers of images, so compare equal ones.
-        k: neighbour that a ball reaches to; 3 in the paper.
-
-    Raises:
-        ValueError: k or fewer vectors in a set.
+    A manifold is the union of balls around the vectors of a set, each reaching to its k-th nearest neighbour (3 in the
+    paper): what lies at exactly that distance is in it, so that duplicates cover each other. Both measures depend on
+    the numbers of images, so compare equal ones. ValueError for k or fewer vectors in a set.
     """
     within_real, within_generated = _within(generated, real, balls(real, k), balls(generated, k))
     return PrecisionRecall(within_real.float().mean(), within_generated.float().mean())

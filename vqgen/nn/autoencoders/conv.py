@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import prod, sqrt
-from typing import Any
+from typing import TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.nn.sizes import check_divisible, check_widths
+
+Conv = TypeVar("Conv", nn.Conv2d, nn.ConvTranspose2d)
 
 
 class ConvEncoder(nn.Module):
@@ -26,7 +28,7 @@ class ConvEncoder(nn.Module):
         check_widths(hidden_channels)
         super().__init__()
         self.downsampling = 2 ** len(hidden_channels)
-        self.trunk = conv_trunk([in_channels, *hidden_channels], conv_block)
+        self.trunk = conv_trunk(halving_conv, [in_channels, *hidden_channels])
         self.head = nn.Conv2d(hidden_channels[-1], out_channels, kernel_size=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h_l w_l"]:
@@ -48,7 +50,7 @@ class ConvDecoder(nn.Module):
         check_widths(hidden_channels)
         super().__init__()
         self.upsampling = 2 ** len(hidden_channels)
-        self.trunk = conv_trunk([in_channels, *hidden_channels], conv_transpose_block)
+        self.trunk = conv_trunk(doubling_conv, [in_channels, *hidden_channels])
         self.head = nn.ConvTranspose2d(hidden_channels[-1], out_channels, kernel_size=3, padding=1)
 
     def forward(self, z: Float[Tensor, "b d h_l w_l"]) -> Float[Tensor, "b c h w"]:
@@ -56,34 +58,34 @@ class ConvDecoder(nn.Module):
         return self.head(self.trunk(z))
 
 
-def keep_scale(conv: Any) -> Any:
+def halving_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A convolution to half the sides."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
+
+
+def doubling_conv(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    """A convolution to twice the sides."""
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, output_padding=1)
+
+
+def with_relu(conv: Conv) -> list[nn.Module]:
+    """The convolution, and ReLU."""
+    return [conv, nn.ReLU()]
+
+
+def conv_trunk(
+    conv: Callable[[int, int], Conv], channels: Sequence[int], block: Callable[[Conv], list[nn.Module]] = with_relu
+) -> nn.Sequential:
+    """A convolution from each number of channels to the next, each with the layers that `block` makes of it."""
+    return nn.Sequential(*(layer for pair in pairwise(channels) for layer in block(conv(*pair))))
+
+
+def keep_scale(conv: Conv) -> Conv:
     """The convolution, started so that a ReLU after it hands on the scale of its input (arXiv 1502.01852, eq. 10).
 
     torch's own start loses a factor of 2.4 a layer, and of 5 in a transposed one of stride 2, where a result adds up a
     quarter of the taps: of three layers a hundredth is left.
-
-    Args:
-        conv: an `nn.Conv2d` or `nn.ConvTranspose2d`.
     """
     taps = prod(conv.kernel_size) / (prod(conv.stride) if conv.transposed else 1)
     nn.init.normal_(conv.weight, std=sqrt(2 / (conv.in_channels * taps)))
     return conv
-
-
-Block = Callable[[int, int], list[nn.Module]]
-
-
-def conv_trunk(channels: Sequence[int], block: Block) -> nn.Sequential:
-    """A block from each number of channels to the next."""
-    return nn.Sequential(*[layer for pair in pairwise(channels) for layer in block(*pair)])
-
-
-def conv_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Half the sides, with ReLU."""
-    return [nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1), nn.ReLU()]
-
-
-def conv_transpose_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Twice the sides, with ReLU."""
-    conv = nn.ConvTranspose2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, output_padding=1)
-    return [conv, nn.ReLU()]

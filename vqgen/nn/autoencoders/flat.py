@@ -6,20 +6,16 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.autoencoders.conv import conv_block, conv_transpose_block, conv_trunk, keep_scale
+from vqgen.nn.autoencoders.conv import Conv, conv_trunk, doubling_conv, halving_conv, keep_scale
 from vqgen.nn.sizes import check_divisible, check_widths
 
 
-def scaled_conv_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Half the sides, with ReLU."""
-    conv, relu = conv_block(in_channels, out_channels)
-    return [keep_scale(conv), relu]
+def _scaled(conv: Conv) -> list[nn.Module]:
+    return [keep_scale(conv), nn.ReLU()]
 
 
-def scaled_conv_transpose_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Twice the sides, with ReLU."""
-    conv, relu = conv_transpose_block(in_channels, out_channels)
-    return [keep_scale(conv), relu]
+def _normalized(conv: Conv) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.LeakyReLU(0.2)]
 
 
 class FlatConvEncoder(nn.Module):
@@ -30,7 +26,7 @@ class FlatConvEncoder(nn.Module):
         hidden_channels: channels after each convolution; each halves the sides.
     """
 
-    block = staticmethod(scaled_conv_block)
+    block = staticmethod(_scaled)
 
     def __init__(self, shape: Sequence[int], hidden_channels: Sequence[int]):
         check_widths(hidden_channels)
@@ -39,7 +35,7 @@ class FlatConvEncoder(nn.Module):
         grid = _grid(sides, len(hidden_channels))
         self.shape = tuple(shape)
         self.num_features = hidden_channels[-1] * prod(grid)
-        self.trunk = conv_trunk([channels, *hidden_channels], self.block)
+        self.trunk = conv_trunk(halving_conv, [channels, *hidden_channels], self.block)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f"]:
         """Features of each image."""
@@ -58,7 +54,7 @@ class FlatConvDecoder(nn.Module):
         hidden_channels: channels after each strided convolution, deepest first; each doubles the sides.
     """
 
-    block = staticmethod(scaled_conv_transpose_block)
+    block = staticmethod(_scaled)
 
     def __init__(self, latent_dim: int, shape: Sequence[int], out_channels: int, hidden_channels: Sequence[int]):
         check_widths(hidden_channels)
@@ -67,7 +63,7 @@ class FlatConvDecoder(nn.Module):
         deepest = hidden_channels[0]
         self.dense = nn.Linear(latent_dim, deepest * prod(grid))
         self.unflatten = nn.Unflatten(1, (deepest, *grid))
-        self.trunk = conv_trunk([deepest, *hidden_channels], self.block)
+        self.trunk = conv_trunk(doubling_conv, [deepest, *hidden_channels], self.block)
         self.head = nn.Conv2d(hidden_channels[-1], out_channels, kernel_size=3, padding=1)
 
     def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b o h w"]:
@@ -75,28 +71,16 @@ class FlatConvDecoder(nn.Module):
         return self.head(self.trunk(self.unflatten(self.dense(z))))
 
 
-def norm_conv_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Half the sides, with batch norm and leaky ReLU."""
-    conv, _ = conv_block(in_channels, out_channels)
-    return [conv, nn.BatchNorm2d(out_channels), nn.LeakyReLU(0.2)]
-
-
-def norm_conv_transpose_block(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Twice the sides, with batch norm and leaky ReLU."""
-    conv, _ = conv_transpose_block(in_channels, out_channels)
-    return [conv, nn.BatchNorm2d(out_channels), nn.LeakyReLU(0.2)]
-
-
 class FlatNormConvEncoder(FlatConvEncoder):
     """`FlatConvEncoder` with batch norm and leaky ReLU instead of ReLU: for deeper stacks."""
 
-    block = staticmethod(norm_conv_block)
+    block = staticmethod(_normalized)
 
 
 class FlatNormConvDecoder(FlatConvDecoder):
     """`FlatConvDecoder` with batch norm and leaky ReLU instead of ReLU: for deeper stacks."""
 
-    block = staticmethod(norm_conv_transpose_block)
+    block = staticmethod(_normalized)
 
 
 def _grid(sides: Sequence[int], num_halvings: int) -> list[int]:

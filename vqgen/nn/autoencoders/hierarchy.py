@@ -63,14 +63,14 @@ class HierarchyEncoder(nn.Module):
 
     def z_e(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """What each level's quantizer is given when images are encoded, top first."""
-        given: list[Tensor] = []
+        inputs: list[Tensor] = []
 
         def look_up(quantizer: Quantizer, z_e: Tensor) -> Quantization:
-            given.append(z_e)
+            inputs.append(z_e)
             return quantizer.look_up(z_e)
 
         self._levels(x, look_up)
-        return given
+        return inputs
 
     def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantization]) -> list[Quantization]:
         check_divisible(x.shape[2:], self.downsampling)
@@ -81,7 +81,8 @@ class HierarchyEncoder(nn.Module):
         for i, (quantizer, head, h) in enumerate(zip(self.quantizers, self.heads, features, strict=True)):
             if levels:
                 h = torch.cat([h, self.conditions[i - 1](levels[-1].z_q)], dim=1)
-            levels.append(quantize(quantizer, head(h)))  # type: ignore[arg-type]
+            assert isinstance(quantizer, Quantizer)
+            levels.append(quantize(quantizer, head(h)))
         return levels
 
 
@@ -90,11 +91,8 @@ class HierarchyDecoder(nn.Module):
 
     Args:
         embedding_dims: channels of each level's code vectors, top first.
-        downsampling: as in `HierarchyEncoder`.
         out_channels: of the result: image channels, or as many as a likelihood asks for.
-        hidden_channels: width of the residual blocks; 128 in the paper.
-        num_residual_blocks: 2 in the paper.
-        residual_channels: width inside a residual block; 64 in the paper.
+        Others as in `HierarchyEncoder`.
     """
 
     def __init__(
@@ -108,9 +106,7 @@ class HierarchyDecoder(nn.Module):
     ) -> None:
         super().__init__()
         to_bottom = list(accumulate(reversed(downsampling[:-1]), mul))[::-1]
-        self.upsamplings = nn.ModuleList(
-            nn.Sequential(*_doublings(dim, factor)) for dim, factor in zip(embedding_dims[:-1], to_bottom, strict=True)
-        )
+        self.upsamplings = nn.ModuleList(map(_doublings, embedding_dims[:-1], to_bottom))
         self.decoder = Decoder(
             sum(embedding_dims), hidden_channels, out_channels, downsampling[-1], num_residual_blocks, residual_channels
         )
@@ -122,9 +118,7 @@ class HierarchyDecoder(nn.Module):
         return self.decoder(torch.cat([*upsampled, bottom], dim=1))
 
 
-def _doublings(channels: int, factor: int) -> list[nn.Module]:
+def _doublings(channels: int, factor: int) -> nn.Sequential:
     """Transposed 4x4 convolutions that double the sides until they are `factor` times as long."""
-    return [
-        nn.ConvTranspose2d(channels, channels, kernel_size=4, stride=2, padding=1)
-        for _ in range(num_doublings("downsampling", factor))
-    ]
+    number = num_doublings("downsampling", factor)
+    return nn.Sequential(*(nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1) for _ in range(number)))

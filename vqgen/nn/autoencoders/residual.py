@@ -10,12 +10,7 @@ from vqgen.nn.sizes import check_at_least, check_divisible, num_doublings
 
 
 class ResidualBlock(nn.Module):
-    """x + conv1x1(ReLU(conv3x3(ReLU(x)))).
-
-    Args:
-        channels: of the input and the result.
-        residual_channels: between the two convolutions.
-    """
+    """x + conv1x1(ReLU(conv3x3(ReLU(x)))), with `residual_channels` between the two convolutions."""
 
     def __init__(self, channels: int, residual_channels: int):
         super().__init__()
@@ -57,13 +52,11 @@ class Encoder(nn.Module):
         self.downsampling = downsampling
         num_steps = num_doublings("downsampling", downsampling)
         widths = [in_channels, hidden_channels // 2, *[hidden_channels] * (num_steps - 1)]
-        layers: list[nn.Module] = []
-        for width_in, width_out in pairwise(widths):
-            layers += [nn.Conv2d(width_in, width_out, kernel_size=4, stride=2, padding=1), nn.ReLU()]
-        for conv in layers[4::2]:   # two start as the published results did; of more, nothing would come out
+        convs = [nn.Conv2d(*pair, kernel_size=4, stride=2, padding=1) for pair in pairwise(widths)]
+        for conv in convs[2:]:   # two start as the published results did; of more, nothing would come out
             keep_scale(conv)
         self.network = nn.Sequential(
-            *layers,
+            *(layer for conv in convs for layer in (conv, nn.ReLU())),
             nn.Conv2d(widths[-1], hidden_channels, kernel_size=3, padding=1),
             *[ResidualBlock(hidden_channels, residual_channels) for _ in range(num_residual_blocks)],
             nn.ReLU(),
@@ -84,8 +77,7 @@ class Decoder(nn.Module):
         hidden_channels: width of the residual blocks; the last hidden layer has half of it.
         out_channels: of the result: image channels, or as many as a likelihood asks for.
         upsampling: how much larger height and width become, a power of two.
-        num_residual_blocks: 2 in the papers.
-        residual_channels: width inside a residual block, 32 or 64 in the papers.
+        Others as in `Encoder`.
     """
 
     def __init__(
@@ -103,15 +95,13 @@ class Decoder(nn.Module):
         num_steps = num_doublings("upsampling", upsampling)
         inner = [*[hidden_channels] * (num_steps - 2), hidden_channels // 2] if num_steps > 1 else []
         widths = [hidden_channels, *inner, out_channels]
-        layers: list[nn.Module] = []
-        for width_in, width_out in pairwise(widths):
-            layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, kernel_size=4, stride=2, padding=1)]
-        for conv in layers[1:-3:2]:   # as in the encoder, all but two
+        convs = [nn.ConvTranspose2d(*pair, kernel_size=4, stride=2, padding=1) for pair in pairwise(widths)]
+        for conv in convs[:-2]:   # as in the encoder, all but two
             keep_scale(conv)
         self.network = nn.Sequential(
             nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
             *[ResidualBlock(hidden_channels, residual_channels) for _ in range(num_residual_blocks)],
-            *layers,
+            *(layer for conv in convs for layer in (nn.ReLU(), conv)),
         )
 
     def forward(self, z: Float[Tensor, "b d h_l w_l"]) -> Float[Tensor, "b c h w"]:

@@ -1,10 +1,10 @@
-"""What every likelihood and reconstruction error is: how far a decoder's output is from the image."""
+"""The interface of likelihoods and reconstruction errors: how far a decoder's output is from the image."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 Losses = dict[str, Float[Tensor, ""]]
-"""Losses by name, as they are; `loss_weights` says what they count."""
+"""Losses by name, without the weights that `loss_weights` gives them."""
 
 
 class ReconstructionLoss(nn.Module):
@@ -12,7 +12,7 @@ class ReconstructionLoss(nn.Module):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """What the losses count; one that is not named counts once."""
+        """Weights of the losses; 1 for a loss that is not named."""
         return {}
 
     def num_outputs(self, in_channels: int) -> int:
@@ -20,7 +20,7 @@ class ReconstructionLoss(nn.Module):
         return in_channels
 
     def losses(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:
-        """In the units of the subclass: what a VAE minimises."""
+        """What a VAE minimises, in the units of the subclass."""
         raise NotImplementedError
 
     def losses_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:

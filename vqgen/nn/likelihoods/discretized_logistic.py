@@ -55,10 +55,6 @@ class DiscretizedLogistic(Likelihood):
         channels = bin_log_prob(x[:, None], means, mixture.log_scales)
         return torch.logsumexp(mixture.log_weights + channels.sum(dim=2), dim=1).sum(dim=(1, 2))
 
-    def log_mass(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """`log_prob`, which is of bytes already."""
-        return self.log_prob(output, x)
-
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
         """The mean of the mixture, each component's channels one after the other, and within [-1, 1]."""
         weights, means, _, coefficients = self.mixture(output)

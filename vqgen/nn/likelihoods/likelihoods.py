@@ -1,4 +1,4 @@
-"""How probable an image is under a decoder's output: Bernoulli, Gaussian and Laplace."""
+"""How probable an image is under a decoder's output: Bernoulli, exact, Gaussian and Laplace."""
 
 from math import inf, log
 
@@ -13,9 +13,11 @@ from vqgen.nn.precision import float64
 
 LOG_2PI = log(2 * torch.pi)
 
+LocationAndScale = tuple[Float[Tensor, "b c h w"], Float[Tensor, "*b"]]
+
 
 class Likelihood(ReconstructionLoss):
-    """p(x given output) for images in [-1, 1]. A subclass gives `num_outputs`, `log_prob`, `log_mass` and `x_hat`.
+    """p(x given output) for images in [-1, 1]. A subclass gives `log_prob` and, where they differ, the others.
 
     A VAE minimises `losses`, whose sum with the KL is a bound in nats; a VQ-VAE minimises `losses_per_value`. Both are
     of `log_prob`, which may be a density, and a density may be above 1. What an image takes to store, its bits per
@@ -30,15 +32,15 @@ class Likelihood(ReconstructionLoss):
         raise NotImplementedError
 
     def log_mass(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Log-probability of the bytes of each image in nats: over all 256 values of a channel they sum to 1."""
-        raise NotImplementedError
+        """Log-probability of the bytes of each image in nats; `log_prob`, where that is no density."""
+        return self.log_prob(output, x)
 
     def losses(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:
         """`recon_loss`: negative log-likelihood in nats an image, summed over pixels, averaged over the batch."""
         return {"recon_loss": -self.log_prob(output, x).mean()}
 
     def losses_per_value(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Losses:
-        """`losses`, with `recon_loss` for each channel value of an image, to stand beside a quantizer's mean errors."""
+        """`losses`, with `recon_loss` divided by the number of channel values of an image."""
         losses = self.losses(output, x)
         return losses | {"recon_loss": losses["recon_loss"] / x[0].numel()}
 
@@ -60,27 +62,36 @@ class Bernoulli(Likelihood):
         """Negative binary cross-entropy, summed over pixels and channels."""
         return -_sum(F.binary_cross_entropy_with_logits(output.float(), (x + 1) / 2, reduction="none"))
 
-    def log_mass(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """`log_prob`: the probability of the bits of a black and white image."""
-        return self.log_prob(output, x)
-
     def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The probabilities, taken back to [-1, 1]."""
         return torch.tanh(output / 2)
 
 
+class Exact(Likelihood):
+    """p(image given codes) = 1: the codes are the image, of as many grey values as there are codes.
+
+    The bits of an image are then those of its codes, and none beside.
+    """
+
+    def log_prob(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Zero, in nats an image."""
+        return x.new_zeros(len(x))
+
+    def losses_per_value(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
+        """The mean squared error: zero, but for fewer grey values than the image has."""
+        return {"recon_loss": F.mse_loss(output, x)}
+
+
 class Density(Likelihood):
     """Independent values, each of a density of one shape, symmetric about a location and stretched by a scale."""
 
-    def location_and_scale(
-        self, output: Float[Tensor, "b o h w"]
-    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "*b"]]:
+    def location_and_scale(self, output: Float[Tensor, "b o h w"]) -> LocationAndScale:
         """Of each value."""
         raise NotImplementedError
 
     def log_cdf(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """Log of the probability of a value below `t`, of the density at location 0 and scale 1."""
-        raise NotImplementedError
+        """Log of the probability of a value below `t`, of the density at location 0 and scale 1: here N(0, 1)."""
+        return torch.special.log_ndtr(t)
 
     def log_mass(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """The density integrated over the 2/255 wide bin of each value's byte, the outermost bins reaching to infinity.
@@ -119,19 +130,9 @@ class Gaussian(Density):
         """Normal log-density, summed over pixels and channels."""
         return _sum(-0.5 * ((x - output) / self.std).square() - log(self.std) - LOG_2PI / 2)
 
-    def location_and_scale(
-        self, output: Float[Tensor, "b c h w"]
-    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""]]:
+    def location_and_scale(self, output: Float[Tensor, "b c h w"]) -> LocationAndScale:
         """The output, and the standard deviation."""
         return output, torch.tensor(self.std, dtype=torch.float64)
-
-    def log_cdf(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """Of N(0, 1)."""
-        return torch.special.log_ndtr(t)
-
-    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The output."""
-        return output
 
 
 class LearnedGaussian(Density):
@@ -159,20 +160,17 @@ class LearnedGaussian(Density):
 
     def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Normal log-density, summed over pixels and channels."""
-        mean, raw = output.float().chunk(2, dim=1)
-        log_var = projected_clamp(raw, self.min_log_var, self.max_log_var)
+        mean, log_var = self._mean_and_log_var(output)
         return _sum(-0.5 * (x - mean).square() * torch.exp(-log_var) - log_var / 2 - LOG_2PI / 2)
 
-    def location_and_scale(
-        self, output: Float[Tensor, "b o h w"]
-    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c h w"]]:
+    def location_and_scale(self, output: Float[Tensor, "b o h w"]) -> LocationAndScale:
         """The mean, and the standard deviation."""
-        mean, raw = output.float().chunk(2, dim=1)
-        return mean, torch.exp(projected_clamp(raw, self.min_log_var, self.max_log_var) / 2)
+        mean, log_var = self._mean_and_log_var(output)
+        return mean, torch.exp(log_var / 2)
 
-    def log_cdf(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """Of N(0, 1)."""
-        return torch.special.log_ndtr(t)
+    def _mean_and_log_var(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = output.float().chunk(2, dim=1)
+        return mean, projected_clamp(raw, self.min_log_var, self.max_log_var)
 
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
         """The mean."""
@@ -196,19 +194,13 @@ class Laplace(Density):
         """Laplace log-density, summed over pixels and channels."""
         return _sum(-(x - output).abs() / self.scale - log(2 * self.scale))
 
-    def location_and_scale(
-        self, output: Float[Tensor, "b c h w"]
-    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""]]:
+    def location_and_scale(self, output: Float[Tensor, "b c h w"]) -> LocationAndScale:
         """The output, and the scale."""
         return output, torch.tensor(self.scale, dtype=torch.float64)
 
     def log_cdf(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """exp(t) / 2 below 0, and 1 - exp(-t) / 2 above."""
         return torch.where(t < 0, t - log(2), torch.log1p(-torch.exp(-t.clamp(min=0)) / 2))
-
-    def x_hat(self, output: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The output."""
-        return output
 
 
 def _sum(values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:

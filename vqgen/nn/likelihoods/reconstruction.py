@@ -7,19 +7,7 @@ from torch import Tensor
 from vqgen.nn.likelihoods.base import Losses, ReconstructionLoss
 
 
-class MeanError(ReconstructionLoss):
-    """An error averaged over all values of the batch; the decoder's output is the image. A subclass gives `error`."""
-
-    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """Averaged over all values of the batch."""
-        raise NotImplementedError
-
-    def losses(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
-        """The error as `recon_loss`; a subclass may add others, with `loss_weights`."""
-        return {"recon_loss": self.error(output, x)}
-
-
-class NormalizedMSE(MeanError):
+class NormalizedMSE(ReconstructionLoss):
     """Mean squared error divided by the variance of the data: 1 for a model that knows only the mean.
 
     Args:
@@ -32,14 +20,14 @@ class NormalizedMSE(MeanError):
             raise ValueError(f"variance={variance} must be above 0: are all images of one value?")
         self.variance = variance
 
-    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """Averaged over all values of the batch."""
-        return F.mse_loss(output, x) / self.variance
+    def losses(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
+        """`recon_loss`, averaged over all values of the batch."""
+        return {"recon_loss": F.mse_loss(output, x) / self.variance}
 
 
-class L1(MeanError):
+class L1(ReconstructionLoss):
     """Mean absolute error: edges stay sharper than with squared errors."""
 
-    def error(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """Averaged over all values of the batch."""
-        return F.l1_loss(output, x)
+    def losses(self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> Losses:
+        """`recon_loss`, averaged over all values of the batch."""
+        return {"recon_loss": F.l1_loss(output, x)}

@@ -41,7 +41,8 @@ class IAF(nn.Module):
         super().__init__()
         self.steps = nn.ModuleList(MADE(dim, 2, hidden_channels, context_dim) for _ in range(num_steps))
         for step in self.steps:
-            nn.init.constant_(step.output.context.bias[dim:], self.FORGET_BIAS)  # type: ignore[union-attr, index]
+            assert isinstance(step, MADE)
+            nn.init.constant_(step.output.context.bias[dim:], self.FORGET_BIAS)
 
     def forward(self, z: Float[Tensor, "b d"], context: Float[Tensor, "b f"]) -> FlowOutput:
         """Transform `z`, all steps."""

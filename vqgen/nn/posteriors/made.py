@@ -14,9 +14,7 @@ from vqgen.nn.sizes import check_widths
 class MaskedLinear(nn.Module):
     """A dense layer without the connections that a mask leaves out, plus one from a context, whole.
 
-    Args:
-        mask: which input (column) each output (row) may see.
-        context_dim: numbers in a context vector.
+    `mask` says which input (column) each output (row) may see.
     """
 
     mask: Tensor

@@ -84,9 +84,7 @@ class DiagonalGaussian(Posterior):
 class IAFPosterior(Posterior):
     """A diagonal Gaussian passed through inverse autoregressive flow (arXiv 1606.04934, algorithm 1).
 
-    Args:
-        num_features: length of the encoder's feature vector.
-        latent_dim: length of the latent vector.
+    Args, after those of `Posterior`:
         context_dim: numbers in the context h, linear in the features, which every step sees.
         hidden_channels: width of each hidden layer of a step's masked network.
         num_steps: number of flow steps.

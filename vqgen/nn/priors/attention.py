@@ -8,12 +8,9 @@ from torch import Tensor, nn
 class CausalAttention(nn.Module):
     """Multi-head attention of every position to itself and those before it (arXiv 1706.03762, section 3.2).
 
-    Queries, keys and values must each know no code but earlier ones; then the result does not either, and the
-    first position has something to attend to: itself. No mask and no matrix of T x T weights is ever stored.
-
-    Args:
-        channels: of queries, keys, values and the result, a multiple of `num_heads`.
-        num_heads: how many parts of the channels attend each on its own.
+    Queries, keys and values must each know no code but earlier ones; then the result does not either, and the first
+    position has something to attend to: itself. No mask and no matrix of T x T weights is ever stored. Queries, keys,
+    values and the result have `channels`, a multiple of `num_heads`.
     """
 
     def __init__(self, channels: int, num_heads: int):

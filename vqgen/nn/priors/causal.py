@@ -57,9 +57,8 @@ class RasterConv2d(nn.Module):
     def reset_parameters(self, gain: float = 3**-0.5) -> None:
         """Draw weights and bias anew, uniformly.
 
-        Args:
-            gain: standard deviation of the result over that of the input, without the bias: the weights' variance is
-                gain^2 / fan-in, the fan-in counted over the taps that are seen. The bias is at most fan-in^(-1/2).
+        `gain` is the standard deviation of the result over that of the input, without the bias: the weights' variance
+        is gain^2 / fan-in, the fan-in counted over the taps that are seen. The bias is at most fan-in^(-1/2).
         """
         bound = 1 / math.sqrt(self.num_taps * self.in_channels)
         for parameter, scale in ((self.above, gain * 3**0.5), (self.own, gain * 3**0.5), (self.bias, 1.0)):

@@ -15,13 +15,7 @@ def check_causal(
     """Raise ValueError unless logits have the shape of logits, and keep when the code at their position changes.
 
     A network that sees the code that it is to predict learns to copy it, and its likelihood is none. One code in the
-    middle is changed: the logits up to and with its position must stay.
-
-    Args:
-        network: in evaluation mode.
-        codes: a map.
-        num_embeddings: size K of the codebook.
-        condition: the condition map.
+    middle of a map is changed: the logits up to and with its position must stay. The network is in evaluation mode.
     """
     name, middle = type(network).__name__, codes.numel() // 2
     other = codes.clone()

@@ -1,4 +1,4 @@
-"""What a prior is conditioned on: upper levels' codes, the class label and other things known, in one feature map."""
+"""The conditioning of a prior: the codes of upper levels, the class label and other conditions, in one feature map."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -24,7 +24,7 @@ class Upsample(nn.ConvTranspose2d):
 
 
 class UntrainedError(ValueError):
-    """An embedding is asked for what it has never been trained on: nothing given, with dropout 0."""
+    """An embedding without dropout is used without a value, which it was never trained on."""
 
 
 class LabelEmbedding(nn.Module):
@@ -35,7 +35,7 @@ class LabelEmbedding(nn.Module):
     Args:
         channels: of a vector.
         num_classes: number of classes.
-        dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing without.
+        dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 a label is required.
     """
 
     def __init__(self, channels: int, num_classes: int, dropout: float = 0.1):
@@ -46,23 +46,19 @@ class LabelEmbedding(nn.Module):
         self.embedding = nn.Embedding(num_classes + 1, channels)
 
     def knows(self, label: Int[Tensor, " b"] | None) -> bool:
-        """Whether the vectors of these labels (None: of no class) are among those that training moves."""
+        """Whether training moves the vectors of these labels (None: no class)."""
         if self.dropout > 0 or (self.training and label is not None):
             return True
         return label is not None and not bool((label == self.num_classes).any())
 
     def check(self, name: str, label: Int[Tensor, " b"]) -> None:
-        """Raise UserError for a label that is none; it is read, and so not looked at in `forward`."""
+        """Raise UserError for a label out of range. It reads values, which `forward` must not: a GPU would wait."""
         low, high = int(label.min()), int(label.max())
         if low < 0 or high > self.num_classes:
             raise UserError(f"{name}={low if low < 0 else high}: there are {self.num_classes}, from 0")
 
     def forward(self, label: Int[Tensor, " b"] | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
-        """Vectors of the labels; `num_classes`, or None for all samples, is no class.
-
-        Raises:
-            UntrainedError: no class is asked for, and none has ever been trained.
-        """
+        """Vectors of the labels; `num_classes`, or None for all samples, is no class: UntrainedError with dropout 0."""
         if not self.knows(label):
             raise UntrainedError
         if label is None:
@@ -75,11 +71,11 @@ class LabelEmbedding(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """One map for a prior's network from a `Condition`: the codes of the levels above, and what is given of the image.
+    """One map for a prior's network from a `Condition`: the codes of the levels above, the label and other conditions.
 
     The levels are merged from the top down, each upsampled to the grid of the next; residual blocks work on
-    the grid of the last (VQ-VAE-2, arXiv 1906.00446, appendix A), which is then upsampled to this level's. Vectors of
-    all that is given are added.
+    the grid of the last (VQ-VAE-2, arXiv 1906.00446, appendix A), which is then upsampled to this level's. The vectors
+    of label and other conditions are added.
 
     Args:
         grid: height and width of the level whose prior is conditioned.
@@ -89,9 +85,9 @@ class Conditioner(nn.Module):
         channels: width of the map.
         num_residual_blocks: 20 and 8 in VQ-VAE-2; unused on the top level.
         residual_channels: width inside a residual block.
-        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 there is no doing
-            without a label, nor guidance.
-        others: for each other thing that is given, by its name, what makes its embedding from `channels`: a module from
+        label_dropout: share of the labels replaced by no class in training; 0.1 is usual. With 0 a label is required,
+            and there is no guidance.
+        others: for each other condition, by its name, what makes its embedding from `channels`: a module from
             (value or None for not given, number of samples) to vectors ``b c 1 1``, such as `LabelEmbedding`.
     """
 
@@ -128,19 +124,20 @@ class Conditioner(nn.Module):
         self.others = nn.ModuleDict({name: make(channels=channels) for name, make in (others or {}).items()})
 
     @property
+    def _embeddings(self) -> dict[str, nn.Module]:
+        """What makes vectors of each condition, by the condition's name."""
+        return ({} if self.label is None else {"label": self.label}) | dict(self.others.items())
+
+    @property
     def takes(self) -> list[str]:
-        """Names of what is given that make a difference."""
-        return (["label"] if self.label is not None else []) + list(self.others)
+        """Names of the conditions beside codes that make a difference, `label` first."""
+        return list(self._embeddings)
 
     def forward(self, condition: Condition, num_samples: int = 1) -> Float[Tensor, "b e _ _"] | None:
-        """The condition map: of the whole grid below other levels, 1x1 of what is given, None of nothing.
+        """The condition map: of the whole grid below other levels, 1x1 of label and the like alone, None of nothing.
 
-        Args:
-            condition: with the codes of all levels above; what is given beside those that this prior takes is left.
-            num_samples: size of the batch, where the condition does not tell it.
-
-        Raises:
-            UserError: no class is asked for, and none has ever been trained.
+        Conditions that this prior does not take are ignored; `num_samples` is the size of the batch, where the
+        condition does not tell it. UserError where no class is asked for, and none has ever been trained.
         """
         upper, given = condition
         grids = [tuple(codes.shape[1:]) for codes in upper]
@@ -148,21 +145,16 @@ class Conditioner(nn.Module):
             raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
         size = len(upper[0]) if upper else num_samples
         parts = [self._merge_levels(upper)] if upper else []
-        parts += [self._embedded(name, given.get(name), size) for name in self.takes]
+        for name, embedding in self._embeddings.items():
+            try:
+                parts.append(embedding(given.get(name), size))
+            except UntrainedError:
+                raise UserError(_never_without(name)) from None
         return sum(parts[1:], parts[0]) if parts else None
 
-    def _embedded(self, name: str, value: Tensor | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
-        """Vectors of the thing given by this name."""
-        embedding = self.label if name == "label" and self.label is not None else self.others[name]
-        try:
-            return embedding(value, num_samples)
-        except UntrainedError:
-            raise UserError(_never_without(name)) from None
-
     def check(self, condition: Condition) -> None:
-        """Raise UserError for a label, or another thing of kinds, that is none of them."""
-        for name in self.takes:
-            embedding = self.label if name == "label" else self.others[name]
+        """Raise UserError for a label, or another condition of kinds, that is none of them."""
+        for name, embedding in self._embeddings.items():
             value = condition.given.get(name)
             if isinstance(embedding, LabelEmbedding) and value is not None and value.device.type != "meta":
                 embedding.check(name, value)
@@ -178,7 +170,7 @@ class Conditioner(nn.Module):
 
 
 def _never_without(name: str) -> str:
-    """That a prior has never been trained without what it is given."""
+    """The error where a prior is asked to do without a condition that it was never trained without."""
     if name == "label":
         return (
             "this prior was trained with model.conditioner.label_dropout=0 and has seen no image without its class: "

@@ -4,7 +4,7 @@ Beyond the paper, the vertical stack has a residual path too and starts at a sca
 passes on a quarter of its signal, and after ten layers nothing of the code is left.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +64,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
 
     The residual path's share stands among the weights. Those of a run from before it have none, and go on without.
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `AutoregressiveNetwork`:
         hidden_channels: width of each stack.
         num_layers: gated layers after the input layer.
         kernel_size: width of the layers' windows, odd; the input layer's is 7.
@@ -100,7 +98,7 @@ class GatedPixelCNN(AutoregressiveNetwork):
         self.hidden = PointwiseConv2d(hidden_channels, output_channels)
         self.output = PointwiseConv2d(output_channels, num_embeddings)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: object) -> None:
         """Take the weights; of those from before the residual path its share is 0."""
         state_dict.setdefault(f"{prefix}skip", torch.zeros_like(self.skip))
         super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -11,8 +11,7 @@ class CodeNetwork(nn.Module, ABC):
 
     Args:
         num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map, which a `vqgen.nn.priors.Conditioner` makes; 0 for
-            a prior without condition.
+        condition_channels: channels of the condition map (see `vqgen.nn.priors.Conditioner`); 0 for none.
     """
 
     def __init__(self, num_embeddings: int, condition_channels: int):
@@ -25,9 +24,7 @@ class CodeNetwork(nn.Module, ABC):
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position.
 
-        Args:
-            codes: the map.
-            condition: of each position, or 1x1 for all of them; of each sample, or one for all.
+        The condition is of each position, or 1x1 for all of them, and of each sample, or one for all.
         """
 
     def check_condition(self, condition: Float[Tensor, "_ e _ _"] | None) -> None:

@@ -62,7 +62,7 @@ class MaskedResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "#b e #h #w"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what the convolutions make of it."""
+        """The sum of the input and the convolutions' result."""
         y = F.relu(self.reduce(x, condition))
         y = F.relu(self.conv(y))
         return x + F.relu(self.expand(y))
@@ -74,9 +74,7 @@ class PixelCNN(AutoregressiveNetwork):
     A 7x7 mask-A convolution of the one-hot codes, residual blocks, ``num_output_layers`` 1x1 convolutions and
     a 1x1 to the codebook. Its masked window has a blind spot to the right (`GatedPixelCNN` has not).
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `AutoregressiveNetwork`:
         hidden_channels: width, even. The defaults give 1,049,728 parameters at K = 128.
         num_residual_blocks: depth of the masked stack.
         num_output_layers: 1x1 layers before the logits.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +26,7 @@ from vqgen.nn.sizes import check_at_least, check_odd, check_share
 def with_positions(
     condition: Float[Tensor, "b e #h #w"] | None, grid: Sequence[int], like: Tensor
 ) -> Float[Tensor, "_ _ _ _"]:
-    """The features of the positions of a map, and the condition beside them: what every layer is given."""
+    """The features of the positions of a map, with the condition beside them: the context of every layer."""
     positions = position_features(grid, like)
     if condition is None:
         return positions
@@ -38,12 +37,8 @@ def with_positions(
 class GatedResidualBlock(nn.Module):
     """Two convolutions of ELUs and a gated linear unit, conditioned in the second, added to the input.
 
-    Args:
-        conv: makes a convolution from input, output and condition channels.
-        channels: of the input and the result.
-        residual_channels: between the two convolutions.
-        condition_channels: channels of the condition map; 0 for none.
-        dropout: share dropped between the two convolutions.
+    `conv` makes a convolution from input, output and condition channels; between the two there are `residual_channels`,
+    of which `dropout` is dropped.
     """
 
     def __init__(
@@ -62,7 +57,7 @@ class GatedResidualBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what the block makes of it and of the condition map."""
+        """The input plus the gated convolutions of it and of the condition map."""
         y = F.elu(self.conv(F.elu(x)))
         return x + F.glu(self.output(self.dropout(y), context), dim=1)
 
@@ -84,7 +79,7 @@ class AttentionBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], context: Float[Tensor, "#b e h w"], previous: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """The input and what is attended to, from it, the condition map and the embedding of the code before."""
+        """The input plus gated attention, from it, the condition map and the embedding of the code before."""
         attended = self.attention(self.input(torch.cat([F.elu(x), previous], dim=1), context))
         return x + F.glu(self.output(self.dropout(attended)), dim=1)
 
@@ -95,14 +90,10 @@ def vertical_stream(
     """A convolution of the rows above and residual blocks along the row: they see as far to the right as to the left.
 
     Causal windows alone, however many, see of the row above only half a window to the right: what is further right
-    comes after the position that would have to hand it on. Here whole rows come in once, and go sideways from there.
-
-    Args:
-        channels: of the embedded codes and the result; half of it inside a block.
-        kernel_size: width of every window; the first spans kernel_size - 1 rows above.
-        num_layers: residual blocks; each sees kernel_size - 1 columns further on either side.
-        context_channels: channels of the condition map, which the first convolution is given.
-        dropout: share dropped inside a block.
+    comes after the position that would have to hand it on. Here whole rows come in once, kernel_size - 1 of them, and
+    go sideways from there, as many columns further with each of `num_layers` residual blocks. The first convolution is
+    given the condition map, of `context_channels`; inside a block there is half of `channels`, of which `dropout` is
+    dropped.
     """
     first = PastVerticalConv2d(channels, channels, kernel_size, kernel_size, context_channels)
     conv = partial(VerticalConv2d, rows=1, columns=kernel_size)
@@ -116,9 +107,7 @@ class PixelSNAIL(AutoregressiveNetwork):
     Its causal windows have a blind spot to the right, which attention sees. Without attention a `vertical_stream` does;
     the weights of a run from before it have none, and go on without.
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `AutoregressiveNetwork`:
         hidden_channels: width of the residual stream.
         residual_channels: width inside a residual block.
         kernel_size: of the residual blocks, odd: they see kernel_size - 1 rows above.
@@ -147,10 +136,8 @@ class PixelSNAIL(AutoregressiveNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
-        check_at_least(
-            1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers,
-            num_heads=num_heads, attention_channels=attention_channels,
-        )  # fmt: skip
+        check_at_least(1, hidden_channels=hidden_channels, residual_channels=residual_channels, num_layers=num_layers)
+        check_at_least(1, num_heads=num_heads, attention_channels=attention_channels)
         check_at_least(0, num_attention_layers=num_attention_layers, num_output_layers=num_output_layers)
         check_odd(kernel_size=kernel_size)
         check_share(dropout=dropout)
@@ -181,7 +168,7 @@ class PixelSNAIL(AutoregressiveNetwork):
         self.output_blocks = nn.ModuleList(residual(1) for _ in range(num_output_layers))
         self.output = PointwiseConv2d(hidden_channels, num_embeddings)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: object) -> None:
         """Take the weights; those from before the vertical stream do without it."""
         if not any(name.startswith(f"{prefix}vertical.") for name in state_dict):
             self.vertical = nn.ModuleList()

@@ -53,9 +53,7 @@ def rotate(x: Float[Tensor, "b n t d2"], by: Rotation) -> Float[Tensor, "b n t d
 class RotaryAttention(nn.Module):
     """Attention of normalised (arXiv 2302.05442), turned queries and keys; no T x T matrix is stored.
 
-    Args:
-        channels: of the input and the result, a multiple of 4 num_heads.
-        num_heads: parts of the channels that attend each on its own.
+    Input and result have `channels`, a multiple of 4 num_heads.
     """
 
     def __init__(self, channels: int, num_heads: int):
@@ -120,9 +118,7 @@ class TransformerBlock(nn.Module):
 class CodeTransformer(CodeNetwork):
     """Blocks between an embedding of codes and logits; a position knows its place, counted from the top left.
 
-    Args:
-        num_embeddings: size K of the codebook.
-        condition_channels: channels of the condition map; 0 for a prior without condition.
+    Args, after those of `CodeNetwork`:
         channels: width, a multiple of 4 num_heads: 64 to 1024.
         num_layers: blocks: 4 to 24.
         num_heads: of each block; 16 to 64 channels a head are usual.
@@ -177,17 +173,15 @@ class CodeTransformer(CodeNetwork):
     ) -> Float[Tensor, "b k h w"]:
         """Logits at every position of a grid, from the codes that the positions are given; `num_embeddings` is none."""
         self.check_condition(condition)
-        x = self.embedding(codes) + self.told(grid, condition)
+        x = self.embedding(codes) + self.side_input(grid, condition)
         by = rotation(grid, self.head_channels, x)
         for block in self.blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, by, use_reentrant=False) if again else block(x, by)
         return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
 
-    def told(
-        self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
-    ) -> Float[Tensor, "_ t c"]:
-        """What each position is told beside the code before it: its place, and the condition there."""
+    def side_input(self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "_ t c"]:
+        """Features of each position's place and condition, which are added to those of the code before it."""
         places = self.place(position_features(grid, self.embedding.weight).flatten(2).transpose(1, 2))
         if self.project is None or condition is None:
             return places

@@ -1,4 +1,4 @@
-"""What every quantizer offers, and the search for the nearest code vector."""
+"""The interface of quantizers, and the search for the nearest code vector."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +14,6 @@ from vqgen.nn.sizes import check_at_least
 
 # Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
-
 
 MAX_EMBEDDINGS = 2**20
 """Codes of a codebook at most: their uses are counted, and a prior gives a probability to each."""
@@ -38,15 +37,15 @@ class Quantizer(nn.Module):
     num_embeddings: int
     embedding_dim: int
     step_ends: bool = True
-    """False while more micro-batches of the optimiser's step follow: a codebook then gathers and stays as it is."""
+    """False while more micro-batches of the optimiser step follow: a codebook is updated after the last one."""
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """What the losses of `forward` count; one that is not named counts once."""
+        """Weights of the losses of `forward`; 1 for a loss that is not named."""
         return {}
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
-        """Quantize a feature map; in training mode this is also where a codebook learns from its inputs."""
+        """Quantize a feature map, and in training mode update a codebook by it."""
         raise NotImplementedError
 
     def nearest(self, z_e: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
@@ -58,15 +57,15 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def look_up(self, z_e: Float[Tensor, "b d h w"]) -> Quantization:
-        """As `forward`, but nothing learns from it, in training mode neither; there are no losses."""
+        """As `forward`, without losses and without an update of the codebook, in training mode too."""
         codes = self.nearest(z_e)
         return Quantization(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
 
     def put_back(self) -> None:
-        """Put code vectors back where they belong, after something else than learning has moved them."""
+        """Project the code vectors again, after something other than training, such as averaging, has moved them."""
 
     def learning_state(self) -> list[Tensor]:
-        """Buffers that serve the learning of a codebook, and no look-up."""
+        """Buffers that only the training of a codebook needs."""
         return []
 
     def check_channels(self, z_e: Float[Tensor, "b d h w"]) -> None:
@@ -79,10 +78,10 @@ class Quantizer(nn.Module):
 
 
 class VectorQuantizer(Quantizer):
-    """A quantizer with a table of code vectors, `codebook`; a subclass says how the table learns.
+    """A quantizer with a table of code vectors, `codebook`; a subclass trains the table.
 
-    Inputs and code vectors are compared where `project` puts both: a subclass whose vectors lie on a surface says so
-    there, and nowhere else. Distances and losses are computed in float32, also under autocast.
+    Inputs and code vectors are compared after `project`, which a subclass whose vectors lie on a surface overrides.
+    Distances and losses are computed in float32, also under autocast.
 
     Args:
         num_embeddings: number of code vectors K, for instance 64 to 8192.
@@ -135,12 +134,12 @@ class VectorQuantizer(Quantizer):
         return F.embedding(codes, self.project(self.codebook)).permute(0, 3, 1, 2)
 
     def project(self, vectors: Float[Tensor, "n d *map"]) -> Float[Tensor, "n d *map"]:
-        """Where vectors of `embedding_dim` numbers are compared: where they are."""
+        """Vectors of `embedding_dim` numbers on the surface where they are compared; here they stay."""
         return vectors
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """Move the codebook to where `project` puts it: an average of directions is no direction, for instance."""
+        """Project the codebook: an average of directions is no direction, for instance."""
         self.codebook.copy_(self.project(self.codebook))
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
@@ -184,17 +183,16 @@ def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Fl
 def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     """Index of the vector closest to each row of `x`; the lowest index of those equally close.
 
-    Works through `x` in chunks and one buffer, so that n x k distances never stand in memory at once; |x|^2
-    is the same for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. Both are moved by the mean of
-    the vectors first, as products of numbers far from zero have no digits left for distances. A GPU computes them in
-    full float32, whatever it may round elsewhere.
+    `x` is taken in chunks through one buffer, so that n x k distances are never in memory at once; |x|^2 is the same
+    for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. Both are moved by the mean of the vectors
+    first, as products of numbers far from zero have no digits left for distances. A GPU does not round them to TF32.
     """
     if x.is_cuda:
         return _nearest_in_full(x, vectors)
     return _nearest(x, vectors)
 
 
-@torch.compiler.disable   # it cannot take in a change of precision
+@torch.compiler.disable   # it cannot trace a change of precision
 def _nearest_in_full(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     with full_float32():
         return _nearest(x, vectors)

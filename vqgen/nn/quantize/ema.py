@@ -21,16 +21,13 @@ class EMAQuantizer(VectorQuantizer):
     """Codebook of exponential moving averages (arXiv 1711.00937, appendix A.1; arXiv 1906.00446, eq. 3-5).
 
     It starts from k-means over the first training batch. Counts and sums run over all ranks, so every rank
-    holds the same codebook, that of a single process on the joined batch. Where an optimiser's step has several
-    micro-batches (see `step_ends`), their vectors are kept until all of them make one update together; only k-means
-    has the first of them alone. A code that is hardly used is put on a vector of the batch, drawn with odds of its
-    squared error. Where k-means starts, which codes are revived and on what vectors is decided by rank 0 for all. What
-    is drawn depends on `seed` and the number of updates alone, so that a resumed run does as an uninterrupted one.
+    holds the same codebook, that of a single process on the joined batch. Where an optimiser step has several
+    micro-batches (see `step_ends`), all of them make one update together; only k-means has the first of them alone. A
+    code that is hardly used is put on a vector of the batch, drawn with odds of its squared error. Rank 0 decides for
+    all where k-means starts, and which codes are revived on what vectors. What is drawn depends on `seed` and the
+    number of updates alone, so that a resumed run does as an uninterrupted one.
 
-    Args:
-        num_embeddings: number of code vectors K, for instance 64 to 8192.
-        embedding_dim: numbers in a code vector D, for instance 16 to 256.
-        commitment_cost: weight beta of the commitment term; 0.25 in the papers.
+    Args, after those of `VectorQuantizer`:
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
         warmup: the decay is (1 + t) / (warmup + t) after t updates until that reaches `decay`: at first the
             encoder moves fast, and an average over its past lags behind it; 1 is `decay` from the start.
@@ -77,7 +74,7 @@ class EMAQuantizer(VectorQuantizer):
         self._gathered: list[tuple[Tensor, Tensor]] = []   # vectors and codes of the micro-batches of this step
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
-        """Quantize with the codebook as it is, then, in training, let it follow `x`."""
+        """Quantize with the codebook as it is, then, in training, update it by `x`."""
         if self.training and self.num_updates == 0 and not self._gathered:
             self._start(x)
         quantized = super().quantize(z_e, x)
@@ -109,7 +106,7 @@ class EMAQuantizer(VectorQuantizer):
 
     @torch.compiler.disable
     def _gather(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
-        """Keep a micro-batch; with the last one of the step, follow all of them."""
+        """Keep a micro-batch; at the last one of the step, update by all of them."""
         self._gathered.append((x, codes))
         if self.step_ends:
             vectors, indices = zip(*self._gathered, strict=True)
@@ -131,7 +128,7 @@ class EMAQuantizer(VectorQuantizer):
         self.num_updates += 1
 
     def _weight(self) -> Float[Tensor, ""]:
-        """1 - decay of this update: what the batch weighs. A tensor, so that compiled code need not know the step."""
+        """1 - decay of this update, the weight of the batch; a tensor, or torch.compile would compile every step."""
         return ((self.warmup - 1) / (self.warmup + self.num_updates)).clamp(min=1 - self.decay)
 
     def _smoothed_counts(self) -> Float[Tensor, " k"]:
@@ -150,5 +147,5 @@ class EMAQuantizer(VectorQuantizer):
         self.counts[dead] = count
 
     def _generator(self) -> torch.Generator:
-        """Of this update; of seed 0 as in runs of before there were seeds. Other seeds begin far from it, and apart."""
+        """A generator for this update; seed 0 is that of runs from before there were seeds, others lie far apart."""
         return torch.Generator().manual_seed((int(self.num_updates) + _APART * self.seed) % 2**32)

@@ -10,12 +10,8 @@ from vqgen.nn.quantize.base import VectorQuantizer
 class GradientQuantizer(VectorQuantizer):
     """Codebook trained by gradient descent, through the codebook term of equation 3 of arXiv 1711.00937.
 
-    Simple, and what the first VQ-VAE used; it leaves more codes unused than `EMAQuantizer`.
-
-    Args:
-        num_embeddings: number of code vectors K, for instance 64 to 8192.
-        embedding_dim: numbers in a code vector D, for instance 16 to 256.
-        commitment_cost: weight beta of the commitment term; 0.25 in the papers.
+    Simple, and what the first VQ-VAE used; it leaves more codes unused than `EMAQuantizer`. Arguments as for
+    `VectorQuantizer`.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, commitment_cost: float = 0.25):
