@@ -7,6 +7,8 @@ from typing import NamedTuple
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+SPLITS = ("train", "val", "test")
+
 Given = Mapping[str, Shaped[Tensor, "b ..."]]
 """What is known of each image beside its pixels, by name: `label`, its class, and whatever else a source tells."""
 

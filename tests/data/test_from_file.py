@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data.test_folder import folder
 from vqgen.data.images import Images, normalize
 from vqgen.data.sources.cifar10 import CIFAR10
-from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import Shapes
 from vqgen.errors import DataError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqgen.data.sources import cifar10
+from vqgen.data.sources import cifar10, small_images
 from vqgen.data.sources.celeba import CelebA
 from vqgen.data.sources.cifar10 import CIFAR10
 from vqgen.data.sources.ffhq import FFHQ
@@ -42,7 +42,7 @@ def cifar_rows(n, seed):
 
 @pytest.fixture
 def cifar_files(monkeypatch):
-    monkeypatch.setattr(cifar10, "_NUM_VAL", 7)
+    monkeypatch.setattr(small_images, "NUM_VAL", 7)
     names = [*cifar10._FILES["train"], *cifar10._FILES["test"]]
     return {name: cifar_rows(10, i) for i, name in enumerate(names)}
 

@@ -6,11 +6,11 @@ from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR
 from vqgen.data.codes.codes import Codes
-from vqgen.data.images import Images, Split
+from vqgen.data.images import Images, Split, hold_out
 from vqgen.data.reading import Reading
-from vqgen.data.sources import idx
-from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources import small_images
 from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import Shapes
 
 
@@ -106,7 +106,7 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
         for kind, shape in (("images-idx3", (n, 28, 28)), ("labels-idx1", (n,))):
             head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
             (tmp_path / f"{name}-{kind}-ubyte").write_bytes(head + bytes(int(np.prod(shape))))
-    monkeypatch.setattr(idx, "_NUM_VAL", 10)
+    monkeypatch.setattr(small_images, "NUM_VAL", 10)
     images = FashionMnist(root=str(tmp_path), shape=(1, 28, 28), batch_size=4, seed=0, num_workers=0, flip=True)
     images.prepare_data()
     assert images.reading().line().startswith(f"Data of {tmp_path}: 50 train, 10 val, 20 test; 10 classes (t-shirt,")
@@ -123,7 +123,7 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
 
 
 def test_so_few_published_images_that_none_were_left_to_train_on_hold_out_a_tenth():
-    held = {n: {name: len(part) for name, part in idx.hold_out(n, 5000).items()} for n in (100, 5001, 60_000, 5)}
+    held = {n: {name: len(part) for name, part in hold_out(n, 5000).items()} for n in (100, 5001, 60_000, 5)}
     assert held == {
         100: {"train": 90, "val": 10}, 5001: {"train": 1, "val": 5000}, 60_000: {"train": 55_000, "val": 5000},
         5: {"train": 4, "val": 1},
@@ -135,7 +135,7 @@ def test_the_published_hold_out_is_as_it_was(n):
     from vqgen.data.loading.counter import permutation
 
     order = permutation(n, "hold_out")
-    held = idx.hold_out(n, 5000)
+    held = hold_out(n, 5000)
     assert np.array_equal(held["val"], np.sort(order[-5000:]))
     assert np.array_equal(held["train"], np.sort(order[:-5000]))
 

@@ -7,31 +7,28 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import Tensor
 
-from vqgen.batch import FileImage, ImageBatch
+from vqgen.batch import SPLITS, FileImage, ImageBatch
 from vqgen.data.error import require
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
 from vqgen.data.files.digest import digest
 from vqgen.data.loading.augment import bordered, center_crop
 from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.loading.counter import permutation
-from vqgen.data.loading.loader import Loader, clock, overfits
-from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
+from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
 __all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
-SPLITS = ("train", "val", "test")
 _MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, for its variance and record
 
 
@@ -60,7 +57,7 @@ def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
     return {"train": np.sort(order[: n - num_val]), "val": np.sort(order[n - num_val :])}
 
 
-class Images(pl.LightningDataModule):
+class Images(DataModule):
     """A source of images. A subclass says which in `load`, `source` and, where there are any, `attributes`.
 
     Args:
@@ -76,6 +73,7 @@ class Images(pl.LightningDataModule):
 
     class_names: Sequence[str] = ()
     attribute_names: Sequence[str] = ()
+    root: Path | None = None   # folder of the files
     native: tuple[int, int] | None = None   # height and width that the published images have without a border
     how: str = ""   # the images are divided into splits
     left_out: Mapping[str, int] = {}   # what was not taken, by reason
@@ -109,17 +107,16 @@ class Images(pl.LightningDataModule):
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
         raise NotImplementedError
 
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, object]:
         """Plain values that decide which images the splits hold, beside the shape."""
         raise NotImplementedError
 
     @property
     def origin(self) -> str:
         """Where the images come from, which stays when they change: the folder of their files, if they have any."""
-        root = getattr(self, "root", None)
-        return self.key if root is None else os.path.realpath(root)
+        return self.key if self.root is None else os.path.realpath(self.root)
 
-    def record(self, split: str) -> dict[str, Any]:
+    def record(self, split: str) -> dict[str, object]:
         """What a split holds, for the runs that learn from it: number of images, and a hash that a copy has, too."""
         data = self.split(split)
         return {"images": len(data.images), "digest": digest(*data.given.values(), *self._evenly(split))}
@@ -146,7 +143,7 @@ class Images(pl.LightningDataModule):
         counts = {split: self.count(split) for split in splits}
         return Reading(self.place, counts, self.class_names, self.how, self.left_out, self.notes)
 
-    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], Any] = rank_zero_info) -> None:
+    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], None] = rank_zero_info) -> None:
         """Say once, in one line of the first process, what was read of these splits."""
         if new := [split for split in splits if split not in self._told]:
             self._told.update(new)
@@ -176,11 +173,11 @@ class Images(pl.LightningDataModule):
                 self.compare(self, name)
         return self._splits[name]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Plain values known only from the data; loads the training split."""
         return {"variance": self.variance(), **self.label_facts()}
 
-    def label_facts(self) -> dict[str, Any]:
+    def label_facts(self) -> dict[str, object]:
         """The names of classes and attributes; loads the training split."""
         self.split("train")   # and so the names
         for name in (*self.class_names, *self.attribute_names):
@@ -210,38 +207,12 @@ class Images(pl.LightningDataModule):
         for part in np.array_split(chosen, -(-len(chosen) // 256)):
             yield center_crop(images[part], *self.shape[1:])
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load what the stage needs; before a training, each process has images of every split."""
-        names = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage or "", ())
-        for name in names:
-            self.split(name)
-        for name in SPLITS if stage == "fit" else ():
-            require_enough(self.count(name), name)
-
-    def train_dataloader(self) -> Loader:
-        """Shuffled and augmented training batches."""
-        split = self.split("train")
-        fetch = TrainingBatches(split, self.shape, self.flip, self.seed)
-        order = ShuffledOrder(len(split.images), self.batch_size, self.seed)
-        return Loader(fetch, order, self.num_workers, clock(self), overfits(self))
-
-    def val_dataloader(self) -> Loader:
-        """All validation images in order."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> Loader:
-        """All test images in order."""
-        return self.evaluation_loader("test")
-
-    def evaluation_loader(self, name: str) -> Loader:
-        """All images of a split in order, as they are."""
-        split = self.split(name)
-        order = SequentialOrder(len(split.images), self.batch_size)
-        return Loader(EvaluationBatches(split, self.shape), order, self.num_workers)
-
-    def batch(self, name: str, index: Int64[ndarray, " b"]) -> ImageBatch:
-        """The images at `index` of a split, in [-1, 1]."""
-        return self.on_after_batch_transfer(EvaluationBatches(self.split(name), self.shape)(index, 0), 0)
+    def fetch(self, split: str, training: bool = False) -> Fetch:
+        """Batches of a split as uint8."""
+        data = self.split(split)
+        if training:
+            return TrainingBatches(data, self.shape, self.flip, self.seed)
+        return EvaluationBatches(data, self.shape)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""

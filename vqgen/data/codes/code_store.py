@@ -20,9 +20,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vqgen.batch import SPLITS
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.images import SPLITS, Images, normalize
+from vqgen.data.images import Images, normalize
 from vqgen.data.loading.batches import EvaluationBatches
 from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import UndividedOrder

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from vqgen.batch import SPLITS
 from vqgen.data.error import OPTION, folder_of, require
 from vqgen.data.files.decode import MAX_PIXELS, PREPROCESSING, shown
 from vqgen.data.files.depth import Depth, measure
@@ -31,7 +32,7 @@ from vqgen.data.files.prepare import (
     unreadable_files,
 )
 from vqgen.data.files.tree import File, Listing, Tree, digest, scan
-from vqgen.data.images import SPLITS, Images, Split
+from vqgen.data.images import Images, Split
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once, reading
@@ -53,6 +54,7 @@ class Files(Images):
         Others as in Images.
     """
 
+    root: Path
     expected: str   # of the folder, as a small tree
     download: str   # how to get it
 
@@ -197,7 +199,7 @@ class Files(Images):
         return folders + [f"{path}: {reason}" for path, reason in sorted(found)]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load what the stage needs, and list what is unreadable in the run's folder."""
+        """Before a training, list what is unreadable in the run's folder."""
         super().setup(stage)
         if stage == "fit" and self.trainer is not None:
             self._write_unreadable(Path(self.trainer.default_root_dir) / "unreadable.txt")

@@ -2,7 +2,6 @@
 
 import io
 import pickle
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,8 +23,9 @@ def read_batch(content: bytes, where: str) -> UInt8[ndarray, "n 3073"]:
         DataError: the pickle holds something else than arrays, lists and text, or is not whole.
     """
     try:
-        batch = _Plain(io.BytesIO(content), encoding="bytes").load()
-        data, labels = np.asarray(_of(batch, b"data")), np.asarray(_of(batch, b"labels"))
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        # Python 2 has written keys of bytes, Python 3 text
+        data, labels = (np.asarray(batch[k] if k in batch else batch[k.decode()]) for k in (b"data", b"labels"))
         if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _SIZE or labels.shape != data.shape[:1]:
             raise ValueError(f"data of {data.dtype} {list(data.shape)} and labels of {list(labels.shape)}")
         if not np.isin(labels, np.arange(10)).all():
@@ -38,48 +38,30 @@ def read_batch(content: bytes, where: str) -> UInt8[ndarray, "n 3073"]:
         raise DataError(f"{where} is not whole ({reason}). Put a whole copy there.") from error
 
 
-class _Plain(pickle.Unpickler):
-    """Makes arrays of plain types and text, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What is needed to make an array; the names are those of numpy 1 and 2."""
-        module = module.replace("numpy._core.", "numpy.core.")
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, as no batch of CIFAR-10 does; nothing was run")
-        return _ALLOWED[module, name]
-
-
-class _Array(ndarray):
+class _NumberArray(ndarray):
     """An array that takes no contents but numbers."""
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: tuple) -> None:
         if len(state) != 5 or np.dtype(state[2]).hasobject:
             raise pickle.UnpicklingError("an array in it holds objects")
         super().__setstate__(state)
 
 
-def _new_array(kind: Any, shape: Any, code: Any) -> ndarray:
-    return np.empty(0, np.uint8).view(_Array)
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
-    return text.encode("latin1")
-
-
-def _number(kind: np.dtype[Any], content: bytes) -> int:
-    return int(np.frombuffer(content, kind)[0])
-
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _new_array,
-    ("numpy.core.multiarray", "scalar"): _number,
-    ("numpy", "ndarray"): _Array,
+_ALLOWED = {   # what makes an array
+    ("numpy.core.multiarray", "_reconstruct"): lambda kind, shape, code: np.empty(0, np.uint8).view(_NumberArray),
+    ("numpy.core.multiarray", "scalar"): lambda kind, content: int(np.frombuffer(content, kind)[0]),
+    ("numpy", "ndarray"): _NumberArray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encoded,
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),   # how Python 3 writes bytes for Python 2
 }
 
 
-def _of(batch: Any, key: bytes) -> Any:
-    """An entry of a dictionary that Python 2 or 3 has written."""
-    return batch[key] if key in batch else batch[key.decode()]
+class _ArrayUnpickler(pickle.Unpickler):
+    """Makes arrays of plain types and text, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> object:
+        """What is needed to make an array; the names are those of numpy 1 and 2."""
+        module = module.replace("numpy._core.", "numpy.core.")
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, as no batch of CIFAR-10 does; nothing was run")
+        return _ALLOWED[module, name]

@@ -1,0 +1,89 @@
+"""Published images of one small size, which are held in memory."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxtyping import Int64, UInt8
+from numpy import ndarray
+
+from vqgen.data.error import OPTION, folder_of, require
+from vqgen.data.files.download import download
+from vqgen.data.images import Images, Split, hold_out
+from vqgen.data.loading.augment import bordered
+from vqgen.errors import DataError
+
+NUM_VAL = 5000   # of the published training images
+
+
+class Arrays(NamedTuple):
+    """All images of a published split, and their classes."""
+
+    images: UInt8[ndarray, "n c h w"]
+    labels: Int64[ndarray, " n"]
+
+
+class SmallImages(Images):
+    """Images of `channels` and the size `native`; a larger `shape` gets a border of zeros.
+
+    5,000 of the published training images, the same for every seed, are the validation split.
+
+    Args:
+        root: folder with the files; they are downloaded to it where they are nowhere else.
+        Others as in Images.
+    """
+
+    root: Path
+    channels: int
+    native: tuple[int, int]
+    how = "val is held out of the published training images"
+
+    def __init__(self, root: str, **images: Any) -> None:
+        super().__init__(**images)
+        own = [self.channels, *self.native]
+        fits = self.shape[0] == own[0] and self.shape[1] >= own[1] and self.shape[2] >= own[2]
+        require(fits, "shape", list(self.shape), f"the images are {own}, and larger sizes get a border")
+        self.root = folder_of("root", root)
+
+    @abstractmethod
+    def published(self, split: str) -> Arrays:
+        """The published split "train" or "test"."""
+
+    @abstractmethod
+    def digests(self) -> Mapping[str, str]:
+        """Hashes of what is in the files, by name."""
+
+    @cached_property
+    def _content(self) -> Mapping[str, str]:
+        return self.digests()
+
+    def source(self) -> dict[str, object]:
+        """Hashes of what is in the files, and how the training images are split."""
+        return {"content": self._content, "num_val": NUM_VAL}
+
+    def load(self, split: str) -> Split:
+        """Read the split, and add the border."""
+        self.prepare_data()
+        x, labels = self.published("test" if split == "test" else "train")
+        if split != "test":
+            chosen = hold_out(len(x), NUM_VAL)[split]
+            x, labels = x[chosen], labels[chosen]
+        return Split(bordered(x, *self.held_shape[1:]), labels)
+
+    def download(self, url: str, md5: str, missing: str, files: str) -> Path:
+        """Put what `url` holds into the root, unless it is there.
+
+        Raises:
+            DataError: without network; says what is `missing`, and which `files` to get by hand.
+        """
+        path = self.root / url.rpartition("/")[2]
+        try:
+            download(url, path, md5)
+        except OSError as error:
+            raise DataError(
+                f"{missing}, and the download failed ({error}). Put {files} there, or set {OPTION} to where "
+                "that is, or take data=shapes, which needs no files."
+            ) from error
+        return path
