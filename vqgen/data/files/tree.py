@@ -6,7 +6,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -163,6 +163,11 @@ def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = ""
                 "its folder away, or give training images of its class."
             )
     return np.array([numbers[name] for name in names if name], np.int64)
+
+
+def stem_of(path: str) -> str:
+    """What an image is called, in whichever folder and format it lies."""
+    return PurePosixPath(path).stem
 
 
 def inside(files: Sequence[File], start: str) -> list[File]:

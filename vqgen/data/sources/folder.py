@@ -9,8 +9,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from vqgen.data.error import require
 from vqgen.data.files.decode import shown
 from vqgen.data.files.files import Files
-from vqgen.data.files.label_table import find_table, listed
 from vqgen.data.files.layout import LAYOUTS, find_layout, wrapper
+from vqgen.data.files.text_table import LABELS, first_of, listed
 from vqgen.data.files.tree import File, Listing, Tree, class_folders, divide, inside, labels_of
 
 
@@ -84,7 +84,7 @@ class Folder(Files):
         inner = wrapper([file.path for file in files], start, {*around, start.rstrip("/").rpartition("/")[2]} - {""})
         if any("/" in file.path.removeprefix(inner) for file in files):
             return Listing(files, labels_of(files, self.class_names, inner))
-        table = find_table([self.root / inner, self.root / start, self.root])
+        table = first_of(LABELS, [self.root / inner, self.root / start, self.root])
         known = listed(files, table, self.class_names) if table else Listing([])
         return known if known.files else None
 

@@ -1,16 +1,19 @@
 """ImageNet, ILSVRC 2012 (Russakovsky et al. 2015, arXiv:1409.0575): 1.28 million photographs in 1,000 classes."""
 
+import json
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vqgen.data.files.files import Files
-from vqgen.data.files.label_table import TABLES, find_table, listed
+from vqgen.data.files.text_table import LABELS, TextTable, first_of, listed
 from vqgen.data.files.tree import File, Listing, Tree, class_folders, inside, labels_of
-from vqgen.data.sources.wordnet import class_names
 
 _TRAIN = re.compile(r"(.*/)?train/n\d+/")
+NAMES = ("LOC_synset_mapping.txt", "words.txt", "imagenet_class_index.json")   # tables of the ids' names
 _ABOVE = 3   # folders above the images in which the tables may lie, as Kaggle packs it
 
 
@@ -24,7 +27,7 @@ class ImageNet(Files):
     expected = (
         "  root/train/n01440764/n01440764_10026.JPEG     1,281,167 images in 1,000 folders\n"
         "  root/val/n01440764/ILSVRC2012_val_00000293.JPEG   50,000 images, in the same folders; or all in val/,\n"
-        f"  with {' or '.join(TABLES)} there, in root, or up to {_ABOVE} folders above the images"
+        f"  with {' or '.join(LABELS)} there, in root, or up to {_ABOVE} folders above the images"
     )
     download = (
         "Download ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org (with an account), "
@@ -60,12 +63,47 @@ class ImageNet(Files):
         listing = Listing(known, labels_of(known, ids, start))
         rest = [file for file in val if "/" not in file.path.removeprefix(start)] if known else val
         if rest and (known or not class_folders(val, start)):
-            table = find_table([self.root / self.base / "val", *self._folders()])
+            table = first_of(LABELS, [self.root / self.base / "val", *self._folders()])
             if table is None:
                 place = f"{rest[0].path} lies in no class folder" if known else "val has no class folders"
-                raise self.missing(f"{place}, and nowhere is a table of its labels, {TABLES[0]}")
+                raise self.missing(f"{place}, and nowhere is a table of its labels, {LABELS[0]}")
             flat = listed(rest, table, ids)
             listing = Listing(known + flat.files, np.concatenate([listing.labels, flat.labels]))
         if not listing.files:
             raise self.missing("the folders of val are not those of train, or its table knows none of these classes")
         return listing
+
+
+def class_names(ids: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    """The name of each class: the first of its words, typed easily: hyphens for spaces, no apostrophe.
+
+    An id of which no table knows a name stays as it is; where several ids have the same name, theirs is added.
+
+    Args:
+        ids: WordNet ids, such as n01440764.
+        folders: where to look for one of `NAMES`; the first found is taken.
+
+    Raises:
+        DataError: the table is damaged; names the line.
+    """
+    path = first_of(NAMES, folders)
+    known = dict(_rows(path)) if path else {}
+    names = [known.get(wordnet, wordnet) for wordnet in ids]
+    count = Counter(names)
+    return [f"{name}-{i}" if count[name] > 1 else name for name, i in zip(names, ids, strict=True)]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Id and name; of the text files a line is `n01440764 tench, Tinca tinca`."""
+    table = TextTable(path, "Put a whole copy there, or take it away and the classes keep their ids.")
+    lines = table.text().splitlines()
+    if path.suffix == ".json":
+        try:
+            lines = [" ".join(row) for row in json.loads("\n".join(lines)).values()]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise table.error(f"it cannot be read ({error})") from error
+    for number, line in enumerate(lines, 1):
+        found = re.fullmatch(r"(n\d+)\s+([^\s,][^,]*)(,.*)?", line.strip())
+        if found is None:
+            raise table.error(f"{line[:40]!r} is no id with a name", number)
+        yield found[1], re.sub(r"[\s_]+", "-", found[2].strip().replace("'", ""))
