@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """A hash of arrays and plain values (16 hexadecimal digits)."""
     sha = hashlib.sha256()
     for part in parts:
@@ -21,7 +19,7 @@ def digest(*parts: Any) -> str:
     return sha.hexdigest()[:16]
 
 
-def of_file(path: str | bytes | Path) -> bytes:
+def of_file(path: str | bytes) -> bytes:
     """A hash of the bytes of a file; empty where it cannot be read."""
     try:
         with open(path, "rb") as file:

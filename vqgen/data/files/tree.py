@@ -50,6 +50,20 @@ class Listing(NamedTuple):
     files: list[File]
     labels: ndarray | None = None
 
+    @property
+    def paths(self) -> list[bytes]:
+        """The files' paths, whatever their bytes."""
+        return [os.fsencode(file.path) for file in self.files]
+
+    def digest(self, times: bool) -> str:
+        """A hash of names, sizes and labels, and of when the files were written, which a copy need not keep."""
+        sha = hashlib.sha256()
+        for path, size, time, _ in self.files:
+            sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
+        if self.labels is not None:
+            sha.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
+        return sha.hexdigest()[:16]
+
 
 def scan(root: Path) -> Tree:
     """Walk through `root` and all folders in it, each once, however links lead around; hidden names are left out."""
@@ -127,16 +141,6 @@ class _Scan:
             reason = str(error.strerror)
         self.foreign.append(path)
         self.unreadable.append((shown(os.fsencode(path)), reason))
-
-
-def digest(listing: Listing, times: bool) -> str:
-    """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
-    sha = hashlib.sha256()
-    for path, size, time, _ in listing.files:
-        sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
-    if listing.labels is not None:
-        sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
-    return sha.hexdigest()[:16]
 
 
 def class_folders(files: Sequence[File], start: str = "") -> list[str]:

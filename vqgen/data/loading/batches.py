@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
-from vqgen.data.files.prepare import Decoded
+from vqgen.data.files.prepare import ImageFiles, Index
 from vqgen.data.loading.augment import center_crop, random_crop, random_flip
 
 New = Callable[..., ndarray]   # np.empty, or what takes a shape and a type as it does
@@ -30,7 +30,7 @@ class Pixels(Protocol):
         """The number of images."""
         ...
 
-    def __getitem__(self, index: Any) -> ndarray:
+    def __getitem__(self, index: Index) -> ndarray:
         """The images at these indices."""
         ...
 
@@ -53,11 +53,11 @@ class Split(NamedTuple):
 
 def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray, "b c h w"]:
     """The images at `index` in an array of their own."""
+    if isinstance(images, ImageFiles):
+        return images.read(index, new)
     x = new((len(index), *images.shape[1:]), np.uint8)
     if isinstance(images, ndarray):
         return np.take(images, index, axis=0, out=x, mode="clip")   # "raise" would go through a buffer
-    if isinstance(images, Decoded):
-        return images.decode_into(x, index)
     x[...] = images[index]
     return x
 
