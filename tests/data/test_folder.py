@@ -412,7 +412,7 @@ def test_unreadable_folders_are_listed(root, cache, monkeypatch):
 
     def scandir(path):
         if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return whole(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
@@ -465,7 +465,7 @@ def test_a_folder_that_cannot_be_read_stops_the_preparation(tmp_path, monkeypatc
 
     def scandir(path):
         if str(path).rstrip("/").endswith("root/b"):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)

@@ -27,7 +27,7 @@ from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
-__all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
+__all__ = ["Attributes", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
 _MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, for its variance and record
 
@@ -64,11 +64,9 @@ class Images(DataModule):
         shape: channels (1 or 3), height and width of an image as the model gets it.
         batch_size: images a step on each device.
         seed: decides the order of training images and their augmentation.
-        num_workers: processes that read and decode ahead; 0 reads in the training process, which is as fast
-            for sources held as arrays.
+        num_workers: processes that read and decode ahead; 0, as fast for images held as arrays, reads in this process.
         flip: mirror half of the training images left to right.
-        margin: hold images this many pixels higher and wider, and train on a random window of `shape`;
-            evaluation gets the middle.
+        margin: hold images this many pixels larger; train on a random window of `shape`, evaluate on the middle.
     """
 
     class_names: Sequence[str] = ()
@@ -167,7 +165,7 @@ class Images(DataModule):
         if name not in SPLITS:
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
-            self._splits[name] = self._checked(name, self._loaded(name))
+            self._splits[name] = self._loaded(name)
             self.tell([name], _aside)
             if self.compare is not None:
                 self.compare(self, name)
@@ -179,15 +177,12 @@ class Images(DataModule):
 
     def label_facts(self) -> dict[str, object]:
         """The names of classes and attributes; loads the training split."""
-        self.split("train")   # and so the names
+        self.split("train")
         for name in (*self.class_names, *self.attribute_names):
             if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
                 raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
-        return {
-            "num_classes": len(self.class_names),
-            "class_names": list(self.class_names),
-            "attribute_names": list(self.attribute_names),
-        }
+        classes, attributes = list(self.class_names), list(self.attribute_names)
+        return {"num_classes": len(classes), "class_names": classes, "attribute_names": attributes}
 
     def variance(self) -> float:
         """Variance of all training pixels, in the scale of [-1, 1]."""
@@ -221,12 +216,7 @@ class Images(DataModule):
     def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
         """Any image file, prepared as the images of the splits are; where these have a border, it may have it already.
 
-        Args:
-            path: the file.
-            channels: 1 or 3 in place of those of `shape`.
-
-        Raises:
-            DataError: it cannot be read as an image.
+        `channels`, 1 or 3, may stand in place of those of `shape`. Raises DataError where there is no image in it.
         """
         height, width = self.native or self.held_shape[1:]
         channels, whole = channels or self.shape[0], (slice(0, self.shape[1]), slice(0, self.shape[2]))
@@ -263,21 +253,18 @@ class Images(DataModule):
         return [str(i) for i in index]
 
     def _loaded(self, name: str) -> Split:
+        what = f"The {name} split of {type(self).__name__}"
         try:
-            return self.load(name)
+            split = self.load(name)
         except (MemoryError, ValueError) as error:
             if isinstance(error, ValueError) and not re.search("too big|Maximum allowed", str(error)):   # NumPy's words
                 raise
-            what = f"The {name} split of {type(self).__name__}"
             raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
-
-    def _checked(self, name: str, split: Split) -> Split:
         for key, values in split.given.items():
             if len(values) != len(split.images):
-                told = f"{len(values)} values of {key} for {len(split.images)} images"
-                raise DataError(f"The {name} split of {type(self).__name__} has {told}.")
+                raise DataError(f"{what} has {len(values)} values of {key} for {len(split.images)} images.")
         if len(split.images) == 0:
-            raise DataError(f"The {name} split of {type(self).__name__} holds no image.")
+            raise DataError(f"{what} holds no image.")
         if tuple(split.images.shape[1:]) != self.held_shape:
             found, wanted = list(split.images.shape[1:]), list(self.held_shape)
             raise DataError(f"data.shape asks for images of {wanted}, and {type(self).__name__} has {found}.")

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Tree(NamedTuple):
 
     files: list[File]
     unreadable: list[tuple[str, str]]
-    foreign: Sequence[str] = ()
+    foreign: list[str]
     left_out: Mapping[str, int] = {}
 
 
@@ -67,80 +67,61 @@ class Listing(NamedTuple):
 
 def scan(root: Path) -> Tree:
     """Walk through `root` and all folders in it, each once, however links lead around; hidden names are left out."""
-    scan = _Scan()
-    folders = [(str(root), "")]
-    while folders:
-        folder, below = folders.pop()
-        try:
-            if not scan.is_new(os.stat(folder)):
-                scan.left_out["folders (links) that were read under another name"] += 1
-                continue
-            entries = sorted(scan.visible(folder), key=lambda entry: entry.name)
-            if not entries:
-                scan.left_out["empty folders"] += 1
-        except OSError as error:
-            scan.unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
+    tree, left_out, visited = Tree([], [], []), Counter[str](), set()
+
+    def below(folder: str) -> str:
+        path = os.path.relpath(folder, root).replace(os.sep, "/")
+        return "" if path == "." else f"{path}/"
+
+    def refuse(error: OSError) -> None:
+        tree.unreadable.append((shown(os.fsencode(below(error.filename) or ".")), str(error.strerror)))
+
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            left_out["folders (links) that were read under another name"] += 1
+            folders.clear()
             continue
-        folders += [(entry.path, f"{below}{entry.name}/") for entry in reversed(entries) if _is_dir(entry)]
-        for entry in entries:
-            if not _is_dir(entry):
-                scan.take(entry, f"{below}{entry.name}")
-    return Tree(sorted(scan.files), scan.unreadable, sorted(scan.foreign), dict(scan.left_out))
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in sorted(folders) if _is_visible(name, True, left_out)]
+        visible = [name for name in names if _is_visible(name, False, left_out)]
+        left_out["empty folders"] += not folders and not visible
+        start = below(folder)
+        for name in visible:
+            _take(os.path.join(folder, name), f"{start}{name}", tree, left_out)
+    return Tree(sorted(tree.files), tree.unreadable, sorted(tree.foreign), +left_out)
 
 
-class _Scan:
-    """What has been found so far."""
+def _is_visible(name: str, is_folder: bool, left_out: Counter[str]) -> bool:
+    """Whether an entry is neither hidden nor of those that a system puts there, which are counted."""
+    if name.lower() in _OF_THE_SYSTEM:
+        left_out[name] += 1
+        return False
+    hidden = name.startswith(".")
+    left_out["hidden"] += hidden and (is_folder or name.lower().endswith(IMAGE_SUFFIXES))
+    return not hidden
 
-    def __init__(self) -> None:
-        self.files: list[File] = []
-        self.unreadable: list[tuple[str, str]] = []
-        self.foreign: list[str] = []
-        self.left_out: Counter[str] = Counter()
-        self._visited: set[tuple[int, int]] = set()
 
-    def is_new(self, status: os.stat_result) -> bool:
-        """Whether a folder has not been read yet."""
-        place = (status.st_dev, status.st_ino)
-        new = place not in self._visited
-        self._visited.add(place)
-        return new
-
-    def visible(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        """What lies in a folder, but for what a system puts there and what is hidden."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name.lower()
-                if name in _OF_THE_SYSTEM:
-                    self.left_out[f"{entry.name}"] += 1
-                elif not name.startswith("."):
-                    yield entry
-                elif name.endswith(IMAGE_SUFFIXES) or _is_dir(entry):
-                    self.left_out["hidden"] += 1
-
-    def take(self, entry: os.DirEntry[str], path: str) -> None:
-        """Count a file as what it is."""
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix in SUFFIXES:
-            self._add(entry, path)
-        elif suffix in IMAGE_SUFFIXES:
-            self.foreign.append(path)
-            self.left_out[f"{suffix} (a kind of image that is not read here)"] += 1
-        elif not _KIND.fullmatch(suffix) and _is_regular(entry) and is_image(entry.path):
-            self._add(entry, path)
-        else:
-            self.left_out[f"{suffix} (no image)" if _KIND.fullmatch(suffix) else "files of no kind of image"] += 1
-
-    def _add(self, entry: os.DirEntry[str], path: str) -> None:
+def _take(place: str, path: str, tree: Tree, left_out: Counter[str]) -> None:
+    """Count a file, given by its whole path and by that below the root, as what it is."""
+    suffix = os.path.splitext(path)[1].lower()
+    is_known = _KIND.fullmatch(suffix) is not None
+    if suffix not in SUFFIXES and suffix in IMAGE_SUFFIXES:
+        tree.foreign.append(path)
+        left_out[f"{suffix} (a kind of image that is not read here)"] += 1
+    elif suffix in SUFFIXES or (not is_known and os.path.isfile(place) and is_image(place)):
         try:
-            status = entry.stat()
+            status = os.stat(place)
             if stat.S_ISREG(status.st_mode):
-                self.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                tree.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
                 return
             reason = "no ordinary file"   # to open a pipe would take for ever
-        except OSError as error:   # a link to nowhere
+        except OSError as error:   # a link to nowhere, or to itself
             reason = str(error.strerror)
-        self.foreign.append(path)
-        self.unreadable.append((shown(os.fsencode(path)), reason))
+        tree.foreign.append(path)
+        tree.unreadable.append((shown(os.fsencode(path)), reason))
+    else:
+        left_out[f"{suffix} (no image)" if is_known else "files of no kind of image"] += 1
 
 
 def class_folders(files: Sequence[File], start: str = "") -> list[str]:
@@ -200,17 +181,3 @@ def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
 def _folder_in(start: str, file: File) -> str | None:
     folder, slash, _ = file.path.removeprefix(start).partition("/")
     return folder if slash else None
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:   # a link to itself: it has no size either, and is told as a file that cannot be read
-        return False
-
-
-def _is_regular(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
