@@ -7,11 +7,11 @@ of its rows are the codes of the mirrored images.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +81,8 @@ class CodeStore:
             sizes = {"images": len(data.images), "rows": rows, "labels": data.labels is not None, "others": others}
             (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
             if split == SPLITS[0]:
-                warn_of_leftovers(self.folder(split).parent, "level0.npy", self._replaces)
+                store, ours = self.folder(split).parent, self._meta(split)
+                warn_of_leftovers(store, "level0.npy", ours, ("fingerprint", "origin"), "source")
 
         return make_once(self.folder(split), write, self.cache)
 
@@ -111,7 +112,7 @@ class CodeStore:
                 given[name] = np.array(read_array(folder / _file_of(name), (*rows, *shape), kind))
             return CodeSplit(codes, given, int(found["images"]))
 
-    def _meta(self, split: str) -> dict[str, Any]:
+    def _meta(self, split: str) -> dict[str, object]:
         """Whose codes a split's are."""
         return {
             "format": _FORMAT,
@@ -123,32 +124,28 @@ class CodeStore:
             "num_embeddings": list(self.num_embeddings),
         }
 
-    def _replaces(self, other: Mapping[str, Any]) -> bool:
-        """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
-        ours = self._meta(SPLITS[0])
-        same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
-        return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
-
     def _repeats(self, split: str) -> int:
         return 2 if self.images.flip and split == "train" else 1
 
     def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
         bar = tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05)
+        files: dict[int, ArrayFile] = {}
         with bar, ExitStack() as stack:
-            levels: list[ArrayFile] = []
             for codes in self._encoded(split, encode):
-                levels = levels or [stack.enter_context(file) for file in self._files(codes, folder, n)]
-                for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
-                    level.append(_checked(code, k))
+                if len(codes) != len(self.num_embeddings):
+                    told = f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}."
+                    raise DataError(told)
+                for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True)):
+                    array = code.cpu().numpy()
+                    if array.min() < 0 or array.max() >= k:
+                        found = f"{array.min()} to {array.max()}"
+                        raise DataError(f"The tokenizer gives codes from {found} for {k} embeddings.")
+                    if i not in files:
+                        shape = (n, *array.shape[1:])
+                        file = ArrayFile(folder / f"level{i}.npy", smallest_type(k), shape)
+                        files[i] = stack.enter_context(file)
+                    files[i].append(array)
                 bar.update(len(codes[0]))
-
-    def _files(self, codes: list[Tensor], folder: Path, n: int) -> list[ArrayFile]:
-        if len(codes) != len(self.num_embeddings):
-            raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
-        return [
-            ArrayFile(folder / f"level{i}.npy", smallest_type(k), (n, *code.shape[1:]))
-            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
-        ]
 
     def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
         """The codes of all images in order, and then of all mirrored images, where they are flipped."""
@@ -168,7 +165,7 @@ def _file_of(name: str) -> str:
     return "labels.npy" if name == "label" else f"given_{name}.npy"
 
 
-def smallest_type(num_embeddings: int) -> np.dtype[Any]:
+def smallest_type(num_embeddings: int) -> np.dtype:
     """The smallest unsigned type of the numbers 0 to num_embeddings - 1."""
     return np.min_scalar_type(num_embeddings - 1)
 
@@ -176,22 +173,12 @@ def smallest_type(num_embeddings: int) -> np.dtype[Any]:
 @contextmanager
 def _evaluating(encode: Encode) -> Iterator[torch.device]:
     """No gradients, and the module of a bound method in evaluation mode; gives the module's device."""
-    module = getattr(encode, "__self__", None)
-    with torch.no_grad():
-        if not isinstance(module, nn.Module):
-            yield torch.device("cpu")
-            return
-        training = module.training
-        module.eval()
-        try:
+    owner = getattr(encode, "__self__", None)
+    module = owner if isinstance(owner, nn.Module) else nn.Module()
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
             yield next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-        finally:
-            module.train(training)
-
-
-def _checked(codes: Tensor, num_embeddings: int) -> ndarray:
-    array = codes.cpu().numpy()
-    if array.min() < 0 or array.max() >= num_embeddings:
-        found = f"{array.min()} to {array.max()}"
-        raise DataError(f"The tokenizer gives codes from {found} for {num_embeddings} embeddings.")
-    return array
+    finally:
+        module.train(training)

@@ -24,7 +24,6 @@ from vqgen.data.files.prepare import (
     ArrayRows,
     Decoder,
     ImageFiles,
-    Preparation,
     PreparedSplit,
     prepare,
 )
@@ -33,6 +32,8 @@ from vqgen.data.images import Images, Pixels, Split
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once
+
+_FORMAT = 3   # of prepared folders
 
 
 class Files(Images):
@@ -280,9 +281,10 @@ class Files(Images):
     def _prepare(self, split: str, folder: Path) -> None:
         title, paths = f"{'Preparing' if self._fits else 'Checking'} {split}", self.listings[split].paths
         content = prepare(self._decoder(self._measured), paths, folder, self._fits, title)
-        made_of = Preparation(self.origin, Listing(self.tree.files).digest(times=True), content)
-        (folder / "meta.json").write_text(json.dumps(made_of._asdict(), indent=1))
+        files = Listing(self.tree.files).digest(times=True)
+        meta = {"origin": self.origin, "files": files, "content": content, "format": _FORMAT}
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1))
         if self.white == "auto":
             (folder / "depth.json").write_text(json.dumps(self._measured._asdict()))
         if split == SPLITS[0]:
-            warn_of_leftovers(self._folder(split).parent, UNREADABLE, made_of.replaces)
+            warn_of_leftovers(self._folder(split).parent, UNREADABLE, meta, ("origin",), "files")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -26,7 +26,6 @@ from vqgen.errors import DataError
 from vqgen.runs.atomic import reading
 
 UNREADABLE = "unreadable.json"
-_FORMAT = 3
 _AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the decoding threads together
 
 Index: TypeAlias = ndarray | slice
@@ -129,25 +128,6 @@ class ArrayRows:
         return self.images[self.rows[index]]
 
 
-class Preparation(NamedTuple):
-    """Of what a folder was prepared, and by which version; kept in its meta.json.
-
-    `origin` is the root of the files, `files` a hash of all of them there (names, sizes, times), and `content` one of
-    what is in those of the split.
-    """
-
-    origin: str
-    files: str
-    content: str
-    format: int = _FORMAT
-
-    def replaces(self, other: Mapping[str, object]) -> bool:
-        """Whether another preparation is of another version, or of these files before they changed."""
-        return other.get("format") != self.format or (
-            other.get("origin") == self.origin and other.get("files") != self.files
-        )
-
-
 def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> str:
     """Decode all files with a progress bar; write images.npy, if `keep`, and unreadable.json.
 
@@ -191,7 +171,7 @@ class PreparedSplit:
     @cached_property
     def content(self) -> str:
         """A hash of what is in the files."""
-        return self._stored("meta.json", lambda found: Preparation(**found)).content
+        return self._stored("meta.json", lambda found: str(found["content"]))
 
     @cached_property
     def depth(self) -> Depth:
