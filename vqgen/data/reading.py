@@ -29,7 +29,7 @@ class Reading(NamedTuple):
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
         left_out = self._left_out()
         parts = [counts, self._classes(), self.how, *self.notes, left_out and f"left out: {left_out}"]
-        return _printable(f"Data of {self.place}: {'; '.join(filter(None, parts))}")
+        return printable(f"Data of {self.place}: {'; '.join(filter(None, parts))}")
 
     def _left_out(self) -> str:
         reasons = sorted(filter(self.left_out.get, self.left_out), key=lambda reason: -self.left_out[reason])
@@ -46,5 +46,6 @@ class Reading(NamedTuple):
         return f"{len(names):,} classes ({', '.join(shown)})"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The same in one line, with escapes for what cannot be printed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -2,30 +2,25 @@
 
 import errno
 import os
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import ExifTags, Image, features
 
+from vqgen.data.reading import printable
 from vqgen.errors import DataError
 
+Place: TypeAlias = str | bytes | os.PathLike[str]
+
+_ALWAYS = ".jpg .jpeg .jfif .jpe .mpo .png .apng .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .qoi"
 _OPTIONAL = {   # kinds that Pillow reads where it was built so
-    "webp": (".webp",),
-    "avif": (".avif", ".avifs"),
-    "jpg_2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    "webp": ".webp", "avif": ".avif .avifs", "jpg_2000": ".jp2 .j2k .jpx .jpf .jpc .j2c",
 }
-_READ = tuple(suffix for kind, suffixes in _OPTIONAL.items() if features.check(kind) for suffix in suffixes)
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", *_READ,
-)  # fmt: skip
-IMAGE_SUFFIXES = (   # those that are not read here are told
-    *SUFFIXES, *(suffix for suffixes in _OPTIONAL.values() for suffix in suffixes),
-    ".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom", ".dng", ".cr2", ".cr3",
-    ".nef", ".arw", ".orf", ".rw2", ".raf",
-)  # fmt: skip
+_NEVER = ".heic .heif .hif .jxl .svg .psd .xcf .exr .hdr .dcm .dicom .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
+SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in _OPTIONAL if features.check(kind))]).split())
+IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())   # those not read here are told
 _BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
 PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
@@ -39,7 +34,6 @@ _UPRIGHT = {   # how to undo each EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_GROUND = (255, 255, 255)   # behind transparent pixels
 
 # no fault of the file: what is prepared now would lack it for good
 _OF_THE_MACHINE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
@@ -50,7 +44,7 @@ class UnreadableError(ValueError):
 
 
 def decode(
-    path: str | bytes | os.PathLike[Any], shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
+    path: Place, shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
 ) -> UInt8[ndarray, "c h w"]:
     """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
 
@@ -71,13 +65,13 @@ def decode(
         raise
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
-            raise DataError(f"{shown(os.fsencode(path))}: {error.strerror}; mend that and start again.") from error
+            raise DataError(f"{shown(path)}: {error.strerror}; mend that and start again.") from error
         raise _unreadable(path, error) from error
     except Exception as error:   # decoders raise nearly anything for a damaged file
         raise _unreadable(path, error) from error
 
 
-def upright_size(path: str | os.PathLike[Any]) -> tuple[int, int]:
+def upright_size(path: Place) -> tuple[int, int]:
     """Height and width of an image as it is to be seen. Raises UnreadableError where `decode` would."""
     try:
         with Image.open(path) as image:
@@ -97,9 +91,9 @@ def is_image(path: str) -> bool:
         return False
 
 
-def _unreadable(path: str | bytes | os.PathLike[Any], error: Exception) -> UnreadableError:
-    reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
-    return UnreadableError(reason.replace("\n", " "))
+def _unreadable(path: Place, error: Exception) -> UnreadableError:
+    is_empty = os.path.exists(path) and os.path.getsize(path) == 0
+    return UnreadableError("the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " "))
 
 
 def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None, white: int) -> ndarray:
@@ -142,7 +136,7 @@ def _colours(image: Image.Image, mode: str, white: int) -> Image.Image:
     if image.mode == "F":
         raise UnreadableError("floating-point pixels have no known range: save them as 8 or 16 bits")
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (*_GROUND, 255))
+        ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
     return image.convert(mode)
 
@@ -155,14 +149,6 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
     return Image.fromarray((np.minimum(array, white) * 256 // (white + 1)).astype(np.uint8))
 
 
-def _is_empty(path: Any) -> bool:
-    try:
-        return os.path.getsize(path) == 0
-    except OSError:
-        return False
-
-
-def shown(path: bytes) -> str:
+def shown(path: Place) -> str:
     """A path as one line of text that can be written anywhere, whatever its bytes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))

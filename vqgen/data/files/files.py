@@ -206,7 +206,7 @@ class Files(Images):
 
     def lost(self, what: str, files: Sequence[File]) -> DataError:
         """The error that says of what, a class or a split, nothing can be read."""
-        first = shown(os.fsencode(files[0].path))
+        first = shown(files[0].path)
         return DataError(
             f"Of {what} no image can be read, such as {first}: convert or mend its files, or move the folder away."
         )

@@ -74,7 +74,7 @@ def scan(root: Path) -> Tree:
         return "" if path == "." else f"{path}/"
 
     def refuse(error: OSError) -> None:
-        tree.unreadable.append((shown(os.fsencode(below(error.filename) or ".")), str(error.strerror)))
+        tree.unreadable.append((shown(below(error.filename) or "."), str(error.strerror)))
 
     for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
         status = os.stat(folder)
@@ -119,7 +119,7 @@ def _take(place: str, path: str, tree: Tree, left_out: Counter[str]) -> None:
         except OSError as error:   # a link to nowhere, or to itself
             reason = str(error.strerror)
         tree.foreign.append(path)
-        tree.unreadable.append((shown(os.fsencode(path)), reason))
+        tree.unreadable.append((shown(path), reason))
     else:
         left_out[f"{suffix} (no image)" if is_known else "files of no kind of image"] += 1
 
@@ -142,7 +142,7 @@ def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = ""
     names = [_folder_in(start, file) for file in files]
     for file, name in zip(files, names, strict=True):
         if name not in numbers:
-            place = shown(os.fsencode(file.path))
+            place = shown(file.path)
             raise DataError(
                 f"{place} is in no folder of the {len(numbers)} classes of training, {class_names[0]} and others: move "
                 "its folder away, or give training images of its class."

@@ -1,6 +1,5 @@
 """Any folder of images."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +92,7 @@ class Folder(Files):
         nested = [file for file in training if "/" in file.path.removeprefix(start)]
         if loose and self.layout != "flat" and class_folders(nested, start):
             self.notes.append(f"no classes, as {loose[0].path} lies in no class folder")
-            rank_zero_warn(f"No classes: {shown(os.fsencode(loose[0].path))} lies in no class folder of {self.root}.")
+            rank_zero_warn(f"No classes: {shown(loose[0].path)} lies in no class folder of {self.root}.")
 
     def _completed(self, given: dict[str, Listing]) -> dict[str, Listing]:
         self.how = f"by the folders of {' and '.join(sorted(given, key=['train', 'val', 'test'].index))}"
