@@ -21,11 +21,8 @@ MAX_CLASSES = 20
 WIDTH, HEIGHT, LEAST, CELL = 8.5, 14.0, 3.5, 0.85
 """Of images in rows: largest width and height, smallest width, and the side of one where there is room; inches."""
 
-LETTER = 0.075
-"""Mean width of a letter of 9 points, in inches."""
-
-LINE = 0.16
-"""Height of a line of 9 points, in inches."""
+LETTER, LINE = 0.075, 0.16
+"""Mean width of a letter of 9 points, and height of a line of them; inches."""
 
 MINUS = "\u2212"
 
@@ -40,13 +37,9 @@ class Plane(NamedTuple):
 def labelled_rows(
     rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None, note: str = ""
 ) -> Figure:
-    """Images in rows, with the name of each row on its left and that of each column above.
+    """Images in [-1, 1] in rows, with the name of each row on its left and that of each column above.
 
-    Args:
-        rows: as many images in [-1, 1] in each; grey and RGB may be mixed.
-        title: of the figure.
-        columns: names of the columns; None for none.
-        note: what is shown, under the title.
+    There are as many images in each row; grey and RGB may be mixed. The note under the title says what is shown.
     """
     batch = next(iter(rows.values()))
     picture = figures.rows(*rows.values())
@@ -65,10 +58,9 @@ def labelled_rows(
 
 
 def _name_columns(axes: Axes, names: Sequence[str], width: float) -> float:
-    """Names above columns of images that are `width` inches together, slanted where they are long; or none.
+    """Write names above columns of images that are `width` inches together, slanted where they are long.
 
-    Returns:
-        The height that they need, in inches.
+    Returns the height that they need, in inches; 0 where there are none.
     """
     step = axes.get_xlim()[1] / max(1, len(names))
     axes.set_xticks([(i + 0.5) * step for i in range(len(names))], names)
@@ -107,12 +99,11 @@ def heading(figure: Figure, title: str, note: str = "") -> Figure:
 def titled(
     pictures: dict[str, Float[Tensor, "3 _ _"]], title: str, note: str = "", columns: Sequence[str] = ()
 ) -> Figure:
-    """Pictures of one shape side by side below a title.
+    """Pictures of one shape side by side below a title and a note that says what is shown.
 
     Args:
         pictures: by name, written above each; "" for none.
-        title: of the figure.
-        note: what is shown, under the title.
+        title, note: of the figure.
         columns: names of the columns of images in each picture; none where it is empty.
     """
     _, h, w = next(iter(pictures.values())).shape
@@ -154,14 +145,7 @@ def spread(mean: float, std: float) -> str:
 
 
 def scatter(axes: Axes, points: Float[Tensor, "n 2"], label: Int[Tensor, " n"] | None, names: Sequence[str]) -> Axes:
-    """Points of the plane, coloured by label where there are any.
-
-    Args:
-        axes: where to draw.
-        points: of the plane.
-        label: class of each point, or None.
-        names: of the classes, for the legend; up to `MAX_CLASSES` are told apart.
-    """
+    """Points of the plane, coloured by `label`, the class of each, where there are at most `MAX_CLASSES` names."""
     points, n = points.cpu(), len(names)
     size, alpha = (3, 0.5) if len(points) > 5000 else (8, 0.7) if len(points) > 500 else (16, 0.8)
     if label is None or not 0 < n <= MAX_CLASSES:

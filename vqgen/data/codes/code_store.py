@@ -89,8 +89,7 @@ class CodeStore:
     def read(self, split: str) -> CodeSplit:
         """The codes of a split, without a look at the images.
 
-        Raises:
-            DataError: they are not of this tokenizer and these images, or not whole.
+        Raises DataError where they are not of this tokenizer and these images, or not whole.
         """
         folder = self.folder(split)
         with reading(folder):

@@ -29,7 +29,7 @@ from vqgen.data.files.prepare import (
 )
 from vqgen.data.files.tree import File, Listing, Tree, scan
 from vqgen.data.images import Images, Pixels, Split
-from vqgen.data.reading import Reading
+from vqgen.data.reading import Reading, listed
 from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once
 
@@ -214,11 +214,9 @@ class Files(Images):
     def _tell_untrained(self) -> None:
         """Say which classes have images in other splits alone."""
         labels = self.listings["train"].labels
-        trained = [] if labels is None else {*labels}
-        untrained = [name for label, name in enumerate(self.class_names) if label not in trained]
-        if labels is not None and untrained:
-            more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
-            self.notes.append(f"no training image of {', '.join(untrained[:3])}{more}")
+        without = set() if labels is None else {*range(len(self.class_names))} - {*labels}
+        if without:
+            self.notes.append(f"no training image of {listed([self.class_names[i] for i in sorted(without)], 3)}")
             rank_zero_warn(f"There is {self.notes[-1]} in {self.place}: a label of it means nothing to a model.")
 
     def _report(self) -> None:

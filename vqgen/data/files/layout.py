@@ -3,9 +3,11 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from vqgen.data.reading import listed
 from vqgen.errors import DataError
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
@@ -17,6 +19,7 @@ _WORDS = {   # what folders of splits are called, whatever is written large
 }
 _PLAIN = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|split|jpe?gs?|pngs?|unlabell?ed|unknown"
 _SPLIT_WORD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()))
+_listed = partial(listed, most=4)
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\x00-\x7f]+")
 
 
@@ -195,8 +198,3 @@ def _doubtful(folders: _Folders, place: str) -> list[str]:
         return list(roles)
     classed = [name for name in bare if len(folders.inside.get(f"{place}{name}/", ())) > 1]
     return [name for name, split in bare.items() if split != "train"] or classed
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(names)
-    return ", ".join(first[:4]) + (f" and {len(first) - 4} more" if len(first) > 4 else "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from tqdm import tqdm
 
-_SHOWN = 3   # folders in a message
+from vqgen.data.reading import listed
 
 
 def warn_of_leftovers(folder: Path, file: str, ours: Mapping[str, object], same: Sequence[str], changed: str) -> None:
@@ -38,8 +38,7 @@ def warn_of_leftovers(folder: Path, file: str, ours: Mapping[str, object], same:
     if not found:
         return
     size = sum(path.stat().st_size for other in found for path in other.rglob("*") if path.is_file())
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     rank_zero_warn(
         f"{folder.parent} holds {tqdm.format_sizeof(size, 'B')} made by an older version, or before the files changed, "
-        f"that is not used any more: rm -r {shlex.join(map(str, found[:_SHOWN]))}{more}"
+        f"that is not used any more: rm -r {listed((shlex.quote(str(path)) for path in found), 3, ' ')}"
     )

@@ -34,12 +34,9 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Makes `fetch(*job)` for an iterator of jobs, in order.
+    """Makes `fetch(*job)` for an iterator of jobs, of at most `batch_size` images, in order.
 
-    Args:
-        fetch: sent to the workers when they start.
-        num_workers: processes; they live as long as this object.
-        batch_size: the most images of a job.
+    The `num_workers` processes live as long as this object.
     """
 
     def __init__(self, fetch: Fetch, num_workers: int, batch_size: int) -> None:
@@ -49,8 +46,7 @@ class Workers:
     def map(self, jobs: Iterator[Job]) -> Iterator[ImageBatch]:
         """The batches of these jobs; the first call starts the workers.
 
-        Raises:
-            DataError: as in the process that fetched, or it was ended from outside.
+        Raises the DataError of the worker that fetched, or one that says that a worker was ended from outside.
         """
         first = next(jobs, None)
         if first is None:
