@@ -18,8 +18,8 @@ from torch import Tensor
 
 from vqgen.batch import SPLITS, FileImage, ImageBatch
 from vqgen.data.error import require
+from vqgen.data.files.array_file import digest
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
-from vqgen.data.files.digest import digest
 from vqgen.data.loading.augment import bordered, center_crop
 from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
 from vqgen.data.loading.counter import permutation

@@ -1,5 +1,7 @@
-"""Writing a large array to a .npy file from its first row to its last."""
+"""Arrays in .npy files, written from the first row to the last, and hashes of arrays."""
 
+import hashlib
+import json
 import math
 import os
 from contextlib import suppress
@@ -60,3 +62,15 @@ def read_array(path: Path, shape: tuple[int | None, ...], dtype: Any) -> ndarray
     if array.shape != wanted or len(shape) != array.ndim or array.dtype != dtype:
         raise ValueError(f"{path.name} holds {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} {list(shape)}")
     return np.asarray(array)
+
+
+def digest(*parts: object) -> str:
+    """A hash of arrays and plain values (16 hexadecimal digits)."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, ndarray):
+            sha.update(f"{part.dtype.str} {part.shape}".encode())
+            sha.update(np.ascontiguousarray(part).data)
+        else:
+            sha.update(json.dumps(part, sort_keys=True).encode())
+    return sha.hexdigest()[:16]

@@ -19,14 +19,7 @@ from vqgen.data.error import OPTION, folder_of, require
 from vqgen.data.files.decode import MAX_PIXELS, PREPROCESSING, shown
 from vqgen.data.files.depth import Depth, measure
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.files.prepare import (
-    UNREADABLE,
-    ArrayRows,
-    Decoder,
-    ImageFiles,
-    PreparedSplit,
-    prepare,
-)
+from vqgen.data.files.prepare import UNREADABLE, ArrayRows, Decoder, ImageFiles, PreparedSplit, prepare
 from vqgen.data.files.tree import File, Listing, Tree, scan
 from vqgen.data.images import Images, Pixels, Split
 from vqgen.data.reading import Reading, listed

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.decode import UnreadableError, decode, shown
 from vqgen.data.files.depth import Depth
-from vqgen.data.files.digest import of_file
 from vqgen.data.files.tree import Listing
 from vqgen.errors import DataError
 from vqgen.runs.atomic import reading
@@ -30,6 +29,15 @@ _AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the de
 
 Index: TypeAlias = ndarray | slice
 T = TypeVar("T")
+
+
+def of_file(path: str | bytes) -> bytes:
+    """A hash of the bytes of a file; empty where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()[:16]
+    except OSError:
+        return b""
 
 
 class Attempt(NamedTuple):

@@ -8,13 +8,4 @@ from vqgen.data.sources.idx import FashionMnist, Mnist
 from vqgen.data.sources.imagenet import ImageNet
 from vqgen.data.sources.shapes import Shapes
 
-__all__ = [
-    "CIFAR10",
-    "FFHQ",
-    "CelebA",
-    "FashionMnist",
-    "Folder",
-    "ImageNet",
-    "Mnist",
-    "Shapes",
-]
+__all__ = ["CIFAR10", "FFHQ", "CelebA", "FashionMnist", "Folder", "ImageNet", "Mnist", "Shapes"]

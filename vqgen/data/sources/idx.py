@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy import ndarray
 
-from vqgen.data.files.digest import digest
+from vqgen.data.files.array_file import digest
 from vqgen.data.sources.small_images import Arrays, SmallImages
 from vqgen.errors import DataError
 

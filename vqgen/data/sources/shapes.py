@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
 from vqgen.data.error import require
-from vqgen.data.files.digest import digest
+from vqgen.data.files.array_file import digest
 from vqgen.data.images import Attributes, Images, Split
 from vqgen.data.loading.counter import integers, uniform
 from vqgen.data.sources.distance import DISTANCES, SYMMETRY

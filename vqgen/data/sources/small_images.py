@@ -1,5 +1,7 @@
-"""Published images of one small size, which are held in memory."""
+"""Published images of one small size, which are downloaded and held in memory."""
 
+import hashlib
+import urllib.request
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -8,13 +10,16 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
+from tqdm import tqdm
 
 from vqgen.data.error import OPTION, folder_of, require
-from vqgen.data.files.download import download
 from vqgen.data.images import Images, Split, hold_out
 from vqgen.data.loading.augment import bordered
 from vqgen.errors import DataError
+from vqgen.runs.atomic import alone, replacing, require_space, writing
 
+_TIMEOUT = 20.0   # seconds without an answer
+_BLOCK = 2**16
 NUM_VAL = 5000   # of the published training images
 
 
@@ -87,3 +92,32 @@ class SmallImages(Images):
                 "that is, or take data=shapes, which needs no files."
             ) from error
         return path
+
+
+def download(url: str, path: Path, md5: str) -> None:
+    """Put what `url` holds at `path`, unless it is there. A download that fails leaves nothing.
+
+    Raises OSError without network, and DataError where the checksum is wrong or the disk is full.
+    """
+    with alone(path):
+        if path.exists():
+            return
+        with replacing(path) as temporary:
+            found = _fetch(url, temporary)
+            if found != md5:
+                raise DataError(f"What {url} holds has the MD5 checksum {found} and should have {md5}.")
+
+
+def _fetch(url: str, path: Path) -> str:
+    """The MD5 checksum of what was written."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as response, open(path, "wb") as file:
+        size = int(response.headers.get("Content-Length") or 0)
+        require_space(path.parent, size, "root")
+        with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name.strip(".").split(".part")[0]) as bar:
+            while block := response.read(_BLOCK):
+                with writing(path.parent, size, "root"):
+                    file.write(block)
+                digest.update(block)
+                bar.update(len(block))
+    return digest.hexdigest()
