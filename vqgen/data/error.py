@@ -1,7 +1,6 @@
 """What the options of a dataset must hold."""
 
 from pathlib import Path
-from typing import Any
 
 from vqgen.errors import DataError
 
@@ -9,7 +8,7 @@ OPTION = "data.root (data_root, where a trained run is used)"
 """How one says where the images are."""
 
 
-def require(holds: bool, option: str, value: Any, wanted: str) -> None:
+def require(holds: bool, option: str, value: object, wanted: str) -> None:
     """Raise DataError, which names an option of the data, its value and what is wanted, unless that `holds`."""
     if not holds:
         raise DataError(f"data.{option}={value}: {wanted}.")

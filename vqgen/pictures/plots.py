@@ -1,7 +1,7 @@
 """Figures of matplotlib: images with the names of their rows and columns, scatters, histograms."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +44,11 @@ def labelled_rows(
     batch = next(iter(rows.values()))
     picture = figures.rows(*rows.values())
     h, w = (size + figures.gap(batch.shape[3]) for size in batch.shape[2:])
-    number = len(batch)
-    roomy = min(2 * CELL, max(CELL, _room(columns or ""), LEAST / number))
-    width = number * min(roomy, WIDTH / number, HEIGHT / len(rows) * w / h)
-    figure = Figure(
-        figsize=(width + 0.2 + LETTER * _longest(rows), width * picture.shape[1] / picture.shape[2] + 0.2),
-        layout="constrained",
-    )
+    n, longest = len(batch), max(len(line) for name in rows for line in name.split("\n"))
+    roomy = min(2 * CELL, max(CELL, _room(columns or ""), LEAST / n))
+    width = n * min(roomy, WIDTH / n, HEIGHT / len(rows) * w / h)
+    size = (width + 0.2 + LETTER * longest, width * picture.shape[1] / picture.shape[2] + 0.2)
+    figure = Figure(figsize=size, layout="constrained")
     axes = show(figure.add_subplot(), picture, width)
     axes.set_yticks([(i + 0.5) * h for i in range(len(rows))], list(rows))
     figure.set_figheight(figure.get_figheight() + _name_columns(axes, columns or [], width))
@@ -76,21 +74,13 @@ def _room(names: Sequence[str]) -> float:
     return LETTER * (0.5 + max(map(len, names), default=0))
 
 
-def _longest(lines: Iterable[str]) -> int:
-    """Letters of the longest line."""
-    return max(len(part) for line in lines for part in line.split("\n"))
-
-
-def _balanced(text: str, width: int) -> list[str]:
-    """As few lines as fit, of about the same length, so that no word stands alone."""
-    least = len(textwrap.wrap(text, width))
-    return min((textwrap.wrap(text, w) for w in range(1, width + 1)), key=lambda lines: abs(len(lines) - least))
-
-
 def heading(figure: Figure, title: str, note: str = "") -> Figure:
     """Write the title and under it a note of what is shown, broken to the figure's width, which grows as high."""
     width = max(30, int(figure.get_figwidth() / LETTER))
-    lines = [*_balanced(title, width), *_balanced(note, width)]
+    lines: list[str] = []
+    for text in (title, note):   # as few lines as fit, of about the same length, so that no word stands alone
+        least = len(textwrap.wrap(text, width))
+        lines += min((textwrap.wrap(text, w) for w in range(1, width + 1)), key=lambda found: len(found) > least)
     figure.set_figheight(figure.get_figheight() + LINE * len(lines))
     figure.suptitle("\n".join(lines), fontsize=9)
     return figure

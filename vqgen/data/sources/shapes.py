@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import tau
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -136,12 +136,12 @@ class Shapes(Images):
         """As many as were asked for."""
         return self.numbers[split]
 
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, object]:
         """The numbers of images, the seed, and a checksum of some images: another drawing is another source."""
         drawn = render(draw_factors(np.arange(_PROBED), self.seed), 16, 16)
         return {"numbers": self.numbers, "seed": self.seed, "drawn": crc32(drawn.tobytes())}
 
-    def record(self, split: str) -> dict[str, Any]:
+    def record(self, split: str) -> dict[str, object]:
         """The number of images, and a hash of what decides them: another machine may round a pixel another way."""
         return {"images": self.numbers[split], "digest": digest(_FIRST[split], self.numbers[split], self.seed)}
 
