@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from vqgen.data.error import require
 from vqgen.data.files.array_file import digest
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
 from vqgen.data.loading.augment import bordered, center_crop
-from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
+from vqgen.data.loading.batches import Pixels, Split, evaluation_batch, training_batch
 from vqgen.data.loading.counter import permutation
 from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
@@ -204,10 +205,9 @@ class Images(DataModule):
 
     def fetch(self, split: str, training: bool = False) -> Fetch:
         """Batches of a split as uint8."""
-        data = self.split(split)
         if training:
-            return TrainingBatches(data, self.shape, self.flip, self.seed)
-        return EvaluationBatches(data, self.shape)
+            return partial(training_batch, self.split(split), self.shape, self.flip, self.seed)
+        return partial(evaluation_batch, self.split(split), self.shape)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""

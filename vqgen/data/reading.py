@@ -46,7 +46,7 @@ class Reading(NamedTuple):
         return f"{len(names):,} classes ({', '.join(shown)})"
 
 
-def listed(names: Iterable[str], most: int, between: str = ", ") -> str:
+def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
     """The first of some names, and how many more there are: `a, b and 7 more`."""
     first = list(names)
     return between.join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")

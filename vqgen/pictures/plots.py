@@ -77,10 +77,10 @@ def _room(names: Sequence[str]) -> float:
 def heading(figure: Figure, title: str, note: str = "") -> Figure:
     """Write the title and under it a note of what is shown, broken to the figure's width, which grows as high."""
     width = max(30, int(figure.get_figwidth() / LETTER))
-    lines: list[str] = []
+    lines = []
     for text in (title, note):   # as few lines as fit, of about the same length, so that no word stands alone
         least = len(textwrap.wrap(text, width))
-        lines += min((textwrap.wrap(text, w) for w in range(1, width + 1)), key=lambda found: len(found) > least)
+        lines += next(found for w in range(1, width + 1) if len(found := textwrap.wrap(text, w)) <= least)
     figure.set_figheight(figure.get_figheight() + LINE * len(lines))
     figure.suptitle("\n".join(lines), fontsize=9)
     return figure

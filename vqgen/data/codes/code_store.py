@@ -7,6 +7,7 @@ of its rows are the codes of the mirrored images.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from vqgen.batch import SPLITS
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.leftover import warn_of_leftovers
 from vqgen.data.images import Images, normalize
-from vqgen.data.loading.batches import EvaluationBatches
 from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import UndividedOrder
 from vqgen.errors import DataError
@@ -148,10 +148,9 @@ class CodeStore:
 
     def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
         """The codes of all images in order, and then of all mirrored images, where they are flipped."""
-        data, shape = self.images.split(split), self.images.shape
-        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(shape))))
-        order = UndividedOrder(len(data.images), batch_size)
-        loader = Loader(EvaluationBatches(data, shape), order, self.images.num_workers)
+        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // math.prod(self.images.shape)))
+        order = UndividedOrder(self.images.count(split), batch_size)
+        loader = Loader(self.images.fetch(split), order, self.images.num_workers)
         with _evaluating(encode) as device:
             for repeat in range(self._repeats(split)):
                 for batch in loader:

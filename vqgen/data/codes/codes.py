@@ -1,6 +1,7 @@
 """The codes of a tokenizer as data for a prior."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from numpy import ndarray
@@ -11,24 +12,15 @@ from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import folder_of, require
 from vqgen.data.images import Images
 from vqgen.data.loading.batches import chosen
-from vqgen.data.loading.loader import DataModule
+from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
 
-class CodeBatches:
-    """Batches of the codes of levels 0 to `level`, in the type they are stored in."""
-
-    def __init__(self, split: CodeSplit, level: int) -> None:
-        self.split, self.level = split, level
-
-    def __call__(self, index: ndarray, epoch: int) -> CodeBatch:
-        """The codes of these rows; `index` of the batch is the image's."""
-        return CodeBatch(
-            [torch.from_numpy(codes[index]) for codes in self.split.codes[: self.level + 1]],
-            chosen(self.split.given, index),
-            torch.from_numpy(index % self.split.num_images),
-        )
+def code_batch(split: CodeSplit, level: int, index: ndarray, epoch: int) -> CodeBatch:
+    """The codes of levels 0 to `level` of these rows, as they are stored; `index` of the batch is the image's."""
+    codes = [torch.from_numpy(codes[index]) for codes in split.codes[: level + 1]]
+    return CodeBatch(codes, chosen(split.given, index), torch.from_numpy(index % split.num_images))
 
 
 class Codes(DataModule):
@@ -94,9 +86,9 @@ class Codes(DataModule):
         """The number of code maps of a split: its rows."""
         return len(self.split(split).codes[0])
 
-    def fetch(self, split: str, training: bool = False) -> CodeBatches:
+    def fetch(self, split: str, training: bool = False) -> Fetch:
         """Batches of code maps, in the type they are stored in."""
-        return CodeBatches(self.split(split), self.level)
+        return partial(code_batch, self.split(split), self.level)
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """What to call the images of these codes in a message."""

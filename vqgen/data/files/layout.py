@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ _WORDS = {   # what folders of splits are called, whatever is written large
 }
 _PLAIN = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|split|jpe?gs?|pngs?|unlabell?ed|unknown"
 _SPLIT_WORD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()))
-_listed = partial(listed, most=4)
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\x00-\x7f]+")
 
 
@@ -56,7 +54,7 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
     others = sorted(folders.inside[base] - set(found.values()))
     if found and others and layout == "auto":
         raise DataError(
-            f"{root / base} holds {_listed(found.values())}, which are splits, and beside them {_listed(others)}: "
+            f"{root / base} holds {listed(found.values())}, which are splits, and beside them {listed(others)}: "
             f"data.layout=splits leaves {'that' if len(others) == 1 else 'those'} out, data.layout=classes takes each "
             "folder for a class."
         )
@@ -143,7 +141,7 @@ def _splits(names: Iterable[str], place: Path) -> dict[str, str]:
     if several:
         rest = [group["train"][0] for group in whole[1:]]
         raise DataError(
-            f"In {place} {_listed([*several[0], *rest])} are folders of the same split: keep one of them there, or say "
+            f"In {place} {listed([*several[0], *rest])} are folders of the same split: keep one of them there, or say "
             "data.layout=classes, which takes each folder for a class."
         )
     return {split: found[0] for split, found in whole[0].items()}
@@ -156,7 +154,7 @@ def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
         inner = folders.wrapped(f"{base}{name}/")
         if len(here) > 2 and here - {name} <= folders.entries(inner):
             raise DataError(
-                f"{root / base} is there twice: {name} in it holds again {_listed(sorted(here - {name}))}. Set "
+                f"{root / base} is there twice: {name} in it holds again {listed(sorted(here - {name}))}. Set "
                 f"data.root={root / inner}, move one of the two away, or say data.layout=splits, classes or flat."
             )
 
@@ -168,7 +166,7 @@ def _refuse_inner_splits(folders: _Folders, base: str, root: Path) -> None:
         if doubtful := sorted(whole.values()) or _doubtful(folders, place):
             remedy = f"Set data.root={root / place}" if whole else "Call the folders there train, val and test"
             raise DataError(
-                f"{root / place} holds {_listed(doubtful)}, named as splits are, and all of it would be trained on. "
+                f"{root / place} holds {listed(doubtful)}, named as splits are, and all of it would be trained on. "
                 f"{remedy}, or say data.layout=classes (each folder of {root / base} is a class) or flat (no classes)."
             )
 
@@ -179,7 +177,7 @@ def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
     inner = [{name for name in names if not name.isdecimal() and not _is_plain(name)} for names in every]
     if len(inner) > 1 and len(same := set.intersection(*inner)) > 1:
         raise DataError(
-            f"{root / place} holds {_listed(sorted(folders.inside[place]))}, and each of them {_listed(sorted(same))}: "
+            f"{root / place} holds {listed(sorted(folders.inside[place]))}, and each of them {listed(sorted(same))}: "
             "call them train, val and test if they are splits, set data.root to one of them, or say "
             "data.layout=classes (each is a class) or flat (no classes)."
         )

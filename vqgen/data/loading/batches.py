@@ -1,7 +1,6 @@
-"""Cutting batches of images: plain objects that can be sent to workers."""
+"""Cutting batches of images: plain functions that can be sent to workers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,36 +61,26 @@ def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray
     return x
 
 
-@dataclass(frozen=True)
-class TrainingBatches:
-    """Batches of augmented images as uint8: a random window of `shape`, mirrored half the time if `flip`."""
+def training_batch(
+    split: Split, shape: tuple[int, int, int], flip: bool, seed: int, index: ndarray, epoch: int, new: New = np.empty
+) -> ImageBatch:
+    """Images as uint8 as they are in an epoch: a random window of `shape`, mirrored half the time if `flip`.
 
-    split: Split
-    shape: tuple[int, int, int]
-    flip: bool
-    seed: int
-
-    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
-        """The images at `index`, as they are in this epoch; `new` makes the array that they are read into."""
-        x = read(self.split.images, index, new)
-        if x.shape[1:] != self.shape:
-            x = random_crop(x, *self.shape[1:], index, self.seed, epoch)
-        if self.flip:
-            x = random_flip(x, index, self.seed, epoch)
-        return _batch(x, self.split.given, index)
+    `new` makes the array that they are read into.
+    """
+    x = read(split.images, index, new)
+    if x.shape[1:] != shape:
+        x = random_crop(x, *shape[1:], index, seed, epoch)
+    if flip:
+        x = random_flip(x, index, seed, epoch)
+    return _batch(x, split.given, index)
 
 
-@dataclass(frozen=True)
-class EvaluationBatches:
-    """Batches of the middles of the images as uint8, the same in every epoch."""
-
-    split: Split
-    shape: tuple[int, int, int]
-
-    def __call__(self, index: Int64[ndarray, " b"], epoch: int, new: New = np.empty) -> ImageBatch:
-        """The images at `index`; `new` makes the array that they are read into."""
-        x = read(self.split.images, index, new)
-        return _batch(center_crop(x, *self.shape[1:]), self.split.given, index)
+def evaluation_batch(
+    split: Split, shape: tuple[int, int, int], index: ndarray, epoch: int, new: New = np.empty
+) -> ImageBatch:
+    """The middles of images as uint8, the same in every epoch; `new` makes the array that they are read into."""
+    return _batch(center_crop(read(split.images, index, new), *shape[1:]), split.given, index)
 
 
 def _batch(x: UInt8[ndarray, "b c h w"], given: Mapping[str, ndarray], index: ndarray) -> ImageBatch:

@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zlib
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class CIFAR10(SmallImages):
     channels, native = 3, (32, 32)
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+    @cached_property
     def digests(self) -> dict[str, str]:
         """A hash of the rows of each of the published splits."""
         return {name: digest(self._rows(name)) for name in _FILES}

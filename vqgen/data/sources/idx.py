@@ -5,6 +5,7 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,6 +53,7 @@ class Idx(SmallImages):
         """The folder with the training images."""
         return str(self._find(_FILES["train"][0]).parent)
 
+    @cached_property
     def digests(self) -> dict[str, str]:
         """A hash of the array in each file, gzip or not."""
         return {name: digest(read_idx(self._find(name))) for names in _FILES.values() for name in names}

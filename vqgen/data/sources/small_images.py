@@ -4,7 +4,6 @@ import hashlib
 import urllib.request
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +42,7 @@ class SmallImages(Images):
     root: Path
     channels: int
     native: tuple[int, int]
+    digests: Mapping[str, str]   # of what is in the files, by name
     how = "val is held out of the published training images"
 
     def __init__(self, root: str, **images: Any) -> None:
@@ -56,17 +56,9 @@ class SmallImages(Images):
     def published(self, split: str) -> Arrays:
         """The published split "train" or "test"."""
 
-    @abstractmethod
-    def digests(self) -> Mapping[str, str]:
-        """Hashes of what is in the files, by name."""
-
-    @cached_property
-    def _content(self) -> Mapping[str, str]:
-        return self.digests()
-
     def source(self) -> dict[str, object]:
         """Hashes of what is in the files, and how the training images are split."""
-        return {"content": self._content, "num_val": NUM_VAL}
+        return {"content": self.digests, "num_val": NUM_VAL}
 
     def load(self, split: str) -> Split:
         """Read the split, and add the border."""
