@@ -22,10 +22,14 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\x00-\x7f]+")
 
 
 class Layout(NamedTuple):
-    """Paths below the root, each empty or with a slash at its end: of all that counts, and of each given split."""
+    """Paths below the root, each empty or with a slash at its end: of all that counts, and of each given split.
+
+    `start` is where the classes of the training images begin: in their folder, or deeper where it holds one alone.
+    """
 
     base: str
     splits: dict[str, str]
+    start: str
 
 
 class _Role(NamedTuple):
@@ -47,7 +51,7 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
     folders = _Folders(paths)
     base = "" if layout == "flat" else folders.wrapped("")
     if layout in ("flat", "classes"):
-        return Layout(base, {})
+        return Layout(base, {}, folders.wrapped(base))
     if layout == "auto":
         _refuse_copy(folders, base, root)
     found = _splits(folders.inside[base], root / base)
@@ -60,20 +64,18 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
         )
     if layout == "splits" and not found:
         raise DataError(f"data.layout=splits: {root / base} holds no folders train and val or test.")
+    training = f"{base}{found['train']}/" if found else base
+    start = folders.wrapped(training)
     if layout == "auto":
-        training = f"{base}{found['train']}/" if found else base
         _refuse_inner_splits(folders, training, root)
-        _refuse_same_inside(folders, folders.wrapped(training), root)
-    return Layout(base, {split: f"{base}{name}/" for split, name in found.items()})
+        _refuse_same_inside(folders, start, root)
+    return Layout(base, {split: f"{base}{name}/" for split, name in found.items()}, start)
 
 
-def wrapper(paths: Iterable[str], start: str, known: Collection[str] | None = None) -> str:
-    """The path of what lies in `start`, without the folders around all of it.
+def wrapper(paths: Iterable[str], start: str, known: Collection[str]) -> str:
+    """The path of what lies in `start`, given by the paths of its files, without the folders around all of it.
 
-    Args:
-        paths: of the files in it.
-        start: a path below the root.
-        known: names that such folders may have, beside words such as images; None for any.
+    Those have a name that is `known`, or a word such as images.
     """
     return _Folders(paths).wrapped(start, known)
 

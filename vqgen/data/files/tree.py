@@ -124,40 +124,45 @@ def _take(place: str, path: str, tree: Tree, left_out: Counter[str]) -> None:
         left_out[f"{suffix} (no image)" if is_known else "files of no kind of image"] += 1
 
 
-def class_folders(files: Sequence[File], start: str = "") -> list[str]:
-    """The folders in `start`, sorted, where every file lies in one of at least two; otherwise none."""
-    names = {_folder_in(start, file) for file in files}
-    return sorted(filter(None, names)) if None not in names and len(names) >= 2 else []
+class Subtree(NamedTuple):
+    """The files below a folder; `start` is its path below the root, empty or with a slash at the end."""
 
+    files: list[File]
+    start: str = ""
 
-def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = "") -> ndarray | None:
-    """The number of each file's class, the name of its folder in `start`; None where there are no classes.
+    def below(self, start: str) -> "Subtree":
+        """The files of these below another folder."""
+        return Subtree([file for file in self.files if file.path.startswith(start)], start)
 
-    Raises:
-        DataError: a file lies in another folder.
-    """
-    if not class_names:
-        return None
-    numbers = {name: number for number, name in enumerate(class_names)}
-    names = [_folder_in(start, file) for file in files]
-    for file, name in zip(files, names, strict=True):
-        if name not in numbers:
-            place = shown(file.path)
-            raise DataError(
-                f"{place} is in no folder of the {len(numbers)} classes of training, {class_names[0]} and others: move "
-                "its folder away, or give training images of its class."
-            )
-    return np.array([numbers[name] for name in names if name], np.int64)
+    def folder(self, file: File) -> str:
+        """The folder in `start` that a file lies in; empty where it lies in `start` itself."""
+        folder, slash, _ = file.path.removeprefix(self.start).partition("/")
+        return folder if slash else ""
+
+    def class_folders(self) -> list[str]:
+        """The folders in `start`, sorted, where every file lies in one of at least two; otherwise none."""
+        names = {self.folder(file) for file in self.files}
+        return sorted(names) if "" not in names and len(names) >= 2 else []
+
+    def labelled(self, class_names: Sequence[str]) -> Listing:
+        """The files, each with the number of its class, the name of its folder; without labels if there are no classes.
+
+        Raises:
+            DataError: a file lies in another folder.
+        """
+        numbers, names = {name: i for i, name in enumerate(class_names)}, [self.folder(file) for file in self.files]
+        for file, name in zip(self.files, names, strict=True):
+            if numbers and name not in numbers:
+                raise DataError(
+                    f"{shown(file.path)} is in no folder of the {len(numbers)} classes of training, {class_names[0]} "
+                    "and others: move its folder away, or give training images of its class."
+                )
+        return Listing(self.files, np.array([numbers[name] for name in names], np.int64) if numbers else None)
 
 
 def stem_of(path: str) -> str:
     """What an image is called, in whichever folder and format it lies."""
     return PurePosixPath(path).stem
-
-
-def inside(files: Sequence[File], start: str) -> list[File]:
-    """The files below a folder, given by its path with a slash at the end."""
-    return [file for file in files if file.path.startswith(start)]
 
 
 def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
@@ -176,8 +181,3 @@ def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
         result.append(sorted(ranked[start : start + count]))
         start += count
     return [sorted(ranked[start:]), *result]
-
-
-def _folder_in(start: str, file: File) -> str | None:
-    folder, slash, _ = file.path.removeprefix(start).partition("/")
-    return folder if slash else None

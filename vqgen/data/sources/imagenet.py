@@ -10,7 +10,7 @@ import numpy as np
 
 from vqgen.data.files.files import Files
 from vqgen.data.files.text_table import LABELS, TextTable, first_of, listed
-from vqgen.data.files.tree import File, Listing, Tree, class_folders, inside, labels_of
+from vqgen.data.files.tree import Listing, Subtree, Tree
 
 _TRAIN = re.compile(r"(.*/)?train/n\d+/")
 NAMES = ("LOC_synset_mapping.txt", "words.txt", "imagenet_class_index.json")   # tables of the ids' names
@@ -40,30 +40,28 @@ class ImageNet(Files):
         if len(found) > 1:
             raise self.missing(f"there are several folders train ({', '.join(sorted(found))}): name one by data.root")
         self.base = found.pop() if found else ""
-        train, val = (inside(tree.files, f"{self.base}{name}/") for name in ("train", "val"))
-        ids = class_folders(train, f"{self.base}train/")
-        if not ids or not val:
-            raise self.missing("there are no class folders in train" if val else "there is no image in val")
+        train, val = (Subtree(tree.files).below(f"{self.base}{name}/") for name in ("train", "val"))
+        ids = train.class_folders()
+        if not ids or not val.files:
+            raise self.missing("there are no class folders in train" if val.files else "there is no image in val")
         self.class_names = class_names(ids, [*self._folders(), self.root / self.base / "train"])
         held_out = self._held_out(val, ids)
         self.how = "by the folders train and val, test is val"
-        self.left_out["of val, in no class of train"] = len(val) - len(held_out.files)
-        self.left_out["in other folders (test has no labels)"] = len(tree.files) - len(train) - len(val)
-        labels = labels_of(train, ids, f"{self.base}train/")
-        return {"train": Listing(train, labels), "val": held_out, "test": held_out}
+        self.left_out["of val, in no class of train"] = len(val.files) - len(held_out.files)
+        self.left_out["in other folders (test has no labels)"] = len(tree.files) - len(train.files) - len(val.files)
+        return {"train": train.labelled(ids), "val": held_out, "test": held_out}
 
     def _folders(self) -> list[Path]:
         """Where tables may lie: the folder of train and val, and those above it."""
         place = (self.root / self.base).resolve()
         return [place, *list(place.parents)[:_ABOVE]]
 
-    def _held_out(self, val: list[File], ids: list[str]) -> Listing:
-        start = f"{self.base}val/"
-        known = [file for file in val if file.path.removeprefix(start).partition("/")[0] in ids]
-        listing = Listing(known, labels_of(known, ids, start))
-        rest = [file for file in val if "/" not in file.path.removeprefix(start)] if known else val
-        if rest and (known or not class_folders(val, start)):
-            table = first_of(LABELS, [self.root / self.base / "val", *self._folders()])
+    def _held_out(self, val: Subtree, ids: list[str]) -> Listing:
+        known = [file for file in val.files if val.folder(file) in ids]
+        listing = val._replace(files=known).labelled(ids)
+        rest = [file for file in val.files if not val.folder(file)] if known else val.files
+        if rest and (known or not val.class_folders()):
+            table = first_of(LABELS, [self.root / val.start, *self._folders()])
             if table is None:
                 place = f"{rest[0].path} lies in no class folder" if known else "val has no class folders"
                 raise self.missing(f"{place}, and nowhere is a table of its labels, {LABELS[0]}")
