@@ -7,19 +7,14 @@ _MOST_CLASSES, _MOST_REASONS = 10, 8   # named in the line
 
 
 class Reading(NamedTuple):
-    """What a source of images found, and how it took it.
+    """What a source of images found, and how it took it."""
 
-    `place` says where the images come from, `counts` how many each split holds, `how` by what they were divided;
-    `left_out` says what was not taken: the number of files (or folders) for each reason. `notes` are what else one
-    should know of the images.
-    """
-
-    place: str
-    counts: Mapping[str, int]
+    place: str   # where the images come from
+    counts: Mapping[str, int]   # images of each split
     class_names: Sequence[str] = ()
-    how: str = ""
-    left_out: Mapping[str, int] = {}
-    notes: Sequence[str] = ()
+    how: str = ""   # they were divided into splits
+    left_out: Mapping[str, int] = {}   # the number of files and folders that were not taken, by reason
+    notes: Sequence[str] = ()   # what else one should know of the images
 
     def line(self) -> str:
         """All of it in one line.

@@ -46,19 +46,12 @@ class CodeSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class CodeStore:
-    """Where the codes of one tokenizer and one source of images are, and how they get there.
+    """Where the codes of one tokenizer and one source of images are, and how they get there."""
 
-    Args:
-        images: the source; its `key` is part of the folder's name.
-        fingerprint: of all that decides the codes, part of the folder's name, too.
-        num_embeddings: codebook size of each level, top first.
-        cache: folder of all code stores.
-    """
-
-    images: Images
-    fingerprint: str
-    num_embeddings: Sequence[int]
-    cache: Path
+    images: Images   # the source; its `key` and the fingerprint name the folder
+    fingerprint: str   # of all that decides the codes
+    num_embeddings: Sequence[int]   # codebook size of each level, top first
+    cache: Path   # folder of all code stores
 
     def folder(self, split: str) -> Path:
         """The folder of a split."""

@@ -38,15 +38,9 @@ class _Role(NamedTuple):
 
 
 def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
-    """Where everything lies, and the folders of the splits in it, if there are any.
+    """Where everything lies, and the folders of the splits in it, by the paths of all images below the root.
 
-    Args:
-        paths: of all files below the root that are images by their names.
-        layout: one of LAYOUTS.
-        root: for messages.
-
-    Raises:
-        DataError: the tree can be taken in several ways, or is not as `layout` says.
+    Raises DataError where the tree can be taken in several ways, or is not as `layout`, one of LAYOUTS, says.
     """
     folders = _Folders(paths)
     base = "" if layout == "flat" else folders.wrapped("")

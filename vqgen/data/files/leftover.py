@@ -12,17 +12,10 @@ from vqgen.data.reading import listed
 
 
 def warn_of_leftovers(folder: Path, file: str, ours: Mapping[str, object], same: Sequence[str], changed: str) -> None:
-    """Say in one line which folders beside a new one it has made useless.
+    """Say in one line which folders beside a new one are of no use any more.
 
-    Those are of another `format`, or were made of the same and have changed since. Where there is no meta.json, an
-    older version made the folder.
-
-    Args:
-        folder: the new one.
-        file: that lies in every part of such a folder.
-        ours: what meta.json says in the new one.
-        same: keys of meta.json that say of what a folder was made.
-        changed: key of meta.json that says in what state that was.
+    Their parts, which hold a `file` of this name, have a meta.json of another `format` than `ours` (an older version
+    wrote none), or of the `same` values but for the one that has `changed`.
     """
 
     def is_old(part: Path) -> bool:

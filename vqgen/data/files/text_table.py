@@ -46,9 +46,6 @@ def listed(files: Sequence[File], path: Path, class_names: Sequence[str]) -> Lis
     """The files of these classes with their labels, as one of `LABELS` gives them; others are left out.
 
     A line is `ILSVRC2012_val_00000001,n01751748 111 108 370 285` or `val_0.JPEG n03444034 0 32 44 62`.
-
-    Raises:
-        DataError: the list is damaged; names the line.
     """
     table, numbers = TextTable(path), {name: number for number, name in enumerate(class_names)}
     labels = {}

@@ -20,28 +20,21 @@ _KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its nam
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns.
+    """An image file."""
 
-    `changed` is when the system last saw it change, which no program can set back.
-    """
-
-    path: str
-    size: int
-    time: int
-    changed: int = 0
+    path: str   # below the root, with slashes
+    size: int   # bytes
+    time: int   # when it was written, ns
+    changed: int = 0   # when the system last saw it change, which no program can set back
 
 
 class Tree(NamedTuple):
-    """All image files below a folder, sorted by path, and what was not taken.
-
-    `unreadable` are the folders and links that could not be read, with the reason; `foreign` the paths of images of
-    kinds that are not read here, or that lead nowhere; `left_out` counts what is none of these, by reason.
-    """
+    """All image files below a folder, sorted by path, and what was not taken."""
 
     files: list[File]
-    unreadable: list[tuple[str, str]]
-    foreign: list[str]
-    left_out: Mapping[str, int] = {}
+    unreadable: list[tuple[str, str]]   # folders and links that could not be read, with the reason
+    foreign: list[str]   # paths of images of kinds that are not read here, or that lead nowhere
+    left_out: Mapping[str, int] = {}   # the number of all others, by reason
 
 
 class Listing(NamedTuple):
@@ -145,10 +138,9 @@ class Subtree(NamedTuple):
         return sorted(names) if "" not in names and len(names) >= 2 else []
 
     def labelled(self, class_names: Sequence[str]) -> Listing:
-        """The files, each with the number of its class, the name of its folder; without labels if there are no classes.
+        """The files, each with the number of its class, which is its folder; without labels if there are no classes.
 
-        Raises:
-            DataError: a file lies in another folder.
+        Raises DataError where a file lies in another folder.
         """
         numbers, names = {name: i for i, name in enumerate(class_names)}, [self.folder(file) for file in self.files]
         for file, name in zip(self.files, names, strict=True):
@@ -166,11 +158,9 @@ def stem_of(path: str) -> str:
 
 
 def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
-    """Divide by a hash of the paths: no seed, the same everywhere.
+    """Divide by a hash of the paths, the same everywhere, given the fraction of each part but the first.
 
-    Args:
-        files: what to divide; so few that a part would be empty make up every part.
-        parts: the fraction of each part but the first, which gets the rest.
+    So few files that a part would be empty make up every part.
     """
     if len(files) <= len(parts):
         return [sorted(files) for _ in range(len(parts) + 1)]

@@ -26,8 +26,7 @@ class Loader(WithWorkers):
         fetch: makes a batch of indices and the epoch; sent to the workers where there are any.
         order: the indices of every batch of every epoch.
         num_workers: processes that fetch ahead; 0 fetches when a batch is asked for.
-        clock: tells the epoch, where a trainer counts them, when the first batch is asked for; otherwise
-            `set_epoch` does.
+        clock: gives the epoch when the first batch is asked for; without one, `set_epoch` does.
         same: every epoch has the batches of the first one.
     """
 

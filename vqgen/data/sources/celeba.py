@@ -88,15 +88,10 @@ class NumberList(NamedTuple):
 
 
 def read_list(path: Path, names: Sequence[str], allowed: Sequence[int]) -> NumberList:
-    """Read list_eval_partition or list_attr_celeba, as published or as CSV.
+    """Read list_eval_partition or list_attr_celeba, as published or as CSV, of numbers that are `allowed`.
 
-    Args:
-        path: the file.
-        names: of its columns; empty where the file itself has to tell them.
-        allowed: the numbers that may stand in a column.
-
-    Raises:
-        DataError: the file is no text, or not whole; names the line.
+    `names` are those of the columns; where they are empty, the file has them. Raises DataError, which names the line,
+    where the file is no text or not whole.
     """
     table = TextTable(path, _REMEDY)
     rows = list(table.rows())

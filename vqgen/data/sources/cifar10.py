@@ -90,14 +90,9 @@ def _from_archive(path: Path, name: str) -> bytes:
 
 
 def read_batch(content: bytes, where: str) -> UInt8[ndarray, "n 3073"]:
-    """The rows of a batch as in the binary version: the label, and the image channel by channel.
+    """The rows of a file such as data_batch_1 as in the binary version: the label, and the image channel by channel.
 
-    Args:
-        content: of a file such as data_batch_1.
-        where: it is, for messages.
-
-    Raises:
-        DataError: the pickle holds something else than arrays, lists and text, or is not whole.
+    Raises DataError, which says `where` it is, if it holds something else than arrays, lists and text, or is not whole.
     """
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()

@@ -75,14 +75,8 @@ class ImageNet(Files):
 def class_names(ids: Sequence[str], folders: Sequence[Path]) -> list[str]:
     """The name of each class: the first of its words, typed easily: hyphens for spaces, no apostrophe.
 
-    An id of which no table knows a name stays as it is; where several ids have the same name, theirs is added.
-
-    Args:
-        ids: WordNet ids, such as n01440764.
-        folders: where to look for one of `NAMES`; the first found is taken.
-
-    Raises:
-        DataError: the table is damaged; names the line.
+    An id, such as n01440764, of which no table knows a name stays as it is; where several have the same name, the id is
+    added. The table is the first of `NAMES` in these folders. Raises DataError where it is damaged; names the line.
     """
     path = first_of(NAMES, folders)
     known = dict(_rows(path)) if path else {}

@@ -70,11 +70,7 @@ class SmallImages(Images):
         return Split(bordered(x, *self.held_shape[1:]), labels)
 
     def download(self, url: str, md5: str, missing: str, files: str) -> Path:
-        """Put what `url` holds into the root, unless it is there.
-
-        Raises:
-            DataError: without network; says what is `missing`, and which `files` to get by hand.
-        """
+        """Put what `url` holds into the root. Raises DataError, which says what is `missing`, without network."""
         path = self.root / url.rpartition("/")[2]
         try:
             download(url, path, md5)
@@ -89,27 +85,23 @@ class SmallImages(Images):
 def download(url: str, path: Path, md5: str) -> None:
     """Put what `url` holds at `path`, unless it is there. A download that fails leaves nothing.
 
-    Raises OSError without network, and DataError where the checksum is wrong or the disk is full.
+    Of our own, as pooch has neither a lock for several processes nor a look at the room on the disk. Raises OSError
+    without network, and DataError where the checksum is wrong or the disk is full.
     """
     with alone(path):
         if path.exists():
             return
+        digest = hashlib.md5(usedforsecurity=False)
         with replacing(path) as temporary:
-            found = _fetch(url, temporary)
-            if found != md5:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as response, open(temporary, "wb") as file:
+                size = int(response.headers.get("Content-Length") or 0)
+                require_space(path.parent, size, "root")
+                with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name) as bar:
+                    while block := response.read(_BLOCK):
+                        with writing(path.parent, size, "root"):
+                            file.write(block)
+                        digest.update(block)
+                        bar.update(len(block))
+            if digest.hexdigest() != md5:
+                found = digest.hexdigest()
                 raise DataError(f"What {url} holds has the MD5 checksum {found} and should have {md5}.")
-
-
-def _fetch(url: str, path: Path) -> str:
-    """The MD5 checksum of what was written."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as response, open(path, "wb") as file:
-        size = int(response.headers.get("Content-Length") or 0)
-        require_space(path.parent, size, "root")
-        with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name.strip(".").split(".part")[0]) as bar:
-            while block := response.read(_BLOCK):
-                with writing(path.parent, size, "root"):
-                    file.write(block)
-                digest.update(block)
-                bar.update(len(block))
-    return digest.hexdigest()
