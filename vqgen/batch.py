@@ -10,7 +10,7 @@ from torch import Tensor
 SPLITS = ("train", "val", "test")
 
 Given = Mapping[str, Shaped[Tensor, "b ..."]]
-"""What is known of each image beside its pixels, by name: `label`, its class, and whatever else a source tells."""
+"""Values of each image beside its pixels, by name: `label`, its class, and any others that a source has."""
 
 
 class ImageBatch(NamedTuple):

@@ -264,7 +264,7 @@ ATTRIBUTES, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
     (PARTITION, "000006.jpg  1\n", "", "there is no line for 1 images, such as 000006.jpg"),
     (PARTITION, "000006.jpg  1\n", "000006.jpg", "line 6: 000006.jpg has 0 numbers instead of 1"),
     (PARTITION, "000006.jpg  1\n", "000006.jpg 3", "line 6: 000006.jpg has '3' where 0 or 1 or 2"),
-    (PARTITION, "000006", "000005", "line 6: 000005.jpg stands here a second time"),
+    (PARTITION, "000006", "000005", "line 6: 000005.jpg occurs a second time"),
     (PARTITION, ".jpg", ".gif", "it has no line for an image"),
 ])  # fmt: skip
 def test_a_damaged_list_of_celeba_is_an_error_that_names_the_line(tmp_path, name, before, after, message):

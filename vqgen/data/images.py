@@ -21,8 +21,7 @@ from vqgen.batch import SPLITS, FileImage, ImageBatch
 from vqgen.data.error import require
 from vqgen.data.files.array_file import digest
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
-from vqgen.data.loading.augment import bordered, center_crop
-from vqgen.data.loading.batches import Pixels, Split, evaluation_batch, training_batch
+from vqgen.data.loading.batches import Pixels, Split, bordered, center_crop, evaluation_batch, training_batch
 from vqgen.data.loading.counter import permutation
 from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
@@ -35,7 +34,7 @@ _MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, f
 
 @rank_zero_only
 def _aside(line: str) -> None:
-    """Say something beside the results, which a task prints: their paths are read by other programs."""
+    """Print to stderr: a task prints the paths of its results to stdout, where other programs read them."""
     print(line, file=sys.stderr)
 
 
@@ -59,7 +58,7 @@ def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
 
 
 class Images(DataModule):
-    """A source of images. A subclass says which in `load`, `source` and, where there are any, `attributes`.
+    """A source of images. A subclass defines `load`, `source` and, where there are any, `attributes`.
 
     Args:
         shape: channels (1 or 3), height and width of an image as the model gets it.
@@ -76,16 +75,10 @@ class Images(DataModule):
     native: tuple[int, int] | None = None   # height and width that the published images have without a border
     how: str = ""   # the images are divided into splits
     left_out: Mapping[str, int] = {}   # what was not taken, by reason
-    notes: Sequence[str] = ()   # what else one should know of the images
+    notes: Sequence[str] = ()   # further facts for the line of what was read
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        batch_size: int,
-        seed: int,
-        num_workers: int,
-        flip: bool = False,
-        margin: int = 0,
+        self, shape: Sequence[int], batch_size: int, seed: int, num_workers: int, flip: bool = False, margin: int = 0
     ) -> None:
         super().__init__()
         sizes = list(shape)
@@ -100,7 +93,7 @@ class Images(DataModule):
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
         self._told: set[str] = set()
-        self.compare: Callable[[Images, str], None] | None = None   # each split, once loaded, with what is known of it
+        self.compare: Callable[[Images, str], None] | None = None   # called with each split once it is loaded
 
     def load(self, split: str) -> Split:
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
@@ -138,12 +131,12 @@ class Images(DataModule):
         return len(self.split(split).images)
 
     def reading(self, splits: Sequence[str] = SPLITS) -> Reading:
-        """What was read: all there is to say of these splits."""
+        """What was read of these splits."""
         counts = {split: self.count(split) for split in splits}
         return Reading(self.place, counts, self.class_names, self.how, self.left_out, self.notes)
 
     def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], None] = rank_zero_info) -> None:
-        """Say once, in one line of the first process, what was read of these splits."""
+        """Log once, in one line on rank 0, what was read of these splits."""
         if new := [split for split in splits if split not in self._told]:
             self._told.update(new)
             say(self.reading(new).line())
@@ -249,7 +242,7 @@ class Images(DataModule):
         return np.ascontiguousarray(center_crop(held, *self.shape[1:])[0])
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
-        """What to call these images of a split in a message: their numbers."""
+        """Names of these images of a split, for messages: their numbers."""
         return [str(i) for i in index]
 
     def _loaded(self, name: str) -> Split:

@@ -1,4 +1,4 @@
-"""What was read: said in one line before anything is made of it."""
+"""What was read, in one line that is logged before anything is made of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Reading(NamedTuple):
     class_names: Sequence[str] = ()
     how: str = ""   # they were divided into splits
     left_out: Mapping[str, int] = {}   # the number of files and folders that were not taken, by reason
-    notes: Sequence[str] = ()   # what else one should know of the images
+    notes: Sequence[str] = ()   # further facts
 
     def line(self) -> str:
         """All of it in one line.

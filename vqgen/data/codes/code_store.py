@@ -125,8 +125,8 @@ class CodeStore:
         with bar, ExitStack() as stack:
             for codes in self._encoded(split, encode):
                 if len(codes) != len(self.num_embeddings):
-                    told = f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}."
-                    raise DataError(told)
+                    levels = f"{len(codes)} levels, and num_embeddings={self.num_embeddings}"
+                    raise DataError(f"The tokenizer gives {levels}.")
                 for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True)):
                     array = code.cpu().numpy()
                     if array.min() < 0 or array.max() >= k:

@@ -64,7 +64,7 @@ class Codes(DataModule):
             self.store.extract(name, self.encode)
 
     def tell(self) -> None:
-        """Say once, in one line of the first process, what codes there are."""
+        """Log once, in one line on rank 0, what codes there are."""
         if not self._told:
             self._told = True
             splits = {name: self.split(name) for name in SPLITS}
@@ -91,7 +91,7 @@ class Codes(DataModule):
         return partial(code_batch, self.split(split), self.level)
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
-        """What to call the images of these codes in a message."""
+        """Names of the images of these codes, for messages."""
         return self.images.names(split, index)
 
     def on_after_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:

@@ -1,4 +1,4 @@
-"""One image file to an array of a given shape, whatever kind of image it is."""
+"""One image file of any kind to an array of a given shape."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _OPTIONAL = {   # kinds that Pillow reads where it was built so
 }
 _NEVER = ".heic .heif .hif .jxl .svg .psd .xcf .exr .hdr .dcm .dicom .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
 SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in _OPTIONAL if features.check(kind))]).split())
-IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())   # those not read here are told
+IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())   # with those that are not read here
 _BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
 PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
@@ -35,7 +35,7 @@ _UPRIGHT = {   # how to undo each EXIF orientation
     8: Image.Transpose.ROTATE_90,
 }
 
-# no fault of the file: what is prepared now would lack it for good
+# no fault of the file: without it, what is prepared now would stay incomplete
 _OF_THE_MACHINE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 
 
@@ -65,7 +65,7 @@ def decode(
         raise
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
-            raise DataError(f"{shown(path)}: {error.strerror}; mend that and start again.") from error
+            raise DataError(f"{shown(path)}: {error.strerror}; correct that and start again.") from error
         raise _unreadable(path, error) from error
     except Exception as error:   # decoders raise nearly anything for a damaged file
         raise _unreadable(path, error) from error
@@ -82,7 +82,7 @@ def upright_size(path: Place) -> tuple[int, int]:
 
 
 def is_image(path: str) -> bool:
-    """Whether a file begins as an image does, whatever it is called."""
+    """Whether a file begins as an image does; its name makes no difference."""
     Image.init()
     try:
         with Image.open(path, formats=[kind for kind in _BY_CONTENT if kind in Image.OPEN]):
@@ -150,5 +150,5 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
 
 
 def shown(path: Place) -> str:
-    """A path as one line of text that can be written anywhere, whatever its bytes."""
+    """A path, which may be of any bytes, as one printable line."""
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -30,7 +30,7 @@ _FORMAT = 3   # of prepared folders
 
 
 class Files(Images):
-    """Images in files, read once to leave out the bad ones. A subclass says in `list_files` which are in which split.
+    """Images in files, read once to leave out the bad ones. A subclass divides them in `list_files`.
 
     Args:
         root: the folder of the files.
@@ -76,7 +76,7 @@ class Files(Images):
         whites = white == "auto" or (isinstance(white, int) and 1 <= white < 2**16)
         require(whites, "white", white, "expected auto, or a number from 1 to 65535")
         self.white, self.prepare_up_to, self.max_unreadable = white, prepare_up_to, max_unreadable
-        self.base = ""   # the folder below the root that everything lies in
+        self.base = ""   # the folder below the root that holds all images
         self.left_out: dict[str, int] = {}
         self.notes: list[str] = []
         self._prepared: dict[str, PreparedSplit] = {}
@@ -84,7 +84,7 @@ class Files(Images):
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
-        """The files of each split and their labels. Raises DataError where the tree is another.
+        """The files of each split and their labels. Raises DataError where the tree has another layout.
 
         Sets `class_names`, and `how` they were divided, `left_out` and `base` for the line that says what was read.
         """
@@ -107,7 +107,7 @@ class Files(Images):
 
     @property
     def place(self) -> str:
-        """The folder that everything lies in."""
+        """The folder that holds all images."""
         return str(self.root / self.base)
 
     def count(self, split: str) -> int:
@@ -141,7 +141,7 @@ class Files(Images):
         return self.prepared(split).content
 
     def prepare_data(self) -> None:
-        """Read every file once, unless that is done, and say which are unreadable."""
+        """Read every file once, unless that is done, and warn of unreadable ones."""
         for name in SPLITS:
             self.prepared(name)
         if not self._reported:
@@ -198,14 +198,14 @@ class Files(Images):
             raise self.lost(f"the class {self.class_names[label]} in {self.place}", [first])
 
     def lost(self, what: str, files: Sequence[File]) -> DataError:
-        """The error that says of what, a class or a split, nothing can be read."""
+        """The error where no image of a class or a split can be read."""
         first = shown(files[0].path)
         return DataError(
-            f"Of {what} no image can be read, such as {first}: convert or mend its files, or move the folder away."
+            f"Of {what} no image can be read, such as {first}: convert or repair its files, or move the folder away."
         )
 
     def _tell_untrained(self) -> None:
-        """Say which classes have images in other splits alone."""
+        """Warn of classes that have no training image."""
         labels = self.listings["train"].labels
         without = set() if labels is None else {*range(len(self.class_names))} - {*labels}
         if without:
@@ -217,8 +217,8 @@ class Files(Images):
         if not lines:
             return
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable if path.endswith("/") or path == "."]
-        if folders and self.max_unreadable < 1:   # how many images are in it nobody knows, a whole class perhaps
-            raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Mend that, or move it away.")
+        if folders and self.max_unreadable < 1:   # it may hold a whole class
+            raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Repair it, or move it away.")
         message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
         if len(lines) > self.max_unreadable * total:
             raise DataError(
@@ -229,7 +229,7 @@ class Files(Images):
         rank_zero_warn(f"{message}; they are left out, and listed in unreadable.txt of the run.")
 
     def missing(self, what: str) -> DataError:
-        """The error that says what is missing and what would do."""
+        """The error that names what is missing and shows what is expected."""
         suffix = "" if self.root.is_dir() else " (no such folder)"
         return DataError(
             f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.expected}\n{self.download}\n"

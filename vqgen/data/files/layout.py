@@ -10,7 +10,7 @@ from vqgen.data.reading import listed
 from vqgen.errors import DataError
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
-_WORDS = {   # what folders of splits are called, whatever is written large
+_WORDS = {   # names of split folders, upper or lower case
     "train": "train|training|trn|tr|trainval",
     "val": "val|va|valid|validation|validate|dev|devel|development",
     "test": "test|testing|tst|te|ts|holdout|heldout",
@@ -38,7 +38,7 @@ class _Role(NamedTuple):
 
 
 def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
-    """Where everything lies, and the folders of the splits in it, by the paths of all images below the root.
+    """The layout of a tree, by the paths of all images below the root.
 
     Raises DataError where the tree can be taken in several ways, or is not as `layout`, one of LAYOUTS, says.
     """
@@ -104,7 +104,7 @@ class _Folders:
 
 
 def _role(name: str) -> _Role | None:
-    """The split that a folder's name speaks of, and what else it says; numbers and words like images say nothing."""
+    """The split in a folder's name, and the other words in it but for numbers and words like images."""
     split, rest = None, []
     for token in map(str.lower, _TOKEN.findall(name)):
         word = re.fullmatch(f"({_SPLIT_WORD.pattern})({_PLAIN})?", token)
@@ -144,7 +144,7 @@ def _splits(names: Iterable[str], place: Path) -> dict[str, str]:
 
 
 def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
-    """Raise DataError where one folder holds again all that lies beside it."""
+    """Raise DataError where one folder is a copy of all that lies beside it."""
     here = folders.entries(base)
     for name in sorted(folders.inside[base]):
         inner = folders.wrapped(f"{base}{name}/")
@@ -180,7 +180,7 @@ def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
 
 
 def _doubtful(folders: _Folders, place: str) -> list[str]:
-    """The folders in `place` which are named for a split, if beside something else that may be another one."""
+    """The folders in `place` named as a split, if something beside them may be another split."""
     if len(folders.entries(place)) < 2:
         return []
     roles = {name: role for name in sorted(folders.inside[place]) if (role := _role(name))}

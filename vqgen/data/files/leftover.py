@@ -1,4 +1,4 @@
-"""What a cache holds that nothing will use again: a warning says so; to delete it is for its owner."""
+"""Warnings of what a cache holds in vain; deleting it is left to its owner."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from vqgen.data.reading import listed
 
 
 def warn_of_leftovers(folder: Path, file: str, ours: Mapping[str, object], same: Sequence[str], changed: str) -> None:
-    """Say in one line which folders beside a new one are of no use any more.
+    """Warn in one line of the folders beside a new one that nothing uses any more.
 
     Their parts, which hold a `file` of this name, have a meta.json of another `format` than `ours` (an older version
     wrote none), or of the `same` values but for the one that has `changed`.

@@ -1,4 +1,4 @@
-"""The image files below a folder, in an order that does not change, with what can go wrong in a tree of folders."""
+"""The image files below a folder, sorted, with the errors that a tree of folders can have."""
 
 import hashlib
 import os
@@ -45,7 +45,7 @@ class Listing(NamedTuple):
 
     @property
     def paths(self) -> list[bytes]:
-        """The files' paths, whatever their bytes."""
+        """The files' paths as bytes, which need not be UTF-8."""
         return [os.fsencode(file.path) for file in self.files]
 
     def digest(self, times: bool) -> str:
@@ -153,7 +153,7 @@ class Subtree(NamedTuple):
 
 
 def stem_of(path: str) -> str:
-    """What an image is called, in whichever folder and format it lies."""
+    """The name of a file without folder and suffix."""
     return PurePosixPath(path).stem
 
 

@@ -16,6 +16,8 @@ from vqgen.errors import DataError
 Batch: TypeAlias = Any   # an ImageBatch or a CodeBatch, as the data module has it
 Fetch = Callable[..., Batch]   # of indices (int64 array) and the epoch; see Workers for those that workers call
 
+Clock = Callable[[], int]   # the epoch
+
 
 class Loader(WithWorkers):
     """Batches `fetch(indices, epoch)` of an order; what DataLoader is for single items.
@@ -31,12 +33,7 @@ class Loader(WithWorkers):
     """
 
     def __init__(
-        self,
-        fetch: Fetch,
-        order: Order,
-        num_workers: int = 0,
-        clock: Callable[[], int] | None = None,
-        same: bool = False,
+        self, fetch: Fetch, order: Order, num_workers: int = 0, clock: Clock | None = None, same: bool = False
     ) -> None:
         self.fetch, self.order, self.clock, self.same = fetch, order, clock, same
         self.epoch = self.batch = self._start = 0

@@ -106,7 +106,7 @@ def read_list(path: Path, names: Sequence[str], allowed: Sequence[int]) -> Numbe
         if not _is_image(name):
             raise table.error(f"it begins with {name[:40]!r}, and not with the name of an image", line)
         if stem_of(name) in found.values:
-            raise table.error(f"{name} stands here a second time", line)
+            raise table.error(f"{name} occurs a second time", line)
         if len(words) != len(found.names):
             raise table.error(f"{name} has {len(words)} numbers instead of {len(found.names)}", line)
         if strange := [word for word in words if word not in wanted]:

@@ -23,7 +23,7 @@ class Folder(Files):
 
     Args:
         val_fraction, test_fraction: of the images, for splits that are not given.
-        layout: what the folders are: "splits" (in them classes or not), "classes", or nothing ("flat"); "auto" tells it
+        layout: what the folders are: "splits" (in them classes or not), "classes", or nothing ("flat"); "auto" decides
             by their names, and raises DataError where they can be taken in two ways.
         Others as in Files.
     """

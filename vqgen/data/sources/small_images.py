@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vqgen.data.error import OPTION, folder_of, require
 from vqgen.data.images import Images, Split, hold_out
-from vqgen.data.loading.augment import bordered
+from vqgen.data.loading.batches import bordered
 from vqgen.errors import DataError
 from vqgen.runs.atomic import alone, replacing, require_space, writing
 
