@@ -141,10 +141,10 @@ def scatter(axes: Axes, points: Float[Tensor, "n 2"], label: Int[Tensor, " n"] |
     if label is None or not 0 < n <= MAX_CLASSES:
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=alpha, linewidths=0)
         return axes
-    colours = colormaps["tab10" if n <= 10 else "tab20"].colors  # type: ignore[attr-defined]
+    colours = colormaps["tab10" if n <= 10 else "tab20"]
     for i, name in enumerate(names):
         chosen = points[label.cpu() == i]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=alpha, linewidths=0, color=colours[i], label=name)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=alpha, linewidths=0, color=colours(i), label=name)
     return axes
 
 
@@ -159,8 +159,8 @@ def legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if handles:
         drawn = figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=9, handletextpad=0.2)
-        for handle in drawn.legend_handles:
-            handle.set(alpha=1.0, sizes=[40])  # type: ignore[union-attr]
+        for handle in filter(None, drawn.legend_handles):
+            handle.set(alpha=1.0, sizes=[40])
 
 
 def normal_histogram(axes: Axes, values: Float[Tensor, " n"], name: str) -> None:
