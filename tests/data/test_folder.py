@@ -37,7 +37,7 @@ def folder(root, cache, **changes):
     options = {
         "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
         "max_unreadable": 0.01, "flip": False, "margin": 0, "val_fraction": 0.1, "test_fraction": 0.2,
-    } | changes  # fmt: skip
+    } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
 
@@ -237,7 +237,7 @@ def test_a_changed_folder_is_prepared_anew(root, cache):
     lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     lambda path: path.write_bytes(b""), lambda path: path.write_bytes(bytes(path.stat().st_size)),
     lambda path: path.write_text("[1, 2]"),
-])  # fmt: skip
+])
 def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache, name, damage, changes):
     write(root, *[f"{i}.png" for i in range(10)])
     folder(root, cache, **changes).prepare_data()

@@ -31,7 +31,7 @@ def of_classes(*folders):
     ("seg_train", "seg_val", "seg_test"), ("train_split", "valid_split", "test_split"),
     ("Training", "Evaluation", "Test"),
     ("trainval", "val", "test1"), ("tr", "va", "te"),
-])  # fmt: skip
+])
 def test_splits_go_by_the_names_that_people_give_them(train, val, test):
     found = find_layout(of_classes(train, val, test), "auto", ROOT)
     assert found[:2] == ("", {"train": f"{train}/", "val": f"{val}/", "test": f"{test}/"})
@@ -44,7 +44,7 @@ def test_splits_go_by_the_names_that_people_give_them(train, val, test):
 @pytest.mark.parametrize("names", [
     ["cat", "dog"], ["car", "train"], ["train_station", "test_tube", "bedroom"], ["n01440764", "n01443537"],
     ["value", "tested", "trained"], ["Île", "évaluation"], ["1", "2"],
-])  # fmt: skip
+])
 def test_classes_may_be_called_what_they_are(names):
     assert find_layout(paths(*names), "auto", ROOT)[:2] == ("", {})
 
@@ -89,7 +89,7 @@ def test_a_folder_inside_a_split_that_holds_all_of_it_is_gone_through():
     (of_classes("all/seen", "all/unseen"), ["data/x/all", "cat, dog"]),
     (of_classes("train/part1", "train/part2", "test"), ["data/x/train", "part1, part2", "cat, dog"]),
     (of_classes("", "backup/old"), ["is there twice", "data.root=data/x/backup/old"]),
-])  # fmt: skip
+])
 def test_a_guess_that_would_train_on_test_images_is_an_error_in_one_line(files, words):
     with pytest.raises(DataError) as caught:
         find_layout(files, "auto", ROOT)

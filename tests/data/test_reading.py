@@ -22,7 +22,7 @@ def folder(root, cache, **changes):
     options = {
         "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
         "max_unreadable": 1.0, "val_fraction": 0.1, "test_fraction": 0.2,
-    } | changes  # fmt: skip
+    } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
 
@@ -97,7 +97,7 @@ def test_files_left_out_are_counted_by_reason(tmp_path):
         "unreadable": 1, ".heic (a kind of image that is not read here)": 2, ".txt (no image)": 1, "hidden": 2,
         "files of no kind of image": 1, "Thumbs.db": 1, "__MACOSX": 1,
         "folders (links) that were read under another name": 1, "images beside those folders": 0,
-    }  # fmt: skip
+    }
 
 
 def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def test_so_few_published_images_that_none_were_left_to_train_on_hold_out_a_tent
     assert held == {
         100: {"train": 90, "val": 10}, 5001: {"train": 1, "val": 5000}, 60_000: {"train": 55_000, "val": 5000},
         5: {"train": 4, "val": 1},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("n", [12_345, 60_000])

@@ -48,11 +48,12 @@ def decode(
 ) -> UInt8[ndarray, "c h w"]:
     """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
 
+    Of an animation the first picture is taken, and a smaller image is enlarged.
+
     Args:
-        path: the file. Of an animation the first picture is taken.
-        shape: channels (1 grey, 3 RGB), height, width. A smaller image is enlarged.
+        shape: channels (1 grey, 3 RGB), height, width.
         window: take only the middle square with this side, in pixels of the file.
-        white: what is white in a grey image of 16 bits.
+        white: the value of white in a grey image of 16 bits.
 
     Raises:
         UnreadableError: the file is empty, truncated, no image, or a decompression bomb.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy import ndarray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
@@ -135,7 +136,7 @@ class DataModule(LightningDataModule):
 
     def batch(self, split: str, index: ndarray) -> Batch:
         """The items at `index` of a split, as a model gets them."""
-        return self.on_after_batch_transfer(self.fetch(split)(index, 0), 0)
+        return self.on_after_batch_transfer(self.fetch(split)(np.asarray(index), 0), 0)
 
     def _epoch(self) -> int:
         return 0 if self.trainer is None else self.trainer.current_epoch

@@ -102,9 +102,7 @@ class FashionMnist(Idx):
     Debian's package dataset-fashion-mnist holds the files, too.
     """
 
-    class_names = (
-        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
-    )
+    class_names = tuple("t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot".split())
     also_in = ("/usr/share/datasets/fashion-mnist",)
     address = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     md5: ClassVar = {

@@ -1,6 +1,6 @@
 """Coloured shapes on a plain ground, drawn by the project itself: data for a machine without data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import cos, pi, sin, tau
 from typing import NamedTuple
 from zlib import crc32
@@ -84,9 +84,7 @@ def _fold(u: Plane, v: Plane, points: int) -> tuple[Plane, Plane]:
     return u, v
 
 
-DISTANCES: dict[str, Callable[[ndarray, ndarray], ndarray]] = {
-    "circle": circle, "square": square, "triangle": triangle, "star": star, "ring": ring, "cross": cross,
-}
+DISTANCES = {distance.__name__: distance for distance in (circle, square, triangle, star, ring, cross)}
 SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}   # turns onto itself
 
 
