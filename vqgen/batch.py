@@ -7,8 +7,10 @@ from typing import NamedTuple
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+SPLITS = ("train", "val", "test")
+
 Given = Mapping[str, Shaped[Tensor, "b ..."]]
-"""What is known of each image beside its pixels, by name: `label`, its class, and whatever else a source tells."""
+"""Values of each image beside its pixels, by name: `label`, its class, and any others that a source has."""
 
 
 class ImageBatch(NamedTuple):
@@ -25,22 +27,17 @@ class ImageBatch(NamedTuple):
 
 
 class FileImage(NamedTuple):
-    """An image file as a model gets it.
-
-    `x` is the image in [-1, 1], `inside` the rows and columns of it that are no border, and `said` what was done to
-    the file, in words; empty where its pixels are as they were.
-    """
+    """An image file as a model gets it, in [-1, 1]."""
 
     x: Float[Tensor, "c h w"]
-    inside: tuple[slice, slice]
-    said: str
+    inside: tuple[slice, slice]   # rows and columns that are no border
+    said: str   # what was done to the file, in words; empty where its pixels are as they were
 
 
 class Condition(NamedTuple):
     """What a prior is given beside its own codes: those of the levels above, top first, and what is known of images.
 
-    It passes whole from the data, or the command line, to the prior's conditioner, which takes of it what it was built
-    for.
+    The prior's conditioner takes of it what it was built for.
     """
 
     upper: Sequence[Int[Tensor, "b _ _"]] = ()

@@ -23,8 +23,8 @@ from vqgen.data.codes.codes import Codes
 from vqgen.data.files.decode import decode
 from vqgen.data.images import Images, Split
 from vqgen.data.loading.loader import Loader
-from vqgen.data.sources.fashion_mnist import FashionMnist
 from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import draw_factors, render
 from vqgen.errors import DataError
 

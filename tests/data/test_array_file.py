@@ -18,10 +18,11 @@ def test_what_is_appended_is_what_is_loaded(tmp_path, dtype, shape):
 
 
 def test_missing_rows_are_an_error(tmp_path):
-    file = ArrayFile(tmp_path / "a.npy", "u1", (3, 4))
-    file.append(np.zeros((2, 4)))
-    with pytest.raises(DataError, match="got 2 rows and should have 3"):
-        file.close()
+    with (
+        pytest.raises(DataError, match="got 2 rows and should have 3"),
+        ArrayFile(tmp_path / "a.npy", "u1", (3, 4)) as file,
+    ):
+        file.append(np.zeros((2, 4)))
 
 
 def test_a_disk_without_room_is_an_error_that_names_the_folder_and_the_size(tmp_path):

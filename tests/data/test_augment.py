@@ -1,6 +1,6 @@
 import numpy as np
 
-from vqgen.data.loading.augment import center_crop, random_crop, random_flip
+from vqgen.data.loading.batches import center_crop, random_crop, random_flip
 
 
 def numbered(n, height, width):

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from PIL import Image
 
 from vqgen.data.files import prepare
-from vqgen.data.files.prepare import Decoded, Rows
+from vqgen.data.files.prepare import ArrayRows, ImageFiles
 from vqgen.data.files.tree import scan
 from vqgen.data.sources.folder import Folder
 from vqgen.errors import DataError
@@ -37,7 +37,7 @@ def folder(root, cache, **changes):
     options = {
         "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
         "max_unreadable": 0.01, "flip": False, "margin": 0, "val_fraction": 0.1, "test_fraction": 0.2,
-    } | changes  # fmt: skip
+    } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
 
@@ -132,7 +132,7 @@ def test_prepared_and_decoded_sets_give_the_same_batches(root, cache, num_worker
     options = {"flip": True, "margin": 3}
     prepared = folder(root, cache, **options)
     decoded = folder(root, cache, prepare_up_to=0.0, num_workers=num_workers, **options)
-    assert isinstance(decoded.split("train").images, Decoded)
+    assert isinstance(decoded.split("train").images, ImageFiles)
     for epoch in (0, 1):
         batches = []
         for images in (prepared, decoded):
@@ -178,7 +178,7 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
     labels = np.concatenate([images.split(name).labels for name in ("train", "val", "test")])
     assert sorted(labels) == [0] * 9 + [1] * 9
-    assert isinstance(images.split("train").images, Rows if prepare_up_to else Decoded)
+    assert isinstance(images.split("train").images, ArrayRows if prepare_up_to else ImageFiles)
     images.trainer = pl.Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu")
     images.setup("fit")
     listed = (tmp_path / "unreadable.txt").read_text()
@@ -237,7 +237,7 @@ def test_a_changed_folder_is_prepared_anew(root, cache):
     lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     lambda path: path.write_bytes(b""), lambda path: path.write_bytes(bytes(path.stat().st_size)),
     lambda path: path.write_text("[1, 2]"),
-])  # fmt: skip
+])
 def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache, name, damage, changes):
     write(root, *[f"{i}.png" for i in range(10)])
     folder(root, cache, **changes).prepare_data()
@@ -379,7 +379,7 @@ def test_many_large_images_are_decoded_a_few_at_a_time(root, cache, monkeypatch)
     decode = prepare.Decoder.attempt
     started = []
     monkeypatch.setattr(prepare.Decoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
-    for done, _ in enumerate(prepare._decoded(prepare.Decoder(str(root), (3, 8, 8), None), [b"01.png"] * 40)):
+    for done, _ in enumerate(prepare.Decoder(str(root), (3, 8, 8), None).attempts([b"01.png"] * 40)):
         held.append(len(started) - done)
     assert max(held) <= 10
 
@@ -412,7 +412,7 @@ def test_unreadable_folders_are_listed(root, cache, monkeypatch):
 
     def scandir(path):
         if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return whole(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
@@ -465,7 +465,7 @@ def test_a_folder_that_cannot_be_read_stops_the_preparation(tmp_path, monkeypatc
 
     def scandir(path):
         if str(path).rstrip("/").endswith("root/b"):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data.test_folder import folder
 from vqgen.data.images import Images, normalize
 from vqgen.data.sources.cifar10 import CIFAR10
-from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import Shapes
 from vqgen.errors import DataError
 
@@ -25,7 +25,7 @@ def _noise(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize(("source", "shape", "native"), [
     (FashionMnist, (1, 32, 32), (28, 28)), (FashionMnist, (1, 28, 28), (28, 28)), (FashionMnist, (1, 33, 30), (28, 28)),
     (CIFAR10, (3, 32, 32), (32, 32)), (CIFAR10, (3, 40, 48), (32, 32)),
-])  # fmt: skip
+])
 def test_a_file_of_the_size_of_the_set_gets_its_border_and_no_other_pixel(
     source: type[Images], shape: tuple[int, int, int], native: tuple[int, int], margin: int, tmp_path: Path
 ):

@@ -9,10 +9,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from vqgen.data.sources import idx
-from vqgen.data.sources.fashion_mnist import FashionMnist
-from vqgen.data.sources.idx import read_idx
-from vqgen.data.sources.mnist import Mnist
+from vqgen.data.sources import small_images
+from vqgen.data.sources.idx import FashionMnist, Mnist, read_idx
 from vqgen.errors import DataError
 
 INSTALLED = Path(FashionMnist.also_in[0])
@@ -48,7 +46,7 @@ def offline(monkeypatch):
 @pytest.fixture(autouse=True)
 def few_for_validation(request, monkeypatch):
     if "real" not in request.node.name:
-        monkeypatch.setattr(idx, "_NUM_VAL", 5)
+        monkeypatch.setattr(small_images, "NUM_VAL", 5)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

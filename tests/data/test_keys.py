@@ -149,7 +149,7 @@ def test_other_idx_files_under_the_same_names_are_another_source_and_zipping_the
 
 
 def test_other_cifar_files_under_the_same_names_are_another_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vqgen.data.sources.cifar10._NUM_VAL", 1)
+    monkeypatch.setattr("vqgen.data.sources.small_images.NUM_VAL", 1)
 
     def source(value: int) -> CIFAR10:
         for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vqgen.data.files.layout import Layout, find_layout, wrapper
+from vqgen.data.files.layout import find_layout, wrapper
 from vqgen.errors import DataError
 
 ROOT = Path("data/x")
@@ -31,10 +31,10 @@ def of_classes(*folders):
     ("seg_train", "seg_val", "seg_test"), ("train_split", "valid_split", "test_split"),
     ("Training", "Evaluation", "Test"),
     ("trainval", "val", "test1"), ("tr", "va", "te"),
-])  # fmt: skip
+])
 def test_splits_go_by_the_names_that_people_give_them(train, val, test):
     found = find_layout(of_classes(train, val, test), "auto", ROOT)
-    assert found == Layout("", {"train": f"{train}/", "val": f"{val}/", "test": f"{test}/"})
+    assert found[:2] == ("", {"train": f"{train}/", "val": f"{val}/", "test": f"{test}/"})
     for other in ("val", "test"):
         two = find_layout(of_classes(train, {"val": val, "test": test}[other]), "auto", ROOT).splits
         assert two["train"] == f"{train}/"
@@ -44,22 +44,21 @@ def test_splits_go_by_the_names_that_people_give_them(train, val, test):
 @pytest.mark.parametrize("names", [
     ["cat", "dog"], ["car", "train"], ["train_station", "test_tube", "bedroom"], ["n01440764", "n01443537"],
     ["value", "tested", "trained"], ["Île", "évaluation"], ["1", "2"],
-])  # fmt: skip
+])
 def test_classes_may_be_called_what_they_are(names):
-    assert find_layout(paths(*names), "auto", ROOT) == Layout("", {})
+    assert find_layout(paths(*names), "auto", ROOT)[:2] == ("", {})
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_folders_around_all_of_it_are_gone_through(depth):
     around = "/".join(["archive", "dataset", "images"][:depth])
     below = {"train": f"{around}/train/", "val": f"{around}/val/"}
-    assert find_layout(of_classes(f"{around}/train", f"{around}/val"), "auto", ROOT) == Layout(f"{around}/", below)
-    assert find_layout(of_classes(around), "auto", ROOT) == Layout(f"{around}/", {})
+    assert find_layout(of_classes(f"{around}/train", f"{around}/val"), "auto", ROOT)[:2] == (f"{around}/", below)
+    assert find_layout(of_classes(around), "auto", ROOT)[:2] == (f"{around}/", {})
 
 
 def test_a_folder_inside_a_split_that_holds_all_of_it_is_gone_through():
-    inner = of_classes("train/train")
-    assert wrapper(inner, "train/") == "train/train/"
+    assert find_layout(of_classes("train/train", "val"), "auto", ROOT).start == "train/train/"
     assert wrapper(paths("val/cat"), "val/", {"val"}) == "val/"   # the only class there
     assert wrapper(paths("val/images"), "val/", {"val"}) == "val/images/"
     assert wrapper(paths("seg_test/seg_test"), "seg_test/", {"seg_test"}) == "seg_test/seg_test/"
@@ -90,7 +89,7 @@ def test_a_folder_inside_a_split_that_holds_all_of_it_is_gone_through():
     (of_classes("all/seen", "all/unseen"), ["data/x/all", "cat, dog"]),
     (of_classes("train/part1", "train/part2", "test"), ["data/x/train", "part1, part2", "cat, dog"]),
     (of_classes("", "backup/old"), ["is there twice", "data.root=data/x/backup/old"]),
-])  # fmt: skip
+])
 def test_a_guess_that_would_train_on_test_images_is_an_error_in_one_line(files, words):
     with pytest.raises(DataError) as caught:
         find_layout(files, "auto", ROOT)
@@ -102,20 +101,20 @@ def test_a_guess_that_would_train_on_test_images_is_an_error_in_one_line(files, 
 @pytest.mark.parametrize("classed", [True, False])
 def test_a_word_says_how_a_doubtful_tree_is_taken(classed):
     files = (of_classes if classed else paths)("train", "val", "docs")
-    assert find_layout(files, "splits", ROOT) == Layout("", {"train": "train/", "val": "val/"})
-    assert find_layout(files, "classes", ROOT) == Layout("", {})
-    assert find_layout(files, "flat", ROOT) == Layout("", {})
+    assert find_layout(files, "splits", ROOT)[:2] == ("", {"train": "train/", "val": "val/"})
+    assert find_layout(files, "classes", ROOT)[:2] == ("", {})
+    assert find_layout(files, "flat", ROOT)[:2] == ("", {})
     with pytest.raises(DataError, match=r"data.layout=splits: data/x holds no folders train and val or test"):
         find_layout(paths("cat", "dog"), "splits", ROOT)
 
 
 @pytest.mark.parametrize("inner", [("images",), ("images", "photos"), ("000", "001"), ("front",)])
 def test_folders_in_the_classes_may_be_alike(inner):
-    assert find_layout(paths(*[f"{kind}/{name}" for kind in ("cat", "dog") for name in inner]), "auto", ROOT) == Layout(
+    assert find_layout(paths(*[f"{kind}/{name}" for kind in ("cat", "dog") for name in inner]), "auto", ROOT)[:2] == (
         "", {}
     )
 
 
 def test_a_tree_of_many_folders_is_gone_through_at_once():
     files = [f"{i:04}/{i:04}/{i:04}.png" for i in range(20_000)]
-    assert find_layout(files, "auto", ROOT) == Layout("", {})
+    assert find_layout(files, "auto", ROOT)[:2] == ("", {})

@@ -45,7 +45,7 @@ def test_a_photograph_is_in_one_split_and_all_splits_have_some():
     splits = split_of(many)
     assert {split: list(splits.values()).count(split) for split in ("train", "val", "test")} == {
         "train": 128, "val": 16, "test": 16,
-    }  # fmt: skip
+    }
 
 
 def test_pictures_with_detail_are_written_and_sky_is_not(tmp_path, capsys):

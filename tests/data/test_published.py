@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqgen.data.sources import cifar10
+from vqgen.data.sources import cifar10, small_images
 from vqgen.data.sources.celeba import CelebA
 from vqgen.data.sources.cifar10 import CIFAR10
 from vqgen.data.sources.ffhq import FFHQ
@@ -25,7 +25,7 @@ def files_source(kind, root, tmp_path, **changes):
     options = {
         "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
         "max_unreadable": 0.01, "flip": False, "margin": 0, "window": None,
-    } | changes  # fmt: skip
+    } | changes
     return kind(root=str(root), cache=str(tmp_path / "cache"), **options)
 
 
@@ -42,7 +42,7 @@ def cifar_rows(n, seed):
 
 @pytest.fixture
 def cifar_files(monkeypatch):
-    monkeypatch.setattr(cifar10, "_NUM_VAL", 7)
+    monkeypatch.setattr(small_images, "NUM_VAL", 7)
     names = [*cifar10._FILES["train"], *cifar10._FILES["test"]]
     return {name: cifar_rows(10, i) for i, name in enumerate(names)}
 
@@ -131,7 +131,7 @@ class Runs:
     lambda file: Runs(np.load, str(file)),
     lambda file: np.array([Runs(os.system, f"touch {file}")], dtype=object),
     lambda file: np.array([{}], dtype=object),
-])  # fmt: skip
+])
 def test_a_pickle_with_anything_but_arrays_in_it_is_refused_and_nothing_is_run(tmp_path, cifar_files, harm):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -149,7 +149,7 @@ def test_a_pickle_with_anything_but_arrays_in_it_is_refused_and_nothing_is_run(t
     pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3, 10]}, 2),
     pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [3, 1]}, 2),
     pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3]}, 2),
-])  # fmt: skip
+])
 def test_a_damaged_pickle_of_cifar10_is_an_error_that_names_it(tmp_path, cifar_files, content):
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(DataError, match=r"test_batch in .* Put a whole copy there") as caught:
@@ -264,9 +264,9 @@ ATTRIBUTES, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
     (PARTITION, "000006.jpg  1\n", "", "there is no line for 1 images, such as 000006.jpg"),
     (PARTITION, "000006.jpg  1\n", "000006.jpg", "line 6: 000006.jpg has 0 numbers instead of 1"),
     (PARTITION, "000006.jpg  1\n", "000006.jpg 3", "line 6: 000006.jpg has '3' where 0 or 1 or 2"),
-    (PARTITION, "000006", "000005", "line 6: 000005.jpg stands here a second time"),
+    (PARTITION, "000006", "000005", "line 6: 000005.jpg occurs a second time"),
     (PARTITION, ".jpg", ".gif", "it has no line for an image"),
-])  # fmt: skip
+])
 def test_a_damaged_list_of_celeba_is_an_error_that_names_the_line(tmp_path, name, before, after, message):
     write_celeba(tmp_path / "celeba", ".txt")
     path = tmp_path / "celeba" / name
@@ -305,7 +305,7 @@ def test_a_celeba_without_an_image_of_some_split_is_an_error(tmp_path):
     {"images": "C/Img/img_align_celeba", "list_attr_celeba.txt": "C/Anno", "list_eval_partition.txt": "C/Eval"},
     {"images": "Img/img_align_celeba_png", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
     {"images": "img_align_celeba", "list_attr_celeba.txt": "", "list_eval_partition.txt": ""},
-])  # fmt: skip
+])
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_celeba_is_read_from_its_authors_drive_and_as_png(tmp_path, places, suffix):
     root = tmp_path / "celeba"
@@ -404,14 +404,14 @@ TABLES = {
     "imagenet_class_index.json":
         '{"0": ["n01440764", "tench"], "1": ["n01484850", "great_white_shark"], "2": ["n02012849", "crane"], '
         '"3": ["n03126707", "crane"], "4": ["n03991062", "potter\'s_wheel"]}',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_classes_of_imagenet_go_by_name_in_the_order_of_their_ids(tmp_path, table):
     assert imagenet_names(tmp_path, IDS, {table: TABLES[table]}) == [
         "tench", "great-white-shark", "crane-n02012849", "crane-n03126707", "potters-wheel", "n09999999",
-    ]  # fmt: skip
+    ]
     images = files_source(ImageNet, tmp_path / "in", tmp_path)
     assert images.split("train").images[:, 0, 0, 0].tolist() == [10, 30, 0, 20, 50, 40]
     assert images.split("train").labels.tolist() == [0, 1, 2, 3, 4, 5]
@@ -425,7 +425,7 @@ def test_classes_of_imagenet_go_by_name_in_the_order_of_their_ids(tmp_path, tabl
     ("imagenet_class_index.json", "[1]", "it cannot be read"),
     ("imagenet_class_index.json", '{"0": [1, 2]}', "it cannot be read"),
     ("imagenet_class_index.json", '{"0": ["n01440764"]}', "line 1"),
-])  # fmt: skip
+])
 def test_a_damaged_table_of_names_is_an_error_that_names_it(tmp_path, table, content, message):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / table).write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -6,11 +6,11 @@ from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR
 from vqgen.data.codes.codes import Codes
-from vqgen.data.images import Images, Split
+from vqgen.data.images import Images, Split, hold_out
 from vqgen.data.reading import Reading
-from vqgen.data.sources import idx
-from vqgen.data.sources.fashion_mnist import FashionMnist
+from vqgen.data.sources import small_images
 from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import Shapes
 
 
@@ -22,7 +22,7 @@ def folder(root, cache, **changes):
     options = {
         "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
         "max_unreadable": 1.0, "val_fraction": 0.1, "test_fraction": 0.2,
-    } | changes  # fmt: skip
+    } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
 
@@ -97,7 +97,7 @@ def test_files_left_out_are_counted_by_reason(tmp_path):
         "unreadable": 1, ".heic (a kind of image that is not read here)": 2, ".txt (no image)": 1, "hidden": 2,
         "files of no kind of image": 1, "Thumbs.db": 1, "__MACOSX": 1,
         "folders (links) that were read under another name": 1, "images beside those folders": 0,
-    }  # fmt: skip
+    }
 
 
 def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
         for kind, shape in (("images-idx3", (n, 28, 28)), ("labels-idx1", (n,))):
             head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
             (tmp_path / f"{name}-{kind}-ubyte").write_bytes(head + bytes(int(np.prod(shape))))
-    monkeypatch.setattr(idx, "_NUM_VAL", 10)
+    monkeypatch.setattr(small_images, "NUM_VAL", 10)
     images = FashionMnist(root=str(tmp_path), shape=(1, 28, 28), batch_size=4, seed=0, num_workers=0, flip=True)
     images.prepare_data()
     assert images.reading().line().startswith(f"Data of {tmp_path}: 50 train, 10 val, 20 test; 10 classes (t-shirt,")
@@ -123,11 +123,11 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
 
 
 def test_so_few_published_images_that_none_were_left_to_train_on_hold_out_a_tenth():
-    held = {n: {name: len(part) for name, part in idx.hold_out(n, 5000).items()} for n in (100, 5001, 60_000, 5)}
+    held = {n: {name: len(part) for name, part in hold_out(n, 5000).items()} for n in (100, 5001, 60_000, 5)}
     assert held == {
         100: {"train": 90, "val": 10}, 5001: {"train": 1, "val": 5000}, 60_000: {"train": 55_000, "val": 5000},
         5: {"train": 4, "val": 1},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("n", [12_345, 60_000])
@@ -135,7 +135,7 @@ def test_the_published_hold_out_is_as_it_was(n):
     from vqgen.data.loading.counter import permutation
 
     order = permutation(n, "hold_out")
-    held = idx.hold_out(n, 5000)
+    held = hold_out(n, 5000)
     assert np.array_equal(held["val"], np.sort(order[-5000:]))
     assert np.array_equal(held["train"], np.sort(order[:-5000]))
 

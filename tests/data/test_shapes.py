@@ -4,8 +4,7 @@ import torch
 
 from vqgen.data.images import normalize
 from vqgen.data.loading.order import ShuffledOrder
-from vqgen.data.sources.distance import DISTANCES, SYMMETRY
-from vqgen.data.sources.shapes import COLOURS, Factors, Shapes, draw_factors, render
+from vqgen.data.sources.shapes import COLOURS, DISTANCES, SYMMETRY, Factors, Shapes, draw_factors, render
 from vqgen.errors import DataError
 
 

@@ -1,15 +1,14 @@
-"""What the options of a dataset must hold."""
+"""Checks of the options of a dataset."""
 
 from pathlib import Path
-from typing import Any
 
 from vqgen.errors import DataError
 
 OPTION = "data.root (data_root, where a trained run is used)"
-"""How one says where the images are."""
+"""The option that says where the images are, for messages."""
 
 
-def require(holds: bool, option: str, value: Any, wanted: str) -> None:
+def require(holds: bool, option: str, value: object, wanted: str) -> None:
     """Raise DataError, which names an option of the data, its value and what is wanted, unless that `holds`."""
     if not holds:
         raise DataError(f"data.{option}={value}: {wanted}.")
@@ -19,7 +18,7 @@ def folder_of(option: str, value: str) -> Path:
     """The path that an option gives for a folder. Raises DataError where it, or what should hold it, is a file."""
     try:
         path = Path(value).expanduser()
-    except RuntimeError as error:   # ~NAME of nobody here
+    except RuntimeError as error:   # ~NAME of a user that is not on this machine
         raise DataError(f"data.{option}={value}: {error}; give the whole path.") from None
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     if file is not None:

@@ -6,38 +6,35 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from torch import Tensor
 
-from vqgen.batch import FileImage, ImageBatch
+from vqgen.batch import SPLITS, FileImage, ImageBatch
 from vqgen.data.error import require
+from vqgen.data.files.array_file import digest
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
-from vqgen.data.files.digest import digest
-from vqgen.data.loading.augment import bordered, center_crop
-from vqgen.data.loading.batches import EvaluationBatches, Pixels, Split, TrainingBatches
+from vqgen.data.loading.batches import Pixels, Split, bordered, center_crop, evaluation_batch, training_batch
 from vqgen.data.loading.counter import permutation
-from vqgen.data.loading.loader import Loader, clock, overfits
-from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
+from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
-__all__ = ["Attributes", "DataError", "Images", "Pixels", "Split", "hold_out", "normalize"]
+__all__ = ["Attributes", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
-SPLITS = ("train", "val", "test")
 _MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, for its variance and record
 
 
 @rank_zero_only
 def _aside(line: str) -> None:
-    """Say something beside the results, which a task prints: their paths are read by other programs."""
+    """Print to stderr: a task prints the paths of its results to stdout, where other programs read them."""
     print(line, file=sys.stderr)
 
 
@@ -60,35 +57,28 @@ def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
     return {"train": np.sort(order[: n - num_val]), "val": np.sort(order[n - num_val :])}
 
 
-class Images(pl.LightningDataModule):
-    """A source of images. A subclass says which in `load`, `source` and, where there are any, `attributes`.
+class Images(DataModule):
+    """A source of images. A subclass defines `load`, `source` and, where there are any, `attributes`.
 
     Args:
         shape: channels (1 or 3), height and width of an image as the model gets it.
         batch_size: images a step on each device.
         seed: decides the order of training images and their augmentation.
-        num_workers: processes that read and decode ahead; 0 reads in the training process, which is as fast
-            for sources held as arrays.
+        num_workers: processes that read and decode ahead; 0, as fast for images held as arrays, reads in this process.
         flip: mirror half of the training images left to right.
-        margin: hold images this many pixels higher and wider, and train on a random window of `shape`;
-            evaluation gets the middle.
+        margin: hold images this many pixels larger; train on a random window of `shape`, evaluate on the middle.
     """
 
     class_names: Sequence[str] = ()
     attribute_names: Sequence[str] = ()
+    root: Path | None = None   # folder of the files
     native: tuple[int, int] | None = None   # height and width that the published images have without a border
     how: str = ""   # the images are divided into splits
     left_out: Mapping[str, int] = {}   # what was not taken, by reason
-    notes: Sequence[str] = ()   # what else one should know of the images
+    notes: Sequence[str] = ()   # further facts for the line of what was read
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        batch_size: int,
-        seed: int,
-        num_workers: int,
-        flip: bool = False,
-        margin: int = 0,
+        self, shape: Sequence[int], batch_size: int, seed: int, num_workers: int, flip: bool = False, margin: int = 0
     ) -> None:
         super().__init__()
         sizes = list(shape)
@@ -103,23 +93,22 @@ class Images(pl.LightningDataModule):
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
         self._told: set[str] = set()
-        self.compare: Callable[[Images, str], None] | None = None   # each split, once loaded, with what is known of it
+        self.compare: Callable[[Images, str], None] | None = None   # called with each split once it is loaded
 
     def load(self, split: str) -> Split:
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
         raise NotImplementedError
 
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, object]:
         """Plain values that decide which images the splits hold, beside the shape."""
         raise NotImplementedError
 
     @property
     def origin(self) -> str:
         """Where the images come from, which stays when they change: the folder of their files, if they have any."""
-        root = getattr(self, "root", None)
-        return self.key if root is None else os.path.realpath(root)
+        return self.key if self.root is None else os.path.realpath(self.root)
 
-    def record(self, split: str) -> dict[str, Any]:
+    def record(self, split: str) -> dict[str, object]:
         """What a split holds, for the runs that learn from it: number of images, and a hash that a copy has, too."""
         data = self.split(split)
         return {"images": len(data.images), "digest": digest(*data.given.values(), *self._evenly(split))}
@@ -142,12 +131,12 @@ class Images(pl.LightningDataModule):
         return len(self.split(split).images)
 
     def reading(self, splits: Sequence[str] = SPLITS) -> Reading:
-        """What was read: all there is to say of these splits."""
+        """What was read of these splits."""
         counts = {split: self.count(split) for split in splits}
         return Reading(self.place, counts, self.class_names, self.how, self.left_out, self.notes)
 
-    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], Any] = rank_zero_info) -> None:
-        """Say once, in one line of the first process, what was read of these splits."""
+    def tell(self, splits: Sequence[str] = SPLITS, say: Callable[[str], None] = rank_zero_info) -> None:
+        """Log once, in one line on rank 0, what was read of these splits."""
         if new := [split for split in splits if split not in self._told]:
             self._told.update(new)
             say(self.reading(new).line())
@@ -170,27 +159,24 @@ class Images(pl.LightningDataModule):
         if name not in SPLITS:
             raise DataError(f"split={name!r}: the splits are train, val and test.")
         if name not in self._splits:
-            self._splits[name] = self._checked(name, self._loaded(name))
+            self._splits[name] = self._loaded(name)
             self.tell([name], _aside)
             if self.compare is not None:
                 self.compare(self, name)
         return self._splits[name]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Plain values known only from the data; loads the training split."""
         return {"variance": self.variance(), **self.label_facts()}
 
-    def label_facts(self) -> dict[str, Any]:
+    def label_facts(self) -> dict[str, object]:
         """The names of classes and attributes; loads the training split."""
-        self.split("train")   # and so the names
+        self.split("train")
         for name in (*self.class_names, *self.attribute_names):
             if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
                 raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
-        return {
-            "num_classes": len(self.class_names),
-            "class_names": list(self.class_names),
-            "attribute_names": list(self.attribute_names),
-        }
+        classes, attributes = list(self.class_names), list(self.attribute_names)
+        return {"num_classes": len(classes), "class_names": classes, "attribute_names": attributes}
 
     def variance(self) -> float:
         """Variance of all training pixels, in the scale of [-1, 1]."""
@@ -210,38 +196,11 @@ class Images(pl.LightningDataModule):
         for part in np.array_split(chosen, -(-len(chosen) // 256)):
             yield center_crop(images[part], *self.shape[1:])
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load what the stage needs; before a training, each process has images of every split."""
-        names = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage or "", ())
-        for name in names:
-            self.split(name)
-        for name in SPLITS if stage == "fit" else ():
-            require_enough(self.count(name), name)
-
-    def train_dataloader(self) -> Loader:
-        """Shuffled and augmented training batches."""
-        split = self.split("train")
-        fetch = TrainingBatches(split, self.shape, self.flip, self.seed)
-        order = ShuffledOrder(len(split.images), self.batch_size, self.seed)
-        return Loader(fetch, order, self.num_workers, clock(self), overfits(self))
-
-    def val_dataloader(self) -> Loader:
-        """All validation images in order."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> Loader:
-        """All test images in order."""
-        return self.evaluation_loader("test")
-
-    def evaluation_loader(self, name: str) -> Loader:
-        """All images of a split in order, as they are."""
-        split = self.split(name)
-        order = SequentialOrder(len(split.images), self.batch_size)
-        return Loader(EvaluationBatches(split, self.shape), order, self.num_workers)
-
-    def batch(self, name: str, index: Int64[ndarray, " b"]) -> ImageBatch:
-        """The images at `index` of a split, in [-1, 1]."""
-        return self.on_after_batch_transfer(EvaluationBatches(self.split(name), self.shape)(index, 0), 0)
+    def fetch(self, split: str, training: bool = False) -> Fetch:
+        """Batches of a split as uint8."""
+        if training:
+            return partial(training_batch, self.split(split), self.shape, self.flip, self.seed)
+        return partial(evaluation_batch, self.split(split), self.shape)
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""
@@ -250,12 +209,7 @@ class Images(pl.LightningDataModule):
     def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
         """Any image file, prepared as the images of the splits are; where these have a border, it may have it already.
 
-        Args:
-            path: the file.
-            channels: 1 or 3 in place of those of `shape`.
-
-        Raises:
-            DataError: it cannot be read as an image.
+        `channels`, 1 or 3, may stand in place of those of `shape`. Raises DataError where there is no image in it.
         """
         height, width = self.native or self.held_shape[1:]
         channels, whole = channels or self.shape[0], (slice(0, self.shape[1]), slice(0, self.shape[2]))
@@ -288,25 +242,22 @@ class Images(pl.LightningDataModule):
         return np.ascontiguousarray(center_crop(held, *self.shape[1:])[0])
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
-        """What to call these images of a split in a message: their numbers."""
+        """Names of these images of a split, for messages: their numbers."""
         return [str(i) for i in index]
 
     def _loaded(self, name: str) -> Split:
+        what = f"The {name} split of {type(self).__name__}"
         try:
-            return self.load(name)
+            split = self.load(name)
         except (MemoryError, ValueError) as error:
             if isinstance(error, ValueError) and not re.search("too big|Maximum allowed", str(error)):   # NumPy's words
                 raise
-            what = f"The {name} split of {type(self).__name__}"
             raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
-
-    def _checked(self, name: str, split: Split) -> Split:
         for key, values in split.given.items():
             if len(values) != len(split.images):
-                told = f"{len(values)} values of {key} for {len(split.images)} images"
-                raise DataError(f"The {name} split of {type(self).__name__} has {told}.")
+                raise DataError(f"{what} has {len(values)} values of {key} for {len(split.images)} images.")
         if len(split.images) == 0:
-            raise DataError(f"The {name} split of {type(self).__name__} holds no image.")
+            raise DataError(f"{what} holds no image.")
         if tuple(split.images.shape[1:]) != self.held_shape:
             found, wanted = list(split.images.shape[1:]), list(self.held_shape)
             raise DataError(f"data.shape asks for images of {wanted}, and {type(self).__name__} has {found}.")

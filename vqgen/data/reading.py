@@ -1,25 +1,20 @@
-"""What was read: said in one line before anything is made of it."""
+"""What was read, in one line that is logged before anything is made of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 _MOST_CLASSES, _MOST_REASONS = 10, 8   # named in the line
 
 
 class Reading(NamedTuple):
-    """What a source of images found, and how it took it.
+    """What a source of images found, and how it took it."""
 
-    `place` says where the images come from, `counts` how many each split holds, `how` by what they were divided;
-    `left_out` says what was not taken: the number of files (or folders) for each reason. `notes` are what else one
-    should know of the images.
-    """
-
-    place: str
-    counts: Mapping[str, int]
+    place: str   # where the images come from
+    counts: Mapping[str, int]   # images of each split
     class_names: Sequence[str] = ()
-    how: str = ""
-    left_out: Mapping[str, int] = {}
-    notes: Sequence[str] = ()
+    how: str = ""   # they were divided into splits
+    left_out: Mapping[str, int] = {}   # the number of files and folders that were not taken, by reason
+    notes: Sequence[str] = ()   # further facts
 
     def line(self) -> str:
         """All of it in one line.
@@ -29,7 +24,7 @@ class Reading(NamedTuple):
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
         left_out = self._left_out()
         parts = [counts, self._classes(), self.how, *self.notes, left_out and f"left out: {left_out}"]
-        return _printable(f"Data of {self.place}: {'; '.join(filter(None, parts))}")
+        return printable(f"Data of {self.place}: {'; '.join(filter(None, parts))}")
 
     def _left_out(self) -> str:
         reasons = sorted(filter(self.left_out.get, self.left_out), key=lambda reason: -self.left_out[reason])
@@ -46,5 +41,12 @@ class Reading(NamedTuple):
         return f"{len(names):,} classes ({', '.join(shown)})"
 
 
-def _printable(text: str) -> str:
+def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
+    """The first of some names, and how many more there are: `a, b and 7 more`."""
+    first = list(names)
+    return between.join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
+
+
+def printable(text: str) -> str:
+    """The same in one line, with escapes for what cannot be printed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -21,10 +21,9 @@ RESOLUTION = 300
 def grid(
     images: Float[Tensor, "b c h w"], columns: int | None = None, padding: int | None = None, ground: float = 1.0
 ) -> Float[Tensor, "3 H W"]:
-    """Images in [-1, 1] side by side, row by row.
+    """Images in [-1, 1], grey or RGB, side by side, row by row.
 
     Args:
-        images: grey or RGB.
         columns: images in a row; None makes the grid about square.
         padding: pixels between images and around them; None takes `gap`.
         ground: value of these pixels: 1 white, 0 grey.
@@ -33,11 +32,10 @@ def grid(
     padding = gap(w) if padding is None else padding
     columns = columns or math.ceil(math.sqrt(b))
     rows = math.ceil(b / columns)
-    sheet = images.new_full((3, rows * (h + padding) + padding, columns * (w + padding) + padding), ground)
-    for i, image in enumerate(images):
-        top, left = (i // columns) * (h + padding) + padding, (i % columns) * (w + padding) + padding
-        sheet[:, top : top + h, left : left + w] = image
-    return sheet
+    cells = images.new_full((rows * columns, 3, h + padding, w + padding), ground)
+    cells[:b, :, padding:, padding:] = images
+    sheet = cells.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+    return F.pad(sheet, (0, padding, 0, padding), value=ground)
 
 
 def gap(width: int) -> int:

@@ -1,7 +1,7 @@
 """Figures of matplotlib: images with the names of their rows and columns, scatters, histograms."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +21,8 @@ MAX_CLASSES = 20
 WIDTH, HEIGHT, LEAST, CELL = 8.5, 14.0, 3.5, 0.85
 """Of images in rows: largest width and height, smallest width, and the side of one where there is room; inches."""
 
-LETTER = 0.075
-"""Mean width of a letter of 9 points, in inches."""
-
-LINE = 0.16
-"""Height of a line of 9 points, in inches."""
+LETTER, LINE = 0.075, 0.16
+"""Mean width of a letter of 9 points, and height of a line of them; inches."""
 
 MINUS = "\u2212"
 
@@ -40,24 +37,18 @@ class Plane(NamedTuple):
 def labelled_rows(
     rows: dict[str, Float[Tensor, "_ _ h w"]], title: str, columns: Sequence[str] | None = None, note: str = ""
 ) -> Figure:
-    """Images in rows, with the name of each row on its left and that of each column above.
+    """Images in [-1, 1] in rows, with the name of each row on its left and that of each column above.
 
-    Args:
-        rows: as many images in [-1, 1] in each; grey and RGB may be mixed.
-        title: of the figure.
-        columns: names of the columns; None for none.
-        note: what is shown, under the title.
+    There are as many images in each row; grey and RGB may be mixed. The note under the title says what is shown.
     """
     batch = next(iter(rows.values()))
     picture = figures.rows(*rows.values())
     h, w = (size + figures.gap(batch.shape[3]) for size in batch.shape[2:])
-    number = len(batch)
-    roomy = min(2 * CELL, max(CELL, _room(columns or ""), LEAST / number))
-    width = number * min(roomy, WIDTH / number, HEIGHT / len(rows) * w / h)
-    figure = Figure(
-        figsize=(width + 0.2 + LETTER * _longest(rows), width * picture.shape[1] / picture.shape[2] + 0.2),
-        layout="constrained",
-    )
+    n, longest = len(batch), max(len(line) for name in rows for line in name.split("\n"))
+    roomy = min(2 * CELL, max(CELL, _room(columns or ""), LEAST / n))
+    width = n * min(roomy, WIDTH / n, HEIGHT / len(rows) * w / h)
+    size = (width + 0.2 + LETTER * longest, width * picture.shape[1] / picture.shape[2] + 0.2)
+    figure = Figure(figsize=size, layout="constrained")
     axes = show(figure.add_subplot(), picture, width)
     axes.set_yticks([(i + 0.5) * h for i in range(len(rows))], list(rows))
     figure.set_figheight(figure.get_figheight() + _name_columns(axes, columns or [], width))
@@ -65,10 +56,9 @@ def labelled_rows(
 
 
 def _name_columns(axes: Axes, names: Sequence[str], width: float) -> float:
-    """Names above columns of images that are `width` inches together, slanted where they are long; or none.
+    """Write names above columns of images that are `width` inches together, slanted where they are long.
 
-    Returns:
-        The height that they need, in inches.
+    Returns the height that they need, in inches; 0 where there are none.
     """
     step = axes.get_xlim()[1] / max(1, len(names))
     axes.set_xticks([(i + 0.5) * step for i in range(len(names))], names)
@@ -84,21 +74,13 @@ def _room(names: Sequence[str]) -> float:
     return LETTER * (0.5 + max(map(len, names), default=0))
 
 
-def _longest(lines: Iterable[str]) -> int:
-    """Letters of the longest line."""
-    return max(len(part) for line in lines for part in line.split("\n"))
-
-
-def _balanced(text: str, width: int) -> list[str]:
-    """As few lines as fit, of about the same length, so that no word stands alone."""
-    least = len(textwrap.wrap(text, width))
-    return min((textwrap.wrap(text, w) for w in range(1, width + 1)), key=lambda lines: abs(len(lines) - least))
-
-
 def heading(figure: Figure, title: str, note: str = "") -> Figure:
     """Write the title and under it a note of what is shown, broken to the figure's width, which grows as high."""
     width = max(30, int(figure.get_figwidth() / LETTER))
-    lines = [*_balanced(title, width), *_balanced(note, width)]
+    lines = []
+    for text in (title, note):   # as few lines as fit, of about the same length, so that no word stands alone
+        least = len(textwrap.wrap(text, width))
+        lines += next(found for w in range(1, width + 1) if len(found := textwrap.wrap(text, w)) <= least)
     figure.set_figheight(figure.get_figheight() + LINE * len(lines))
     figure.suptitle("\n".join(lines), fontsize=9)
     return figure
@@ -107,12 +89,11 @@ def heading(figure: Figure, title: str, note: str = "") -> Figure:
 def titled(
     pictures: dict[str, Float[Tensor, "3 _ _"]], title: str, note: str = "", columns: Sequence[str] = ()
 ) -> Figure:
-    """Pictures of one shape side by side below a title.
+    """Pictures of one shape side by side below a title and a note that says what is shown.
 
     Args:
         pictures: by name, written above each; "" for none.
-        title: of the figure.
-        note: what is shown, under the title.
+        title, note: of the figure.
         columns: names of the columns of images in each picture; none where it is empty.
     """
     _, h, w = next(iter(pictures.values())).shape
@@ -154,23 +135,16 @@ def spread(mean: float, std: float) -> str:
 
 
 def scatter(axes: Axes, points: Float[Tensor, "n 2"], label: Int[Tensor, " n"] | None, names: Sequence[str]) -> Axes:
-    """Points of the plane, coloured by label where there are any.
-
-    Args:
-        axes: where to draw.
-        points: of the plane.
-        label: class of each point, or None.
-        names: of the classes, for the legend; up to `MAX_CLASSES` are told apart.
-    """
+    """Points of the plane, coloured by `label`, the class of each, where there are at most `MAX_CLASSES` names."""
     points, n = points.cpu(), len(names)
     size, alpha = (3, 0.5) if len(points) > 5000 else (8, 0.7) if len(points) > 500 else (16, 0.8)
     if label is None or not 0 < n <= MAX_CLASSES:
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=alpha, linewidths=0)
         return axes
-    colours = colormaps["tab10" if n <= 10 else "tab20"].colors  # type: ignore[attr-defined]
+    colours = colormaps["tab10" if n <= 10 else "tab20"]
     for i, name in enumerate(names):
         chosen = points[label.cpu() == i]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=alpha, linewidths=0, color=colours[i], label=name)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, alpha=alpha, linewidths=0, color=colours(i), label=name)
     return axes
 
 
@@ -185,8 +159,8 @@ def legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if handles:
         drawn = figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=9, handletextpad=0.2)
-        for handle in drawn.legend_handles:
-            handle.set(alpha=1.0, sizes=[40])  # type: ignore[union-attr]
+        for handle in filter(None, drawn.legend_handles):
+            handle.set(alpha=1.0, sizes=[40])
 
 
 def normal_histogram(axes: Axes, values: Float[Tensor, " n"], name: str) -> None:

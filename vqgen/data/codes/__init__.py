@@ -2,6 +2,4 @@
 
 from vqgen.data.codes.codes import Codes
 
-__all__ = [
-    "Codes",
-]
+__all__ = ["Codes"]

@@ -7,11 +7,12 @@ of its rows are the codes of the mirrored images.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vqgen.batch import SPLITS
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.images import SPLITS, Images, normalize
-from vqgen.data.loading.batches import EvaluationBatches
+from vqgen.data.images import Images, normalize
 from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import UndividedOrder
 from vqgen.errors import DataError
@@ -45,19 +46,12 @@ class CodeSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class CodeStore:
-    """Where the codes of one tokenizer and one source of images are, and how they get there.
+    """Where the codes of one tokenizer and one source of images are, and how they get there."""
 
-    Args:
-        images: the source; its `key` is part of the folder's name.
-        fingerprint: of all that decides the codes, part of the folder's name, too.
-        num_embeddings: codebook size of each level, top first.
-        cache: folder of all code stores.
-    """
-
-    images: Images
-    fingerprint: str
-    num_embeddings: Sequence[int]
-    cache: Path
+    images: Images   # the source; its `key` and the fingerprint name the folder
+    fingerprint: str   # of all that decides the codes
+    num_embeddings: Sequence[int]   # codebook size of each level, top first
+    cache: Path   # folder of all code stores
 
     def folder(self, split: str) -> Path:
         """The folder of a split."""
@@ -80,15 +74,15 @@ class CodeStore:
             sizes = {"images": len(data.images), "rows": rows, "labels": data.labels is not None, "others": others}
             (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
             if split == SPLITS[0]:
-                warn_of_leftovers(self.folder(split).parent, "level0.npy", self._replaces)
+                store, ours = self.folder(split).parent, self._meta(split)
+                warn_of_leftovers(store, "level0.npy", ours, ("fingerprint", "origin"), "source")
 
         return make_once(self.folder(split), write, self.cache)
 
     def read(self, split: str) -> CodeSplit:
         """The codes of a split, without a look at the images.
 
-        Raises:
-            DataError: they are not of this tokenizer and these images, or not whole.
+        Raises DataError where they are not of this tokenizer and these images, or not whole.
         """
         folder = self.folder(split)
         with reading(folder):
@@ -110,7 +104,7 @@ class CodeStore:
                 given[name] = np.array(read_array(folder / _file_of(name), (*rows, *shape), kind))
             return CodeSplit(codes, given, int(found["images"]))
 
-    def _meta(self, split: str) -> dict[str, Any]:
+    def _meta(self, split: str) -> dict[str, object]:
         """Whose codes a split's are."""
         return {
             "format": _FORMAT,
@@ -122,39 +116,34 @@ class CodeStore:
             "num_embeddings": list(self.num_embeddings),
         }
 
-    def _replaces(self, other: Mapping[str, Any]) -> bool:
-        """Whether other codes are of another version, or of this tokenizer and images that have changed since."""
-        ours = self._meta(SPLITS[0])
-        same = all(other.get(name) == ours[name] for name in ("fingerprint", "origin"))
-        return other.get("format") != _FORMAT or (same and other.get("source") != ours["source"])
-
     def _repeats(self, split: str) -> int:
         return 2 if self.images.flip and split == "train" else 1
 
     def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
         bar = tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05)
+        files: dict[int, ArrayFile] = {}
         with bar, ExitStack() as stack:
-            levels: list[ArrayFile] = []
             for codes in self._encoded(split, encode):
-                levels = levels or [stack.enter_context(file) for file in self._files(codes, folder, n)]
-                for level, code, k in zip(levels, codes, self.num_embeddings, strict=True):
-                    level.append(_checked(code, k))
+                if len(codes) != len(self.num_embeddings):
+                    levels = f"{len(codes)} levels, and num_embeddings={self.num_embeddings}"
+                    raise DataError(f"The tokenizer gives {levels}.")
+                for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True)):
+                    array = code.cpu().numpy()
+                    if array.min() < 0 or array.max() >= k:
+                        found = f"{array.min()} to {array.max()}"
+                        raise DataError(f"The tokenizer gives codes from {found} for {k} embeddings.")
+                    if i not in files:
+                        shape = (n, *array.shape[1:])
+                        file = ArrayFile(folder / f"level{i}.npy", smallest_type(k), shape)
+                        files[i] = stack.enter_context(file)
+                    files[i].append(array)
                 bar.update(len(codes[0]))
-
-    def _files(self, codes: list[Tensor], folder: Path, n: int) -> list[ArrayFile]:
-        if len(codes) != len(self.num_embeddings):
-            raise DataError(f"The tokenizer gives {len(codes)} levels, and num_embeddings={self.num_embeddings}.")
-        return [
-            ArrayFile(folder / f"level{i}.npy", smallest_type(k), (n, *code.shape[1:]))
-            for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True))
-        ]
 
     def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
         """The codes of all images in order, and then of all mirrored images, where they are flipped."""
-        data, shape = self.images.split(split), self.images.shape
-        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(shape))))
-        order = UndividedOrder(len(data.images), batch_size)
-        loader = Loader(EvaluationBatches(data, shape), order, self.images.num_workers)
+        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // math.prod(self.images.shape)))
+        order = UndividedOrder(self.images.count(split), batch_size)
+        loader = Loader(self.images.fetch(split), order, self.images.num_workers)
         with _evaluating(encode) as device:
             for repeat in range(self._repeats(split)):
                 for batch in loader:
@@ -167,7 +156,7 @@ def _file_of(name: str) -> str:
     return "labels.npy" if name == "label" else f"given_{name}.npy"
 
 
-def smallest_type(num_embeddings: int) -> np.dtype[Any]:
+def smallest_type(num_embeddings: int) -> np.dtype:
     """The smallest unsigned type of the numbers 0 to num_embeddings - 1."""
     return np.min_scalar_type(num_embeddings - 1)
 
@@ -175,22 +164,12 @@ def smallest_type(num_embeddings: int) -> np.dtype[Any]:
 @contextmanager
 def _evaluating(encode: Encode) -> Iterator[torch.device]:
     """No gradients, and the module of a bound method in evaluation mode; gives the module's device."""
-    module = getattr(encode, "__self__", None)
-    with torch.no_grad():
-        if not isinstance(module, nn.Module):
-            yield torch.device("cpu")
-            return
-        training = module.training
-        module.eval()
-        try:
+    owner = getattr(encode, "__self__", None)
+    module = owner if isinstance(owner, nn.Module) else nn.Module()
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
             yield next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-        finally:
-            module.train(training)
-
-
-def _checked(codes: Tensor, num_embeddings: int) -> ndarray:
-    array = codes.cpu().numpy()
-    if array.min() < 0 or array.max() >= num_embeddings:
-        found = f"{array.min()} to {array.max()}"
-        raise DataError(f"The tokenizer gives codes from {found} for {num_embeddings} embeddings.")
-    return array
+    finally:
+        module.train(training)

@@ -1,40 +1,29 @@
 """The codes of a tokenizer as data for a prior."""
 
 from collections.abc import Sequence
+from functools import partial
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from vqgen.batch import CodeBatch
+from vqgen.batch import SPLITS, CodeBatch
 from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
 from vqgen.data.error import folder_of, require
-from vqgen.data.images import SPLITS, Images
+from vqgen.data.images import Images
 from vqgen.data.loading.batches import chosen
-from vqgen.data.loading.loader import Loader, clock, overfits
-from vqgen.data.loading.order import SequentialOrder, ShuffledOrder, require_enough
+from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
 
-class CodeBatches:
-    """Batches of the codes of levels 0 to `level`, in the type they are stored in."""
-
-    def __init__(self, split: CodeSplit, level: int) -> None:
-        self.split, self.level = split, level
-
-    def __call__(self, index: ndarray, epoch: int) -> CodeBatch:
-        """The codes of these rows; `index` of the batch is the image's."""
-        return CodeBatch(
-            [torch.from_numpy(codes[index]) for codes in self.split.codes[: self.level + 1]],
-            chosen(self.split.given, index),
-            torch.from_numpy(index % self.split.num_images),
-        )
+def code_batch(split: CodeSplit, level: int, index: ndarray, epoch: int) -> CodeBatch:
+    """The codes of levels 0 to `level` of these rows, as they are stored; `index` of the batch is the image's."""
+    codes = [torch.from_numpy(codes[index]) for codes in split.codes[: level + 1]]
+    return CodeBatch(codes, chosen(split.given, index), torch.from_numpy(index % split.num_images))
 
 
-class Codes(pl.LightningDataModule):
+class Codes(DataModule):
     """Code maps of a source's images, made by the tokenizer once and kept in a store.
 
     Args:
@@ -75,11 +64,11 @@ class Codes(pl.LightningDataModule):
             self.store.extract(name, self.encode)
 
     def tell(self) -> None:
-        """Say once, in one line of the first process, what codes there are."""
+        """Log once, in one line on rank 0, what codes there are."""
         if not self._told:
             self._told = True
             splits = {name: self.split(name) for name in SPLITS}
-            counts = {name: len(split.codes[0]) for name, split in splits.items()}
+            counts = {name: self.count(name) for name in SPLITS}
             grids = [f"{h}x{w}" for _, h, w in (codes.shape for codes in splits["train"].codes)]
             how = f"codes of {' and '.join(grids)} positions, one map an image"
             if counts["train"] > splits["train"].num_images:
@@ -87,42 +76,22 @@ class Codes(pl.LightningDataModule):
             place = str(self.store.folder("train").parent)
             rank_zero_info(Reading(place, counts, self.images.class_names, how).line())
 
-    def setup(self, stage: str) -> None:
-        """Before a training, each process has codes of every split."""
-        for name in SPLITS if stage == "fit" else ():
-            require_enough(len(self.split(name).codes[0]), name)
-
     def split(self, name: str) -> CodeSplit:
         """The codes of all levels and the labels of "train", "val" or "test"."""
         if name not in self._splits:
             self._splits[name] = self.store.read(name)
         return self._splits[name]
 
-    def train_dataloader(self) -> Loader:
-        """Shuffled training batches."""
-        split = self.split("train")
-        order = ShuffledOrder(len(split.codes[0]), self.batch_size, self.seed)
-        return Loader(CodeBatches(split, self.level), order, clock=clock(self), same=overfits(self))
+    def count(self, split: str) -> int:
+        """The number of code maps of a split: its rows."""
+        return len(self.split(split).codes[0])
 
-    def val_dataloader(self) -> Loader:
-        """All validation codes in order."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> Loader:
-        """All test codes in order."""
-        return self.evaluation_loader("test")
-
-    def evaluation_loader(self, name: str) -> Loader:
-        """All codes of a split in order."""
-        split = self.split(name)
-        return Loader(CodeBatches(split, self.level), SequentialOrder(len(split.codes[0]), self.batch_size))
-
-    def batch(self, name: str, index: ndarray) -> CodeBatch:
-        """The codes of these rows of a split, as int64."""
-        return self.on_after_batch_transfer(CodeBatches(self.split(name), self.level)(np.asarray(index), 0), 0)
+    def fetch(self, split: str, training: bool = False) -> Fetch:
+        """Batches of code maps, in the type they are stored in."""
+        return partial(code_batch, self.split(split), self.level)
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
-        """What to call the images of these codes in a message."""
+        """Names of the images of these codes, for messages."""
         return self.images.names(split, index)
 
     def on_after_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:

@@ -1,13 +1,15 @@
-"""Writing a large array to a .npy file from its first row to its last."""
+"""Arrays in .npy files, written from the first row to the last, and hashes of arrays."""
 
+import hashlib
+import json
 import math
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from numpy.typing import DTypeLike
 
 from vqgen.errors import DataError
 from vqgen.runs.atomic import require_space, writing
@@ -16,10 +18,10 @@ from vqgen.runs.atomic import require_space, writing
 class ArrayFile:
     """A .npy file of known shape. Unlike a memory map, a full disk is an error here and not the end of the process.
 
-    Raises DataError if there is no room on the disk, and when it is closed with rows missing.
+    Raises DataError where the disk has no room, and at the end of the block where rows are missing.
     """
 
-    def __init__(self, path: Path, dtype: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
         self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype), shape, 0
         self.size = math.prod(shape) * self.dtype.itemsize
         self.folder = path.parent.parent   # the path's own folder has a temporary name
@@ -34,29 +36,37 @@ class ArrayFile:
             self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self.rows += len(rows)
 
-    def close(self) -> None:
-        """Raises DataError where rows are missing."""
+    def __enter__(self) -> "ArrayFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            with suppress(OSError):   # what is left to write fails as what was written did
+                self._file.close()
+            return
         with writing(self.folder, self.size), self._file:
             self._file.flush()
             os.fsync(self._file.fileno())   # else a whole folder could hold an empty file after the power fails
         if self.rows != self.shape[0]:
             raise DataError(f"{self.path} got {self.rows} rows and should have {self.shape[0]}.")
 
-    def __enter__(self) -> "ArrayFile":
-        return self
 
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        if kind is None:
-            self.close()
-        else:
-            with suppress(OSError):   # what is left to write fails as what was written did
-                self._file.close()
-
-
-def read_array(path: Path, shape: tuple[int | None, ...], dtype: Any) -> ndarray:
+def read_array(path: Path, shape: tuple[int | None, ...], dtype: DTypeLike) -> ndarray:
     """A memory map of a .npy file. Raises ValueError unless it has this type and shape (None: any length)."""
     array = np.lib.format.open_memmap(path, mode="r")
     wanted = tuple(n if wish is None else wish for wish, n in zip(shape, array.shape, strict=False))
     if array.shape != wanted or len(shape) != array.ndim or array.dtype != dtype:
         raise ValueError(f"{path.name} holds {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} {list(shape)}")
     return np.asarray(array)
+
+
+def digest(*parts: object) -> str:
+    """A hash of arrays and plain values (16 hexadecimal digits)."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, ndarray):
+            sha.update(f"{part.dtype.str} {part.shape}".encode())
+            sha.update(np.ascontiguousarray(part).data)
+        else:
+            sha.update(json.dumps(part, sort_keys=True).encode())
+    return sha.hexdigest()[:16]

@@ -1,31 +1,26 @@
-"""One image file to an array of a given shape, whatever kind of image it is."""
+"""One image file of any kind to an array of a given shape."""
 
 import errno
 import os
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import ExifTags, Image, features
 
+from vqgen.data.reading import printable
 from vqgen.errors import DataError
 
+Place: TypeAlias = str | bytes | os.PathLike[str]
+
+_ALWAYS = ".jpg .jpeg .jfif .jpe .mpo .png .apng .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .qoi"
 _OPTIONAL = {   # kinds that Pillow reads where it was built so
-    "webp": (".webp",),
-    "avif": (".avif", ".avifs"),
-    "jpg_2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    "webp": ".webp", "avif": ".avif .avifs", "jpg_2000": ".jp2 .j2k .jpx .jpf .jpc .j2c",
 }
-_READ = tuple(suffix for kind, suffixes in _OPTIONAL.items() if features.check(kind) for suffix in suffixes)
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", *_READ,
-)  # fmt: skip
-IMAGE_SUFFIXES = (   # those that are not read here are told
-    *SUFFIXES, *(suffix for suffixes in _OPTIONAL.values() for suffix in suffixes),
-    ".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom", ".dng", ".cr2", ".cr3",
-    ".nef", ".arw", ".orf", ".rw2", ".raf",
-)  # fmt: skip
+_NEVER = ".heic .heif .hif .jxl .svg .psd .xcf .exr .hdr .dcm .dicom .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
+SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in _OPTIONAL if features.check(kind))]).split())
+IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())   # with those that are not read here
 _BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
 PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
@@ -39,9 +34,8 @@ _UPRIGHT = {   # how to undo each EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_GROUND = (255, 255, 255)   # behind transparent pixels
 
-# no fault of the file: what is prepared now would lack it for good
+# no fault of the file: without it, what is prepared now would stay incomplete
 _OF_THE_MACHINE = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 
 
@@ -50,15 +44,16 @@ class UnreadableError(ValueError):
 
 
 def decode(
-    path: str | bytes | os.PathLike[Any], shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
+    path: Place, shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
 ) -> UInt8[ndarray, "c h w"]:
     """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
 
+    Of an animation the first picture is taken, and a smaller image is enlarged.
+
     Args:
-        path: the file. Of an animation the first picture is taken.
-        shape: channels (1 grey, 3 RGB), height, width. A smaller image is enlarged.
+        shape: channels (1 grey, 3 RGB), height, width.
         window: take only the middle square with this side, in pixels of the file.
-        white: what is white in a grey image of 16 bits.
+        white: the value of white in a grey image of 16 bits.
 
     Raises:
         UnreadableError: the file is empty, truncated, no image, or a decompression bomb.
@@ -71,13 +66,13 @@ def decode(
         raise
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
-            raise DataError(f"{shown(os.fsencode(path))}: {error.strerror}; mend that and start again.") from error
+            raise DataError(f"{shown(path)}: {error.strerror}; correct that and start again.") from error
         raise _unreadable(path, error) from error
     except Exception as error:   # decoders raise nearly anything for a damaged file
         raise _unreadable(path, error) from error
 
 
-def upright_size(path: str | os.PathLike[Any]) -> tuple[int, int]:
+def upright_size(path: Place) -> tuple[int, int]:
     """Height and width of an image as it is to be seen. Raises UnreadableError where `decode` would."""
     try:
         with Image.open(path) as image:
@@ -88,7 +83,7 @@ def upright_size(path: str | os.PathLike[Any]) -> tuple[int, int]:
 
 
 def is_image(path: str) -> bool:
-    """Whether a file begins as an image does, whatever it is called."""
+    """Whether a file begins as an image does; its name makes no difference."""
     Image.init()
     try:
         with Image.open(path, formats=[kind for kind in _BY_CONTENT if kind in Image.OPEN]):
@@ -97,9 +92,9 @@ def is_image(path: str) -> bool:
         return False
 
 
-def _unreadable(path: str | bytes | os.PathLike[Any], error: Exception) -> UnreadableError:
-    reason = "the file is empty" if _is_empty(path) else f"{type(error).__name__}: {error}"
-    return UnreadableError(reason.replace("\n", " "))
+def _unreadable(path: Place, error: Exception) -> UnreadableError:
+    is_empty = os.path.exists(path) and os.path.getsize(path) == 0
+    return UnreadableError("the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " "))
 
 
 def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None, white: int) -> ndarray:
@@ -142,7 +137,7 @@ def _colours(image: Image.Image, mode: str, white: int) -> Image.Image:
     if image.mode == "F":
         raise UnreadableError("floating-point pixels have no known range: save them as 8 or 16 bits")
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, (*_GROUND, 255))
+        ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
     return image.convert(mode)
 
@@ -155,14 +150,6 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
     return Image.fromarray((np.minimum(array, white) * 256 // (white + 1)).astype(np.uint8))
 
 
-def _is_empty(path: Any) -> bool:
-    try:
-        return os.path.getsize(path) == 0
-    except OSError:
-        return False
-
-
-def shown(path: bytes) -> str:
-    """A path as one line of text that can be written anywhere, whatever its bytes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def shown(path: Place) -> str:
+    """A path, which may be of any bytes, as one printable line."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,20 +12,17 @@ from PIL import Image
 from vqgen.data.files.decode import MAX_PIXELS, is_deep
 
 _DEEP = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", "")   # may be
-_DARK = 128   # of 256: a set of colour images of 16 bits that uses fewer levels is told
+_DARK = 128   # of 256: a set of colour images of 16 bits that uses fewer levels gets a warning
 
 
 class Depth(NamedTuple):
-    """The brightest pixel of all grey images of 16 bits, how many there are, and how many of them are much darker.
+    """How bright the images of 16 bits in a set are."""
 
-    Of colour images of 16 bits the brightest in the 8 bits that they are read as, and their number.
-    """
-
-    brightest: int = 0
-    grey: int = 0
-    dark: int = 0
-    brightest_colour: int = 0
-    colour: int = 0
+    brightest: int = 0   # the largest value in a grey image
+    grey: int = 0   # number of grey images
+    dark: int = 0   # number of grey images that are much darker than the brightest
+    brightest_colour: int = 0   # the largest value in a colour image, in the 8 bits that it is read as
+    colour: int = 0   # number of colour images
 
     @property
     def white(self) -> int:
@@ -32,7 +30,7 @@ class Depth(NamedTuple):
         return 2 ** max(8, self.brightest.bit_length()) - 1 if self.brightest else 2**16 - 1
 
     def warnings(self) -> list[str]:
-        """What to say where not all bits are used."""
+        """Warnings where not all bits are used."""
         said = []
         if self.white < 2**16 - 1:
             said.append(
@@ -59,23 +57,22 @@ class Depth(NamedTuple):
 
 def measure(root: str, paths: Sequence[bytes]) -> Depth:
     """Look at all files that may have 16 bits; those that cannot be read count for nothing."""
-    places = [os.path.join(os.fsencode(root), path) for path in paths]
-    candidates = [place for place in places if os.path.splitext(os.fsdecode(place))[1].lower() in _DEEP]
+    deep = [path for path in paths if os.path.splitext(os.fsdecode(path))[1].lower() in _DEEP]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [one for one in pool.map(_brightest, candidates) if one]
+        found = [one for one in pool.map(partial(_brightest, os.fsencode(root)), deep) if one]
     grey, colour = ([value for value, is_grey in found if is_grey == kind] for kind in (True, False))
     brightest = max(grey, default=0)
     dark = sum(value.bit_length() <= brightest.bit_length() - 4 for value in grey)
     return Depth(brightest, len(grey), dark, max(colour, default=0), len(colour))
 
 
-def _brightest(path: bytes) -> tuple[int, bool] | None:
+def _brightest(root: bytes, path: bytes) -> tuple[int, bool] | None:
     """The largest number in an image of 16 bits, and whether it is grey; None of any other."""
     try:
-        with Image.open(path) as image:
+        with Image.open(os.path.join(root, path)) as image:
             if not is_deep(image) or image.width * image.height > MAX_PIXELS:
                 return None
             grey = image.mode.startswith("I")
             return int(np.asarray(image).max()), grey
-    except Exception:   # told when the file is decoded
+    except Exception:   # decoding reports it
         return None

@@ -14,31 +14,23 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from vqgen.batch import SPLITS
 from vqgen.data.error import OPTION, folder_of, require
 from vqgen.data.files.decode import MAX_PIXELS, PREPROCESSING, shown
 from vqgen.data.files.depth import Depth, measure
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.files.prepare import (
-    UNREADABLE,
-    Decoded,
-    Decoder,
-    Preparation,
-    Rows,
-    preparation,
-    prepare,
-    prepared_images,
-    refuse_stale,
-    unreadable_files,
-)
-from vqgen.data.files.tree import File, Listing, Tree, digest, scan
-from vqgen.data.images import SPLITS, Images, Split
-from vqgen.data.reading import Reading
+from vqgen.data.files.prepare import UNREADABLE, ArrayRows, Decoder, ImageFiles, PreparedSplit, prepare
+from vqgen.data.files.tree import File, Listing, Tree, scan
+from vqgen.data.images import Images, Pixels, Split
+from vqgen.data.reading import Reading, listed
 from vqgen.errors import DataError
-from vqgen.runs.atomic import make_once, reading
+from vqgen.runs.atomic import make_once
+
+_FORMAT = 3   # of prepared folders
 
 
 class Files(Images):
-    """Images in files, read once to leave out the bad ones. A subclass says in `list_files` which are in which split.
+    """Images in files, read once to leave out the bad ones. A subclass divides them in `list_files`.
 
     Args:
         root: the folder of the files.
@@ -53,6 +45,7 @@ class Files(Images):
         Others as in Images.
     """
 
+    root: Path
     expected: str   # of the folder, as a small tree
     download: str   # how to get it
 
@@ -83,16 +76,15 @@ class Files(Images):
         whites = white == "auto" or (isinstance(white, int) and 1 <= white < 2**16)
         require(whites, "white", white, "expected auto, or a number from 1 to 65535")
         self.white, self.prepare_up_to, self.max_unreadable = white, prepare_up_to, max_unreadable
-        self.base = ""   # the folder below the root that everything lies in
+        self.base = ""   # the folder below the root that holds all images
         self.left_out: dict[str, int] = {}
         self.notes: list[str] = []
-        self._kept: dict[str, ndarray] = {}
-        self._seen: set[Path] = set()   # prepared folders that are of these files
+        self._prepared: dict[str, PreparedSplit] = {}
         self._reported = False   # Lightning prepares the data once more
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
-        """The files of each split and their labels. Raises DataError where the tree is another.
+        """The files of each split and their labels. Raises DataError where the tree has another layout.
 
         Sets `class_names`, and `how` they were divided, `left_out` and `base` for the line that says what was read.
         """
@@ -115,43 +107,43 @@ class Files(Images):
 
     @property
     def place(self) -> str:
-        """The folder that everything lies in."""
+        """The folder that holds all images."""
         return str(self.root / self.base)
 
     def count(self, split: str) -> int:
         """The number of readable images of a split."""
-        return len(self.kept(split))
+        return len(self.prepared(split).kept)
 
     def reading(self, splits: Sequence[str] = SPLITS) -> Reading:
         """What was read, with the unreadable files of these splits."""
         said = super().reading(splits)
-        unreadable = len({self.listings[s].files[row] for s in splits for row in self._unreadable_rows(s)})
+        unreadable = len({self.listings[s].files[row] for s in splits for row, *_ in self.prepared(s).unreadable})
         left_out = {"unreadable": unreadable + len(self.tree.unreadable), **self.left_out}
         return said._replace(left_out=left_out, notes=[*self.notes, *self.depth(splits[0]).notes()])
 
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, object]:
         """Where the files are, hashes of their names, sizes and times, and how they become images."""
-        white = {} if self.white == 2**16 - 1 else {"white": self.white}
-        files = {"root": self.origin, "files": self._digests}
-        return files | {"preprocessing": PREPROCESSING, "window": self.window} | white
+        facts: dict[str, object] = {"root": self.origin, "files": self._digests}
+        facts |= {"preprocessing": PREPROCESSING, "window": self.window}
+        return facts if self.white == 2**16 - 1 else facts | {"white": self.white}
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        return {name: digest(self.listings[name], times=True) for name in SPLITS}
+        return {name: self.listings[name].digest(times=True) for name in SPLITS}
 
-    def record(self, split: str) -> dict[str, Any]:
+    def record(self, split: str) -> dict[str, object]:
         """The number of images, and hashes of the files' names, sizes and labels, and of what is in them."""
-        names = digest(self.listings[split], times=False)
-        return {"images": len(self.kept(split)), "digest": names, "content": self.content(split)}
+        names = self.listings[split].digest(times=False)
+        return {"images": self.count(split), "digest": names, "content": self.content(split)}
 
     def content(self, split: str) -> str:
         """A hash of what is in the files."""
-        return preparation(self._prepared(split)).content
+        return self.prepared(split).content
 
     def prepare_data(self) -> None:
-        """Read every file once, unless that is done, and say which are unreadable."""
+        """Read every file once, unless that is done, and warn of unreadable ones."""
         for name in SPLITS:
-            self._prepared(name)
+            self.prepared(name)
         if not self._reported:
             self._report()
             self._tell_untrained()
@@ -161,43 +153,33 @@ class Files(Images):
 
     def load(self, split: str) -> Split:
         """The readable images of the split: a memory map, or decoded when they are asked for."""
-        listing, kept = self.listings[split], self.kept(split)
+        prepared = self.prepared(split)
+        listing, kept = prepared.listing, prepared.kept
         if not len(kept):
             raise self.lost(f"the split {split} in {self.place}", listing.files)
-        if self._fits():
-            array = prepared_images(self._prepared(split), (len(listing.files), *self.held_shape))
-            images: Any = array if len(kept) == len(array) else Rows(array, kept)
-        else:
-            images = Decoded(self._decoder(self.depth(split)), np.array(_paths(listing))[kept])
+        images: Pixels = ImageFiles(self._decoder(self.depth(split)), np.array(listing.paths)[kept])
+        if self._fits:
+            array = prepared.images(self.held_shape)
+            images = array if len(kept) == len(array) else ArrayRows(array, kept)
         return Split(images, None if listing.labels is None else listing.labels[kept])
-
-    def kept(self, split: str) -> ndarray:
-        """Which files of the split's listing are images."""
-        if split not in self._kept:
-            self._kept[split] = np.delete(np.arange(len(self.listings[split].files)), self._unreadable_rows(split))
-        return self._kept[split]
 
     def depth(self, split: str) -> Depth:
         """The bits that grey images of 16 bits use, of the whole set, as it was prepared."""
-        if self.white != "auto":
-            return Depth()
-        folder = self._prepared(split)
-        with reading(folder):
-            return Depth(**json.loads((folder / "depth.json").read_text()))
+        return self.prepared(split).depth if self.white == "auto" else Depth()
 
     def names(self, split: str, index: Sequence[int]) -> list[str]:
         """The paths of these images below the root."""
-        files, kept = self.listings[split].files, self.kept(split)
+        files, kept = self.listings[split].files, self.prepared(split).kept
         return [files[kept[i]].path for i in index]
 
     def unreadable(self) -> list[str]:
         """A line for each file and folder that was left out, with the reason."""
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable]
-        found = {(path, reason) for name in SPLITS for _, path, reason in unreadable_files(self._prepared(name))}
+        found = {(path, reason) for name in SPLITS for _, path, reason in self.prepared(name).unreadable}
         return folders + [f"{path}: {reason}" for path, reason in sorted(found)]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load what the stage needs, and list what is unreadable in the run's folder."""
+        """Before a training, list what is unreadable in the run's folder."""
         super().setup(stage)
         if stage == "fit" and self.trainer is not None:
             self._write_unreadable(Path(self.trainer.default_root_dir) / "unreadable.txt")
@@ -208,31 +190,26 @@ class Files(Images):
             title = f"Left out of {os.path.realpath(self.root)}:"
             path.write_text("\n".join([title, *lines, ""]), errors="backslashreplace")
 
-    def _unreadable_rows(self, split: str) -> list[int]:
-        return [row for row, *_ in unreadable_files(self._prepared(split))]
-
     def _refuse_lost_class(self) -> None:
         """Raise DataError where of a class no training image can be read."""
         files, labels = self.listings["train"]
-        for label in sorted({*labels} - {*labels[self.kept("train")]}) if labels is not None else ():
+        for label in sorted({*labels} - {*labels[self.prepared("train").kept]}) if labels is not None else ():
             first = files[int(np.argmax(labels == label))]
             raise self.lost(f"the class {self.class_names[label]} in {self.place}", [first])
 
     def lost(self, what: str, files: Sequence[File]) -> DataError:
-        """The error that says of what, a class or a split, nothing can be read."""
-        first = shown(os.fsencode(files[0].path))
+        """The error where no image of a class or a split can be read."""
+        first = shown(files[0].path)
         return DataError(
-            f"Of {what} no image can be read, such as {first}: convert or mend its files, or move the folder away."
+            f"Of {what} no image can be read, such as {first}: convert or repair its files, or move the folder away."
         )
 
     def _tell_untrained(self) -> None:
-        """Say which classes have images in other splits alone."""
+        """Warn of classes that have no training image."""
         labels = self.listings["train"].labels
-        trained = [] if labels is None else {*labels}
-        untrained = [name for label, name in enumerate(self.class_names) if label not in trained]
-        if labels is not None and untrained:
-            more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
-            self.notes.append(f"no training image of {', '.join(untrained[:3])}{more}")
+        without = set() if labels is None else {*range(len(self.class_names))} - {*labels}
+        if without:
+            self.notes.append(f"no training image of {listed([self.class_names[i] for i in sorted(without)], 3)}")
             rank_zero_warn(f"There is {self.notes[-1]} in {self.place}: a label of it means nothing to a model.")
 
     def _report(self) -> None:
@@ -240,8 +217,8 @@ class Files(Images):
         if not lines:
             return
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable if path.endswith("/") or path == "."]
-        if folders and self.max_unreadable < 1:   # how many images are in it nobody knows, a whole class perhaps
-            raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Mend that, or move it away.")
+        if folders and self.max_unreadable < 1:   # it may hold a whole class
+            raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Repair it, or move it away.")
         message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
         if len(lines) > self.max_unreadable * total:
             raise DataError(
@@ -252,30 +229,28 @@ class Files(Images):
         rank_zero_warn(f"{message}; they are left out, and listed in unreadable.txt of the run.")
 
     def missing(self, what: str) -> DataError:
-        """The error that says what is missing and what would do."""
+        """The error that names what is missing and shows what is expected."""
         suffix = "" if self.root.is_dir() else " (no such folder)"
         return DataError(
             f"In {os.path.realpath(self.root)}{suffix} {what}. Expected:\n{self.expected}\n{self.download}\n"
             f"Set {OPTION} to where it is, or take data=shapes, which needs no files."
         )
 
+    @cached_property
     def _fits(self) -> bool:
         n = sum(len(listing.files) for listing in self.listings.values())
         return n * int(np.prod(self.held_shape)) <= self.prepare_up_to * 1e9
 
     def _folder(self, split: str) -> Path:
-        return self.cache / self.key / f"{split}-{'array' if self._fits() else 'checked'}"
+        return self.cache / self.key / f"{split}-{'array' if self._fits else 'checked'}"
 
-    def _prepared(self, split: str) -> Path:
-        """The folder of a split, made unless it is there."""
-        folder = make_once(self._folder(split), partial(self._prepare, split), self.cache)
-        if folder not in self._seen:
-            self._seen.add(folder)
-            files, root = self.listings[split].files, os.fsencode(self.root)
-            with reading(folder):
-                paths = [os.path.join(root, os.fsencode(file.path)) for file in files]
-                refuse_stale(folder, paths, max((file.changed for file in files), default=0))
-        return folder
+    def prepared(self, split: str) -> PreparedSplit:
+        """What there is of a split in the cache, made unless it is there."""
+        if split not in self._prepared:
+            folder = make_once(self._folder(split), partial(self._prepare, split), self.cache)
+            self._prepared[split] = PreparedSplit(folder, self.listings[split])
+            self._prepared[split].refuse_stale(self.root)
+        return self._prepared[split]
 
     def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
         """A file's pixels at a shape, by the window and the white that all files have."""
@@ -291,20 +266,16 @@ class Files(Images):
     def _measured(self) -> Depth:
         if self.white != "auto":
             return Depth()
-        paths = {path for listing in self.listings.values() for path in _paths(listing)}
+        paths = {path for listing in self.listings.values() for path in listing.paths}
         return measure(str(self.root), sorted(paths))
 
     def _prepare(self, split: str, folder: Path) -> None:
-        paths, keep = _paths(self.listings[split]), self._fits()
-        title = f"{'Preparing' if keep else 'Checking'} {split}"
-        content = prepare(self._decoder(self._measured), paths, folder, keep, title)
-        made_of = Preparation(self.origin, digest(Listing(self.tree.files), times=True), content)
-        made_of.write(folder)
+        title, paths = f"{'Preparing' if self._fits else 'Checking'} {split}", self.listings[split].paths
+        content = prepare(self._decoder(self._measured), paths, folder, self._fits, title)
+        files = Listing(self.tree.files).digest(times=True)
+        meta = {"origin": self.origin, "files": files, "content": content, "format": _FORMAT}
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1))
         if self.white == "auto":
             (folder / "depth.json").write_text(json.dumps(self._measured._asdict()))
         if split == SPLITS[0]:
-            warn_of_leftovers(self._folder(split).parent, UNREADABLE, made_of.replaces)
-
-
-def _paths(listing: Listing) -> list[bytes]:
-    return [os.fsencode(file.path) for file in listing.files]
+            warn_of_leftovers(self._folder(split).parent, UNREADABLE, meta, ("origin",), "files")

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vqgen.data.reading import listed
 from vqgen.errors import DataError
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
-_WORDS = {   # what folders of splits are called, whatever is written large
+_WORDS = {   # names of split folders, upper or lower case
     "train": "train|training|trn|tr|trainval",
     "val": "val|va|valid|validation|validate|dev|devel|development",
     "test": "test|testing|tst|te|ts|holdout|heldout",
@@ -21,10 +22,14 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\x00-\x7f]+")
 
 
 class Layout(NamedTuple):
-    """Paths below the root, each empty or with a slash at its end: of all that counts, and of each given split."""
+    """Paths below the root, each empty or with a slash at its end: of all that counts, and of each given split.
+
+    `start` is where the classes of the training images begin: in their folder, or deeper where it holds one alone.
+    """
 
     base: str
     splits: dict[str, str]
+    start: str
 
 
 class _Role(NamedTuple):
@@ -33,46 +38,38 @@ class _Role(NamedTuple):
 
 
 def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
-    """Where everything lies, and the folders of the splits in it, if there are any.
+    """The layout of a tree, by the paths of all images below the root.
 
-    Args:
-        paths: of all files below the root that are images by their names.
-        layout: one of LAYOUTS.
-        root: for messages.
-
-    Raises:
-        DataError: the tree can be taken in several ways, or is not as `layout` says.
+    Raises DataError where the tree can be taken in several ways, or is not as `layout`, one of LAYOUTS, says.
     """
     folders = _Folders(paths)
     base = "" if layout == "flat" else folders.wrapped("")
     if layout in ("flat", "classes"):
-        return Layout(base, {})
+        return Layout(base, {}, folders.wrapped(base))
     if layout == "auto":
         _refuse_copy(folders, base, root)
     found = _splits(folders.inside[base], root / base)
     others = sorted(folders.inside[base] - set(found.values()))
     if found and others and layout == "auto":
         raise DataError(
-            f"{root / base} holds {_listed(found.values())}, which are splits, and beside them {_listed(others)}: "
+            f"{root / base} holds {listed(found.values())}, which are splits, and beside them {listed(others)}: "
             f"data.layout=splits leaves {'that' if len(others) == 1 else 'those'} out, data.layout=classes takes each "
             "folder for a class."
         )
     if layout == "splits" and not found:
         raise DataError(f"data.layout=splits: {root / base} holds no folders train and val or test.")
+    training = f"{base}{found['train']}/" if found else base
+    start = folders.wrapped(training)
     if layout == "auto":
-        training = f"{base}{found['train']}/" if found else base
         _refuse_inner_splits(folders, training, root)
-        _refuse_same_inside(folders, folders.wrapped(training), root)
-    return Layout(base, {split: f"{base}{name}/" for split, name in found.items()})
+        _refuse_same_inside(folders, start, root)
+    return Layout(base, {split: f"{base}{name}/" for split, name in found.items()}, start)
 
 
-def wrapper(paths: Iterable[str], start: str, known: Collection[str] | None = None) -> str:
-    """The path of what lies in `start`, without the folders around all of it.
+def wrapper(paths: Iterable[str], start: str, known: Collection[str]) -> str:
+    """The path of what lies in `start`, given by the paths of its files, without the folders around all of it.
 
-    Args:
-        paths: of the files in it.
-        start: a path below the root.
-        known: names that such folders may have, beside words such as images; None for any.
+    Those have a name that is `known`, or a word such as images.
     """
     return _Folders(paths).wrapped(start, known)
 
@@ -107,7 +104,7 @@ class _Folders:
 
 
 def _role(name: str) -> _Role | None:
-    """The split that a folder's name speaks of, and what else it says; numbers and words like images say nothing."""
+    """The split in a folder's name, and the other words in it but for numbers and words like images."""
     split, rest = None, []
     for token in map(str.lower, _TOKEN.findall(name)):
         word = re.fullmatch(f"({_SPLIT_WORD.pattern})({_PLAIN})?", token)
@@ -140,20 +137,20 @@ def _splits(names: Iterable[str], place: Path) -> dict[str, str]:
     if several:
         rest = [group["train"][0] for group in whole[1:]]
         raise DataError(
-            f"In {place} {_listed([*several[0], *rest])} are folders of the same split: keep one of them there, or say "
+            f"In {place} {listed([*several[0], *rest])} are folders of the same split: keep one of them there, or say "
             "data.layout=classes, which takes each folder for a class."
         )
     return {split: found[0] for split, found in whole[0].items()}
 
 
 def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
-    """Raise DataError where one folder holds again all that lies beside it."""
+    """Raise DataError where one folder is a copy of all that lies beside it."""
     here = folders.entries(base)
     for name in sorted(folders.inside[base]):
         inner = folders.wrapped(f"{base}{name}/")
         if len(here) > 2 and here - {name} <= folders.entries(inner):
             raise DataError(
-                f"{root / base} is there twice: {name} in it holds again {_listed(sorted(here - {name}))}. Set "
+                f"{root / base} is there twice: {name} in it holds again {listed(sorted(here - {name}))}. Set "
                 f"data.root={root / inner}, move one of the two away, or say data.layout=splits, classes or flat."
             )
 
@@ -165,7 +162,7 @@ def _refuse_inner_splits(folders: _Folders, base: str, root: Path) -> None:
         if doubtful := sorted(whole.values()) or _doubtful(folders, place):
             remedy = f"Set data.root={root / place}" if whole else "Call the folders there train, val and test"
             raise DataError(
-                f"{root / place} holds {_listed(doubtful)}, named as splits are, and all of it would be trained on. "
+                f"{root / place} holds {listed(doubtful)}, named as splits are, and all of it would be trained on. "
                 f"{remedy}, or say data.layout=classes (each folder of {root / base} is a class) or flat (no classes)."
             )
 
@@ -176,14 +173,14 @@ def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
     inner = [{name for name in names if not name.isdecimal() and not _is_plain(name)} for names in every]
     if len(inner) > 1 and len(same := set.intersection(*inner)) > 1:
         raise DataError(
-            f"{root / place} holds {_listed(sorted(folders.inside[place]))}, and each of them {_listed(sorted(same))}: "
+            f"{root / place} holds {listed(sorted(folders.inside[place]))}, and each of them {listed(sorted(same))}: "
             "call them train, val and test if they are splits, set data.root to one of them, or say "
             "data.layout=classes (each is a class) or flat (no classes)."
         )
 
 
 def _doubtful(folders: _Folders, place: str) -> list[str]:
-    """The folders in `place` which are named for a split, if beside something else that may be another one."""
+    """The folders in `place` named as a split, if something beside them may be another split."""
     if len(folders.entries(place)) < 2:
         return []
     roles = {name: role for name in sorted(folders.inside[place]) if (role := _role(name))}
@@ -195,8 +192,3 @@ def _doubtful(folders: _Folders, place: str) -> list[str]:
         return list(roles)
     classed = [name for name in bare if len(folders.inside.get(f"{place}{name}/", ())) > 1]
     return [name for name, split in bare.items() if split != "train"] or classed
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(names)
-    return ", ".join(first[:4]) + (f" and {len(first) - 4} more" if len(first) > 4 else "")

@@ -1,12 +1,12 @@
-"""The image files below a folder, in an order that does not change, with what can go wrong in a tree of folders."""
+"""The image files below a folder, sorted, with the errors that a tree of folders can have."""
 
 import hashlib
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -20,28 +20,21 @@ _KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its nam
 
 
 class File(NamedTuple):
-    """An image file: its path below the root, with slashes, its size in bytes and when it was written, in ns.
+    """An image file."""
 
-    `changed` is when the system last saw it change, which no program can set back.
-    """
-
-    path: str
-    size: int
-    time: int
-    changed: int = 0
+    path: str   # below the root, with slashes
+    size: int   # bytes
+    time: int   # when it was written, ns
+    changed: int = 0   # when the system last saw it change, which no program can set back
 
 
 class Tree(NamedTuple):
-    """All image files below a folder, sorted by path, and what was not taken.
-
-    `unreadable` are the folders and links that could not be read, with the reason; `foreign` the paths of images of
-    kinds that are not read here, or that lead nowhere; `left_out` counts what is none of these, by reason.
-    """
+    """All image files below a folder, sorted by path, and what was not taken."""
 
     files: list[File]
-    unreadable: list[tuple[str, str]]
-    foreign: Sequence[str] = ()
-    left_out: Mapping[str, int] = {}
+    unreadable: list[tuple[str, str]]   # folders and links that could not be read, with the reason
+    foreign: list[str]   # paths of images of kinds that are not read here, or that lead nowhere
+    left_out: Mapping[str, int] = {}   # the number of all others, by reason
 
 
 class Listing(NamedTuple):
@@ -50,132 +43,124 @@ class Listing(NamedTuple):
     files: list[File]
     labels: ndarray | None = None
 
+    @property
+    def paths(self) -> list[bytes]:
+        """The files' paths as bytes, which need not be UTF-8."""
+        return [os.fsencode(file.path) for file in self.files]
+
+    def digest(self, times: bool) -> str:
+        """A hash of names, sizes and labels, and of when the files were written, which a copy need not keep."""
+        sha = hashlib.sha256()
+        for path, size, time, _ in self.files:
+            sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
+        if self.labels is not None:
+            sha.update(np.ascontiguousarray(self.labels, np.int64).tobytes())
+        return sha.hexdigest()[:16]
+
 
 def scan(root: Path) -> Tree:
     """Walk through `root` and all folders in it, each once, however links lead around; hidden names are left out."""
-    scan = _Scan()
-    folders = [(str(root), "")]
-    while folders:
-        folder, below = folders.pop()
-        try:
-            if not scan.is_new(os.stat(folder)):
-                scan.left_out["folders (links) that were read under another name"] += 1
-                continue
-            entries = sorted(scan.visible(folder), key=lambda entry: entry.name)
-            if not entries:
-                scan.left_out["empty folders"] += 1
-        except OSError as error:
-            scan.unreadable.append((shown(os.fsencode(below or ".")), str(error.strerror)))
+    tree, left_out, visited = Tree([], [], []), Counter[str](), set()
+
+    def below(folder: str) -> str:
+        path = os.path.relpath(folder, root).replace(os.sep, "/")
+        return "" if path == "." else f"{path}/"
+
+    def refuse(error: OSError) -> None:
+        tree.unreadable.append((shown(below(error.filename) or "."), str(error.strerror)))
+
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
+            left_out["folders (links) that were read under another name"] += 1
+            folders.clear()
             continue
-        folders += [(entry.path, f"{below}{entry.name}/") for entry in reversed(entries) if _is_dir(entry)]
-        for entry in entries:
-            if not _is_dir(entry):
-                scan.take(entry, f"{below}{entry.name}")
-    return Tree(sorted(scan.files), scan.unreadable, sorted(scan.foreign), dict(scan.left_out))
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in sorted(folders) if _is_visible(name, True, left_out)]
+        visible = [name for name in names if _is_visible(name, False, left_out)]
+        left_out["empty folders"] += not folders and not visible
+        start = below(folder)
+        for name in visible:
+            _take(os.path.join(folder, name), f"{start}{name}", tree, left_out)
+    return Tree(sorted(tree.files), tree.unreadable, sorted(tree.foreign), +left_out)
 
 
-class _Scan:
-    """What has been found so far."""
+def _is_visible(name: str, is_folder: bool, left_out: Counter[str]) -> bool:
+    """Whether an entry is neither hidden nor of those that a system puts there, which are counted."""
+    if name.lower() in _OF_THE_SYSTEM:
+        left_out[name] += 1
+        return False
+    hidden = name.startswith(".")
+    left_out["hidden"] += hidden and (is_folder or name.lower().endswith(IMAGE_SUFFIXES))
+    return not hidden
 
-    def __init__(self) -> None:
-        self.files: list[File] = []
-        self.unreadable: list[tuple[str, str]] = []
-        self.foreign: list[str] = []
-        self.left_out: Counter[str] = Counter()
-        self._visited: set[tuple[int, int]] = set()
 
-    def is_new(self, status: os.stat_result) -> bool:
-        """Whether a folder has not been read yet."""
-        place = (status.st_dev, status.st_ino)
-        new = place not in self._visited
-        self._visited.add(place)
-        return new
-
-    def visible(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        """What lies in a folder, but for what a system puts there and what is hidden."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name.lower()
-                if name in _OF_THE_SYSTEM:
-                    self.left_out[f"{entry.name}"] += 1
-                elif not name.startswith("."):
-                    yield entry
-                elif name.endswith(IMAGE_SUFFIXES) or _is_dir(entry):
-                    self.left_out["hidden"] += 1
-
-    def take(self, entry: os.DirEntry[str], path: str) -> None:
-        """Count a file as what it is."""
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix in SUFFIXES:
-            self._add(entry, path)
-        elif suffix in IMAGE_SUFFIXES:
-            self.foreign.append(path)
-            self.left_out[f"{suffix} (a kind of image that is not read here)"] += 1
-        elif not _KIND.fullmatch(suffix) and _is_regular(entry) and is_image(entry.path):
-            self._add(entry, path)
-        else:
-            self.left_out[f"{suffix} (no image)" if _KIND.fullmatch(suffix) else "files of no kind of image"] += 1
-
-    def _add(self, entry: os.DirEntry[str], path: str) -> None:
+def _take(place: str, path: str, tree: Tree, left_out: Counter[str]) -> None:
+    """Count a file, given by its whole path and by that below the root, as what it is."""
+    suffix = os.path.splitext(path)[1].lower()
+    is_known = _KIND.fullmatch(suffix) is not None
+    if suffix not in SUFFIXES and suffix in IMAGE_SUFFIXES:
+        tree.foreign.append(path)
+        left_out[f"{suffix} (a kind of image that is not read here)"] += 1
+    elif suffix in SUFFIXES or (not is_known and os.path.isfile(place) and is_image(place)):
         try:
-            status = entry.stat()
+            status = os.stat(place)
             if stat.S_ISREG(status.st_mode):
-                self.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                tree.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
                 return
             reason = "no ordinary file"   # to open a pipe would take for ever
-        except OSError as error:   # a link to nowhere
+        except OSError as error:   # a link to nowhere, or to itself
             reason = str(error.strerror)
-        self.foreign.append(path)
-        self.unreadable.append((shown(os.fsencode(path)), reason))
+        tree.foreign.append(path)
+        tree.unreadable.append((shown(path), reason))
+    else:
+        left_out[f"{suffix} (no image)" if is_known else "files of no kind of image"] += 1
 
 
-def digest(listing: Listing, times: bool) -> str:
-    """A hash of the names, sizes and labels of files, and of when they were written, which a copy need not keep."""
-    sha = hashlib.sha256()
-    for path, size, time, _ in listing.files:
-        sha.update(os.fsencode(f"{path}\0{size}\0" + (f"{time}\0" if times else "")))
-    if listing.labels is not None:
-        sha.update(np.ascontiguousarray(listing.labels, np.int64).tobytes())
-    return sha.hexdigest()[:16]
+class Subtree(NamedTuple):
+    """The files below a folder; `start` is its path below the root, empty or with a slash at the end."""
+
+    files: list[File]
+    start: str = ""
+
+    def below(self, start: str) -> "Subtree":
+        """The files of these below another folder."""
+        return Subtree([file for file in self.files if file.path.startswith(start)], start)
+
+    def folder(self, file: File) -> str:
+        """The folder in `start` that a file lies in; empty where it lies in `start` itself."""
+        folder, slash, _ = file.path.removeprefix(self.start).partition("/")
+        return folder if slash else ""
+
+    def class_folders(self) -> list[str]:
+        """The folders in `start`, sorted, where every file lies in one of at least two; otherwise none."""
+        names = {self.folder(file) for file in self.files}
+        return sorted(names) if "" not in names and len(names) >= 2 else []
+
+    def labelled(self, class_names: Sequence[str]) -> Listing:
+        """The files, each with the number of its class, which is its folder; without labels if there are no classes.
+
+        Raises DataError where a file lies in another folder.
+        """
+        numbers, names = {name: i for i, name in enumerate(class_names)}, [self.folder(file) for file in self.files]
+        for file, name in zip(self.files, names, strict=True):
+            if numbers and name not in numbers:
+                raise DataError(
+                    f"{shown(file.path)} is in no folder of the {len(numbers)} classes of training, {class_names[0]} "
+                    "and others: move its folder away, or give training images of its class."
+                )
+        return Listing(self.files, np.array([numbers[name] for name in names], np.int64) if numbers else None)
 
 
-def class_folders(files: Sequence[File], start: str = "") -> list[str]:
-    """The folders in `start`, sorted, where every file lies in one of at least two; otherwise none."""
-    names = {_folder_in(start, file) for file in files}
-    return sorted(filter(None, names)) if None not in names and len(names) >= 2 else []
-
-
-def labels_of(files: Sequence[File], class_names: Sequence[str], start: str = "") -> ndarray | None:
-    """The number of each file's class, the name of its folder in `start`; None where there are no classes.
-
-    Raises:
-        DataError: a file lies in another folder.
-    """
-    if not class_names:
-        return None
-    numbers = {name: number for number, name in enumerate(class_names)}
-    names = [_folder_in(start, file) for file in files]
-    for file, name in zip(files, names, strict=True):
-        if name not in numbers:
-            place = shown(os.fsencode(file.path))
-            raise DataError(
-                f"{place} is in no folder of the {len(numbers)} classes of training, {class_names[0]} and others: move "
-                "its folder away, or give training images of its class."
-            )
-    return np.array([numbers[name] for name in names if name], np.int64)
-
-
-def inside(files: Sequence[File], start: str) -> list[File]:
-    """The files below a folder, given by its path with a slash at the end."""
-    return [file for file in files if file.path.startswith(start)]
+def stem_of(path: str) -> str:
+    """The name of a file without folder and suffix."""
+    return PurePosixPath(path).stem
 
 
 def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
-    """Divide by a hash of the paths: no seed, the same everywhere.
+    """Divide by a hash of the paths, the same everywhere, given the fraction of each part but the first.
 
-    Args:
-        files: what to divide; so few that a part would be empty make up every part.
-        parts: the fraction of each part but the first, which gets the rest.
+    So few files that a part would be empty make up every part.
     """
     if len(files) <= len(parts):
         return [sorted(files) for _ in range(len(parts) + 1)]
@@ -186,22 +171,3 @@ def divide(files: Sequence[File], parts: Sequence[float]) -> list[list[File]]:
         result.append(sorted(ranked[start : start + count]))
         start += count
     return [sorted(ranked[start:]), *result]
-
-
-def _folder_in(start: str, file: File) -> str | None:
-    folder, slash, _ = file.path.removeprefix(start).partition("/")
-    return folder if slash else None
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:   # a link to itself: it has no size either, and is told as a file that cannot be read
-        return False
-
-
-def _is_regular(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False

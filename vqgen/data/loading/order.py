@@ -12,7 +12,7 @@ from vqgen.errors import DataError
 
 
 def require_enough(n: int, split: str) -> None:
-    """Raise DataError where a split has not one image for each process: at its last batch it would be too late."""
+    """Raise DataError where a split has fewer images than processes, before the training begins."""
     if n < (number := place().world_size):
         raise DataError(f"The split {split} holds {n} images, too few for {number} processes: use fewer devices.")
 
@@ -88,7 +88,7 @@ class SequentialOrder(Order):
 
 
 class UndividedOrder(SequentialOrder):
-    """Every image once, in order, all for this process, whatever others there are."""
+    """Every image once, in order, all of them on this rank."""
 
     def place(self) -> Place:
         """Alone."""

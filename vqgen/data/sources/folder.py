@@ -1,17 +1,17 @@
 """Any folder of images."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
+from vqgen.batch import SPLITS
 from vqgen.data.error import require
 from vqgen.data.files.decode import shown
 from vqgen.data.files.files import Files
-from vqgen.data.files.label_table import find_table, listed
 from vqgen.data.files.layout import LAYOUTS, find_layout, wrapper
-from vqgen.data.files.tree import File, Listing, Tree, class_folders, divide, inside, labels_of
+from vqgen.data.files.text_table import LABELS, first_of, listed
+from vqgen.data.files.tree import File, Listing, Subtree, Tree, divide
 
 
 class Folder(Files):
@@ -23,7 +23,7 @@ class Folder(Files):
 
     Args:
         val_fraction, test_fraction: of the images, for splits that are not given.
-        layout: what the folders are: "splits" (in them classes or not), "classes", or nothing ("flat"); "auto" tells it
+        layout: what the folders are: "splits" (in them classes or not), "classes", or nothing ("flat"); "auto" decides
             by their names, and raises DataError where they can be taken in two ways.
         Others as in Files.
     """
@@ -46,66 +46,61 @@ class Folder(Files):
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """Splits by folder where folders are named for splits, otherwise by hash."""
-        everything = [*tree.files, *(File(path, 0, 0) for path in tree.foreign)]
-        found = find_layout([file.path for file in everything], self.layout, self.root)
-        starts = found.splits or {"train": found.base}
-        self.base = found.base
-        start = wrapper([file.path for file in inside(everything, starts["train"])], starts["train"])
-        training = inside(tree.files, start)
-        if not training:
-            raise self.missing(f"there is no image in {start}")
-        for split, place in starts.items():
-            if (all_files := inside(everything, place)) and not inside(tree.files, place):
-                raise self.lost(f"the split {split} in {self.root / place}", all_files)
-        self.class_names = [] if self.layout == "flat" else self._classes(training, inside(everything, start), start)
-        self._warn_of_strays(training, start)
-        given = {"train": Listing(training, labels_of(training, self.class_names, start))}
-        for split in starts.keys() - {"train"}:
-            files = inside(tree.files, starts[split])
-            listing = self._held_out(files, starts[split], start.removeprefix(starts["train"]).split("/"))
-            if listing:
+        readable, everything = Subtree(tree.files), Subtree([*tree.files, *(File(path, 0, 0) for path in tree.foreign)])
+        found = find_layout([file.path for file in everything.files], self.layout, self.root)
+        self.base, starts = found.base, found.splits or {"train": found.base}
+        parts = {split: readable.below(start) for split, start in starts.items()}
+        training = readable.below(found.start)
+        if not training.files:
+            raise self.missing(f"there is no image in {found.start}")
+        for split, part in parts.items():
+            if not part.files and (lost := everything.below(part.start).files):
+                raise self.lost(f"the split {split} in {self.root / part.start}", lost)
+        self.class_names = [] if self.layout == "flat" else self._classes(training, everything.below(found.start))
+        given = {"train": training.labelled(self.class_names)}
+        for split in parts.keys() - {"train"}:
+            listing = self._held_out(parts[split], found.start.removeprefix(starts["train"]).split("/"))
+            if listing.files:
                 given[split] = listing
-            self.left_out[f"of {split} (no class is known)"] = len(files) - len(listing.files if listing else ())
-        self.left_out["images beside those folders"] = len(tree.files) - sum(
-            len(inside(tree.files, place)) for place in starts.values()
-        )
-        return self._completed(given) if len(given) > 1 else self._divided(training, start)
+            self.left_out[f"of {split} (no class is known)"] = len(parts[split].files) - len(listing.files)
+        taken = sum(len(part.files) for part in parts.values())
+        self.left_out["images beside those folders"] = len(tree.files) - taken
+        return self._completed(given) if len(given) > 1 else self._divided(training)
 
-    def _classes(self, readable: Sequence[File], all_files: Sequence[File], start: str) -> list[str]:
-        names = class_folders(all_files, start)
-        if lost := sorted(set(names) - {file.path.removeprefix(start).partition("/")[0] for file in readable}):
-            raise self.lost(f"the class {lost[0]} in {self.root / start}", inside(all_files, f"{start}{lost[0]}/"))
+    def _classes(self, readable: Subtree, everything: Subtree) -> list[str]:
+        """The class folders of training. Raises DataError where nothing in one of them can be read."""
+        names, folders = everything.class_folders(), {readable.folder(file) for file in readable.files}
+        if lost := sorted({*names} - folders):
+            files = everything.below(f"{everything.start}{lost[0]}/").files
+            raise self.lost(f"the class {lost[0]} in {self.root / everything.start}", files)
+        loose = [file for file in readable.files if not readable.folder(file)]
+        nested = [file for file in readable.files if readable.folder(file)]
+        if loose and readable._replace(files=nested).class_folders():
+            self.notes.append(f"no classes, as {loose[0].path} lies in no class folder")
+            rank_zero_warn(f"No classes: {shown(loose[0].path)} lies in no class folder of {self.root}.")
         return names
 
-    def _held_out(self, files: list[File], start: str, around: Sequence[str]) -> Listing | None:
-        """The files of a split with their labels, None where they have none and those of training have."""
-        if not files or not self.class_names:
-            return Listing(files) if files else None
-        inner = wrapper([file.path for file in files], start, {*around, start.rstrip("/").rpartition("/")[2]} - {""})
-        if any("/" in file.path.removeprefix(inner) for file in files):
-            return Listing(files, labels_of(files, self.class_names, inner))
-        table = find_table([self.root / inner, self.root / start, self.root])
-        known = listed(files, table, self.class_names) if table else Listing([])
-        return known if known.files else None
-
-    def _warn_of_strays(self, training: Sequence[File], start: str) -> None:
-        loose = [file for file in training if "/" not in file.path.removeprefix(start)]
-        nested = [file for file in training if "/" in file.path.removeprefix(start)]
-        if loose and self.layout != "flat" and class_folders(nested, start):
-            self.notes.append(f"no classes, as {loose[0].path} lies in no class folder")
-            rank_zero_warn(f"No classes: {shown(os.fsencode(loose[0].path))} lies in no class folder of {self.root}.")
+    def _held_out(self, part: Subtree, around: Sequence[str]) -> Listing:
+        """The files of a split with their labels; none where they have no labels and those of training have."""
+        if not part.files or not self.class_names:
+            return Listing(part.files)
+        names = {*around, part.start.rstrip("/").rpartition("/")[2]} - {""}
+        inner = part.below(wrapper([file.path for file in part.files], part.start, names))
+        if any(map(inner.folder, inner.files)):
+            return inner.labelled(self.class_names)
+        table = first_of(LABELS, [self.root / inner.start, self.root / part.start, self.root])
+        return listed(part.files, table, self.class_names) if table else Listing([])
 
     def _completed(self, given: dict[str, Listing]) -> dict[str, Listing]:
-        self.how = f"by the folders of {' and '.join(sorted(given, key=['train', 'val', 'test'].index))}"
+        self.how = f"by the folders of {' and '.join(sorted(given, key=SPLITS.index))}"
         for absent, other in (("val", "test"), ("test", "val")):
             if absent not in given:
                 self.how += f", {absent} is {other}"
                 given = given | {absent: given[other]}
-        return {split: given[split] for split in ("train", "val", "test")}
+        return {split: given[split] for split in SPLITS}
 
-    def _divided(self, files: Sequence[File], start: str) -> dict[str, Listing]:
-        few = len(files) <= len(self.fractions)
+    def _divided(self, training: Subtree) -> dict[str, Listing]:
+        few = len(training.files) <= len(self.fractions)
         self.how = "so few that each is in every split" if few else "divided by a hash of their names"
-        parts = zip(("train", "val", "test"), divide(files, self.fractions), strict=True)
-        return {name: Listing(part, labels_of(part, self.class_names, start)) for name, part in parts}
-
+        parts = zip(SPLITS, divide(training.files, self.fractions), strict=True)
+        return {split: training._replace(files=part).labelled(self.class_names) for split, part in parts}

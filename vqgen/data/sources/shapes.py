@@ -1,8 +1,8 @@
 """Coloured shapes on a plain ground, drawn by the project itself: data for a machine without data."""
 
 from collections.abc import Sequence
-from math import tau
-from typing import Any, NamedTuple
+from math import cos, pi, sin, tau
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -10,10 +10,9 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
 from vqgen.data.error import require
-from vqgen.data.files.digest import digest
+from vqgen.data.files.array_file import digest
 from vqgen.data.images import Attributes, Images, Split
 from vqgen.data.loading.counter import integers, uniform
-from vqgen.data.sources.distance import DISTANCES, SYMMETRY
 
 COLOURS = {
     "red": (222, 66, 60),
@@ -26,6 +25,67 @@ COLOURS = {
 GROUNDS = ((250, 248, 242), (36, 40, 52))
 _PROBED = 64   # images, enough to show every shape, colour and ground
 _FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # where a split's image numbers start
+
+
+Plane = Float32[ndarray, "n h w"]
+
+# Signed distances to the outlines of figures of radius 1: negative inside, gradient 1 near the outline. Only arithmetic
+# and square roots of float32, which every machine rounds alike.
+
+
+def circle(u: Plane, v: Plane) -> Plane:
+    """A disc of nine tenths of the radius, which looks as large as the others."""
+    return np.sqrt(u * u + v * v) - np.float32(0.9)
+
+
+def ring(u: Plane, v: Plane) -> Plane:
+    """A band between two circles."""
+    return np.abs(np.sqrt(u * u + v * v) - np.float32(0.72)) - np.float32(0.22)
+
+
+def square(u: Plane, v: Plane) -> Plane:
+    """The square with its corners on the unit circle."""
+    return _star(u, v, 4, cos(pi / 4))
+
+
+def triangle(u: Plane, v: Plane) -> Plane:
+    """The equilateral triangle with its corners on the unit circle."""
+    return _star(u, v, 3, cos(pi / 3))
+
+
+def star(u: Plane, v: Plane) -> Plane:
+    """A star of five points, its inner corners at 0.45."""
+    return _star(u, v, 5, 0.45)
+
+
+def cross(u: Plane, v: Plane) -> Plane:
+    """Two bars across each other."""
+    a, b = np.maximum(np.abs(u), np.abs(v)), np.minimum(np.abs(u), np.abs(v))
+    return np.maximum(a - np.float32(0.95), b - np.float32(0.3))
+
+
+def _star(u: Plane, v: Plane, points: int, inner: float) -> Plane:
+    """Corners at radius 1 and, halfway between, at radius `inner`: fold into one wedge, measure one edge."""
+    u, v = _fold(u, v, points)
+    edge_u, edge_v = np.float32(inner * cos(pi / points) - 1), np.float32(inner * sin(pi / points))
+    u = u - np.float32(1)
+    along = np.clip((u * edge_u + v * edge_v) / (edge_u * edge_u + edge_v * edge_v), 0, 1)
+    distance = np.sqrt(np.square(u - along * edge_u) + np.square(v - along * edge_v))
+    return np.copysign(distance, edge_v * u - edge_u * v)
+
+
+def _fold(u: Plane, v: Plane, points: int) -> tuple[Plane, Plane]:
+    """Reflect the plane into the wedge of angles 0 to pi/points, as the figure's symmetry allows."""
+    normal_u, normal_v = np.float32(-sin(pi / points)), np.float32(cos(pi / points))
+    v = np.abs(v)
+    for _ in range(points // 2):
+        beyond = 2 * np.maximum(u * normal_u + v * normal_v, 0)
+        u, v = u - beyond * normal_u, np.abs(v - beyond * normal_v)
+    return u, v
+
+
+DISTANCES = {distance.__name__: distance for distance in (circle, square, triangle, star, ring, cross)}
+SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}   # turns onto itself
 
 
 class Factors(NamedTuple):
@@ -53,10 +113,7 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
         integers(index, len(DISTANCES), "shape", seed),
         integers(index, len(COLOURS), "colour", seed),
         integers(index, len(GROUNDS), "ground", seed),
-        size.astype(np.float32),
-        x.astype(np.float32),
-        y.astype(np.float32),
-        uniform(index, "rotation", seed).astype(np.float32),
+        *(value.astype(np.float32) for value in (size, x, y, uniform(index, "rotation", seed))),
     )
 
 
@@ -89,10 +146,10 @@ def _local_coordinates(factors: Factors, height: int, width: int, half: float) -
     symmetry = np.array([SYMMETRY[name] for name in DISTANCES])[factors.shape]
     angle = tau * factors.rotation.astype(np.float64) / symmetry
     scale = factors.size.astype(np.float64)
-    cos, sin = ((f(angle) / scale).astype(np.float32)[:, None, None] for f in (np.cos, np.sin))
+    c, s = ((f(angle) / scale).astype(np.float32)[:, None, None] for f in (np.cos, np.sin))
     dx = across[None, None, :].astype(np.float32) - factors.x[:, None, None]
     dy = down[None, :, None].astype(np.float32) - factors.y[:, None, None]
-    return cos * dx + sin * dy, cos * dy - sin * dx
+    return c * dx + s * dy, c * dy - s * dx
 
 
 class Shapes(Images):
@@ -119,7 +176,7 @@ class Shapes(Images):
         num_workers: int,
     ) -> None:
         super().__init__(shape, batch_size, seed, num_workers)
-        require(size >= 8, "size", size, "shapes can be told apart from 8 pixels on")
+        require(size >= 8, "size", size, "shapes differ from 8 pixels on")
         self.size = size
         self.numbers = {"train": num_train, "val": num_val, "test": num_test}
         for split, number in self.numbers.items():
@@ -136,18 +193,18 @@ class Shapes(Images):
         """As many as were asked for."""
         return self.numbers[split]
 
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, object]:
         """The numbers of images, the seed, and a checksum of some images: another drawing is another source."""
         drawn = render(draw_factors(np.arange(_PROBED), self.seed), 16, 16)
         return {"numbers": self.numbers, "seed": self.seed, "drawn": crc32(drawn.tobytes())}
 
-    def record(self, split: str) -> dict[str, Any]:
+    def record(self, split: str) -> dict[str, object]:
         """The number of images, and a hash of what decides them: another machine may round a pixel another way."""
         return {"images": self.numbers[split], "digest": digest(_FIRST[split], self.numbers[split], self.seed)}
 
     def load(self, split: str) -> Split:
         """Draw the split."""
-        np.empty((self.numbers[split], 3, self.size, self.size), np.uint8)   # what does not fit is told at once
+        np.empty((self.numbers[split], 3, self.size, self.size), np.uint8)   # raises at once where it does not fit
         factors = self.factors(split)
         return Split(render(factors, self.size, self.size), factors.shape)
 
