@@ -13,7 +13,7 @@ from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
-PRIOR = "vqgen.models.Prior"
+PRIOR = "vqgen.models.RasterPrior"
 SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
 

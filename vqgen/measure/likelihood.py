@@ -10,11 +10,11 @@ from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
+from vqgen.nn import likelihoods
 from vqgen.protocols import Bound, Prior, Tokenizer, Variational
-from vqgen.protocols import Likelihood as LikelihoodProtocol
 
 
-class Likelihood(NamedTuple):
+class LikelihoodFigures(NamedTuple):
     """`figures` by name, and the `maps` of the mean nats at each position of the levels, by level name."""
 
     figures: dict[str, float]
@@ -28,7 +28,7 @@ def level_suffix(tokenizer: Tokenizer, level: int) -> str:
 
 def of_priors(
     tokenizer: Tokenizer, priors: list[Prior], batches: Iterable[ImageBatch], marginal: bool = False
-) -> Likelihood:
+) -> LikelihoodFigures:
     """Negative log-likelihood of the codes of each level, and with the priors of all levels that of the images.
 
     `nats_per_code` and `bits_per_code` of a level are averages over positions. With all levels, `code_bits` is the bits
@@ -70,7 +70,7 @@ def of_priors(
         over = _totals(tokenizer, marginal_nats / count, distortion / count)
         figures |= {f"{name}{ending([one for one in taken(priors) if one != 'label'])}": v for name, v in over.items()}
     names = [tokenizer.level_names[prior.level] for prior in priors]
-    return Likelihood(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
+    return LikelihoodFigures(figures, {name: nats.float().cpu() for name, nats in zip(names, maps, strict=True)})
 
 
 def taken(priors: Sequence[Prior]) -> list[str]:
@@ -126,7 +126,7 @@ def of_decoder(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: list[In
     return float(likelihood.bits_per_dim(nats, math.prod(tokenizer.shape)))
 
 
-def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
+def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> LikelihoodFigures:
     """The ELBO in nats an image, and the bits/dim of bytes (one draw of z an image), for a VAE with a likelihood.
 
     With `importance_samples` in the model's config also the importance-weighted bound, which is closer to log p(x).
@@ -144,13 +144,13 @@ def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> Likelihood:
     for name, total in sums.items():
         named = vae.named(name, Bound(*(total / count)))
         figures |= {key: float(value) for key, value in named.items()}
-    return Likelihood(figures, {})
+    return LikelihoodFigures(figures, {})
 
 
-def likelihood_of(model: object) -> LikelihoodProtocol | None:
+def likelihood_of(model: object) -> likelihoods.Likelihood | None:
     """The likelihood that a decoder was trained with; None where it was trained with an error alone, or is none."""
     likelihood = getattr(model, "likelihood", None)
-    return likelihood if isinstance(likelihood, LikelihoodProtocol) else None
+    return likelihood if isinstance(likelihood, likelihoods.Likelihood) else None
 
 
 def _decoder_nats(tokenizer: Tokenizer, x: Tensor, codes: list[Tensor]) -> float:

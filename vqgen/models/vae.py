@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqgen.batch import ImageBatch
 from vqgen.drawing.sampling import sample_seeds
 from vqgen.models.ae import LatentModel
 from vqgen.nn.likelihoods import Likelihood
 from vqgen.nn.posteriors.posterior import (
+    Posterior,
     PosteriorSample,
     free_bits,
     importance_weighted_bound,
@@ -41,7 +42,7 @@ class VAE(LatentModel):
 
     def __init__(
         self,
-        posterior: Callable[..., nn.Module],
+        posterior: Callable[..., Posterior],
         recon_weight: float = 1.0,
         kl_weight: float = 1.0,
         kl_warmup_steps: int = 0,
@@ -49,15 +50,17 @@ class VAE(LatentModel):
         importance_samples: int = 0,
         **arguments: Any,
     ) -> None:
-        weights = {
-            "recon_weight": recon_weight, "kl_weight": kl_weight, "kl_warmup_steps": kl_warmup_steps,
-            "free_bits": free_bits, "importance_samples": importance_samples,
-        }  # fmt: skip
-        for name, value in weights.items():
+        for name, value in (
+            ("recon_weight", recon_weight),
+            ("kl_weight", kl_weight),
+            ("kl_warmup_steps", kl_warmup_steps),
+            ("free_bits", free_bits),
+            ("importance_samples", importance_samples),
+        ):
             if value < 0:
                 raise ValueError(f"{name}={value} must not be negative")
         super().__init__(**arguments)
-        self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
+        self.posterior = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight
         self.kl_warmup_steps, self.free_bits = kl_warmup_steps, free_bits
         self.importance_samples = importance_samples
@@ -93,7 +96,7 @@ class VAE(LatentModel):
         The objective and the bounds are of one draw of z, reconstructions of the posterior's centre.
         """
         features = self.encoder(batch.x)
-        sample: PosteriorSample = self.posterior(features)
+        sample = self.posterior(features)
         output, kl = self.decoder(sample.z), sample.kl.sum(1)
         terms = self.objective_of(batch.x, output, sample).terms
         if isinstance(self.likelihood, Likelihood):
@@ -119,7 +122,7 @@ class VAE(LatentModel):
         features = self.encoder(x)
         weights: list[Bound] = []
         for _ in range(num_samples):
-            sample: PosteriorSample = self.posterior(features)
+            sample = self.posterior(features)
             output, rest = self.decoder(sample.z), standard_normal_log_prob(sample.z) - sample.log_q
             log_prob, log_mass = self.density.log_prob(output, x), self.density.log_mass(output, x)
             weights.append(Bound(log_prob + rest, log_mass + rest))
@@ -134,10 +137,8 @@ class VAE(LatentModel):
     def objective_of(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
         """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""
         losses = self.likelihood.losses(output, x) | {"kl_free_bits": free_bits(sample.kl, self.free_bits)}
-        weights = self.likelihood.loss_weights | {
-            "recon_loss": self.recon_weight, "kl_free_bits": self._current_kl_weight()
-        }  # fmt: skip
-        return weighted(losses, weights, figures={"kl": sample.kl.sum(1).mean()})
+        weights = {"recon_loss": self.recon_weight, "kl_free_bits": self._current_kl_weight()}
+        return weighted(losses, self.likelihood.loss_weights | weights, figures={"kl": sample.kl.sum(1).mean()})
 
     def _current_kl_weight(self) -> float:
         """The factor on the KL: it rises during the warm-up, and is whole in evaluation."""

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage
-from vqgen.models.base import Model
+from vqgen.models.base import Model, ModelOptions
 from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
 from vqgen.nn.quantize import Quantized, Quantizer
 from vqgen.optim import Objective, weighted
@@ -29,7 +29,7 @@ class Forward(NamedTuple):
     levels: list[Quantized]
 
 
-class Tokenizer(Model):
+class DiscreteAutoencoder(Model[ImageBatch]):
     """Base of the discrete autoencoders, of one interface for any number of levels (top first).
 
     A likelihood counts in nats for each value of the image, and not for the whole image, so that the weight of the
@@ -52,7 +52,7 @@ class Tokenizer(Model):
         grids: list[tuple[int, int]],
         num_embeddings: list[int],
         likelihood: ReconstructionLoss,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**model)
         self.shape = tuple(shape)
@@ -95,13 +95,14 @@ class Tokenizer(Model):
         What other players than the first train, a critic, decides no code.
         """
         players = self.players()
-        model = players[0]
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
+        own = {name: tensor for name, tensor in state.items() if players[0] in owners(players, name)}
         deciding = {
-            name: tensor for name, tensor in state.items()
-            if model in owners(players, name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
-        }  # fmt: skip
+            name: tensor
+            for name, tensor in own.items()
+            if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+        }
         return deciding | {"grids": torch.tensor(self.grids)}
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
