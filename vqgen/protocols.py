@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 
 from vqgen.batch import CodeBatch, Condition, FileImage, ImageBatch
 from vqgen.drawing import Incremental, Known, Sampler, Sampling
+from vqgen.nn.posteriors.posterior import PosteriorSample
+from vqgen.optim import Objective
 
 
 class _OnDevice(Protocol):
@@ -56,7 +58,7 @@ class Variational(LatentAutoencoder, Protocol):
 
     importance_samples: int
 
-    def infer(self, x: Float[Tensor, "b c h w"]) -> "PosteriorDraw":
+    def infer(self, x: Float[Tensor, "b c h w"]) -> PosteriorSample:
         """A draw of z from the posterior of each image."""
 
     def generate(self, num_samples: int, seed: int = 0, first: int = 0) -> Float[Tensor, "b c h w"]:
@@ -74,13 +76,6 @@ class Bound(NamedTuple):
 
     log_prob: Float[Tensor, "*b"]
     log_mass: Float[Tensor, "*b"]
-
-
-@runtime_checkable
-class PosteriorDraw(Protocol):
-    """A draw from a posterior."""
-
-    z: Float[Tensor, "b d"]
 
 
 @runtime_checkable
@@ -177,7 +172,7 @@ class Classifier(FeatureNetwork, _OnDevice, Protocol):
     def untrained(self, seed: int = 0) -> "Classifier":
         """A classifier of the same architecture with new weights."""
 
-    def objective(self, batch: ImageBatch) -> "Loss":
+    def objective(self, batch: ImageBatch) -> Objective:
         """What training minimises."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -185,15 +180,6 @@ class Classifier(FeatureNetwork, _OnDevice, Protocol):
 
     def eval(self) -> "Classifier":
         """Leave training."""
-
-
-@runtime_checkable
-class Loss(Protocol):
-    """An objective of a batch."""
-
-    @property
-    def loss(self) -> Float[Tensor, ""]:
-        """What is minimised."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
-from vqgen.errors import ConfigError
+from vqgen.errors import ConfigError, first_line
 from vqgen.logging.journal import Journal, whole_lines
 from vqgen.logging.wandb_mode import Mode, wandb_mode
 from vqgen.plain import Plain
@@ -156,7 +156,7 @@ class Wandb(WandbLogger):
             try:
                 self._run = wandb.init(**self._settings)
             except wandb.errors.Error as error:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
+                reason = first_line(error)
                 if self._settings["mode"] == "offline":
                     raise ConfigError(f"W&B: {reason}") from error
                 rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it")

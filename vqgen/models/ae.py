@@ -5,10 +5,9 @@ from typing import Any, Protocol, Unpack
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
-from vqgen.models.base import Model, ModelOptions, check_takes
+from vqgen.models.base import Model, ModelOptions, check_takes, image_figures
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.sizes import check_at_least
 from vqgen.optim import Objective, weighted
@@ -72,10 +71,9 @@ class LatentModel(Model[ImageBatch]):
         return self.decode(self.encode(x))
 
     def log_evaluation(self, batch: ImageBatch, output: Tensor, stage: str, terms: dict[str, Tensor]) -> None:
-        """Log named terms, and MSE and PSNR (of images in [-1, 1]) of the decoder's output."""
+        """Log named terms, and MSE and PSNR of the decoder's output."""
         x_hat = self.likelihood.x_hat(output).clamp(-1, 1)
-        psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
-        self.log_means(stage, terms | {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}, len(batch.x))
+        self.log_means(stage, terms | image_figures(x_hat, batch.x), len(batch.x))
 
 
 class AE(LatentModel):

@@ -8,9 +8,11 @@ from typing import Generic, NotRequired, TypedDict, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.errors import UserError
@@ -33,14 +35,17 @@ class ModelOptions(TypedDict):
 
 
 def check_takes(argument: str, make: Callable[..., object], wanted: str) -> None:
-    """Raise ValueError, which says what is `wanted`, unless the class or function `make` takes `argument`.
-
-    Networks of maps are made from their channels, networks of one vector for the whole image from its shape.
-    """
+    """Raise ValueError, which says what is `wanted`, unless the class or function `make` takes `argument`."""
     parameters = inspect.signature(make).parameters
     if argument not in parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
         name = getattr(getattr(make, "func", make), "__name__", str(make))
         raise ValueError(f"{name} does not fit: {wanted}")
+
+
+def image_figures(x_hat: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
+    """MSE and PSNR of reconstructions in [-1, 1]."""
+    psnr = peak_signal_noise_ratio(x_hat, x, data_range=2.0, dim=(1, 2, 3))
+    return {"mse": (x_hat - x).square().mean(), "psnr": psnr}
 
 
 class Model(pl.LightningModule, Generic[Batch]):
@@ -67,13 +72,9 @@ class Model(pl.LightningModule, Generic[Batch]):
         self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
-        """Join the batch norms of all ranks; refuse a precision that stores weights otherwise than in float32.
+        """Join the batch norms of all ranks; UserError for a precision that does not store weights in float32.
 
-        Averages and codebooks in half precision drift (an update of 1 % is below its resolution), and images come in
-        float32.
-
-        Raises:
-            UserError: names the precisions that there are.
+        Averages and codebooks in half precision drift: an update of 1 % is below its resolution.
         """
         if self.trainer.precision not in PRECISIONS:
             raise UserError(
@@ -109,8 +110,7 @@ class Model(pl.LightningModule, Generic[Batch]):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log the terms of every player's objective and return the sum of their losses.
 
-        The mean over ranks of what is returned is the mean over the images of the joined batch, also where the ranks
-        have unequal numbers of them.
+        Its mean over ranks is the mean over the images of the joined batch, also where ranks have unequal numbers.
         """
         turn, size = self.game.play(batch), len(batch.index)
         self.terms = {name: term.detach() for name, term in turn.terms.items()}

@@ -49,16 +49,12 @@ class Pixels(DiscreteAutoencoder):
         values = [self._grey(level) for level in codes]
         return Forward(torch.cat(values, 1), [Quantized(z, c, {}) for z, c in zip(values, codes, strict=True)])
 
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b h w"]]:
-        """The number of each grey value, a map for each channel."""
-        return self.nearest(self.features(x))
-
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 h w"]]:
         """The channels."""
         return list(x.split(1, dim=1))
 
     def nearest(self, features: list[Float[Tensor, "b 1 h w"]]) -> list[Int[Tensor, "b h w"]]:
-        """The number of each grey value."""
+        """The number of each grey value, a map for each channel."""
         size = self.num_embeddings[0]
         return [((z.squeeze(1) + 1) * 127.5).round().long().clamp(0, 255) * size // 256 for z in features]
 

@@ -27,7 +27,7 @@ from vqgen.protocols import Bound
 class VAE(LatentModel):
     """A VAE with any posterior and any likelihood.
 
-    With a likelihood of the group and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
+    With a likelihood and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
 
     Args:
         posterior: makes q(z given x) from `num_features` and `latent_dim`.
@@ -107,32 +107,28 @@ class VAE(LatentModel):
                 terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
         self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
-    @property
-    def density(self) -> Likelihood:
-        """The likelihood; there is none where the loss is an error alone."""
-        assert isinstance(self.likelihood, Likelihood)
-        return self.likelihood
-
     def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
         """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
         return self.bound(x, num_samples).log_prob
 
     def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Bound:
         """`log_likelihood`, and the same bound of the log-probability of the images' bytes, from the same draws."""
+        assert isinstance(self.likelihood, Likelihood)
         features = self.encoder(x)
         weights: list[Bound] = []
         for _ in range(num_samples):
             sample = self.posterior(features)
             output, rest = self.decoder(sample.z), standard_normal_log_prob(sample.z) - sample.log_q
-            log_prob, log_mass = self.density.log_prob(output, x), self.density.log_mass(output, x)
+            log_prob, log_mass = self.likelihood.log_prob(output, x), self.likelihood.log_mass(output, x)
             weights.append(Bound(log_prob + rest, log_mass + rest))
         return Bound(*(importance_weighted_bound(torch.stack(of_draws)) for of_draws in zip(*weights, strict=True)))
 
     def named(self, name: str, bound: Bound) -> dict[str, Tensor]:
         """A bound averaged over images: nats an image by its name, and the bits for each value of its bytes."""
+        assert isinstance(self.likelihood, Likelihood)
         suffix = "" if name == "elbo" else f"_{name}"
-        bits = self.density.bits_per_dim(-bound.log_mass, math.prod(self.shape))
-        return {name: bound.log_prob, f"{self.density.bits_name}{suffix}": bits}
+        bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
+        return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
 
     def objective_of(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
         """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""

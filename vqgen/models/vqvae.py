@@ -58,10 +58,6 @@ class VQVAE(DiscreteAutoencoder):
         quantized = self.quantizer(self.encoder(x))
         return Forward(self.decoder(quantized.z_q), [quantized])
 
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
-        """The code map of images in [-1, 1], as a list of one."""
-        return [self.quantizer.nearest(self.encoder(x))]
-
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """The encoder's output, as a list of one."""
         return [self.encoder(x)]

@@ -109,12 +109,9 @@ def _as_list(value: object) -> object:
 
 
 def by_name(optimizer: Optimizer, saved: StateDict, names: Sequence[str]) -> StateDict:
-    """A saved state in the groups of `optimizer` as they are now, the state of each parameter found by its name.
+    """A saved state in the groups that `optimizer` has now, which keep their options; parameters are found by name.
 
-    Args:
-        optimizer: that will load it; its groups know the names of their parameters, and keep their options.
-        saved: in any groups.
-        names: of the parameters in the order of the model, for a state of an older version, without names.
+    A state of an older version has no names: it follows `names`, those of the parameters in the order of the model.
     """
     saved_groups = saved["param_groups"]
     indices = [index for group in saved_groups for index in group["params"]]

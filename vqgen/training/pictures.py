@@ -73,8 +73,7 @@ class Samples(_Pictures):
 
     Args:
         decode: code maps of all levels down to the prior's, to images.
-        every_n_epochs: epochs between pictures.
-        num_images: images in a picture.
+        every_n_epochs: as of the other pictures, and so `num_images`.
     """
 
     def __init__(self, decode: Callable[..., Tensor], every_n_epochs: int = 5, num_images: int = 16) -> None:

@@ -1,4 +1,4 @@
-"""The processes of a run: they end together, and leave nothing in the way of the next run of a sweep."""
+"""The processes of a run: they end together, and nothing of them disturbs the next run of a sweep."""
 
 import os
 import subprocess
@@ -49,10 +49,6 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
 
     A checkpoint holds whole weights, and codebooks follow the joined batch of all; forked and spawned processes would
     begin in the middle of a run, when its folder is taken and its data are read.
-
-    Args:
-        strategy: Lightning's.
-        name: what `hardware.strategy` says.
     """
     forks = starts_processes(strategy) is not None
     if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
@@ -62,7 +58,7 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
 
 @contextmanager
 def of_one_run(trainer: pl.Trainer) -> Iterator[None]:
-    """Around training and test: the other processes that the trainer starts are gone when the block ends."""
+    """Around training and test: the processes that the trainer has started have ended when the block ends."""
     before = set(os.environ)
     try:
         with listening():

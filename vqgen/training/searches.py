@@ -102,17 +102,9 @@ def search(
     data: DataModule,
     folder: Path,
 ) -> list[SearchResult]:
-    """Carry out the searches, the batch size first, and say what they found.
+    """Carry out the searches, the batch size first, and print what they find; ConfigError with several processes.
 
-    Args:
-        searches: by name.
-        trainer: makes a trainer, given what differs from that of the run.
-        model: makes a new model.
-        data: the data module of the run.
-        folder: the run's.
-
-    Raises:
-        ConfigError: the run has several processes.
+    `trainer` makes a trainer, given what differs from that of the run, and `model` a new model.
     """
     found = []
     for _, one in sorted(searches.items()):
