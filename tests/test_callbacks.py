@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from vqgen.batch import ImageBatch
 from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning, Throughput
 
 MODEL = Mock(spec=pl.LightningModule)
@@ -85,5 +86,5 @@ def test_speed_is_that_of_whole_steps(monkeypatch: pytest.MonkeyPatch):
     callback.on_train_epoch_start(trainer, model)
     for micro_batch in range(4):
         model.step_ends = micro_batch == 3
-        callback.on_train_batch_end(trainer, model, None, Mock(index=torch.arange(5)), micro_batch)
+        callback.on_train_batch_end(trainer, model, None, Mock(spec=ImageBatch, index=torch.arange(5)), micro_batch)
     assert logged == {"train/images_per_second": 20.0}

@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from tests.conftest import TINY, Command
-from vqgen.training import Diverged, Divergence
+from vqgen.batch import ImageBatch
+from vqgen.training import Divergence, DivergenceError
 from vqgen.training.monitors import gradient_norm
 
 MODEL = Mock(spec=pl.LightningModule)
@@ -28,7 +29,7 @@ def _trainer(step: int, **measured: float) -> Mock:
 
 def _step(callback: Divergence, step: int, loss: float) -> None:
     trainer = _trainer(step)
-    batch = Mock(index=torch.arange(step * 10, step * 10 + 10))
+    batch = Mock(spec=ImageBatch, index=torch.arange(step * 10, step * 10 + 10))
     callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(loss)}, batch, step)
 
 
@@ -39,7 +40,7 @@ def test_the_message_names_the_first_bad_step_and_its_images(loss: float, tmp_pa
     for step in range(2):
         _step(callback, step, 1.0)
     _step(callback, 2, loss)
-    with pytest.raises(Diverged) as error:
+    with pytest.raises(DivergenceError) as error:
         _step(callback, 3, float("nan"))
     message = str(error.value)
     assert message.startswith(f"the loss is {loss} at step 2, with the images train/20.png, train/21.png, ")
@@ -56,8 +57,9 @@ def test_every_process_names_the_images_of_the_one_whose_loss_went_first(
     callback, trainer = Divergence(str(tmp_path), every_n_steps=1), _trainer(9)
     trainer.strategy.reduce_boolean_decision = lambda decision, all: True
     told = r"the loss is nan \(kl is nan\) at step 3, with the images train/30.png, train/31.png;"
-    with pytest.raises(Diverged, match=told):
-        callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(1.0)}, Mock(index=torch.arange(2)), 9)
+    batch = Mock(spec=ImageBatch, index=torch.arange(2))
+    with pytest.raises(DivergenceError, match=told):
+        callback.on_train_batch_end(trainer, MODEL, {"loss": torch.tensor(1.0)}, batch, 9)
 
 
 def test_finite_losses_pass(tmp_path: Path):
@@ -75,7 +77,7 @@ def _model(weight: float) -> Mock:
 def test_fewer_losses_than_make_a_look_are_looked_at_before_a_checkpoint_and_at_the_end(hook: str, tmp_path: Path):
     callback = Divergence(str(tmp_path), every_n_steps=10)
     _step(callback, 0, float("nan"))
-    with pytest.raises(Diverged, match="the loss is nan at step 0"):
+    with pytest.raises(DivergenceError, match="the loss is nan at step 0"):
         getattr(callback, hook)(_trainer(1), _model(1.0), *([{}] if hook == "on_save_checkpoint" else []))
 
 
@@ -84,7 +86,7 @@ def test_weights_that_are_no_numbers_are_never_saved(weight: float, tmp_path: Pa
     callback = Divergence(str(tmp_path), every_n_steps=10)
     _step(callback, 0, 1.0)
     callback.on_save_checkpoint(_trainer(1), _model(1e30), {})
-    with pytest.raises(Diverged, match="weights not finite after step 1, first second"):
+    with pytest.raises(DivergenceError, match="weights not finite after step 1, first second"):
         callback.on_save_checkpoint(_trainer(1), _model(weight), {})
 
 
@@ -93,7 +95,7 @@ def test_a_validation_loss_that_is_no_number_stops_the_run(loss: float, tmp_path
     callback = Divergence(str(tmp_path), every_n_steps=10)
     callback.on_validation_end(_trainer(1, loss=1e30), MODEL)
     callback.on_validation_end(_trainer(1), MODEL)
-    with pytest.raises(Diverged, match=f"val/loss is {loss} after step 1; no checkpoint had been written"):
+    with pytest.raises(DivergenceError, match=f"val/loss is {loss} after step 1; no checkpoint had been written"):
         callback.on_validation_end(_trainer(1, loss=loss), MODEL)
 
 

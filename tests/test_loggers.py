@@ -165,7 +165,7 @@ def test_pictures_that_are_gone_are_left_out(tmp_path: Path):
     (tmp_path / "run").rename(tmp_path / "moved")
     there = Journal(tmp_path / "moved")
     assert [row["images"] for row in there.keep(10)] == [{"x": ["a.png"]}, {}, {}]
-    assert there.picture("a.png").exists()
+    assert (there.folder / "a.png").exists()
 
 
 def test_without_a_network_a_run_with_credentials_is_kept_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,11 +12,12 @@ from tests.conftest import ROOT, TINY
 from tests.test_config import _compose
 from vqgen.config.resume import placed
 from vqgen.errors import ConfigError, Taken
-from vqgen.experiment import plain, root_device
+from vqgen.experiment import plain
 from vqgen.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.runs import slurm
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED
+from vqgen.training.preparation import root_device
 
 NAMES = ("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_HET_JOB_ID",
          "SLURM_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK",

@@ -1,14 +1,16 @@
 """Private names of the libraries below: every one that vqgen uses, and nowhere else (tests/test_compat.py).
 
 Each says what it stands for and why there is no public way. Tried with pytorch-lightning 2.6.6 and torch 2.13.0; the
-upper bounds in pyproject.toml are there for this file. What has a public way takes it: `steps_now`, say.
+upper bounds in pyproject.toml are there for this file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 
 def logged_step(trainer: Any) -> int:
@@ -20,32 +22,21 @@ def logged_step(trainer: Any) -> int:
     return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
-def steps_now(trainer: Any) -> bool:
-    """Whether the optimiser steps after the training batch in hand, by public names alone.
-
-    `fit_loop._should_accumulate()` less its case of a strategy that accumulates by itself (DeepSpeed).
-    """
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    ready = progress.current.ready
-    is_last = progress.is_last_batch or ready == trainer.num_training_batches
-    return is_last or ready % trainer.accumulate_grad_batches == 0
-
-
-def average_model(callback: Any) -> Any:
-    """The moving average that a WeightAveraging keeps, None outside of a training.
+def average_model(callback: Any) -> nn.Module:
+    """The moving average that a WeightAveraging keeps while it trains.
 
     `_average_model`. Its averaging functions get one tensor after another, and no hook gets the module.
     """
     return callback._average_model
 
 
-def end_workers(loader: Any) -> None:
+def end_workers(loader: DataLoader[object]) -> None:
     """End the processes of a DataLoader at once.
 
     `_iterator._shutdown_workers()`. They end by themselves when the iterator is collected as garbage, but slowly while
     a traceback holds it.
     """
-    if loader._iterator is not None:
+    if isinstance(loader._iterator, _MultiProcessingDataLoaderIter):
         loader._iterator._shutdown_workers()
 
 
@@ -57,12 +48,12 @@ class WithWorkers:
     """
 
     @property
-    def loader(self) -> Any:
+    def loader(self) -> DataLoader[object] | None:
         """The DataLoader with the workers; None where there is none."""
         raise NotImplementedError
 
     @property
-    def _iterator(self) -> Any:
+    def _iterator(self) -> object:
         return None if self.loader is None else self.loader._iterator
 
     @_iterator.setter
@@ -103,12 +94,12 @@ def multiply_arranged(x: Tensor, weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
-_GEOMETRY: Any = ([0, 0], [1, 1], [1, 1], 1)   # padding, stride, dilation, groups
+_GEOMETRY = ([0, 0], [1, 1], [1, 1], 1)   # padding, stride, dilation, groups
 
 
 def arrange_conv2d(kernel: Tensor, shape: Sequence[int]) -> Tensor:
     """A kernel for `convolve_arranged` of inputs of this shape."""
-    arrange: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+    arrange: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
     return arrange(kernel.contiguous().to_mkldnn(), *_GEOMETRY, list(shape))
 
 

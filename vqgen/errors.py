@@ -64,6 +64,11 @@ def is_full(error: BaseException) -> bool:
     return said is not None and said.errno in _FULL
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def near_miss(word: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""
     candidates = sorted(map(str, candidates))

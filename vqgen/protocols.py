@@ -1,4 +1,4 @@
-"""What tasks, measures and callbacks may ask of models and data: the kinds of things, by what they can do.
+"""What tasks, measures and callbacks may ask of models and data.
 
 A model is of a kind when it has the kind's methods, whatever its class. What a kind has beside its methods are plain
 values, not modules, so that `isinstance` can tell.
@@ -16,49 +16,30 @@ from torch.optim import Optimizer
 
 from vqgen.batch import CodeBatch, Condition, FileImage, ImageBatch
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling
+from vqgen.nn.posteriors.posterior import PosteriorSample
+from vqgen.optim import Objective
+
+
+class _OnDevice(Protocol):
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
 
 
 @runtime_checkable
-class Likelihood(Protocol):
-    """p(image given a decoder's output), and not an error alone."""
-
-    bits_name: str
-
-    def log_prob(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """log p(x given output) of each image in nats; of a density, where it is one."""
-        ...
-
-    def log_mass(self, output: Float[Tensor, "b o h w"], x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Log-probability of the bytes of each image in nats."""
-        ...
-
-    def bits_per_dim(self, nats: Float[Tensor, "*b"], num_dims: int) -> Float[Tensor, "*b"]:
-        """Bits for each of the values of an image, from the nats that its bytes take."""
-        ...
-
-
-@runtime_checkable
-class Autoencoder(Protocol):
+class Autoencoder(_OnDevice, Protocol):
     """Images to a code and back: one vector, or maps of codes."""
 
     shape: Sequence[int]
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        ...
-
     def encode(self, x: Float[Tensor, "b c h w"]) -> Tensor | list[Tensor]:
         """The code of images in [-1, 1]."""
-        ...
 
     def decode(self, z: Tensor | Sequence[Tensor | None]) -> Float[Tensor, "b c h w"]:
         """Images in [-1, 1] for codes."""
-        ...
 
     def reconstruct(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Images through the code and back."""
-        ...
 
 
 @runtime_checkable
@@ -69,7 +50,6 @@ class LatentAutoencoder(Autoencoder, Protocol):
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """The vector of images in [-1, 1], without noise."""
-        ...
 
 
 @runtime_checkable
@@ -78,21 +58,17 @@ class Variational(LatentAutoencoder, Protocol):
 
     importance_samples: int
 
-    def infer(self, x: Float[Tensor, "b c h w"]) -> "Drawn":
+    def infer(self, x: Float[Tensor, "b c h w"]) -> PosteriorSample:
         """A draw of z from the posterior of each image."""
-        ...
 
     def generate(self, num_samples: int, seed: int = 0, first: int = 0) -> Float[Tensor, "b c h w"]:
         """Images decoded from z ~ p(z)."""
-        ...
 
     def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> "Bound":
         """Lower bounds of each image."""
-        ...
 
     def named(self, name: str, bound: "Bound") -> dict[str, Tensor]:
         """A bound averaged over images, in nats and in bits/dim, by name."""
-        ...
 
 
 class Bound(NamedTuple):
@@ -100,13 +76,6 @@ class Bound(NamedTuple):
 
     log_prob: Float[Tensor, "*b"]
     log_mass: Float[Tensor, "*b"]
-
-
-@runtime_checkable
-class Drawn(Protocol):
-    """A draw from a posterior."""
-
-    z: Float[Tensor, "b d"]
 
 
 @runtime_checkable
@@ -119,31 +88,25 @@ class Tokenizer(Autoencoder, Protocol):
     @property
     def level_names(self) -> list[str]:
         """Names of the levels."""
-        ...
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
         """Code maps of images in [-1, 1]."""
-        ...
 
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """What each level's quantizer is given."""
-        ...
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
         """The code maps of features."""
-        ...
 
     def code_vectors(self, level: int) -> Float[Tensor, "k d"]:
         """The vectors that stand for the codes of a level."""
-        ...
 
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The parameters of the likelihood for code maps; None, or left out at the end: a level of zero vectors."""
-        ...
 
 
 @runtime_checkable
-class Prior(Protocol):
+class Prior(_OnDevice, Protocol):
     """p(codes of a level given those above, and what is known of the image)."""
 
     exact: bool
@@ -153,18 +116,11 @@ class Prior(Protocol):
     num_classes: int
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        ...
-
-    @property
     def takes(self) -> list[str]:
         """Names of what is given of an image and makes a difference to it, such as `label`."""
-        ...
 
     def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
         """Negative log-likelihood of each code in nats; where it is not `exact`, a bound of it from above."""
-        ...
 
     def sample(
         self,
@@ -178,7 +134,6 @@ class Prior(Protocol):
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:
         """Draw code maps."""
-        ...
 
 
 @runtime_checkable
@@ -187,7 +142,6 @@ class AutoregressivePrior(Prior, Protocol):
 
     def begin(self, num_samples: int, condition: Condition = ...) -> Incremental:
         """The prior before the first code, to be asked for one code after another."""
-        ...
 
 
 class Features(NamedTuple):
@@ -204,15 +158,13 @@ class FeatureNetwork(Protocol):
     @property
     def num_features(self) -> int:
         """Numbers in a vector."""
-        ...
 
     def describe(self, x: Float[Tensor, "b c h w"]) -> Features:
         """Features and log-probabilities of classes for images in [-1, 1]."""
-        ...
 
 
 @runtime_checkable
-class Classifier(FeatureNetwork, Protocol):
+class Classifier(FeatureNetwork, _OnDevice, Protocol):
     """p(class given image), which can be trained anew."""
 
     shape: Sequence[int]
@@ -220,47 +172,20 @@ class Classifier(FeatureNetwork, Protocol):
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
     schedule: Callable[[int, float], float]
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        ...
-
     def log_prob(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """log p(class given image) in nats."""
-        ...
 
     def untrained(self, seed: int = 0) -> "Classifier":
         """A classifier of the same architecture with new weights."""
-        ...
 
-    def objective(self, batch: ImageBatch) -> "Loss":
+    def objective(self, batch: ImageBatch) -> Objective:
         """What training minimises."""
-        ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What training changes."""
-        ...
 
     def eval(self) -> "Classifier":
         """Leave training."""
-        ...
-
-
-@runtime_checkable
-class Loss(Protocol):
-    """An objective of a batch."""
-
-    @property
-    def loss(self) -> Float[Tensor, ""]:
-        """What is minimised."""
-        ...
-
-
-@runtime_checkable
-class TellsTerms(Protocol):
-    """A model in training that tells what its loss is made of."""
-
-    terms: Mapping[str, Tensor]
 
 
 @runtime_checkable
@@ -270,17 +195,14 @@ class Split(Protocol):
     @property
     def images(self) -> Sequence[ndarray]:
         """As bytes."""
-        ...
 
     @property
     def labels(self) -> Int[ndarray, " n"] | None:
         """The class of each; None without classes."""
-        ...
 
     @property
     def given(self) -> Mapping[str, ndarray]:
         """All that is known of each, by name."""
-        ...
 
 
 @runtime_checkable
@@ -292,27 +214,21 @@ class Images(Protocol):
     @property
     def inside(self) -> tuple[slice, slice]:
         """Rows and columns of an image that are no border."""
-        ...
 
     def split(self, name: str) -> Split:
         """The images of train, val or test."""
-        ...
 
     def batch(self, name: str, index: Int[ndarray, " b"]) -> ImageBatch:
         """Those at `index`, in [-1, 1]."""
-        ...
 
     def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
         """A file, prepared as the images of the splits are."""
-        ...
 
     def variance(self) -> float:
         """Of all training pixels."""
-        ...
 
     def attributes(self, split: str) -> "Attributes | None":
         """Named numbers of every image, where there are any."""
-        ...
 
 
 class RecordedImages(Images, Protocol):
@@ -346,4 +262,3 @@ class Attributes(Protocol):
 
     names: list[str]
     values: Float[ndarray, "n a"]
-

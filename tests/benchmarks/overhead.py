@@ -19,9 +19,11 @@ import pytorch_lightning as pl
 import torch
 
 from tests.test_experiment import composed
-from vqgen.experiment import make_callbacks, plain, quiet, root_device
+from vqgen.experiment import plain
 from vqgen.logging.of_run import make_loggers
 from vqgen.runs.checkpoint import build
+from vqgen.training.messages import quiet
+from vqgen.training.preparation import make_callbacks, root_device
 from vqgen.training.source import open_source
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-import vqgen.experiment
+import vqgen.training.preparation
 from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
 from tests.benchmarks.step_cost import step_cost
 from tests.test_experiment import composed
@@ -70,7 +70,7 @@ class Step:
     def __init__(self, name: str, size: tuple[int, int], variant: str, batch: int, device: str) -> None:
         parts = variant.split("+")
         self.model = model_of(name, size).to(device)
-        vqgen.experiment.place(self.model, {part: part in parts for part in ("channels_last", "compile")})
+        vqgen.training.preparation.place(self.model, {part: part in parts for part in ("channels_last", "compile")})
         self.optimizer = self.model.optimizer(self.model.parameters())
         self.batch: Any = batch_for(self.model, batch, device)
         self.autocast = torch.autocast(device, torch.bfloat16, enabled="bf16" in parts)

@@ -9,7 +9,7 @@ from torch.optim import Adam
 
 from tests.test_experiment import IMAGES, SMALL, train_in
 from vqgen.batch import ImageBatch
-from vqgen.models.classifier import Classifier
+from vqgen.models.classifier import ImageClassifier
 from vqgen.nn.resnet import ResNet
 from vqgen.optim.schedules import Constant
 from vqgen.runs.checkpoint import load
@@ -17,9 +17,9 @@ from vqgen.runs.checkpoint import load
 NETWORK = ["model.network.hidden_channels=[4,8]"]
 
 
-def _classifier(num_classes: int = 7, **arguments: float) -> Classifier:
+def _classifier(num_classes: int = 7, **arguments: float) -> ImageClassifier:
     torch.manual_seed(0)
-    return Classifier(
+    return ImageClassifier(
         (2, 9, 12), num_classes, partial(ResNet, hidden_channels=[4, 6], num_residual_blocks=2),
         optimizer=partial(Adam, lr=1e-2), schedule=Constant(), **arguments,
     )  # fmt: skip
@@ -80,6 +80,6 @@ def test_images_without_labels_are_refused():
 def test_a_run_is_trained_saved_and_loaded_like_every_other(tmp_path: Path):
     run = train_in(tmp_path / "classifier", ["model=classifier", *NETWORK, *IMAGES, *SMALL])
     model = load(run)
-    assert isinstance(model, Classifier)
+    assert isinstance(model, ImageClassifier)
     assert model.log_prob(torch.zeros(1, 3, 16, 16)).shape == (1, 6)
     assert "test/accuracy" in (run / "metrics.csv").read_text()

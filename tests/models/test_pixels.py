@@ -10,7 +10,7 @@ from torch.optim import Adam
 from vqgen.batch import ImageBatch
 from vqgen.measure.likelihood import of_priors
 from vqgen.models.pixels import Pixels
-from vqgen.models.prior import Prior
+from vqgen.models.prior import RasterPrior
 from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.transformer import Transformer
 from vqgen.optim.schedules import Constant
@@ -78,10 +78,10 @@ class Uniform(nn.Module):
         return self.logits[None, :, None, None].expand(len(codes), -1, *codes.shape[1:])
 
 
-def priors(network, num_levels: int) -> list[Prior]:
+def priors(network, num_levels: int) -> list[RasterPrior]:
     torch.manual_seed(0)
     return [
-        Prior(
+        RasterPrior(
             network, partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8), (16, 16), 256,
             level * [[16, 16]], level * [256], 0, **TRAINING,
         ).eval()

@@ -11,7 +11,7 @@ from torch.optim import SGD
 
 from tests.models.adversarial import Adversarial, adversarial
 from tests.models.test_ranks import Noise, trained, trainer
-from vqgen.training import Diverged, Divergence, Record
+from vqgen.training import Divergence, DivergenceError, Record
 
 PLAIN: Any = partial(SGD, lr=0.05)
 
@@ -61,7 +61,7 @@ def test_a_run_of_two_players_goes_on_bit_for_bit(tmp_path: Path):
 
 def test_a_critic_that_diverges_stops_the_run(tmp_path: Path):
     run = trainer(Divergence(str(tmp_path), every_n_steps=1))
-    with pytest.raises(Diverged, match=r"the loss is nan \(critic_loss is nan, .*\) at step 0"):
+    with pytest.raises(DivergenceError, match=r"the loss is nan \(critic_loss is nan, .*\) at step 0"):
         run.fit(adversarial(sharpness=float("nan")), Noise(12, 36, 6, 6))
 
 

@@ -14,7 +14,7 @@ from vqgen import load
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import KnownCodes, Sampling, begin
 from vqgen.errors import UserError
-from vqgen.models.prior import Prior
+from vqgen.models.prior import RasterPrior
 from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
@@ -28,10 +28,10 @@ NETWORKS = {
 
 def prior(
     name: str = "gated_pixelcnn", grid: tuple[int, int] = (3, 4), k: int = 5, wide: bool = False, **kwargs: Any
-) -> Prior:
+) -> RasterPrior:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"upper_grids": [], "upper_num_embeddings": [], "num_classes": 0} | kwargs
-    return Prior(
+    return RasterPrior(
         partial(NETWORKS[name], hidden_channels=32) if wide else NETWORKS[name],
         partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
         grid=grid, num_embeddings=k, **sizes, optimizer=partial(Adam, lr=1e-2), schedule=Constant(),
@@ -113,7 +113,7 @@ def test_a_prior_learns_a_few_maps_by_heart(name: str):
 
 
 def test_the_keras_recipe_has_the_published_number_of_parameters():
-    model = Prior(
+    model = RasterPrior(
         PixelCNN, Conditioner, (7, 7), 128, [], [], 0, optimizer=Adam, schedule=Constant()
     )  # fmt: skip
     assert sum(p.numel() for p in model.parameters()) == 1_049_728
@@ -141,7 +141,7 @@ def test_a_checkpoint_from_before_the_residual_path_or_the_vertical_stream_compu
         state.push(code[None])
 
 
-def without_dropout(**kwargs: Any) -> Prior:
+def without_dropout(**kwargs: Any) -> RasterPrior:
     model = prior(num_classes=2, **kwargs)
     model.conditioner.label.dropout = 0.0
     return model

@@ -16,7 +16,7 @@ from torch.optim import SGD
 
 from tests.models.adversarial import adversarial
 from vqgen.data.images import Images, Split
-from vqgen.models.classifier import Classifier
+from vqgen.models.classifier import ImageClassifier
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.nn.autoencoders.flat import FlatNormConvDecoder, FlatNormConvEncoder
@@ -61,9 +61,9 @@ def vae(**options: Any) -> VAE:
     )  # fmt: skip
 
 
-def classifier() -> Classifier:
+def classifier() -> ImageClassifier:
     torch.manual_seed(0)
-    return Classifier((1, 8, 8), NUM_CLASSES, partial(ResNet, hidden_channels=[4, 8]), **TRAINING)
+    return ImageClassifier((1, 8, 8), NUM_CLASSES, partial(ResNet, hidden_channels=[4, 8]), **TRAINING)
 
 
 def vqvae() -> VQVAE:

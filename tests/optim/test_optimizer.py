@@ -8,7 +8,7 @@ from torch.optim import AdamW, Muon
 
 from tests.optim.small import NO_DECAY, names, network, optimizer_of, stepped
 from vqgen.optim import ParameterGroup
-from vqgen.optim.optimizer import Refused
+from vqgen.optim.optimizer import OptimizerError
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["of today", "of before groups knew names"])
@@ -48,6 +48,6 @@ def test_decay_shrinks_the_rest_and_leaves_the_group_alone():
 
 
 def test_what_an_optimiser_says_of_its_parameters_is_told_with_its_group():
-    with pytest.raises(Refused, match=r"parameter_groups\.all") as refused:
+    with pytest.raises(OptimizerError, match=r"parameter_groups\.all") as refused:
         optimizer_of(network(), all=ParameterGroup("weight", optimizer=Muon))
     assert "Muon only supports 2D" in str(refused.value.__cause__)

@@ -10,7 +10,7 @@ from torch.optim import Adam
 from tests.models.test_prior import prior
 from tests.models.test_vae import vae as small_vae
 from vqgen.data.sources.shapes import Shapes
-from vqgen.models.classifier import Classifier
+from vqgen.models.classifier import ImageClassifier
 from vqgen.models.vqvae2 import VQVAE2
 from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
 from vqgen.nn.likelihoods.likelihoods import Gaussian
@@ -26,10 +26,10 @@ def images(num_test: int = 60) -> Shapes:
     return Shapes(SIZE, (3, SIZE, SIZE), 120, 20, num_test, batch_size=30, seed=0, num_workers=0)
 
 
-def classifier(shape: tuple[int, int, int] = (3, SIZE, SIZE)) -> Classifier:
+def classifier(shape: tuple[int, int, int] = (3, SIZE, SIZE)) -> ImageClassifier:
     torch.manual_seed(0)
     network = partial(ResNet, hidden_channels=[4, 8])
-    return Classifier(shape, len(CLASSES), network, optimizer=partial(Adam, lr=1e-2), schedule=Constant())
+    return ImageClassifier(shape, len(CLASSES), network, optimizer=partial(Adam, lr=1e-2), schedule=Constant())
 
 
 def vqvae2() -> VQVAE2:

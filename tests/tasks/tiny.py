@@ -9,7 +9,7 @@ from torch.optim import Adam
 
 from vqgen.data.sources.shapes import Shapes
 from vqgen.models.ae import AE
-from vqgen.models.prior import Prior
+from vqgen.models.prior import RasterPrior
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae2 import VQVAE2
 from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
@@ -59,7 +59,7 @@ def priors(num_classes: int) -> list[Any]:
     conditioner = partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8)
     found = []
     for grid, upper in (((2, 2), []), ((4, 4), [[2, 2]])):
-        prior = Prior(network, conditioner, grid, 8, upper, [8] * len(upper), num_classes, **TRAINING)
+        prior = RasterPrior(network, conditioner, grid, 8, upper, [8] * len(upper), num_classes, **TRAINING)
         with torch.no_grad():
             prior.network.output.own.mul_(8)
         found.append(_frozen(prior))

@@ -15,7 +15,7 @@ import torch
 
 from tests.tasks import tiny
 from vqgen.errors import UserError
-from vqgen.models.prior import Prior
+from vqgen.models.prior import RasterPrior
 from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
@@ -30,7 +30,7 @@ KINDS = {"gated": (GatedPixelCNN, (16, 16)), "pixelcnn": (PixelCNN, (4, 4)), "pi
 
 def run(kind: str) -> Trained:
     network, grid = KINDS[kind]
-    prior = Prior(network, Conditioner, grid, 128, [], [], 0, **tiny.TRAINING)
+    prior = RasterPrior(network, Conditioner, grid, 128, [], [], 0, **tiny.TRAINING)
     return tiny.trained(tiny.vqvae2(), [prior.eval().requires_grad_(False)])
 
 

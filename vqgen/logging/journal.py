@@ -4,37 +4,29 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vqgen.errors import UserError
+from vqgen.plain import Plain
 from vqgen.runs.atomic import replacing
 
 
 class Journal:
-    """`wandb/rows.jsonl` in a run folder: a line a row, in which pictures are files as seen from the run folder.
-
-    Args:
-        folder: the run's.
-    """
+    """`wandb/rows.jsonl` in a run folder: a line a row; pictures by their paths within the folder, which may move."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder.resolve(), folder / "wandb" / "rows.jsonl"
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Write down a row."""
+    def add(self, row: Plain) -> None:
+        """Append a row."""
         with self.file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
 
     def noted(self, pictures: Sequence[str]) -> list[str]:
-        """Pictures as they are noted: the run folder may be moved."""
+        """The paths of pictures relative to the run folder."""
         return [os.path.relpath(Path(picture).resolve(), self.folder) for picture in pictures]
 
-    def picture(self, noted: str) -> Path:
-        """Where a picture is now."""
-        return self.folder / noted
-
-    def keep(self, number: int) -> list[dict[str, Any]]:
-        """Drop all but the first rows, and give these, less pictures that are no longer in the run folder.
+    def keep(self, number: int) -> list[Plain]:
+        """Drop all but the first `number` rows; returns these, without pictures that are no longer in the run folder.
 
         Raises:
             UserError: a line is no row.
@@ -47,13 +39,13 @@ class Journal:
         except (ValueError, AttributeError, TypeError):
             raise UserError(f"'{self.file}' is damaged; delete it, and W&B shows what comes from here on") from None
 
-    def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _kept(self, row: Plain) -> Plain:
         images = {key: list(filter(self._is_here, files)) for key, files in row.get("images", {}).items()}
         return row | {"step": int(row["step"]), "images": {key: files for key, files in images.items() if files}}
 
     def _is_here(self, noted: str) -> bool:
         """Whether a picture is there, and in the run folder: the rows of a stranger's run send no other file."""
-        path = self.picture(noted).resolve()
+        path = (self.folder / noted).resolve()
         return path.is_relative_to(self.folder) and path.is_file()
 
 

@@ -13,9 +13,10 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
-from vqgen.errors import ConfigError
+from vqgen.errors import ConfigError, first_line
 from vqgen.logging.journal import Journal, whole_lines
 from vqgen.logging.wandb_mode import Mode, wandb_mode
+from vqgen.plain import Plain
 from vqgen.runs.atomic import replacing
 from vqgen.runs.version import code_version
 
@@ -37,7 +38,7 @@ class CSV(Logger):
     def __init__(self, save_dir: str) -> None:
         super().__init__()
         self._file = Path(save_dir, "metrics.csv")
-        self._rows: list[dict[str, Any]] = []   # not yet written
+        self._rows: list[Mapping[str, object]] = []   # not yet written
         self._columns: list[str] = []   # of the file; none: it is to be written anew
 
     @property
@@ -46,7 +47,7 @@ class CSV(Logger):
         return str(self._file.parent)
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Keep a row for optimiser step `step`; every so many steps the file is written."""
         self._rows.append({name: float(value) for name, value in metrics.items()} | {"step": step})
         if ((step or 0) + 1) % _FLUSHED == 0:
@@ -57,13 +58,11 @@ class CSV(Logger):
         """Write the rows; where they have new columns, the file is replaced."""
         rows, self._rows = self._rows, []
         columns = sorted({*self._columns, *chain(*rows)})
-        if not rows:
-            return
-        if columns != self._columns:
-            rows = [*(_read_rows(self._file) if self._columns else []), *rows]
+        if rows and columns != self._columns:
+            before = _read_rows(self._file) if self._columns else []
             self._columns = columns
-            _write_rows(self._file, columns, rows)
-        else:
+            _write_rows(self._file, columns, [*before, *rows])
+        elif rows:
             with self._file.open("a", newline="") as lines:
                 csv.DictWriter(lines, columns).writerows(rows)
 
@@ -72,7 +71,7 @@ class CSV(Logger):
         """Write what is left."""
         self.save()
 
-    def log_hyperparams(self, params: Any = None) -> None:
+    def log_hyperparams(self, params: object = None) -> None:
         """Nothing: the run folder has its config.yaml."""
 
     @rank_zero_only
@@ -84,12 +83,12 @@ class CSV(Logger):
             _write_rows(self._file, self._columns, rows)
 
 
-def _read_rows(file: Path) -> list[dict[str, Any]]:
-    """The rows of a file, less the one that a kill cut short."""
+def _read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a file, without the one that a kill cut short."""
     return [{key: value or "" for key, value in row.items()} for row in csv.DictReader(whole_lines(file))]
 
 
-def _write_rows(file: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+def _write_rows(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Replace a file by these rows, or remove it where there are none."""
     if not rows:
         file.unlink()
@@ -104,8 +103,8 @@ class Wandb(WandbLogger):
     """Weights & Biases: online where the client has credentials, otherwise offline, without a question.
 
     Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
-    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole, less
-    pictures that are no longer in the run folder. Where W&B cannot be reached, the run goes on offline.
+    again and goes on counting: online W&B ignores the rows that it has, offline the last part of the run is whole but
+    for pictures that are no longer in the run folder. Where W&B cannot be reached, the run goes on offline.
 
     Args:
         save_dir: the run folder.
@@ -132,10 +131,16 @@ class Wandb(WandbLogger):
         if reason:
             rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
         super().__init__(save_dir=save_dir, project=project, id=id)
-        self._settings: dict[str, Any] = {
-            "name": name or Path(save_dir).name, "project": project, "dir": save_dir, "id": id, "resume": "allow",
-            "group": group, "tags": tags or None, "mode": mode,
-        }  # fmt: skip
+        self._settings: Plain = {
+            "name": name or Path(save_dir).name,
+            "project": project,
+            "dir": save_dir,
+            "id": id,
+            "resume": "allow",
+            "group": group,
+            "tags": tags or None,
+            "mode": mode,
+        }
         self._run: Any = None
         self.artifacts = artifacts
         self._journal = Journal(Path(save_dir))
@@ -149,38 +154,32 @@ class Wandb(WandbLogger):
 
         if self._run is None:
             try:
-                self._run = self._begun()
+                self._run = wandb.init(**self._settings)
             except wandb.errors.Error as error:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
+                reason = first_line(error)
                 if self._settings["mode"] == "offline":
                     raise ConfigError(f"W&B: {reason}") from error
                 rank_zero_warn(f"W&B cannot be used online ({reason}); the run is kept offline: wandb sync sends it")
                 wandb.teardown()
                 self._settings["mode"] = "offline"
-                self._run = self._begun()
+                self._run = wandb.init(**self._settings)
+            self._run.define_metric("trainer/global_step")   # the horizontal axis
+            self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self._run
 
-    def _begun(self) -> Any:
-        import wandb
-
-        run = wandb.init(**self._settings)
-        run.define_metric("trainer/global_step")   # the horizontal axis
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        return run
-
     @rank_zero_only
-    def log_hyperparams(self, params: Any) -> None:
+    def log_hyperparams(self, params: Mapping[str, object]) -> None:
         """The run's config, and the version of the code."""
         super().log_hyperparams({**params, "code_version": code_version()})
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log one row of numbers at optimiser step `step` (None: the last one logged)."""
         self._add({"step": self._step if step is None else step, "metrics": dict(metrics)})
 
     @rank_zero_only
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
-        """Log pictures, given as files; noted as seen from the run folder, which may be moved."""
+        """Log pictures, given as files."""
         images = self._journal.noted(images)
         self._add({"step": self._step if step is None else step, "images": {key: images}})
 
@@ -199,16 +198,18 @@ class Wandb(WandbLogger):
         for entry in self._journal.keep(row):
             self._send(entry)
 
-    def _add(self, entry: dict[str, Any]) -> None:
+    def _add(self, entry: Plain) -> None:
         self._journal.add(entry)
         self._send(entry)
 
-    def _send(self, entry: dict[str, Any]) -> None:
+    def _send(self, entry: Plain) -> None:
+        import wandb
+
         if entry["step"] != self._step:
             self._step, self._rows_before_step = entry["step"], self._rows
         values = {"trainer/global_step": entry["step"], **entry.get("metrics", {})}
         for key, files in entry.get("images", {}).items():
-            values[key] = _pictures([self._journal.picture(file) for file in files])
+            values[key] = [wandb.Image(str(self._journal.folder / file)) for file in files]
         values |= {key: _histogram(counts) for key, counts in entry.get("counts", {}).items()}
         self.experiment.log(values, step=self._rows, commit=True)
         self._rows += 1
@@ -221,7 +222,7 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_files(
-        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, Any], used: Sequence[str]
+        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, object], used: Sequence[str]
     ) -> None:
         """Upload files as an artifact; `used` are links, and facts, as offline W&B knows no others."""
         import wandb
@@ -234,24 +235,13 @@ class Wandb(WandbLogger):
         self.experiment.log_artifact(artifact)
 
 
-def _pictures(files: Sequence[Path]) -> list[Any]:
+def _histogram(counts: Sequence[int]) -> object:
+    """Bars of how often codes occur, in the order given; neighbours are pooled where W&B would not show them all."""
     import wandb
 
-    return [wandb.Image(str(file)) for file in files]
-
-
-def _histogram(counts: Sequence[int]) -> Any:
-    """Bars of how often codes occur, in the order given."""
-    import wandb
-
-    pooled = _pool(counts)
-    return wandb.Histogram(np_histogram=(np.array(pooled), np.linspace(0, len(counts), len(pooled) + 1)))
-
-
-def _pool(counts: Sequence[int]) -> list[int]:
-    """Neighbouring counts added up until there are no more than W&B shows."""
     size = -(-len(counts) // _MOST_BINS)
-    return [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
+    pooled = [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
+    return wandb.Histogram(np_histogram=(np.array(pooled), np.linspace(0, len(counts), len(pooled) + 1)))
 
 
 class TensorBoard(TensorBoardLogger):
@@ -262,14 +252,12 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str) -> None:
-        self._open(save_dir)
-
-    def _open(self, save_dir: str, **options: Any) -> None:
-        super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False, **options)
+        self._options: Plain = {"name": "tensorboard", "version": "", "default_hp_metric": False}
+        super().__init__(save_dir, **self._options)
 
     def rewind(self, step: int, row: int) -> None:
         """Tell TensorBoard to drop what was written after `step` optimiser steps."""
-        self._open(self.save_dir, purge_step=step)
+        super().__init__(self.save_dir, **self._options, purge_step=step)
 
     @rank_zero_only
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
@@ -283,7 +271,13 @@ class TensorBoard(TensorBoardLogger):
         ordered = np.array(sorted(counts, reverse=True))
         codes = np.arange(len(ordered))
         self.experiment.add_histogram_raw(
-            key, min=0, max=len(codes) - 1, num=int(ordered.sum()), sum=float((ordered * codes).sum()),
-            sum_squares=float((ordered * codes**2).sum()), bucket_limits=(codes + 0.5).tolist(),
-            bucket_counts=ordered.tolist(), global_step=step,
-        )  # fmt: skip
+            key,
+            min=0,
+            max=len(codes) - 1,
+            num=int(ordered.sum()),
+            sum=float((ordered * codes).sum()),
+            sum_squares=float((ordered * codes**2).sum()),
+            bucket_limits=(codes + 0.5).tolist(),
+            bucket_counts=ordered.tolist(),
+            global_step=step,
+        )

@@ -1,17 +1,22 @@
-"""The loggers of a run: made, set back to where it goes on, and added to by the tasks."""
+"""The loggers of a run: built, rewound to where a resumed run stands, and added to by the tasks."""
 
 import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from torch import nn
 
 from vqgen.errors import ConfigError
-from vqgen.logging.protocols import GoesBack, KeepsArtifacts, ShowsImages
+from vqgen.logging.protocols import ArtifactLogger, ImageLogger, RewindableLogger
 from vqgen.logging.wandb_mode import read_settings
+from vqgen.plain import Plain
+from vqgen.protocols import Classifier, Prior, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign, refuse_links
 from vqgen.runs.checkpoint import Run, build, module_of
 from vqgen.runs.fingerprint import fingerprint
@@ -20,12 +25,11 @@ WANDB = "vqgen.logging.Wandb"
 _PLACES = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that loggers write to
 
 
-def name_wandb_run(cfg: Any, in_sweep: bool = False) -> None:
-    """Settle what W&B calls the run, for this start and for each time that it goes on.
+def name_wandb_run(cfg: DictConfig, in_sweep: bool = False) -> None:
+    """Write the run's W&B id and names into the config, for this start and for each time that it is resumed.
 
-    Its id, where it has none, is the one of WANDB_RUN_ID (as a W&B sweep says) or a new one, and for each job of a
-    sweep a new one; a name has the job's added. The words of the environment that the config refers to become the
-    config's own.
+    Its id, where it has none, is that of WANDB_RUN_ID (as a W&B sweep says) or a new one, and for each job of a sweep a
+    new one; a name gets the job's added. References to variables of the environment are replaced by their values.
 
     Raises:
         ConfigError: a variable of W&B has a value that is none.
@@ -43,13 +47,13 @@ def name_wandb_run(cfg: Any, in_sweep: bool = False) -> None:
     cfg.project = cfg.project
 
 
-def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
-    """The configured loggers, set back to where the run goes on."""
-    loggers = [build(node, f"logger.{name}") for name, node in (config["logger"] or {}).items()]
+def make_loggers(config: Plain, resumed: Run | None) -> list[Logger]:
+    """The configured loggers, rewound to where the resumed run stands."""
+    loggers: list[Logger] = [build(node, f"logger.{name}") for name, node in (config["logger"] or {}).items()]
     step = resumed.contents["global_step"] if resumed else 0
     rows = resumed.contents["vqgen"]["logged_rows"] if resumed and "vqgen" in resumed.contents else {}
     for logger in loggers:
-        if isinstance(logger, GoesBack):
+        if isinstance(logger, RewindableLogger):
             logger.rewind(step, rows.get(type(logger).__name__, 0))
         elif resumed:
             rank_zero_warn(f"{type(logger).__name__} cannot go back: what it has of later steps than {step} stays")
@@ -58,45 +62,43 @@ def make_loggers(config: dict[str, Any], resumed: Run | None) -> list[Any]:
 
 
 @rank_zero_only
-def upload(
-    trainer: Any, model: Any, config: Mapping[str, Any], lineage: Mapping[str, str] | None
-) -> None:
+def upload(trainer: pl.Trainer, model: nn.Module, lineage: Mapping[str, str] | None) -> None:
     """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
     used = [f"tokenizer-{lineage['fingerprint']}"] if lineage else []
     for logger in trainer.loggers:
-        if isinstance(logger, KeepsArtifacts) and logger.artifacts:
-            best = Path(trainer.checkpoint_callback.best_model_path)
-            logger.log_files([best], _artifact_name(model), "model", {}, used)
+        if isinstance(logger, ArtifactLogger) and logger.artifacts:
+            best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+            logger.log_files([Path(best)], _artifact_name(model), "model", {}, used)
 
 
-def _artifact_name(model: Any) -> str:
-    """What a model's checkpoint is called among W&B's artifacts: its kind, and a hash of its weights."""
-    kind = "tokenizer" if hasattr(model, "quantizers") else type(model).__name__.lower()
-    return f"{kind}-{fingerprint(model)}"
+def _artifact_name(model: nn.Module) -> str:
+    """What a model's checkpoint is called among W&B's artifacts: its kind, and its fingerprint."""
+    kinds = [kind.__name__ for kind in (Tokenizer, Prior, Classifier) if isinstance(model, kind)]
+    return f"{[*kinds, type(model).__name__][0].lower()}-{fingerprint(model)}"
 
 
 def add_results(
-    loggers: Sequence[Any], files: Sequence[Path], task: str, options: Mapping[str, Any], runs: Sequence[Run]
+    loggers: Sequence[Logger], files: Sequence[Path], task: str, options: Mapping[str, object], runs: Sequence[Run]
 ) -> None:
     """Give pictures of a task to loggers, and all that it wrote to those that keep artifacts, linked to the runs'."""
     for logger in loggers:
         for path in files:
-            if path.suffix == ".png" and isinstance(logger, ShowsImages):
+            if path.suffix == ".png" and isinstance(logger, ImageLogger):
                 logger.log_image(key=f"{task}/{path.stem}", images=[str(path)])
-        if isinstance(logger, KeepsArtifacts) and logger.artifacts:
+        if isinstance(logger, ArtifactLogger) and logger.artifacts:
             used = [_artifact_name(module_of(run)) for run in runs]
             logger.log_files(files, f"{task}-{used[0].rpartition('-')[2]}", "samples", options, used)
 
 
-def add_figures(loggers: Sequence[Any], metrics: dict[str, float], run: Run) -> None:
+def add_figures(loggers: Sequence[Logger], metrics: dict[str, float], run: Run) -> None:
     """Add figures to those of the run."""
     for logger in loggers:
         logger.log_metrics(metrics, step=run.contents["global_step"])
         logger.save()
 
 
-def end(loggers: Sequence[Any]) -> None:
-    """Nothing more comes."""
+def end(loggers: Sequence[Logger]) -> None:
+    """Write what is left."""
     for logger in loggers:
         logger.finalize("success")
 
@@ -107,23 +109,20 @@ def refuse_linked(folder: Path) -> None:
         refuse_links(folder / name, folder, "; out=FOLDER leaves the logs alone")
 
 
-def loggers_of(run: Run, images: bool = False) -> list[Any]:
-    """Our loggers of a run, to go on with where it stopped; they write into its folder, wherever it is now.
-
-    Args:
-        run: what it is.
-        images: one that shows images is wanted.
+def loggers_of(run: Run, images: bool = False) -> list[Logger]:
+    """Our loggers of a run, at its end; they write into its folder, wherever it is now.
 
     Raises:
-        ConfigError: the run has no such logger.
+        ConfigError: `images` are to be shown, and the run has no logger that shows them.
     """
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
     ours = [dict(n) for n in nodes.values() if isinstance(n, Mapping) and n["_target_"].startswith("vqgen.")]
-    loggers = [build(node | {"save_dir": str(run.folder)}) for node in ours]
-    if images and not any(isinstance(logger, ShowsImages) for logger in loggers):
+    loggers: list[Logger] = [build(node | {"save_dir": str(run.folder)}) for node in ours]
+    if images and not any(isinstance(logger, ImageLogger) for logger in loggers):
         raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
     for logger in loggers:
-        logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
+        if isinstance(logger, RewindableLogger):
+            logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
         logger.log_hyperparams(run.config)
     return loggers

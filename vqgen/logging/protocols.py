@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
-class GoesBack(Protocol):
-    """Can go on where a run that is resumed stood."""
+class RewindableLogger(Protocol):
+    """Can go back to where a resumed run stood."""
 
     def rewind(self, step: int, row: int) -> None:
         """Forget what was logged after `step` optimiser steps, or after the first `row` rows where rows count."""
 
 
 @runtime_checkable
-class CountsRows(Protocol):
+class RowCounter(Protocol):
     """Numbers its rows."""
 
     def rows_before(self, step: int) -> int:
@@ -22,7 +22,7 @@ class CountsRows(Protocol):
 
 
 @runtime_checkable
-class ShowsImages(Protocol):
+class ImageLogger(Protocol):
     """Shows pictures."""
 
     def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
@@ -30,7 +30,7 @@ class ShowsImages(Protocol):
 
 
 @runtime_checkable
-class ShowsCodeCounts(Protocol):
+class CodeCountLogger(Protocol):
     """Shows how codes are used."""
 
     def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
@@ -38,20 +38,15 @@ class ShowsCodeCounts(Protocol):
 
 
 @runtime_checkable
-class KeepsArtifacts(Protocol):
+class ArtifactLogger(Protocol):
     """Keeps files, where `artifacts` says so."""
 
     artifacts: bool
 
     def log_files(
-        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, Any], used: Sequence[str]
+        self, files: Sequence[Path], name: str, kind: str, facts: Mapping[str, object], used: Sequence[str]
     ) -> None:
-        """Keep files as an artifact.
+        """Keep files as an artifact of this name and kind (`model` or `samples`), with facts.
 
-        Args:
-            files: what to keep.
-            name: of the artifact.
-            kind: of it, `model` or `samples`.
-            facts: to be kept with it.
-            used: names of the artifacts it was made from.
+        `used` are the names of the artifacts it was made from.
         """

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.protocols import Bound, Likelihood, Prior, Tokenizer, Variational
+from vqgen.nn import likelihoods
+from vqgen.protocols import Bound, Prior, Tokenizer, Variational
 
 
 class LikelihoodFigures(NamedTuple):
@@ -137,10 +138,10 @@ def of_vae(vae: Variational, batches: Iterable[ImageBatch]) -> LikelihoodFigures
     return LikelihoodFigures({key: float(value) for named in bounds for key, value in named.items()}, {})
 
 
-def likelihood_of(model: object) -> Likelihood | None:
+def likelihood_of(model: object) -> likelihoods.Likelihood | None:
     """The likelihood that a decoder was trained with; None where it was trained with an error alone, or is none."""
     likelihood = getattr(model, "likelihood", None)
-    return likelihood if isinstance(likelihood, Likelihood) else None
+    return likelihood if isinstance(likelihood, likelihoods.Likelihood) else None
 
 
 def decoder_nats(tokenizer: Tokenizer, x: Float[Tensor, "b c h w"], codes: Sequence[Int[Tensor, "b _ _"]]) -> float:

@@ -9,17 +9,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqgen.measure.rejection import TradeOff
+from vqgen.number import format_number
 from vqgen.pictures import figures, plots
 
 
 def table(values: dict[str, float]) -> str:
     """Names and figures in two columns."""
     width = max(map(len, values), default=0)
-    return "\n".join(f"{name:<{width}}  {_number(value):>12}" for name, value in values.items())
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if value and abs(value) < 1000 else f"{value:,.0f}"
+    return "\n".join(f"{name:<{width}}  {format_number(value):>12}" for name, value in values.items())
 
 
 def code_usage(counts: dict[str, Int[Tensor, " _"]], title: str) -> Figure:

@@ -1,10 +1,10 @@
 """LightningModules: one file per model."""
 
 from vqgen.models.ae import AE
-from vqgen.models.classifier import Classifier
+from vqgen.models.classifier import ImageClassifier
 from vqgen.models.masked_prior import MaskedPrior
 from vqgen.models.pixels import Pixels
-from vqgen.models.prior import Prior
+from vqgen.models.prior import RasterPrior
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.models.vqvae2 import VQVAE2
@@ -14,8 +14,8 @@ __all__ = [
     "VAE",
     "VQVAE",
     "VQVAE2",
-    "Classifier",
+    "ImageClassifier",
     "MaskedPrior",
     "Pixels",
-    "Prior",
+    "RasterPrior",
 ]

@@ -1,14 +1,13 @@
 """The autoencoder: images to one vector and back (Hinton & Salakhutdinov 2006, doi 10.1126/science.1127647)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, Unpack
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
-from vqgen.models.base import Model, check_takes
+from vqgen.models.base import Model, ModelOptions, check_takes, image_figures
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.sizes import check_at_least
 from vqgen.optim import Objective, weighted
@@ -19,13 +18,22 @@ VECTORS = (
 )
 
 
-class LatentModel(Model):
+class VectorEncoder(Protocol):
+    """Images to a feature vector."""
+
+    num_features: int
+
+    def __call__(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f"]:
+        """The features of images in [-1, 1]."""
+
+
+class LatentModel(Model[ImageBatch]):
     """Base of the autoencoders with one latent vector: `encode` to it, `decode` from it.
 
     Args:
         shape: (channels, height, width) of the images.
         latent_dim: numbers in the latent vector; 2 can be drawn as a plane.
-        encoder: makes the encoder, images to a feature vector of `num_features`, from `shape`.
+        encoder: makes the encoder, from `shape`.
         decoder: makes the decoder, from `latent_dim`, `shape` and `out_channels`.
         likelihood: compares the decoder's output with the image.
         model: optimizer and schedule.
@@ -35,10 +43,10 @@ class LatentModel(Model):
         self,
         shape: Sequence[int],
         latent_dim: int,
-        encoder: Callable[..., nn.Module],
+        encoder: Callable[..., VectorEncoder],
         decoder: Callable[..., nn.Module],
         likelihood: ReconstructionLoss,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         check_at_least(1, latent_dim=latent_dim)
         for make in (encoder, decoder):
@@ -46,7 +54,7 @@ class LatentModel(Model):
         super().__init__(**model)
         self.shape = tuple(shape)
         self.latent_dim = latent_dim
-        self.encoder: Any = encoder(shape=shape)
+        self.encoder = encoder(shape=shape)
         self.decoder = decoder(latent_dim=latent_dim, shape=shape, out_channels=likelihood.num_outputs(shape[0]))
         self.likelihood = likelihood
 
@@ -63,10 +71,9 @@ class LatentModel(Model):
         return self.decode(self.encode(x))
 
     def log_evaluation(self, batch: ImageBatch, output: Tensor, stage: str, terms: dict[str, Tensor]) -> None:
-        """Log named terms, and MSE and PSNR (of images in [-1, 1]) of the decoder's output."""
+        """Log named terms, and MSE and PSNR of the decoder's output."""
         x_hat = self.likelihood.x_hat(output).clamp(-1, 1)
-        psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
-        self.log_means(stage, terms | {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}, len(batch.x))
+        self.log_means(stage, terms | image_figures(x_hat, batch.x), len(batch.x))
 
 
 class AE(LatentModel):

@@ -3,47 +3,58 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Generic, NotRequired, TypedDict, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from vqgen.compat import steps_now
+from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.errors import UserError
 from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.optim import Constant, Game, Objective, ParameterGroup, Player, Rates, make_optimizer
-from vqgen.optim.optimizer import Refused
+from vqgen.optim.optimizer import OptimizerError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+Batch = TypeVar("Batch", bound=ImageBatch | CodeBatch)
 
 
-def check_takes(argument: str, make: Callable[..., nn.Module], wanted: str) -> None:
-    """Raise ValueError unless `make` takes `argument`, and is so of the kind of network that is wanted.
+class ModelOptions(TypedDict):
+    """The keyword arguments of `Model`, which every model takes beside its own."""
 
-    Networks of maps are made from their channels, networks of one vector for the whole image from its shape.
+    optimizer: Callable[..., Optimizer]
+    schedule: Constant
+    parameter_groups: NotRequired[Mapping[str, ParameterGroup] | None]
 
-    Args:
-        argument: name of the argument.
-        make: a class with its other arguments bound, or a function.
-        wanted: what is wanted, and which choices are of that kind, for the message.
-    """
+
+def check_takes(argument: str, make: Callable[..., object], wanted: str) -> None:
+    """Raise ValueError, which says what is `wanted`, unless the class or function `make` takes `argument`."""
     parameters = inspect.signature(make).parameters
     if argument not in parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
         name = getattr(getattr(make, "func", make), "__name__", str(make))
         raise ValueError(f"{name} does not fit: {wanted}")
 
 
-class Model(pl.LightningModule):
+def image_figures(x_hat: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
+    """MSE and PSNR of reconstructions in [-1, 1]."""
+    psnr = peak_signal_noise_ratio(x_hat, x, data_range=2.0, dim=(1, 2, 3))
+    return {"mse": (x_hat - x).square().mean(), "psnr": psnr}
+
+
+class Model(pl.LightningModule, Generic[Batch]):
     """A model with an objective.
 
     Args:
         optimizer: makes the optimiser from the parameters (a class of torch.optim with its other arguments bound).
         schedule: factor on the learning rate, from (step, planned steps).
-        parameter_groups: parameters that are trained with other options, by the name of the group; None for no groups.
+        parameter_groups: parameters that are trained with other options, by the name of the group.
     """
 
     def __init__(
@@ -57,17 +68,13 @@ class Model(pl.LightningModule):
         self.schedule = schedule
         self.parameter_groups = dict(parameter_groups or {})
         self.game: Game   # from `configure_optimizers` on
-        self.terms: dict[str, Tensor] = {}   # of the last batch, by name: what its loss is made of
+        self.terms: dict[str, Tensor] = {}   # terms of the last batch's loss, by name
         self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
-        """Join the batch norms of all ranks; refuse a precision that stores weights otherwise than in float32.
+        """Join the batch norms of all ranks; UserError for a precision that does not store weights in float32.
 
-        Averages and codebooks in half precision drift (an update of 1 % is below its resolution), and images come in
-        float32.
-
-        Raises:
-            UserError: names the precisions that there are.
+        Averages and codebooks in half precision drift: an update of 1 % is below its resolution.
         """
         if self.trainer.precision not in PRECISIONS:
             raise UserError(
@@ -78,7 +85,7 @@ class Model(pl.LightningModule):
             join_batch_norms(self)
 
     @abstractmethod
-    def objective(self, batch: Any) -> Objective:
+    def objective(self, batch: Batch) -> Objective:
         """The loss of a batch and its named terms."""
 
     def players(self) -> list[Player]:
@@ -86,35 +93,30 @@ class Model(pl.LightningModule):
 
         An adversarial model has a second one (docs/extending.md); see `vqgen.optim.Game` for how they play.
         """
-        return [Player("model", "", self._objective_of_one, self.optimizer, self.schedule)]
-
-    def _objective_of_one(self, batch: Any, outputs: Mapping[str, Tensor]) -> Objective:
-        """The first player's: nobody has put anything out before."""
-        return self.objective(batch)
+        return [Player("model", "", lambda batch, outputs: self.objective(batch), self.optimizer, self.schedule)]
 
     @abstractmethod
-    def evaluate(self, batch: Any, stage: str) -> None:
+    def evaluate(self, batch: Batch, stage: str) -> None:
         """Log what is measured on a batch of the validation or test split under `stage/`.
 
-        Of an adversarial model this is without what its critic says, unless the model adds it: `val/loss`, which the
-        best checkpoint goes by, is then another than `train/loss`.
+        An adversarial model leaves out its critic's terms, unless it adds them: `val/loss`, which the best checkpoint
+        goes by, then has fewer terms than `train/loss`.
         """
 
     def identity(self) -> dict[str, Tensor]:
-        """By name, what makes this model mean something else to those that were trained on it when it changes."""
+        """The tensors, by name, that the fingerprint is made of: models trained on this one depend on them."""
         return self.state_dict()
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log the terms of every player's objective and return the sum of their losses.
 
-        The mean over ranks of what is returned is the mean over the images of the joined batch, also where the ranks
-        have unequal numbers of them.
+        Its mean over ranks is the mean over the images of the joined batch, also where ranks have unequal numbers.
         """
-        played, size = self.game.play(batch), len(batch.index)
-        self.terms = {name: term.detach() for name, term in played.terms.items()}
+        turn, size = self.game.play(batch), len(batch.index)
+        self.terms = {name: term.detach() for name, term in turn.terms.items()}
         self._log_step(self.terms, size)
-        average = mean_over_ranks(played.loss.new_full((), size), 1)
-        return played.loss * (size / average)
+        average = mean_over_ranks(turn.loss.new_full((), size), 1)
+        return turn.loss * (size / average)
 
     def _log_step(self, terms: dict[str, Tensor], size: int) -> None:
         """Log terms as means over the images of an optimiser's step so far: of all ranks and micro-batches."""
@@ -127,36 +129,40 @@ class Model(pl.LightningModule):
 
     @property
     def step_ends(self) -> bool:
-        """Whether the optimiser steps after the training batch in hand (`trainer.accumulate_grad_batches`)."""
-        return steps_now(self.trainer)
+        """Whether the optimiser steps after the training batch in hand (`trainer.accumulate_grad_batches`).
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        Lightning's own `_should_accumulate` is private, and differs only where a strategy accumulates (DeepSpeed).
+        """
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        ready = progress.current.ready
+        is_last = progress.is_last_batch or ready == self.trainer.num_training_batches
+        return is_last or ready % self.trainer.accumulate_grad_batches == 0
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure on the validation split."""
         self.evaluate(batch, "val")
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure on the test split."""
         self.evaluate(batch, "test")
 
-    def log_means(self, stage: str, values: dict[str, Any], batch_size: int) -> None:
-        """Log values (or torchmetrics) of one evaluation batch, to be averaged over the split and over ranks."""
+    def log_means(self, stage: str, values: Mapping[str, Tensor], batch_size: int) -> None:
+        """Log values of one evaluation batch, to be averaged over the split and over ranks."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        size: Any = float(batch_size)   # Lightning averages the sizes over ranks in their own type: integers are cut
-        self.log_dict(named, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)
+        size = float(batch_size)   # Lightning averages the sizes over ranks in their own type: integers are cut
+        self.log_dict(named, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)  # type: ignore[arg-type]
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
         """The optimiser of all players, the rate of each of its groups scheduled per step."""
         self.game = Game(self, self.players())
         try:
             optimizer, owners = make_optimizer(self.game, self.parameter_groups)
-        except Refused as refused:
-            error = refused.__cause__
-            assert error is not None
-            if not is_told(error):
-                raise error from None
-            raise explained(error, refused.at, refused.options) from error
+        except OptimizerError as error:
+            if is_told(error.cause):
+                raise explained(error.cause, error.at, error.options) from error.cause
+            raise error.cause from None
         total_steps = self.trainer.estimated_stepping_batches
-        rates = Rates(optimizer, [_factor(player.schedule, total_steps) for player in owners])
+        rates = Rates(optimizer, [partial(player.schedule, total_steps=total_steps) for player in owners])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -165,10 +171,7 @@ class Model(pl.LightningModule):
         """Clip the gradients of each player by themselves: large ones of one do not shrink those of another."""
         if not gradient_clip_val or len(self.game.players) == 1:
             return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        clip: Any = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+        by_value = gradient_clip_algorithm == "value"
+        clip: Callable[..., object] = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
         for parameters in self.game.parameters:
             clip(parameters.values(), gradient_clip_val)
-
-
-def _factor(schedule: Constant, total_steps: int | float) -> Callable[[int], float]:
-    return lambda step: schedule(step, total_steps)

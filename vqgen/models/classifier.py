@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -12,12 +12,12 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from vqgen.batch import ImageBatch
 from vqgen.devices import fork_rng
-from vqgen.models.base import Model
+from vqgen.models.base import Model, ModelOptions
 from vqgen.optim import Objective, weighted
 from vqgen.protocols import Features
 
 
-class Classifier(Model):
+class ImageClassifier(Model[ImageBatch]):
     """p(class given image).
 
     Args:
@@ -34,7 +34,7 @@ class Classifier(Model):
         num_classes: int,
         network: Callable[..., nn.Module],
         label_smoothing: float = 0.0,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         if num_classes < 2:
             raise ValueError("the images have no labels to learn; a classifier needs data with two classes or more")
@@ -66,7 +66,7 @@ class Classifier(Model):
         vectors = self.features(x)
         return Features(vectors, self.network.head(vectors).log_softmax(1))
 
-    def untrained(self, seed: int = 0) -> "Classifier":
+    def untrained(self, seed: int = 0) -> "ImageClassifier":
         """A classifier of the same architecture with new weights, ready for training, for the same seed the same."""
         with fork_rng(self.device):
             torch.manual_seed(seed)

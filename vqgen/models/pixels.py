@@ -1,14 +1,15 @@
 """Pixels as codes: a tokenizer that learns nothing, on which every prior is a model of pixels (arXiv 1601.06759)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.batch import ImageBatch
-from vqgen.models.tokenizer import Forward, Tokenizer
+from vqgen.models.base import ModelOptions
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
 from vqgen.nn.likelihoods.likelihoods import Exact
 from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
@@ -16,7 +17,7 @@ from vqgen.optim import Objective, weighted
 COLOURS = ["red", "green", "blue"]
 
 
-class Pixels(Tokenizer):
+class Pixels(DiscreteAutoencoder):
     """The grey values of each channel are a level of codes: of one grid, the red above the green above the blue.
 
     With 256 values nothing is lost: the bits of a prior's codes are those of the image, and a file that `task=compress`
@@ -30,7 +31,7 @@ class Pixels(Tokenizer):
 
     num_values: Tensor
 
-    def __init__(self, shape: Sequence[int], num_values: int = 256, **model: Any) -> None:
+    def __init__(self, shape: Sequence[int], num_values: int = 256, **model: Unpack[ModelOptions]) -> None:
         if not 2 <= num_values <= 256:
             raise ValueError(f"{num_values=} must be from 2 to 256: an image has 256 grey values")
         channels, height, width = shape
@@ -48,16 +49,12 @@ class Pixels(Tokenizer):
         values = [self._grey(level) for level in codes]
         return Forward(torch.cat(values, 1), [Quantization(z, c, {}) for z, c in zip(values, codes, strict=True)])
 
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b h w"]]:
-        """The number of each grey value, a map for each channel."""
-        return self.nearest(self.features(x))
-
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b 1 h w"]]:
         """The channels."""
         return list(x.split(1, dim=1))
 
     def nearest(self, features: list[Float[Tensor, "b 1 h w"]]) -> list[Int[Tensor, "b h w"]]:
-        """The number of each grey value."""
+        """The number of each grey value, a map for each channel."""
         size = self.num_embeddings[0]
         return [((z.squeeze(1) + 1) * 127.5).round().long().clamp(0, 255) * size // 256 for z in features]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,8 @@ from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.errors import UserError
 from vqgen.measure.metrics.codebook import CodebookUsage
-from vqgen.models.base import Model
+from vqgen.models.base import Model, ModelOptions
+from vqgen.nn.priors import Conditioner
 from vqgen.nn.priors.causality import check_causal
 from vqgen.optim import Objective, weighted
 
@@ -21,7 +22,7 @@ ALONE = Condition()
 """Nothing beside the codes themselves."""
 
 
-class CodePrior(Model):
+class CodePrior(Model[CodeBatch]):
     """p(codes of a level | codes of the levels above, class label).
 
     Args:
@@ -40,23 +41,23 @@ class CodePrior(Model):
     def __init__(
         self,
         network: Callable[..., nn.Module],
-        conditioner: Callable[..., nn.Module],
+        conditioner: Callable[..., Conditioner],
         grid: Sequence[int],
         num_embeddings: int,
         upper_grids: list[list[int]],
         upper_num_embeddings: list[int],
         num_classes: int,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**model)
         self.grid = tuple(grid)
         self.num_embeddings = num_embeddings
         self.num_classes = num_classes
         self.level = len(upper_grids)
-        self.conditioner: Any = conditioner(
+        self.conditioner = conditioner(
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
-        self.network: Any = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+        self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
         self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     @property
@@ -149,7 +150,7 @@ class CodePrior(Model):
         self.usage[stage].reset()
 
 
-class Prior(CodePrior):
+class RasterPrior(CodePrior):
     """The same as a product over positions in raster order; arguments as of `CodePrior`."""
 
     exact = True

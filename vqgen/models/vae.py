@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqgen.batch import ImageBatch
 from vqgen.drawing.sampling import sample_seeds
 from vqgen.models.ae import LatentModel
 from vqgen.nn.likelihoods import Likelihood
 from vqgen.nn.posteriors.posterior import (
+    Posterior,
     PosteriorSample,
     free_bits,
     importance_weighted_bound,
@@ -26,7 +27,7 @@ from vqgen.protocols import Bound
 class VAE(LatentModel):
     """A VAE with any posterior and any likelihood.
 
-    With a likelihood of the group and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
+    With a likelihood and both weights 1, the loss is the negative ELBO in nats an image (eq. 3).
 
     Args:
         posterior: makes q(z given x) from `num_features` and `latent_dim`.
@@ -41,7 +42,7 @@ class VAE(LatentModel):
 
     def __init__(
         self,
-        posterior: Callable[..., nn.Module],
+        posterior: Callable[..., Posterior],
         recon_weight: float = 1.0,
         kl_weight: float = 1.0,
         kl_warmup_steps: int = 0,
@@ -49,15 +50,17 @@ class VAE(LatentModel):
         importance_samples: int = 0,
         **arguments: Any,
     ) -> None:
-        weights = {
-            "recon_weight": recon_weight, "kl_weight": kl_weight, "kl_warmup_steps": kl_warmup_steps,
-            "free_bits": free_bits, "importance_samples": importance_samples,
-        }  # fmt: skip
-        for name, value in weights.items():
+        for name, value in (
+            ("recon_weight", recon_weight),
+            ("kl_weight", kl_weight),
+            ("kl_warmup_steps", kl_warmup_steps),
+            ("free_bits", free_bits),
+            ("importance_samples", importance_samples),
+        ):
             if value < 0:
                 raise ValueError(f"{name}={value} must not be negative")
         super().__init__(**arguments)
-        self.posterior: Any = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
+        self.posterior = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight
         self.kl_warmup_steps, self.free_bits = kl_warmup_steps, free_bits
         self.importance_samples = importance_samples
@@ -93,7 +96,7 @@ class VAE(LatentModel):
         The objective and the bounds are of one draw of z, reconstructions of the posterior's centre.
         """
         features = self.encoder(batch.x)
-        sample: PosteriorSample = self.posterior(features)
+        sample = self.posterior(features)
         output, kl = self.decoder(sample.z), sample.kl.sum(1)
         terms = self.objective_of(batch.x, output, sample).terms
         if isinstance(self.likelihood, Likelihood):
@@ -104,40 +107,34 @@ class VAE(LatentModel):
                 terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
         self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
-    @property
-    def density(self) -> Likelihood:
-        """The likelihood; there is none where the loss is an error alone."""
-        assert isinstance(self.likelihood, Likelihood)
-        return self.likelihood
-
     def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
         """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
         return self.bound(x, num_samples).log_prob
 
     def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Bound:
         """`log_likelihood`, and the same bound of the log-probability of the images' bytes, from the same draws."""
+        assert isinstance(self.likelihood, Likelihood)
         features = self.encoder(x)
         weights: list[Bound] = []
         for _ in range(num_samples):
-            sample: PosteriorSample = self.posterior(features)
+            sample = self.posterior(features)
             output, rest = self.decoder(sample.z), standard_normal_log_prob(sample.z) - sample.log_q
-            log_prob, log_mass = self.density.log_prob(output, x), self.density.log_mass(output, x)
+            log_prob, log_mass = self.likelihood.log_prob(output, x), self.likelihood.log_mass(output, x)
             weights.append(Bound(log_prob + rest, log_mass + rest))
         return Bound(*(importance_weighted_bound(torch.stack(of_draws)) for of_draws in zip(*weights, strict=True)))
 
     def named(self, name: str, bound: Bound) -> dict[str, Tensor]:
         """A bound averaged over images: nats an image by its name, and the bits for each value of its bytes."""
+        assert isinstance(self.likelihood, Likelihood)
         suffix = "" if name == "elbo" else f"_{name}"
-        bits = self.density.bits_per_dim(-bound.log_mass, math.prod(self.shape))
-        return {name: bound.log_prob, f"{self.density.bits_name}{suffix}": bits}
+        bits = self.likelihood.bits_per_dim(-bound.log_mass, math.prod(self.shape))
+        return {name: bound.log_prob, f"{self.likelihood.bits_name}{suffix}": bits}
 
     def objective_of(self, x: Tensor, output: Tensor, sample: PosteriorSample) -> Objective:
         """Averages over the images; `kl_free_bits` is `kl` with each dimension counted at `free_bits` at least."""
         losses = self.likelihood.losses(output, x) | {"kl_free_bits": free_bits(sample.kl, self.free_bits)}
-        weights = self.likelihood.loss_weights | {
-            "recon_loss": self.recon_weight, "kl_free_bits": self._current_kl_weight()
-        }  # fmt: skip
-        return weighted(losses, weights, figures={"kl": sample.kl.sum(1).mean()})
+        weights = {"recon_loss": self.recon_weight, "kl_free_bits": self._current_kl_weight()}
+        return weighted(losses, self.likelihood.loss_weights | weights, figures={"kl": sample.kl.sum(1).mean()})
 
     def _current_kl_weight(self) -> float:
         """The factor on the KL: it rises during the warm-up, and is whole in evaluation."""

@@ -1,13 +1,13 @@
 """VQ-VAE (van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.models.base import check_takes
-from vqgen.models.tokenizer import Forward, Tokenizer
+from vqgen.models.base import ModelOptions, check_takes
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible
@@ -15,7 +15,7 @@ from vqgen.nn.sizes import check_divisible
 MAPS = "a VQ-VAE needs an encoder to, and a decoder of, maps of vectors: model/autoencoder=residual or conv"
 
 
-class VQVAE(Tokenizer):
+class VQVAE(DiscreteAutoencoder):
     """One map of discrete codes: the one-level tokenizer.
 
     Args:
@@ -34,7 +34,7 @@ class VQVAE(Tokenizer):
         quantizer: Quantizer,
         decoder: Callable[..., nn.Module],
         likelihood: ReconstructionLoss,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         for make in (encoder, decoder):
             check_takes("in_channels", make, MAPS)
@@ -57,10 +57,6 @@ class VQVAE(Tokenizer):
         """Encode, quantise, decode (section 3.2)."""
         quantized = self.quantizer(self.encoder(x))
         return Forward(self.decoder(quantized.z_q), [quantized])
-
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
-        """The code map of images in [-1, 1], as a list of one."""
-        return [self.quantizer.nearest(self.encoder(x))]
 
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """The encoder's output, as a list of one."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import mul
-from typing import Any
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.models.tokenizer import Forward, Tokenizer
+from vqgen.models.base import ModelOptions
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
 from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
@@ -18,7 +19,7 @@ from vqgen.nn.sizes import check_divisible, num_doublings
 _LEVEL_SEEDS = 1_000_003   # between the seeds of levels, beyond those of a sweep
 
 
-class VQVAE2(Tokenizer):
+class VQVAE2(DiscreteAutoencoder):
     """A hierarchy of code maps: the top is quantised first and conditions the next; the decoder sees all.
 
     Args:
@@ -42,7 +43,7 @@ class VQVAE2(Tokenizer):
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")

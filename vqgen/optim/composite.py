@@ -43,8 +43,3 @@ class Composite(Optimizer):
         groups = iter(self.param_groups)
         for one in self.optimizers:
             one.__setstate__({"state": self.state, "param_groups": [next(groups) for _ in one.param_groups]})
-
-
-def joined(optimizers: Sequence[Optimizer]) -> Optimizer:
-    """One optimiser as it is, several as a `Composite`."""
-    return optimizers[0] if len(optimizers) == 1 else Composite(optimizers)

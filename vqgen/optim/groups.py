@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 from torch.optim import Optimizer
@@ -66,7 +66,8 @@ def groups_of(module: nn.Module, groups: Mapping[str, ParameterGroup]) -> dict[s
     for key, group in groups.items():
         fitting = [name for name, within in names.items() if group.fits(parameters[name], name, within)]
         if not fitting and group.required:
-            near = ", ".join(_nearest(group.pattern.pattern, [*names.values(), *names]))
+            candidates = dict.fromkeys([*names.values(), *names])
+            near = ", ".join(difflib.get_close_matches(group.pattern.pattern, candidates, n=3, cutoff=0))
             raise ConfigError(
                 f"parameter_groups.{key}.match={group.pattern.pattern}: fits no parameter; the nearest are {near}"
             )
@@ -84,7 +85,3 @@ def names_within_classes(module: nn.Module) -> dict[str, str]:
         for path, part in module.named_modules()
         for name, _ in part.named_parameters(recurse=False)
     }
-
-
-def _nearest(pattern: str, names: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(pattern, dict.fromkeys(names), n=3, cutoff=0)

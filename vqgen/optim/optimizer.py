@@ -1,14 +1,13 @@
 """The optimiser of a model: of its players, and of the groups of their parameters."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
 from vqgen.errors import ConfigError, near_miss
-from vqgen.optim.composite import joined
+from vqgen.optim.composite import Composite
 from vqgen.optim.groups import REST, ParameterGroup, groups_of
 from vqgen.optim.players import Game, Player
 
@@ -16,36 +15,38 @@ Parameters = Mapping[str, nn.Parameter]
 Groups = Mapping[str, ParameterGroup]
 
 
-class Refused(Exception):
-    """An optimiser did not take its options, or its parameters; what it said is the cause.
+class OptimizerError(Exception):
+    """An optimiser does not take its options, or its parameters.
 
     Args:
+        cause: what it raised.
         at: where its options stand in the config.
         options: its options.
     """
 
-    def __init__(self, at: str, options: Mapping[str, Any]) -> None:
-        super().__init__(at)
-        self.at, self.options = at, options
+    def __init__(self, cause: Exception, at: str, options: Mapping[str, object]) -> None:
+        super().__init__(f"{at}: {cause}")
+        self.cause, self.at, self.options = cause, at, options
 
 
 def make_optimizer(game: Game, groups: Groups) -> tuple[Optimizer, list[Player]]:
-    """The optimiser that trains every player's parameters in their groups, and whose each of its groups is.
+    """The optimiser that trains every player's parameters in their groups, and the player of each of its groups.
 
-    A group that changes no option of an optimiser is none. Of a checkpoint it takes the state of each parameter by its
-    name, and keeps its own groups and options: so both may change when a run goes on.
+    A group that changes no option of an optimiser is joined with the rest. From a checkpoint the optimiser takes the
+    state of each parameter by its name, and keeps its own groups and options: both may change when a run is resumed.
 
     Raises:
         ConfigError: a group fits no parameter, or has an option that its optimiser does not know.
-        Refused: an optimiser says no.
+        OptimizerError: an optimiser refuses its options or parameters.
     """
     group_of = groups_of(game.module, groups)
-    optimizers, owners = [], []
+    optimizers: list[Optimizer] = []
+    owners: list[Player] = []
     for number, (player, parameters) in enumerate(zip(game.players, game.parameters, strict=True)):
         made = _of_player(player, parameters, groups, group_of, prefix=f"{player.name}/" if number else "")
         optimizers += made
         owners += [player for one in made for _ in one.param_groups]
-    optimizer = joined(optimizers)
+    optimizer = optimizers[0] if len(optimizers) == 1 else Composite(optimizers)
     if len(owners) == 1:
         del optimizer.param_groups[0]["name"]   # by which the rate of one group would be logged as one of many
     names = [name for name, parameter in game.module.named_parameters() if parameter.requires_grad]
@@ -57,68 +58,60 @@ def _of_player(
     player: Player, parameters: Parameters, groups: Groups, group_of: Mapping[str, str], prefix: str
 ) -> list[Optimizer]:
     """The player's optimiser, and those that groups of its parameters bring along."""
-    parts = {key: _part(parameters, group_of, {key}) for key in (REST, *groups)}
-    own = {key: group.optimizer for key, group in groups.items() if group.optimizer and parts[key]}
-    shared = {key: parts[key] for key in parts if key not in own and parts[key]}
-    made, at = [], f"optimizer of {player.name}" if prefix else "optim"
+
+    def group(name: str, keys: Container[str], options: Mapping[str, object] = {}) -> dict[str, object]:
+        params = [(full_name, p) for full_name, p in parameters.items() if group_of[full_name] in keys]
+        return {"params": params, "name": f"{prefix}{name}", **options}
+
+    present = {group_of[name] for name in parameters}
+    own = {key: one.optimizer for key, one in groups.items() if one.optimizer and key in present}
+    shared = present - own.keys()
+    made = []
     if shared:
-        defaults = _made(at, player.optimizer, [_group("", _part(parameters, group_of, shared), {})]).defaults
-        others = {key: _others(defaults, key, groups[key]) for key in shared if key != REST}
-        changed = {key: options for key, options in others.items() if options}
-        rest = _part(parameters, group_of, shared.keys() - changed.keys())
-        nodes = [_group(f"{prefix}{REST}", rest, {})] if rest else []
-        nodes += [_group(f"{prefix}{key}", parts[key], options) for key, options in changed.items()]
-        made.append(_made(at, player.optimizer, nodes))
+        at = f"optimizer of {player.name}" if prefix else "optim"
+        defaults = _made(player.optimizer, [group("", shared)], at).defaults
+        options = {key: _changes(defaults, key, one) for key, one in groups.items() if key in shared}
+        changed = {key: changes for key, changes in options.items() if changes}
+        rest = shared - changed.keys()
+        nodes = [group(REST, rest)] if rest else []
+        nodes += [group(key, {key}, changes) for key, changes in changed.items()]
+        made.append(_made(player.optimizer, nodes, at))
     for key, factory in own.items():
-        one = _made(f"parameter_groups.{key}", factory, [_group(f"{prefix}{key}", parts[key], {})])
-        one.param_groups[0] |= _others(one.defaults, key, groups[key])
+        one = _made(factory, [group(key, {key})], f"parameter_groups.{key}")
+        one.param_groups[0] |= _changes(one.defaults, key, groups[key])
         made.append(one)
     return made
 
 
-def _part(parameters: Parameters, group_of: Mapping[str, str], keys: Container[str]) -> Parameters:
-    """The parameters of some groups, in the order of the model."""
-    return {name: parameter for name, parameter in parameters.items() if group_of[name] in keys}
-
-
-def _group(name: str, parameters: Parameters, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"params": [*parameters.items()], "name": name, **options}
-
-
-def _made(at: str, factory: Callable[..., Optimizer], nodes: Sequence[dict[str, Any]]) -> Optimizer:
+def _made(factory: Callable[..., Optimizer], nodes: list[dict[str, object]], at: str) -> Optimizer:
     try:
         return factory(nodes)
     except Exception as error:
-        raise Refused(at, getattr(factory, "keywords", {})) from error
+        raise OptimizerError(error, at, getattr(factory, "keywords", {})) from error
 
 
-def _others(defaults: Mapping[str, Any], key: str, group: ParameterGroup) -> dict[str, Any]:
-    """The options of a group that are others than those of its optimiser.
+def _changes(defaults: Mapping[str, object], key: str, group: ParameterGroup) -> dict[str, object]:
+    """The options of a group that differ from those of its optimiser.
 
     Raises:
-        ConfigError: the optimiser has no such option, and the group is no rule for many.
+        ConfigError: the optimiser has no such option, and the group is not a rule for many models.
     """
     for name, value in group.options.items():
         if name not in defaults and group.required:
             known = near_miss(name, defaults)
             raise ConfigError(f"parameter_groups.{key}.{name}={value}: the optimiser has no such option{known}")
-    return {
-        name: value for name, value in group.options.items()
-        if name in defaults and _plain(defaults[name]) != _plain(value)
-    }  # fmt: skip
+    known_options = {name: value for name, value in group.options.items() if name in defaults}
+    return {name: value for name, value in known_options.items() if _as_list(defaults[name]) != _as_list(value)}
 
 
-def _plain(value: Any) -> Any:
+def _as_list(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
 def by_name(optimizer: Optimizer, saved: StateDict, names: Sequence[str]) -> StateDict:
-    """A saved state in the groups of `optimizer` as they are now, the state of each parameter found by its name.
+    """A saved state in the groups that `optimizer` has now, which keep their options; parameters are found by name.
 
-    Args:
-        optimizer: that will load it; its groups know the names of their parameters, and keep their options.
-        saved: in any groups.
-        names: of the parameters in the order of the model, for a state of before groups knew names.
+    A state of an older version has no names: it follows `names`, those of the parameters in the order of the model.
     """
     saved_groups = saved["param_groups"]
     indices = [index for group in saved_groups for index in group["params"]]
@@ -127,6 +120,6 @@ def by_name(optimizer: Optimizer, saved: StateDict, names: Sequence[str]) -> Sta
         raise ValueError(f"the saved optimiser has {len(indices)} parameters, and the model trains {len(known)}")
     state = {name: saved["state"][index] for name, index in zip(known, indices, strict=True) if index in saved["state"]}
     state_dict = optimizer.state_dict()
-    now = [(i, name) for group in state_dict["param_groups"]
-           for i, name in zip(group["params"], group["param_names"], strict=True)]  # fmt: skip
+    groups = state_dict["param_groups"]
+    now = [pair for group in groups for pair in zip(group["params"], group["param_names"], strict=True)]
     return state_dict | {"state": {index: state[name] for index, name in now if name in state}}

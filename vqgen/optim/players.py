@@ -1,11 +1,11 @@
 """Players: who trains which parameters for which objective."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,22 +29,18 @@ class Player(NamedTuple):
 
     name: str
     parameters: str
-    objective: Callable[[Any, Mapping[str, Tensor]], Objective]
+    objective: Callable[..., Objective]
     optimizer: Callable[..., Optimizer]
     schedule: Constant
 
-    def claims(self, name: str) -> bool:
-        """Whether a parameter or buffer of this full name is its own by its pattern."""
-        return bool(self.parameters) and re.match(self.parameters, name) is not None
-
 
 def owners(players: Sequence[Player], name: str) -> list[Player]:
-    """Whose a parameter or buffer of this full name is: of one player, where all is well."""
-    claiming = [player for player in players if player.claims(name)]
+    """The players whose pattern fits a parameter or buffer of this full name, or else those without a pattern."""
+    claiming = [player for player in players if player.parameters and re.match(player.parameters, name)]
     return claiming or [player for player in players if not player.parameters]
 
 
-class Played(NamedTuple):
+class Turn(NamedTuple):
     """A turn of every player: the sum of their losses, whose gradients do not mix, and all their terms by name."""
 
     loss: Tensor
@@ -80,23 +76,23 @@ class Game:
             if not own:
                 raise ConfigError(f"player {player.name}: no parameter that is trained fits {player.parameters}")
 
-    def play(self, batch: Any) -> Played:
+    def play(self, batch: object) -> Turn:
         """The objectives of all players; those of the first have their plain names."""
         outputs: dict[str, Tensor] = {}
         losses: list[Tensor] = []
         terms: dict[str, Tensor] = {}
         for number, player in enumerate(self.players):
-            with self._turn(number):
+            with self._alone(number):
                 objective = player.objective(batch, outputs)
             outputs |= {name: output.detach() for name, output in objective.outputs.items()}
             losses.append(objective.loss)
             prefix = f"{player.name}_" if number else ""
             terms |= {f"{prefix}{name}": term for name, term in objective.terms.items()}
-        return Played(reduce(add, losses), terms)
+        return Turn(reduce(add, losses), terms)
 
     @contextmanager
-    def _turn(self, number: int) -> Iterator[None]:
-        """What is not this player's is constant: parameters take no gradient, and copies of buffers are thrown away."""
+    def _alone(self, number: int) -> Iterator[None]:
+        """Parameters of other players take no gradient, and their buffers are copies that are thrown away."""
         others = [p for i, own in enumerate(self.parameters) if i != number for p in own.values()]
         buffers = self._buffers_of_others(self.players[number]) if others else []
         for parameter in others:

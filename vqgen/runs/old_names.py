@@ -32,13 +32,15 @@ _MOVED = {   # package whose face has the classes now: the modules and packages 
     "vqgen.tasks": ("vqgen.tasks.evaluate",),
     "vqgen.training": ("vqgen.callbacks", "vqgen.tuning"),
 }  # fmt: skip
+_RENAMED = {"vqgen.models.Classifier": "vqgen.models.ImageClassifier", "vqgen.models.Prior": "vqgen.models.RasterPrior"}
 _PACKAGE = {before: now for now, befores in _MOVED.items() for before in befores}
 
 
 def current_name(name: str) -> str:
     """What a class is called now: `vqgen.models.vqvae.VQVAE` is `vqgen.models.VQVAE`."""
     module, _, of_class = name.rpartition(".")
-    return f"{_PACKAGE[module]}.{of_class}" if module in _PACKAGE else name
+    moved = f"{_PACKAGE.get(module, module)}.{of_class}"
+    return _RENAMED.get(moved, moved) if module else name
 
 
 def with_current_names(node: Plain) -> Plain:

@@ -1,7 +1,7 @@
-"""Beside the training step: what a run learns from, checkpoints, pictures, measurements, warnings, searches."""
+"""Beside the training step: its data, checkpoints, pictures, measurements, warnings, searches."""
 
 from vqgen.training.averaged_weights import AveragedWeights
-from vqgen.training.divergence import Diverged, Divergence
+from vqgen.training.divergence import Divergence, DivergenceError
 from vqgen.training.evaluation import Evaluation
 from vqgen.training.last import Last
 from vqgen.training.monitors import CodeHistograms, GradientNorm, Throughput
@@ -16,8 +16,8 @@ __all__ = [
     "CodeHistograms",
     "CollapseWarning",
     "CollapsedCodesWarning",
-    "Diverged",
     "Divergence",
+    "DivergenceError",
     "Evaluation",
     "GradientNorm",
     "Last",

@@ -1,11 +1,10 @@
 """Moving averages of the weights, for validation and sampling."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Shaped
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from vqgen.compat import average_model
@@ -13,12 +12,10 @@ from vqgen.nn.quantize import Quantizer
 
 
 class AveragedWeights(WeightAveraging):
-    """Validates, and saves as the model's weights, a moving average over the optimiser's steps.
+    """Validates, and saves as the model's weights, an exponential moving average over the optimiser's steps.
 
-    What other callbacks draw and measure at the end of a validation is of the average too, as it is of the weights that
-    a checkpoint holds: this one comes after them.
-
-    The decay starts low, (1 + t) / (10 + t) after t steps, so that the average forgets the first weights.
+    It runs after the other callbacks, so that what they draw and measure at the end of a validation is of the average.
+    The decay is at most (1 + t) / (10 + t) after t steps, so that the average forgets the first weights.
 
     Args:
         decay: of the average, in [0, 1); 0.999 follows about the last 1,000 steps, 0.9999 the last 10,000.
@@ -31,9 +28,9 @@ class AveragedWeights(WeightAveraging):
         super().__init__(avg_fn=self._average)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Average after an optimiser step; averaged code vectors go back to where code vectors belong."""
+        """Average after an optimiser step, and project averaged code vectors to where code vectors belong."""
         before = self.state_dict()
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.state_dict() != before:   # an update
@@ -51,7 +48,7 @@ class AveragedWeights(WeightAveraging):
     def _average(
         self, averaged: Shaped[Tensor, "*n"], current: Shaped[Tensor, "*n"], steps: Tensor
     ) -> Shaped[Tensor, "*n"]:
-        """The next average; counts and masks are taken as they are."""
+        """The next average; integers (counts, masks) are copied."""
         if not torch.is_floating_point(averaged):
             return current
         return averaged.lerp(current, 1 - min(self.decay, (1 + int(steps)) / (10 + int(steps))))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -17,8 +16,7 @@ from vqgen.training.turns import is_due
 class Evaluation(pl.Callback):
     """Evaluates after every n-th epoch and the last one, into the logs and `evaluation/epoch_N` of the run folder.
 
-    The first of several processes measures, and the others wait, at most half an hour: give a task that takes longer
-    fewer samples.
+    Rank 0 measures, and the others wait, at most half an hour: give a task that takes longer fewer samples.
 
     Args:
         trained: makes of the model in training what a task takes (filled in by the run).
@@ -26,7 +24,9 @@ class Evaluation(pl.Callback):
         every_n_epochs: epochs between evaluations, at least 1.
     """
 
-    def __init__(self, trained: Callable[[Any], Trained], task: Evaluate, every_n_epochs: int = 10) -> None:
+    def __init__(
+        self, trained: Callable[[pl.LightningModule], Trained], task: Evaluate, every_n_epochs: int = 10
+    ) -> None:
         if every_n_epochs < 1:
             raise ValueError(f"{every_n_epochs=} must be at least 1")
         self.trained, self.task, self.every_n_epochs = trained, task, every_n_epochs

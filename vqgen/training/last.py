@@ -1,16 +1,18 @@
-"""`last.ckpt`: where a run stands, so that it can go on from any step as if nothing had happened."""
+"""`last.ckpt`: the state of a run, from which it is resumed at any step as if it had not been interrupted."""
 
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, command
 from vqgen.launcher import slurm_job
+from vqgen.plain import Plain
+from vqgen.training.processes import on_any_rank
 from vqgen.training.signals import AGAIN, asked, listen
 
 
@@ -34,12 +36,8 @@ class Last(Checkpoint):
         if every_n_minutes is not None and every_n_minutes <= 0:
             raise ValueError(f"{every_n_minutes=} must be more than 0; null for none")
         self.dirpath, self.every_n_steps, self.every_n_minutes = dirpath, every_n_steps, every_n_minutes
+        self.path = Path(dirpath, "last.ckpt")
         self._saved_step, self._saved_at = 0, time.monotonic()
-
-    @property
-    def path(self) -> Path:
-        """`last.ckpt`."""
-        return Path(self.dirpath, "last.ckpt")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Raise ConfigError where another callback would write to the files of this one, and each undo the other's."""
@@ -60,12 +58,12 @@ class Last(Checkpoint):
         _listen(trainer)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Save before the step where it is time, and stop where that is asked for."""
         if batch_idx and (batch_idx % trainer.accumulate_grad_batches or _validated_before(trainer, batch_idx)):
             return
-        stop = _any(trainer, asked() is not None)
+        stop = on_any_rank(trainer, asked() is not None)
         if batch_idx and (stop or self._due(trainer)):   # the first batch's state was saved by the epoch before
             self._save(trainer)
         if stop:
@@ -74,20 +72,20 @@ class Last(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and stop where that is asked for."""
         self._save(trainer)
-        if _any(trainer, asked() is not None):
+        if on_any_rank(trainer, asked() is not None):
             self._stop(trainer, f"at step {trainer.global_step}")
 
     def on_test_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Stop where that is asked for: the training is saved."""
-        if _any(trainer, asked() is not None):
+        if on_any_rank(trainer, asked() is not None):
             self._stop(trainer, "before the test was over")
 
     def _due(self, trainer: pl.Trainer) -> bool:
         by_step = self.every_n_steps and trainer.global_step >= self._saved_step + self.every_n_steps
         minutes = (time.monotonic() - self._saved_at) / 60
-        by_time = self.every_n_minutes and _any(trainer, minutes >= self.every_n_minutes)
+        by_time = self.every_n_minutes and on_any_rank(trainer, minutes >= self.every_n_minutes)
         return bool(by_step or by_time)
 
     def _save(self, trainer: pl.Trainer) -> None:
@@ -97,8 +95,8 @@ class Last(Checkpoint):
         trainer.save_checkpoint(self.path, weights_only=False)
 
     def _stop(self, trainer: pl.Trainer, when: str) -> None:
-        """Raise Interrupted; under SLURM the job is queued again first where SIGUSR1 asked for it."""
-        queued = _any(trainer, asked() == AGAIN) and _queue_again(trainer)
+        """Raise Interruption; under SLURM the job is queued again first where SIGUSR1 asked for it."""
+        queued = on_any_rank(trainer, asked() == AGAIN) and _queue_again(trainer)
         if not trainer.is_global_zero:
             raise InterruptedElsewhere("")
         name = signal.Signals(number).name if (number := asked()) else "a signal to another process"
@@ -108,32 +106,23 @@ class Last(Checkpoint):
         raise Interrupted(f"by {name} {when}, {saved}; {then}")
 
 
-def _any(trainer: pl.Trainer, decision: bool) -> bool:
-    """Whether any process decides so."""
-    return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
-
-
 def _listen(trainer: pl.Trainer) -> None:
     listen(getattr(trainer.strategy.launcher, "kill", None))
 
 
 def _queue_again(trainer: pl.Trainer) -> bool:
-    """Ask SLURM, by the first process, to start this job again; whether it will.
+    """Have rank 0 ask SLURM to start this job again; whether it will.
 
     Lightning's own answer to the signal would save in the middle of a step, when other processes are elsewhere.
     """
-    done = trainer.is_global_zero and _succeeds("scontrol", "requeue", str(slurm_job()))
-    return _any(trainer, done)
+    done = False
+    if trainer.is_global_zero:
+        with suppress(OSError):
+            done = subprocess.run(["scontrol", "requeue", str(slurm_job())], check=False).returncode == 0
+    return on_any_rank(trainer, done)
 
 
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-def between_steps(checkpoint: dict[str, Any]) -> None:
+def between_steps(checkpoint: Plain) -> None:
     """Make the counters of a checkpoint that was taken at the start of a step those of the end of the step before.
 
     Lightning counts a batch as ready, and the loader as handed out, before the hook that saves.
@@ -148,13 +137,13 @@ def between_steps(checkpoint: dict[str, Any]) -> None:
             loader["batch"] -= 1
 
 
-def ends_an_epoch(checkpoint: dict[str, Any]) -> bool:
+def ends_an_epoch(checkpoint: Plain) -> bool:
     """Whether a checkpoint was taken at the end of an epoch, which is then counted as completed."""
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
-    ended = epochs["total"]["ready"] == epochs["total"]["processed"] == epochs["total"]["completed"] + 1
+    ended: bool = epochs["total"]["ready"] == epochs["total"]["processed"] == epochs["total"]["completed"] + 1
     for count in epochs.values() if ended else ():
         count["completed"] += 1
-    return bool(ended)
+    return ended
 
 
 def _validated_before(trainer: pl.Trainer, batch_idx: int) -> bool:

@@ -9,8 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.compat import logged_step
-from vqgen.logging.protocols import ShowsCodeCounts
+from vqgen.logging.protocols import CodeCountLogger
+from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.nn.distributed import sum_over_ranks
 
 
@@ -34,7 +36,8 @@ def gradient_norm(module: torch.nn.Module) -> Float[Tensor, ""]:
 class Throughput(pl.Callback):
     """Logs `train/images_per_second` over all devices, where the trainer logs.
 
-    Only training steps and the reading of their batches count, not validation, pictures or checkpoints.
+    Only training steps and the reading of their batches count, not validation, pictures or checkpoints. Lightning's
+    ThroughputMonitor cannot log this key: it logs `train|device/samples_per_sec`, on rank 0 and to the loggers alone.
     """
 
     def __init__(self) -> None:
@@ -45,14 +48,20 @@ class Throughput(pl.Callback):
         self._images, self._start = 0, time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: ImageBatch | CodeBatch,
+        batch_idx: int,
     ) -> None:
         """Count, and log where the trainer will; the clock starts anew there."""
         self._images += len(batch.index)
         if not self._start:   # resumed inside an epoch
             self._images, self._start = 0, time.perf_counter()
         elif pl_module.step_ends and _logs_at(trainer, logged_step(trainer)):
-            _wait_for(pl_module.device)
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize(pl_module.device)
             now = time.perf_counter()
             (images,) = sum_over_ranks(torch.tensor(float(self._images), device=pl_module.device))
             pl_module.log("train/images_per_second", images / (now - self._start), prog_bar=True)
@@ -64,12 +73,6 @@ def _logs_at(trainer: Any, step: int) -> bool:
     return trainer.log_every_n_steps > 0 and (step + 1) % trainer.log_every_n_steps == 0
 
 
-def _wait_for(device: torch.device) -> None:
-    """Until the device has done what was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 class CodeHistograms(pl.Callback):
     """Hands the loggers that show histograms how often each code of each level occurs in the validation split."""
 
@@ -78,15 +81,14 @@ class CodeHistograms(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the counts before the model resets them."""
-        usage: Any = pl_module.usage
-        levels: list[Any] = [usage["val"]] if not isinstance(usage["val"], torch.nn.ModuleList) else list(usage["val"])
-        self._counts = sum_over_ranks(*(metric.counts for metric in levels))
+        metrics = pl_module.get_submodule("usage.val").modules()
+        self._counts = sum_over_ranks(*(one.counts for one in metrics if isinstance(one, CodebookUsage)))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""
         names = getattr(pl_module, "level_names", ["codes"])
         for logger in trainer.loggers:
             for name, counts in zip(names, self._counts, strict=True):
-                if isinstance(logger, ShowsCodeCounts) and not trainer.sanity_checking:
-                    key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
+                key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
+                if isinstance(logger, CodeCountLogger) and not trainer.sanity_checking:
                     logger.log_code_counts(key, counts.tolist(), logged_step(trainer))

@@ -10,9 +10,11 @@ from jaxtyping import Float
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.compat import logged_step
-from vqgen.logging.protocols import ShowsImages
+from vqgen.logging.protocols import ImageLogger
 from vqgen.pictures import figures
+from vqgen.protocols import Autoencoder, Prior, Variational
 from vqgen.training.turns import is_due
 
 
@@ -28,7 +30,7 @@ class _Pictures(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self.num_images = num_images
 
-    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+    def picture(self, trainer: pl.Trainer, model: pl.LightningModule) -> Float[Tensor, "3 H W"]:
         """What to draw."""
         raise NotImplementedError
 
@@ -43,24 +45,26 @@ class _Pictures(pl.Callback):
         path = Path(trainer.default_root_dir, "images", f"{name}_{epoch:04d}.png")
         figures.save_png(image, path, figures.scale_for(image))
         for logger in trainer.loggers:
-            if isinstance(logger, ShowsImages):
+            if isinstance(logger, ImageLogger):
                 logger.log_image(key=f"val/{name}", images=[str(path)], step=logged_step(trainer))
 
 
 class Reconstructions(_Pictures):
     """Rows of originals, reconstructions and, for a tokenizer, the code map of each level."""
 
-    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+    def picture(self, trainer: pl.Trainer, model: pl.LightningModule) -> Float[Tensor, "3 H W"]:
         """Of the first validation images."""
-        x = _first_validation_batch(trainer, model).x[: self.num_images]
-        return figures.reconstructions(model, x)
+        assert isinstance(model, Autoencoder)
+        batch: ImageBatch = _first_validation_batch(trainer)
+        return figures.reconstructions(model, batch.x[: self.num_images])
 
 
 class LatentSamples(_Pictures):
     """Images that a VAE decodes from z ~ N(0, I), the same z every time."""
 
-    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+    def picture(self, trainer: pl.Trainer, model: pl.LightningModule) -> Float[Tensor, "3 H W"]:
         """From seed 0."""
+        assert isinstance(model, Variational)
         return figures.grid(model.generate(self.num_images, seed=0))
 
 
@@ -69,22 +73,22 @@ class Samples(_Pictures):
 
     Args:
         decode: code maps of all levels down to the prior's, to images.
-        every_n_epochs: epochs between pictures.
-        num_images: images in a picture.
+        every_n_epochs: as of the other pictures, and so `num_images`.
     """
 
     def __init__(self, decode: Callable[..., Tensor], every_n_epochs: int = 5, num_images: int = 16) -> None:
         super().__init__(every_n_epochs, num_images)
         self.decode = decode
 
-    def picture(self, trainer: pl.Trainer, model: Any) -> Float[Tensor, "3 H W"]:
+    def picture(self, trainer: pl.Trainer, model: pl.LightningModule) -> Float[Tensor, "3 H W"]:
         """With the labels, and upper levels, of the first validation images."""
-        batch = _first_validation_batch(trainer, model)
+        assert isinstance(model, Prior)
+        batch: CodeBatch = _first_validation_batch(trainer)
         condition = batch.condition.first(self.num_images)
         codes = model.sample(min(self.num_images, len(batch.index)), condition)
         return figures.grid(self.decode([*condition.upper, codes]))
 
 
-def _first_validation_batch(trainer: pl.Trainer, model: pl.LightningModule) -> Any:
+def _first_validation_batch(trainer: pl.Trainer) -> Any:
     batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
     return trainer.strategy.batch_to_device(batch)  # with the data module's own step after the transfer

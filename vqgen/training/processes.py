@@ -1,12 +1,12 @@
-"""The processes of a run: they end together, and leave nothing in the way of the next run of a sweep."""
+"""The processes of a run: they end together, and nothing of them disturbs the next run of a sweep."""
 
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+import pytorch_lightning as pl
 import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
@@ -14,13 +14,19 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from vqgen.compat import starts_processes
 from vqgen.errors import ConfigError, Interrupted
 from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
+from vqgen.plain import Plain
 from vqgen.training.signals import listening
 
 _PATIENCE = 60.0   # seconds for other processes to end by themselves
 _FIRST = 3.0   # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
 
 
-def check(trainer: Any, hardware: Mapping[str, Any]) -> None:
+def on_any_rank(trainer: pl.Trainer, decision: bool) -> bool:
+    """Whether any process decides so."""
+    return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
+
+
+def check(trainer: pl.Trainer, hardware: Plain) -> None:
     """Raise ConfigError where the processes of a run cannot be those that `hardware` asks for."""
     _check_strategy(trainer.strategy, hardware["strategy"])
     tasks, number = slurm_tasks(), trainer.num_devices * trainer.num_nodes
@@ -43,10 +49,6 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
 
     A checkpoint holds whole weights, and codebooks follow the joined batch of all; forked and spawned processes would
     begin in the middle of a run, when its folder is taken and its data are read.
-
-    Args:
-        strategy: Lightning's.
-        name: what `hardware.strategy` says.
     """
     forks = starts_processes(strategy) is not None
     if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
@@ -55,9 +57,9 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
 
 
 @contextmanager
-def of_one_run(trainer: Any) -> Iterator[None]:
-    """Around training and test: the other processes that the trainer starts are gone when the block ends."""
-    environment = dict(os.environ)
+def of_one_run(trainer: pl.Trainer) -> Iterator[None]:
+    """Around training and test: the processes that the trainer has started have ended when the block ends."""
+    before = set(os.environ)
     try:
         with listening():
             yield
@@ -70,10 +72,11 @@ def of_one_run(trainer: Any) -> Iterator[None]:
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
-        _restore(environment)
+        for key in {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - before:
+            os.environ.pop(key, None)   # Lightning's, for processes that it starts: the next job starts its own
 
 
-def _end(trainer: Any, patience: float) -> None:
+def _end(trainer: pl.Trainer, patience: float) -> None:
     """Wait for the processes that this one has started, and end those that stay."""
     until = time.monotonic() + patience
     for process in getattr(trainer.strategy.launcher, "procs", []):
@@ -83,10 +86,3 @@ def _end(trainer: Any, patience: float) -> None:
             process.kill()
             process.wait()
         process.returncode = 0   # for Lightning, which otherwise ends this process, too, and with it a sweep
-
-
-def _restore(environment: Mapping[str, str]) -> None:
-    """Forget what Lightning notes for processes that it starts: the next job of a sweep starts its own."""
-    for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        if key not in environment:
-            os.environ.pop(key, None)

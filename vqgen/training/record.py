@@ -2,9 +2,7 @@
 
 import os
 import random
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,8 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.devices import rng_state, set_rng_state
-from vqgen.logging.protocols import CountsRows
+from vqgen.logging.protocols import RowCounter
 from vqgen.nn.distributed import of_all_ranks
+from vqgen.plain import Plain
 from vqgen.runs.version import code_version
 from vqgen.training.last import between_steps, ends_an_epoch
 
@@ -22,8 +21,8 @@ from vqgen.training.last import between_steps, ends_an_epoch
 class Record(pl.Callback):
     """Puts into every checkpoint what Lightning leaves out: the config, the tokenizer, the data, the random state.
 
-    The weights are built from the run's seed on every rank; from the first step on each rank draws its own noise,
-    dropout and label dropout (the first: that of a single process).
+    Every rank builds its weights from the run's seed, and from the first step on draws its own noise, dropout and label
+    dropout (rank 0: those of a single process).
 
     Args:
         config: the resolved config as plain containers.
@@ -31,21 +30,19 @@ class Record(pl.Callback):
         data: what the run has read (vqgen.runs.provenance).
     """
 
-    def __init__(self, config: dict[str, Any], tokenizer: dict[str, str] | None, data: Mapping[str, Any]) -> None:
-        self.config, self.tokenizer, self.data = config, tokenizer, dict(data)
-        self._random_states: list[dict[str, Any]] = []   # of a run that goes on, by rank
+    def __init__(self, config: Plain, tokenizer: dict[str, str] | None, data: Plain) -> None:
+        self.config, self.tokenizer, self.data = config, tokenizer, data
+        self._random_states: list[Plain] = []   # of a resumed run, by rank
         self._places: list[dict[str, int]] = []
         self._between_epochs = False
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
         """Add the entry `vqgen`."""
         between_steps(checkpoint)
         rows = {
             type(logger).__name__: logger.rows_before(trainer.global_step)
             for logger in trainer.loggers
-            if isinstance(logger, CountsRows)
+            if isinstance(logger, RowCounter)
         }
         checkpoint["vqgen"] = {
             "config": self.config,
@@ -56,12 +53,10 @@ class Record(pl.Callback):
             "code_version": code_version(),
         }
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
         """Keep the random states until training starts, as setting up draws numbers too, and the place in the epoch.
 
-        Lightning knows the best checkpoint by its absolute path: that is where the run folder is now.
+        Lightning knows the best checkpoint by its absolute path, which follows the run folder.
         """
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and (state := checkpoint["callbacks"].get(callback.state_key)):
@@ -71,16 +66,16 @@ class Record(pl.Callback):
         self._random_states = checkpoint["vqgen"]["random_states"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on at the batch and with the random numbers of the interrupted run, or begin with this rank's own.
+        """Set the batch and the random state of the interrupted run, or seed this rank's own random numbers.
 
         Lightning gives the loader its place only if nothing asked for the loader before, as a schedule does; and where
         `max_steps` is given, it would take the batches of an epoch that is over for batches of the next.
         """
         if self._between_epochs:
             trainer.fit_loop.epoch_loop.restarting = False
-        loader: Any = trainer.train_dataloader
         for place in self._places:
-            loader.load_state_dict(place)
+            assert trainer.train_dataloader is not None
+            trainer.train_dataloader.load_state_dict(place)
         rank, states = trainer.global_rank, self._random_states
         if states and len(states) != trainer.world_size:
             rank_zero_warn(
@@ -89,11 +84,11 @@ class Record(pl.Callback):
             )
         if rank > 0 or states:   # a device of another kind than the saved one's has no state to go on with
             _seed(self.config["seed"], rank, trainer.global_step)
-        if rank < len(states) and (rank == 0 or _differ(states[rank], states[0])):
-            _set_random_state(states[rank], pl_module.device)
+        if rank < len(states) and not (rank > 0 and torch.equal(states[rank]["torch"], states[0]["torch"])):
+            _set_random_state(states[rank], pl_module.device)   # older runs saved one state for all ranks
 
 
-def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+def moved(state: Plain, folder: str) -> Plain:
     """The state of a ModelCheckpoint with its files in `folder`, whatever folder they were in."""
 
     def here(path: str) -> str:
@@ -105,7 +100,7 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
     return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
 
 
-def _random_state(device: torch.device) -> dict[str, Any]:
+def _random_state(device: torch.device) -> Plain:
     of_device = rng_state(device)
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
@@ -118,22 +113,17 @@ def _random_state(device: torch.device) -> dict[str, Any]:
 
 
 def _seed(*key: int) -> None:
-    """Begin random numbers that no other key has."""
+    """Seed all generators by a key of several numbers."""
     seeds = np.random.SeedSequence(key).generate_state(3)
     random.seed(int(seeds[0]))
     np.random.seed(seeds[1])
     torch.manual_seed(int(seeds[2]))
 
 
-def _differ(state: dict[str, Any], other: dict[str, Any]) -> bool:
-    """False in a run of before each rank had numbers of its own."""
-    return not torch.equal(state["torch"], other["torch"])
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+def _set_random_state(state: Plain, device: torch.device) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    if states := state.get(device.type):   # one, or, of an older run, those of all GPUs
+    if states := state.get(device.type):   # one, or in an older run those of all GPUs
         set_rng_state(states[min(device.index or 0, len(states) - 1)], device)

@@ -1,30 +1,42 @@
 """Searches before a training, on a model that is thrown away: the learning rate, and the largest batch."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from pytorch_lightning.tuner.tuning import Tuner
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from vqgen.errors import ConfigError
+from vqgen.training.messages import silence
+from vqgen.training.source import DataModule
 
-THROWN_AWAY: dict[str, Any] = {
-    "max_epochs": -1, "max_steps": -1, "max_time": None, "check_val_every_n_epoch": 10**9, "profiler": None,
-    "logger": False, "callbacks": [], "enable_checkpointing": False, "enable_progress_bar": False,
+THROWN_AWAY: dict[str, object] = {   # options of a trainer that only searches
+    "max_epochs": -1,
+    "max_steps": -1,
+    "max_time": None,
+    "check_val_every_n_epoch": 10**9,
+    "profiler": None,
+    "logger": False,
+    "callbacks": [],
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
     "enable_model_summary": False,
-}  # fmt: skip
+}
 
 
-class Found(NamedTuple):
-    """The option that a search was for, and its value."""
+class SearchResult(NamedTuple):
+    """The option that was searched for, and the value found."""
 
     key: str
     value: float | int
+
+
+Search: TypeAlias = Callable[[pl.Trainer, pl.LightningModule, DataModule, Path], SearchResult]
 
 
 class LearningRate:
@@ -45,19 +57,18 @@ class LearningRate:
             raise ValueError(f"{num_steps=} must be at least 20")
         self.min_lr, self.max_lr, self.num_steps = min_lr, max_lr, num_steps
 
-    def __call__(self, trainer: Any, model: Any, data: Any, folder: Path) -> Found:
+    def __call__(
+        self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path
+    ) -> SearchResult:
         """Search, and draw the search into the run folder."""
+        lr_find = functools.partial(Tuner(trainer).lr_find, min_lr=self.min_lr, max_lr=self.max_lr)
         with silence():
-            tried: Any = Tuner(trainer).lr_find(
-                model, datamodule=data, min_lr=self.min_lr, max_lr=self.max_lr, num_training=self.num_steps,
-                update_attr=False,
-            )  # fmt: skip
-        rate = tried.suggestion()
-        if rate is None:
+            tried = lr_find(model, datamodule=data, num_training=self.num_steps, update_attr=False)
+        if tried is None or (rate := tried.suggestion()) is None:
             raise ConfigError("tune.learning_rate: the loss was no number from the start; try a smaller tune.max_lr")
-        found = Found("optim.lr", float(f"{rate:.3g}"))
-        _draw(tried.results["lr"], tried.results["loss"], found.value, folder / "images" / "learning_rate.png")
-        return found
+        found = float(f"{rate:.3g}")
+        _draw(tried.results["lr"], tried.results["loss"], found, folder / "images" / "learning_rate.png")
+        return SearchResult("optim.lr", found)
 
 
 class BatchSize:
@@ -73,29 +84,27 @@ class BatchSize:
             raise ValueError(f"{most=} must be at least 2")
         self.most = most
 
-    def __call__(self, trainer: Any, model: Any, data: Any, folder: Path) -> Found:
+    def __call__(
+        self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path
+    ) -> SearchResult:
         """Search; the data keep the size that was found."""
         limit = 1 << (min(self.most, data.train_dataloader().order.n).bit_length() - 1)
         with silence():   # Lightning does not try the largest size itself: it is told the next
             size = Tuner(trainer).scale_batch_size(model, datamodule=data, max_val=limit + 1)
         data.batch_size = min(int(size or 1), limit)
-        return Found("data.batch_size", data.batch_size)
+        return SearchResult("data.batch_size", data.batch_size)
 
 
 def search(
-    searches: Mapping[str, Any], trainer: Callable[..., Any], model: Callable[[], Any], data: Any, folder: Path
-) -> list[Found]:
-    """Carry out the searches, the batch size first, and say what they found.
+    searches: Mapping[str, Search],
+    trainer: Callable[..., pl.Trainer],
+    model: Callable[[], pl.LightningModule],
+    data: DataModule,
+    folder: Path,
+) -> list[SearchResult]:
+    """Carry out the searches, the batch size first, and print what they find; ConfigError with several processes.
 
-    Args:
-        searches: by name.
-        trainer: makes a trainer, given what differs from that of the run.
-        model: makes a new model.
-        data: the data module of the run.
-        folder: the run's.
-
-    Raises:
-        ConfigError: the run has several processes.
+    `trainer` makes a trainer, given what differs from that of the run, and `model` a new model.
     """
     found = []
     for _, one in sorted(searches.items()):
@@ -109,20 +118,6 @@ def search(
             found.append(one(alone, model(), data, folder))
         rank_zero_info(f"Found {found[-1].key}={found[-1].value}")
     return found
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Without the account that Lightning gives of a trainer, or of a training, that is thrown away."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _draw(rates: list[float], losses: list[float], found: float, path: Path) -> None:

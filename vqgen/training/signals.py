@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -20,8 +19,8 @@ AGAIN = getattr(signal, "SIGUSR1", None)   # nor this, by which SLURM asks for a
 STOP = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 _SAME = 1.0   # seconds within which a second signal is the first one again, sent to the group as well
 
-_children: list[Callable[[int], Any]] = []   # each sends a signal to the processes that this one has started
-_handlers: dict[int, Any] = {}   # those of before
+_children: list[Callable[[int], object]] = []   # each sends a signal to the processes that this one has started
+_handlers: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}   # those of before
 _asked: list[tuple[int, float]] = []   # the signal that came first, and when
 
 
@@ -32,9 +31,9 @@ def asked() -> int | None:
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Take SIGTERM, SIGINT and SIGHUP, and under SLURM SIGUSR1, as a wish to stop; the second one ends it at once.
+    """Note SIGTERM, SIGINT and SIGHUP, and under SLURM SIGUSR1, as a wish to stop; a second one ends the run at once.
 
-    Where one came, this holds to the end of the process, which is near.
+    Where one came, its handler stays to the end of the process, which is near.
     """
     _asked.clear()
     listen()
@@ -47,8 +46,8 @@ def listening() -> Iterator[None]:
         _handlers.clear()
 
 
-def listen(children: Callable[[int], Any] | None = None) -> None:
-    """Listen again where someone else has begun to, such as Lightning, whose handler would wait for other processes.
+def listen(children: Callable[[int], object] | None = None) -> None:
+    """Set the handlers again, in the place of Lightning's, which would wait for other processes.
 
     Args:
         children: sends a signal to the processes that this one has started.

@@ -1,4 +1,4 @@
-"""When something is done that happens every few epochs."""
+"""When callbacks do what they do every few epochs."""
 
 import pytorch_lightning as pl
 

@@ -1,15 +1,16 @@
-"""Warnings in words: a collapsed codebook, constant codes, over-fitting."""
-
-from typing import Any
+"""Warnings of a collapsed codebook, of constant codes and of over-fitting."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.nn.distributed import mean_over_ranks
+from vqgen.number import format_number
+from vqgen.plain import Plain
+from vqgen.training.divergence import loss_of
 
 
 class CollapseWarning(pl.Callback):
-    """Says in words when hardly any of a codebook is in use over the validation split.
+    """Warns when hardly any of a codebook is in use over the validation split.
 
     Args:
         min_usage: part of the codes that must be in use, 0 to 1.
@@ -29,7 +30,7 @@ class CollapseWarning(pl.Callback):
 
 
 class CollapsedCodesWarning(pl.Callback):
-    """Says in words when the codes that a prior learns are nearly constant: a tokenizer that has collapsed.
+    """Warns when the codes that a prior learns are nearly constant: a tokenizer that has collapsed.
 
     Args:
         min_entropy: of the codes, each by itself, in nats per code; that of K codes all in use is up to log K.
@@ -49,7 +50,7 @@ class CollapsedCodesWarning(pl.Callback):
 
 
 class OverfittingWarning(pl.Callback):
-    """Says in words when the validation loss rises while the training loss falls.
+    """Warns when the validation loss rises while the training loss falls.
 
     Args:
         margin: how far the validation loss must be above its best, as a part of it.
@@ -61,34 +62,35 @@ class OverfittingWarning(pl.Callback):
         self._total, self._steps = 0.0, 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sum anew."""
+        """Reset the sum."""
         self._total, self._steps = 0.0, 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Add the loss of the batch of all ranks; Lightning hands it divided by the micro-batches of a step."""
-        loss = mean_over_ranks(outputs["loss"].detach(), 1) * trainer.accumulate_grad_batches
-        self._total, self._steps = self._total + loss, self._steps + 1
+        """Add the loss of the batch of all ranks."""
+        self._total = self._total + mean_over_ranks(loss_of(outputs, trainer), 1)
+        self._steps += 1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best epoch so far."""
         if trainer.sanity_checking or not self._steps:
             return
         now = {"val": float(trainer.callback_metrics["val/loss"]), "train": float(self._total / self._steps)}
-        if now["val"] < self.best["val"]:
+        best = self.best
+        if now["val"] < best["val"]:
             self.best = now
-        elif now["val"] > (1 + self.margin) * self.best["val"] and now["train"] < self.best["train"]:
+        elif now["val"] > (1 + self.margin) * best["val"] and now["train"] < best["train"]:
             rank_zero_warn(
-                f"over-fitting: val/loss is {now['val']:.4g} after a best of {self.best['val']:.4g}, and train/loss "
-                f"fell from {self.best['train']:.4g} to {now['train']:.4g}; best.ckpt keeps the best weights; more "
-                "dropout (model.network.dropout), a smaller network or more data would help"
+                f"over-fitting: val/loss is {format_number(now['val'])} after a best of {format_number(best['val'])}, "
+                f"and train/loss fell from {format_number(best['train'])} to {format_number(now['train'])}; best.ckpt "
+                "keeps the best weights; more dropout (model.network.dropout), a smaller network or more data help"
             )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Plain:
         """The best epoch so far, and the sum of this one."""
         return {"best": self.best, "total": float(self._total), "steps": self._steps}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best epoch of the interrupted run, in the middle of its last."""
+    def load_state_dict(self, state_dict: Plain) -> None:
+        """Restore the best epoch, and the sum of the epoch that was interrupted."""
         self.best, self._total, self._steps = state_dict["best"], state_dict["total"], state_dict["steps"]

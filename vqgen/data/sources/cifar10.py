@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class CIFAR10(SmallImages):
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     @cached_property
-    def digests(self) -> dict[str, str]:
+    def digests(self) -> Mapping[str, str]:
         """A hash of the rows of each of the published splits."""
         return {name: digest(self._rows(name)) for name in _FILES}
 

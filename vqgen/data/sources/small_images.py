@@ -42,7 +42,6 @@ class SmallImages(Images):
     root: Path
     channels: int
     native: tuple[int, int]
-    digests: Mapping[str, str]   # of what is in the files, by name
     how = "val is held out of the published training images"
 
     def __init__(self, root: str, **images: Any) -> None:
@@ -55,6 +54,11 @@ class SmallImages(Images):
     @abstractmethod
     def published(self, split: str) -> Arrays:
         """The published split "train" or "test"."""
+
+    @property
+    @abstractmethod
+    def digests(self) -> Mapping[str, str]:
+        """A hash of what is in each file, by name."""
 
     def source(self) -> dict[str, object]:
         """Hashes of what is in the files, and how the training images are split."""

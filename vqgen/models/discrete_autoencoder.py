@@ -3,16 +3,15 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage
-from vqgen.models.base import Model
+from vqgen.models.base import Model, ModelOptions, image_figures
 from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
 from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
@@ -29,14 +28,13 @@ class Forward(NamedTuple):
     levels: list[Quantization]
 
 
-class Tokenizer(Model):
+class DiscreteAutoencoder(Model[ImageBatch]):
     """Base of the discrete autoencoders, of one interface for any number of levels (top first).
 
-    A likelihood counts in nats for each value of the image, and not for the whole image, so that the weight of the
-    quantizer's terms against it does not change with the size. `Gaussian` is then `NormalizedMSE` times
-    variance / (2 std^2), and equal to it (up to a constant) with std = sqrt(variance / 2); a smaller std weighs the
-    quantizer's terms less. What a likelihood measures stays in its own units: `nll` in nats an image (of a
-    density, where the likelihood is one), `bits_per_dim_given_codes` in the bits that each value's byte takes.
+    The objective counts a likelihood in nats for each value of the image, so that the weight of the quantizer's terms
+    against it does not change with the size. `Gaussian` is then `NormalizedMSE` times variance / (2 std^2); a smaller
+    std weighs the quantizer's terms less. Figures keep their own units: `nll` in nats an image (of a density, where
+    the likelihood is one), `bits_per_dim_given_codes` in the bits that each value's byte takes.
 
     Args:
         shape: (channels, height, width) of the images.
@@ -52,15 +50,16 @@ class Tokenizer(Model):
         grids: list[tuple[int, int]],
         num_embeddings: list[int],
         likelihood: ReconstructionLoss,
-        **model: Any,
+        **model: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**model)
         self.shape = tuple(shape)
         self.grids = grids
         self.num_embeddings = num_embeddings
         self.likelihood = likelihood
-        stages = {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
-        self.usage: Any = nn.ModuleDict(stages)
+        self.usage: Any = nn.ModuleDict(
+            {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
+        )
 
     @property
     def level_names(self) -> list[str]:
@@ -69,16 +68,16 @@ class Tokenizer(Model):
 
     @property
     def _suffixes(self) -> list[str]:
-        """What the figures of each level end with: its name, where there are several."""
+        """What the names of a level's figures end with: its name, where there are several levels."""
         return [f"_{name}" for name in self.level_names] if len(self.grids) > 1 else [""]
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
         """Encode, quantise every level, decode."""
 
-    @abstractmethod
     def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
         """Code maps of images in [-1, 1], top level first."""
+        return self.nearest(self.features(x))
 
     @abstractmethod
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -92,16 +91,17 @@ class Tokenizer(Model):
     def identity(self) -> dict[str, Tensor]:
         """All that `encode` depends on: weights and buffers of the encoder and of the quantizers, and the grids.
 
-        What other players than the first train, a critic, decides no code.
+        What other players than the first train (a critic) is left out.
         """
         players = self.players()
-        model = players[0]
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         learning = {id(tensor) for quantizer in self.quantizers for tensor in quantizer.learning_state()}
+        own = {name: tensor for name, tensor in state.items() if players[0] in owners(players, name)}
         deciding = {
-            name: tensor for name, tensor in state.items()
-            if model in owners(players, name) and not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
-        }  # fmt: skip
+            name: tensor
+            for name, tensor in own.items()
+            if not name.startswith(_BESIDE_THE_CODES) and id(tensor) not in learning
+        }
         return deciding | {"grids": torch.tensor(self.grids)}
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
@@ -145,24 +145,19 @@ class Tokenizer(Model):
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR (of images in [-1, 1]) and what the likelihood says; count the codes."""
-        forward = self(batch.x)
-        x_hat = self.likelihood.x_hat(forward.output).clamp(-1, 1)
-        psnr = peak_signal_noise_ratio(x_hat, batch.x, data_range=2.0, dim=(1, 2, 3))
-        measured = {"mse": (x_hat - batch.x).square().mean(), "psnr": psnr}
+        forward, likelihood = self(batch.x), self.likelihood
+        measured = image_figures(likelihood.x_hat(forward.output).clamp(-1, 1), batch.x)
         objective = self.objective_of(batch.x, forward)
-        if isinstance(self.likelihood, Likelihood):
-            log_mass = self.likelihood.log_mass(forward.output, batch.x)
-            measured |= self._likelihood_figures(self.likelihood, objective.losses["recon_loss"], -log_mass.mean())
+        if isinstance(likelihood, Likelihood):
+            num_dims = math.prod(self.shape)
+            nats = -likelihood.log_mass(forward.output, batch.x).mean()
+            measured |= {
+                "nll": objective.losses["recon_loss"] * num_dims,
+                f"{likelihood.bits_name}_given_codes": likelihood.bits_per_dim(nats, num_dims),
+            }
         self.log_means(stage, objective.terms | measured, len(batch.x))
         for metric, level in zip(self.usage[stage], forward.levels, strict=True):
             metric.update(level.codes)
-
-    def _likelihood_figures(
-        self, likelihood: Likelihood, nats_per_value: Tensor, nats_of_bytes: Tensor
-    ) -> dict[str, Tensor]:
-        """The likelihood of images, their codes known: nats an image, and the bits for each value of its bytes."""
-        num_dims, bits_name = math.prod(self.shape), f"{likelihood.bits_name}_given_codes"
-        return {"nll": nats_per_value * num_dims, bits_name: likelihood.bits_per_dim(nats_of_bytes, num_dims)}
 
     def on_validation_epoch_end(self) -> None:
         """Log codebook usage and perplexity of each level over the whole validation split."""

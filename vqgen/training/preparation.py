@@ -1,0 +1,85 @@
+"""What a training needs beside its data, built of its config: the device, the model, the callbacks."""
+
+import functools
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from vqgen.config.signature import signature
+from vqgen.errors import ConfigError
+from vqgen.plain import Plain
+from vqgen.runs.checkpoint import Run, build
+from vqgen.training import processes
+from vqgen.training.averaged_weights import AveragedWeights
+from vqgen.training.messages import silence
+from vqgen.training.record import Record
+from vqgen.training.searches import THROWN_AWAY, SearchResult, search
+from vqgen.training.source import DataModule, Source, in_training
+
+NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
+
+
+def root_device(config: Plain) -> torch.device:
+    """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
+    with silence():
+        trainer = build(config["trainer"], "trainer", **THROWN_AWAY)
+    processes.check(trainer, config["hardware"])
+    return trainer.strategy.root_device
+
+
+def tuned(config: Plain, data: DataModule, folder: Path) -> list[SearchResult]:
+    """What the searches of `config["tune"]` find."""
+    searches = {name: build(node, f"tune.{name}") for name, node in (config["tune"] or {}).items()}
+    trainer = functools.partial(build, config["trainer"], "trainer")
+    return search(searches, trainer, functools.partial(make_model, config), data, folder)
+
+
+def make_model(config: Plain, resumed: Run | None = None) -> pl.LightningModule:
+    """The model, which must take the weights of the run that is resumed, in its memory layout and compiled."""
+    model: pl.LightningModule = build(config["model"], "model")
+    if resumed and resumed.has_weights:
+        _check_fits(model, resumed)
+    place(model, config["hardware"])
+    return model
+
+
+def place(model: torch.nn.Module, hardware: Plain) -> None:
+    """Memory layout and compilation, as the hardware config asks."""
+    if hardware["channels_last"]:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if hardware["compile"]:
+        for network in model.children():
+            network.compile()
+
+
+def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
+    """Raise ConfigError where the sizes of a resumed run's model were changed."""
+    weights = dict(resumed.contents["state_dict"])
+    try:
+        model.load_state_dict(weights)   # a network of an older version may be built without a part of today's
+        return
+    except RuntimeError:
+        pass
+    saved = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    built = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted(saved.keys() | built.keys()):
+        if saved.get(name) != built.get(name):
+            raise ConfigError(
+                f"resume={resumed.folder}: its {name} is {saved.get(name)}, and the config makes {built.get(name)}; "
+                "the sizes of a model cannot change"
+            )
+
+
+def make_callbacks(config: Plain, source: Source, folder: Path) -> list[pl.Callback]:
+    """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
+    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
+    runtime = {
+        "decode": source.tokenizer and source.tokenizer.decode,
+        "trained": functools.partial(in_training, config=config, folder=folder, source=source),
+    }
+    for key, node in (config["callbacks"] or {}).items():
+        if config["logger"] or node["_target_"] not in NEED_LOGGER:
+            wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
+            callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
+    return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
