@@ -67,8 +67,8 @@ AT_USE = {   # by the code of others: its constructors, and their first use
 }  # fmt: skip
 SAMPLE = [
     "num_samples=0", "num_samples=-1", "num_samples=nan", "temperature=nan", "temperature=[1.0,inf]", "top_p=nan",
-    "min_p=2", "guidance=nan", "seed=-1", "seed=1180591620717411303424", "label=1.5", "out=3", "arrays=maybe", "log=maybe",
-    "checkpoint=foo", "run=3", "device=3", "tokenizer=3", "data_root=3",
+    "min_p=2", "guidance=nan", "seed=-1", "seed=1180591620717411303424", "label=1.5", "out=3", "arrays=maybe",
+    "log=maybe", "checkpoint=foo", "run=3", "device=3", "tokenizer=3", "data_root=3",
 ]  # fmt: skip
 
 
