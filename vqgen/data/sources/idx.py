@@ -102,7 +102,9 @@ class FashionMnist(Idx):
     Debian's package dataset-fashion-mnist holds the files, too.
     """
 
-    class_names = tuple("t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot".split())
+    class_names = (
+        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
+    )
     also_in = ("/usr/share/datasets/fashion-mnist",)
     address = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     md5: ClassVar = {
