@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vqgen.data.files.layout import find_layout, wrapper
+from vqgen.data.files.layout import Folders, find_layout
 from vqgen.errors import DataError
 
 ROOT = Path("data/x")
@@ -59,9 +59,9 @@ def test_folders_around_all_of_it_are_gone_through(depth):
 
 def test_a_folder_inside_a_split_that_holds_all_of_it_is_gone_through():
     assert find_layout(of_classes("train/train", "val"), "auto", ROOT).start == "train/train/"
-    assert wrapper(paths("val/cat"), "val/", {"val"}) == "val/"   # the only class there
-    assert wrapper(paths("val/images"), "val/", {"val"}) == "val/images/"
-    assert wrapper(paths("seg_test/seg_test"), "seg_test/", {"seg_test"}) == "seg_test/seg_test/"
+    assert Folders(paths("val/cat")).wrapped("val/", {"val"}) == "val/"   # the only class there
+    assert Folders(paths("val/images")).wrapped("val/", {"val"}) == "val/images/"
+    assert Folders(paths("seg_test/seg_test")).wrapped("seg_test/", {"seg_test"}) == "seg_test/seg_test/"
 
 
 @pytest.mark.parametrize(("files", "words"), [

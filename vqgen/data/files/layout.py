@@ -42,7 +42,7 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
 
     Raises DataError where the tree can be taken in several ways, or is not as `layout`, one of LAYOUTS, says.
     """
-    folders = _Folders(paths)
+    folders = Folders(paths)
     base = "" if layout == "flat" else folders.wrapped("")
     if layout in ("flat", "classes"):
         return Layout(base, {}, folders.wrapped(base))
@@ -66,15 +66,7 @@ def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
     return Layout(base, {split: f"{base}{name}/" for split, name in found.items()}, start)
 
 
-def wrapper(paths: Iterable[str], start: str, known: Collection[str]) -> str:
-    """The path of what lies in `start`, given by the paths of its files, without the folders around all of it.
-
-    Those have a name that is `known`, or a word such as images.
-    """
-    return _Folders(paths).wrapped(start, known)
-
-
-class _Folders:
+class Folders:
     """The folders that hold images, by the folder that they are in; the root is ""."""
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -90,7 +82,7 @@ class _Folders:
                 place = above + slash
 
     def wrapped(self, start: str, known: Collection[str] | None = None) -> str:
-        """Deeper than `start`, as long as there is one folder alone."""
+        """Deeper than `start`, as long as there is one folder alone, of a `known` name or a word such as images."""
         while len(self.inside.get(start, ())) == 1 and not self.files.get(start):
             (name,) = self.inside[start]
             if known is not None and name not in known and not _is_plain(name):
@@ -143,7 +135,7 @@ def _splits(names: Iterable[str], place: Path) -> dict[str, str]:
     return {split: found[0] for split, found in whole[0].items()}
 
 
-def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
+def _refuse_copy(folders: Folders, base: str, root: Path) -> None:
     """Raise DataError where one folder is a copy of all that lies beside it."""
     here = folders.entries(base)
     for name in sorted(folders.inside[base]):
@@ -155,7 +147,7 @@ def _refuse_copy(folders: _Folders, base: str, root: Path) -> None:
             )
 
 
-def _refuse_inner_splits(folders: _Folders, base: str, root: Path) -> None:
+def _refuse_inner_splits(folders: Folders, base: str, root: Path) -> None:
     """Raise DataError where images for testing would be trained on: they lie in a folder named so among the rest."""
     for place in sorted(place for place in folders.inside if place.startswith(base)):
         whole = _splits(folders.inside[place], root / place)
@@ -167,7 +159,7 @@ def _refuse_inner_splits(folders: _Folders, base: str, root: Path) -> None:
             )
 
 
-def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
+def _refuse_same_inside(folders: Folders, place: str, root: Path) -> None:
     """Raise DataError where all folders hold folders of the same names: they are splits by another name, or copies."""
     every = [folders.inside.get(f"{place}{kind}/", set()) for kind in folders.inside.get(place, ())]
     inner = [{name for name in names if not name.isdecimal() and not _is_plain(name)} for names in every]
@@ -179,7 +171,7 @@ def _refuse_same_inside(folders: _Folders, place: str, root: Path) -> None:
         )
 
 
-def _doubtful(folders: _Folders, place: str) -> list[str]:
+def _doubtful(folders: Folders, place: str) -> list[str]:
     """The folders in `place` named as a split, if something beside them may be another split."""
     if len(folders.entries(place)) < 2:
         return []

@@ -51,8 +51,8 @@ class Order(ABC):
 class ShuffledOrder(Order):
     """Training: a permutation of (seed, epoch), cut into batches of batch_size * world_size.
 
-    W processes with batch B see what one process with batch W*B sees. The last incomplete batch is left out,
-    unless it is the only one.
+    W processes with batch B see what one with batch W*B sees. An incomplete last batch is left out, unless it is the
+    only one.
     """
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:

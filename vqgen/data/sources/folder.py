@@ -9,7 +9,7 @@ from vqgen.batch import SPLITS
 from vqgen.data.error import require
 from vqgen.data.files.decode import shown
 from vqgen.data.files.files import Files
-from vqgen.data.files.layout import LAYOUTS, find_layout, wrapper
+from vqgen.data.files.layout import LAYOUTS, Folders, find_layout
 from vqgen.data.files.text_table import LABELS, first_of, listed
 from vqgen.data.files.tree import File, Listing, Subtree, Tree, divide
 
@@ -85,7 +85,7 @@ class Folder(Files):
         if not part.files or not self.class_names:
             return Listing(part.files)
         names = {*around, part.start.rstrip("/").rpartition("/")[2]} - {""}
-        inner = part.below(wrapper([file.path for file in part.files], part.start, names))
+        inner = part.below(Folders(file.path for file in part.files).wrapped(part.start, names))
         if any(map(inner.folder, inner.files)):
             return inner.labelled(self.class_names)
         table = first_of(LABELS, [self.root / inner.start, self.root / part.start, self.root])

@@ -54,7 +54,7 @@ class Idx(SmallImages):
         return str(self._find(_FILES["train"][0]).parent)
 
     @cached_property
-    def digests(self) -> Mapping[str, str]:
+    def digests(self) -> dict[str, str]:
         """A hash of the array in each file, gzip or not."""
         return {name: digest(read_idx(self._find(name))) for names in _FILES.values() for name in names}
 
@@ -103,7 +103,7 @@ class FashionMnist(Idx):
     """
 
     class_names = (
-        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
     )
     also_in = ("/usr/share/datasets/fashion-mnist",)
     address = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
