@@ -13,7 +13,7 @@ from vqgen.errors import UserError
 from vqgen.measure.metrics.inception import FILE, Inception
 from vqgen.protocols import Classifier, FeatureNetwork, Images
 from vqgen.runs.provenance import differences
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
@@ -26,7 +26,7 @@ class Network(NamedTuple):
 
 
 def feature_network(
-    trained: Trained, images: Images, features: str, classifier: str | None, weights: str | None
+    trained: TrainedRun, images: Images, features: str, classifier: str | None, weights: str | None
 ) -> Network:
     """The network `features`: `classifier` or `inception`; UserError where it is not there, or does not fit the images.
 
@@ -57,7 +57,7 @@ def feature_network(
         ) from None
 
 
-def open_classifier(trained: Trained, images: Images, path: str | None) -> Classifier:
+def open_classifier(trained: TrainedRun, images: Images, path: str | None) -> Classifier:
     """The classifier of the run at `path`; UserError unless it is one for images of this size and these classes."""
     if path is None:
         raise UserError("classifier=RUN is needed: train one with python train.py model=classifier data=DATA")

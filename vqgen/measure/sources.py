@@ -13,7 +13,7 @@ from vqgen.batch import Condition, Given, ImageBatch
 from vqgen.drawing import KnownCodes, Sampler, Sampling
 from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
-from vqgen.runs.trained import Trained, on_device
+from vqgen.runs.trained_run import TrainedRun, on_device
 
 
 def given_of(images: Images, split: str, index: Int[ndarray, " n"]) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def real(
 
 
 def draw_levels(
-    trained: Trained,
+    trained: TrainedRun,
     num_samples: int,
     given: Given,
     sampling: Sampling,
@@ -68,7 +68,7 @@ def draw_levels(
 
 
 def generated(
-    trained: Trained,
+    trained: TrainedRun,
     num_samples: int,
     given: Given,
     sampling: Sampling,
@@ -90,7 +90,7 @@ def generated(
         yield trained.coder.decode(draw_levels(trained, size, part, sampling, sampler, first=start))
 
 
-def lacks_priors(trained: Trained) -> str:
+def lacks_priors(trained: TrainedRun) -> str:
     """What is missing to draw codes of every level; empty where nothing is."""
     if not trained.priors:
         return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
@@ -101,13 +101,13 @@ def lacks_priors(trained: Trained) -> str:
     return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
 
 
-def lacks_order(trained: Trained) -> str:
+def lacks_order(trained: TrainedRun) -> str:
     """What is missing to code maps one code after another; empty where nothing is."""
     ordered = all(isinstance(prior, AutoregressivePrior) for prior in trained.priors)
     return lacks_priors(trained) if ordered else "priors of codes one after another: model=masked has no order of them"
 
 
-def lacks_samples(trained: Trained) -> str:
+def lacks_samples(trained: TrainedRun) -> str:
     """What is missing to draw images from a run; empty where nothing is."""
     if isinstance(trained.model, Variational):
         return ""

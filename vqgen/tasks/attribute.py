@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
@@ -39,12 +39,12 @@ class Attribute(Task):
         not_empty(attribute=self.attribute, images=self.images, alphas=self.alphas)
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A latent vector, and attributes."""
         named = "" if trained.attribute_names else "data with named attributes, such as shapes or celeba"
         return lacks_latents(trained) or named
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each image, or for each attribute."""
         asked = self._names(trained)
         vectors = attribute_vectors(trained, asked, self.num_images)
@@ -67,7 +67,7 @@ class Attribute(Task):
         text = "\n".join(f"left out: {name}, in which the images are all alike" for name in alike)
         return replace(shown, arrays=arrays, text=text)
 
-    def _names(self, trained: Trained) -> list[str]:
+    def _names(self, trained: TrainedRun) -> list[str]:
         """The attributes asked for, which must be among those of the data."""
         known = list(trained.attribute_names)
         asked = [self.attribute] if isinstance(self.attribute, str) else list(self.attribute or known)
@@ -76,7 +76,7 @@ class Attribute(Task):
         return asked
 
 
-def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
+def attribute_vectors(trained: TrainedRun, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
     """For each attribute the mean latent of the training images that have it, less that of those that have not.
 
     An attribute that all of the images have, or none, has no vector.

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.protocols import AutoregressivePrior, Prior
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
 
 FORMAT = 2
@@ -116,7 +116,7 @@ class DecompressedImage(NamedTuple):
 
 
 def compressed(
-    trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
+    trained: TrainedRun, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
 ) -> CompressedImage:
     """The codes of an image, top level first, as the contents of a file.
 
@@ -140,7 +140,7 @@ def compressed(
     return CompressedImage(start + _checksum(start, codes) + encoder.contents(), nll, margin)
 
 
-def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
+def decompressed(trained: TrainedRun, contents: bytes) -> DecompressedImage:
     """The contents of a file, decoded.
 
     UserError for a file of another format or of other models, one whose codes come out wrong, or with other bytes than
@@ -176,7 +176,7 @@ def decompressed(trained: Trained, contents: bytes) -> DecompressedImage:
 
 @torch.no_grad()
 def code_by_code(
-    trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
+    trained: TrainedRun, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
     """Code maps of one image on the device of the run, each code being what `code` returns.
 
@@ -223,7 +223,7 @@ def _widest(nats: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
     return place, float(margins[place]) / STEPS
 
 
-def _label_bytes(trained: Trained, label: int | None) -> bytes:
+def _label_bytes(trained: TrainedRun, label: int | None) -> bytes:
     """The label, no class being the one after the last."""
     classes = trained.num_classes
     return (classes if label is None else label).to_bytes(-(-classes.bit_length() // 8), "big")
@@ -234,7 +234,7 @@ def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
     return (zlib.crc32(start + numbers) & 0xFFFF).to_bytes(2, "big")
 
 
-def _mark(trained: Trained) -> bytes:
+def _mark(trained: TrainedRun) -> bytes:
     """A digest of the weights of tokenizer and priors, in two bytes."""
     digest = hashlib.sha256()
     for model in trained.modules:

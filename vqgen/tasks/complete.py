@@ -13,7 +13,7 @@ from vqgen.batch import FileImage
 from vqgen.drawing import NEUTRAL, KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, code_arrays, not_empty, sheet
 
@@ -58,7 +58,7 @@ class Complete(Task):
         at_least(1, num_samples=self.num_samples)
         not_empty(images=self.images)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
         batch, n = trained.batch(self.images), self.num_samples
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
@@ -81,7 +81,7 @@ def kept(
 ) -> Bool[Tensor, "h w"]:
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
-    `from_file` prepares an image file as the images of the run are (`Trained.from_file`). Raises UserError where there
+    `from_file` prepares an image file as the images of the run are (`TrainedRun.from_file`). Raises UserError where there
     is no such part or file, or the box is none.
     """
     if isinstance(keep, str) and keep not in HALVES:

@@ -10,7 +10,7 @@ from vqgen.batch import FileImage
 from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.sources import lacks_order
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import compressed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
@@ -39,7 +39,7 @@ class Compress(Task):
         if self.label is not None and self.file is None:
             raise UserError(f"label={self.label}: a test image has its own; label is for file=FILE")
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""
         image, label = self._image(trained)
         codes = trained.coder.encode(image.x[None])
@@ -75,7 +75,7 @@ class Compress(Task):
             f"the pixels are {sizes['pixel_bytes']}{prepared}"
         )
 
-    def _image(self, trained: Trained) -> tuple[FileImage, int | None]:
+    def _image(self, trained: TrainedRun) -> tuple[FileImage, int | None]:
         """The image and its label."""
         if self.file is None:
             batch = trained.batch([self.image])

@@ -6,7 +6,7 @@ from pathlib import Path
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_order
 from vqgen.pictures import figures
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import decompressed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, code_arrays
@@ -25,7 +25,7 @@ class Decompress(Task):
     file: str
     lacks = staticmethod(lacks_order)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The image as a picture, and the codes as arrays."""
         try:
             contents = Path(self.file).read_bytes()

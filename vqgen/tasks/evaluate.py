@@ -13,7 +13,7 @@ from vqgen.measure.likelihood import taken
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
 from vqgen.protocols import Autoencoder
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty
 
@@ -57,12 +57,12 @@ class Evaluate(Task):
         not_empty(metrics=self.metrics)
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder, or priors."""
         return "" if trained.priors or isinstance(trained.model, Autoencoder) else "a model that makes images"
 
     @torch.no_grad()
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The table, the figures and the pictures; UserError where a measure is asked for that cannot be had."""
         network, index = self._network(trained), self._index(trained)
         chosen, left_out = self._plan(trained, network)
@@ -93,18 +93,18 @@ class Evaluate(Task):
             metrics={f"evaluate/{self.split}/{name}": value for name, value in measured.figures.items()},
         )
 
-    def check(self, trained: Trained) -> None:
+    def check(self, trained: TrainedRun) -> None:
         """Raise UserError for a measure that is asked for and cannot be had, without measuring anything."""
         self._plan(trained, self._network(trained))
 
-    def _plan(self, trained: Trained, network: Network | str) -> plan.Plan:
+    def _plan(self, trained: TrainedRun, network: Network | str) -> plan.Plan:
         return plan.plan(plan.Case(trained, self.split, len(self._index(trained)), network), self.metrics)
 
-    def _index(self, trained: Trained) -> Int[ndarray, " n"]:
+    def _index(self, trained: TrainedRun) -> Int[ndarray, " n"]:
         """Numbers of the images to measure."""
         return sources.choose(trained.num_images(self.split), self.num_samples)
 
-    def _network(self, trained: Trained) -> Network | str:
+    def _network(self, trained: TrainedRun) -> Network | str:
         """The feature network, or why there is none; a classifier that is given must fit."""
         try:
             return feature_network(trained, trained.images(), self.features, self.classifier, self.inception_weights)

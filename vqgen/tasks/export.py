@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vqgen.batch import Condition
 from vqgen.errors import UserError, near_miss
 from vqgen.protocols import Prior
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_autoencoder
 
@@ -68,7 +68,7 @@ class Export(Task):
         if self.format not in ("onnx", "torch_export"):
             raise UserError(f"format={self.format}: no such format{near_miss(self.format, ['onnx', 'torch_export'])}")
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The files, and how far their outputs are from the model's; UserError where they differ, or without ONNX."""
         onnx = self.format == "onnx"
         save, run, ending = (_to_onnx, _run_onnx, "onnx") if onnx else (_to_torch, _run_torch, "pt2")
@@ -89,7 +89,7 @@ class Export(Task):
         return Outcome(text="\n".join(lines), records={"export": records}, files=files)
 
 
-def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
+def parts(trained: TrainedRun, x: Tensor) -> dict[str, _Export]:
     """What there is to export of a run, with inputs made of the images `x`."""
     model, levels = trained.modules[0], trained.levels
     if not levels:

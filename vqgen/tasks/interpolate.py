@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vqgen.errors import UserError
 from vqgen.pictures import plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, lacks_autoencoder, sheet
@@ -41,7 +41,7 @@ class Interpolate(Task):
         if self.steps < 2:
             raise UserError(f"steps={self.steps}: a path has two ends, give 2 or more")
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """One or two rows for each pair."""
         model = trained.autoencoder
         a, b = trained.batch(self.first).x, trained.batch(self.second).x

@@ -12,7 +12,7 @@ from torch import Tensor
 from vqgen.devices import fork_rng
 from vqgen.pictures import figures, plots
 from vqgen.protocols import LatentAutoencoder, Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents
 
@@ -51,7 +51,7 @@ class Latents(Task):
         at_least(2, num_images=self.num_images)
         at_least(1, side=self.side, num_dimensions=self.num_dimensions)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The figures, and z and labels as arrays."""
         points = latent_points(trained, self.num_images, self.seed)
         model, drawn = trained.latent, isinstance(trained.autoencoder, Variational)
@@ -70,7 +70,7 @@ class Latents(Task):
         return Outcome({"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": plane})
 
 
-def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
+def latent_points(trained: TrainedRun, num_images: int, seed: int) -> LatentPoints:
     """Latent vectors of the first test images: draws from a VAE's posterior, or what an AE's encoder gives."""
     model = trained.latent
     labels: list[Tensor] = []

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.protocols import Tokenizer
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
 
@@ -39,11 +39,11 @@ class Levels(Task):
             raise UserError(f"steps={self.steps}, images={list(self.images)}: give two of each at least")
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """Several levels."""
         return "" if len(trained.levels) > 1 else "a VQ-VAE-2, with several levels of codes"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The three pictures."""
         model, title = trained.coder, trained.title()
         x = trained.batch(self.images).x

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.protocols import Autoencoder, LatentAutoencoder, Tokenizer
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, lacks_autoencoder, not_empty, sheet
 
@@ -36,7 +36,7 @@ class Morph(Task):
         check_pairs(self.first, self.second)
         not_empty(alphas=self.alphas)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each pair."""
         a, b = trained.batch(self.first).x, trained.batch(self.second).x
         rows = {}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from vqgen.pictures import figures
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, code_arrays, lacks_autoencoder, sheet
 
@@ -25,7 +25,7 @@ class Reconstruct(Task):
     def __post_init__(self) -> None:
         at_least(1, num_samples=self.num_samples)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The pictures, and the arrays they were made of."""
         x = trained.first(self.num_samples).x
         rows = figures.reconstruction_rows(trained.autoencoder, x)

@@ -15,7 +15,7 @@ from vqgen.measure.likelihood import taken
 from vqgen.measure.networks import open_classifier
 from vqgen.measure.rejection import TradeOff, directions, kept, trade_off
 from vqgen.protocols import Images
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, at_least, sheet
@@ -68,7 +68,7 @@ class Reject(Task):
             raise UserError(f"{few}; take {least}{otherwise}")
 
     @torch.no_grad()
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The samples before and after, and precision and recall by the part kept; UserError for another classifier."""
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
@@ -88,7 +88,7 @@ class Reject(Task):
         points = trade_off(directions(real.vectors), directions(found.vectors), scores, classes, self._parts)
         return self._outcome(trained, pixels, classes.cpu(), kept(scores, classes, self.keep).cpu(), points)
 
-    def _given(self, trained: Trained, images: Images) -> dict[str, Tensor]:
+    def _given(self, trained: TrainedRun, images: Images) -> dict[str, Tensor]:
         """The class asked for, or labels and other conditions of test images, drawn at random."""
         if self.label is not None:
             return {"label": torch.full((self.num_samples,), label_index(self.label, trained))}
@@ -97,7 +97,7 @@ class Reject(Task):
         given, names = sources.given_of(images, "test", index.numpy()), taken(trained.priors)
         return {name: values for name, values in given.items() if name in names}
 
-    def _real_index(self, trained: Trained, images: Images) -> Int[ndarray, " n"]:
+    def _real_index(self, trained: TrainedRun, images: Images) -> Int[ndarray, " n"]:
         """Numbers of test images, of the class asked for."""
         split = images.split("test")
         index = sources.choose(len(split.images), len(split.images))
@@ -111,7 +111,7 @@ class Reject(Task):
 
     def _outcome(
         self,
-        trained: Trained,
+        trained: TrainedRun,
         pixels: UInt8[Tensor, "n c h w"],
         classes: Int[Tensor, " n"],
         best: Bool[Tensor, " n"],

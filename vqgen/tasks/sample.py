@@ -13,7 +13,7 @@ from vqgen.measure.likelihood import taken
 from vqgen.measure.sources import draw_levels, lacks_samples
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, code_arrays
 
@@ -46,7 +46,7 @@ class Sample(Task):
     def __post_init__(self) -> None:
         at_least(1, num_samples=self.num_samples)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """Samples and their code maps; where the classes are drawn in turn and are few, each has a column."""
         if isinstance(trained.model, Variational):
             return self._generate(trained, trained.model)
@@ -60,7 +60,7 @@ class Sample(Task):
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
         return shown | Outcome(pictures, code_arrays(trained, codes), plots={"codes_labelled": plot})
 
-    def _generate(self, trained: Trained, vae: Variational) -> Outcome:
+    def _generate(self, trained: TrainedRun, vae: Variational) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
@@ -69,7 +69,7 @@ class Sample(Task):
         return self._shown(trained, images, "decoded from z ~ N(0, I)")
 
     def _shown(
-        self, trained: Trained, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
+        self, trained: TrainedRun, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
     ) -> Outcome:
         """A grid of images, as a picture and as a figure."""
         picture = figures.grid(images, len(columns) or None)
@@ -77,14 +77,14 @@ class Sample(Task):
         arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
-    def _columns(self, trained: Trained) -> list[str]:
+    def _columns(self, trained: TrainedRun) -> list[str]:
         """Names of the classes, where they are drawn in turn and a column for each makes a good picture."""
         number = trained.num_classes
         if self.label is not None or not 1 < number <= MAX_COLUMNS or not number < self.num_samples <= 2 * number**2:
             return []
         return trained.class_names if len(trained.class_names) == number else [f"class {i}" for i in range(number)]
 
-    def _note(self, trained: Trained) -> str:
+    def _note(self, trained: TrainedRun) -> str:
         """What was drawn, and by which options."""
         what = ["every class in turn"] if trained.num_classes and self.label is None else []
         if self.label is not None:
@@ -93,7 +93,7 @@ class Sample(Task):
         settings = {**(self.condition or {}), **self.sampling.changed()}
         return ", ".join(what + [f"{name}={value}" for name, value in settings.items()])
 
-    def _given(self, trained: Trained) -> dict[str, Tensor]:
+    def _given(self, trained: TrainedRun) -> dict[str, Tensor]:
         """The label of each image, and the other conditions that are asked for, by name."""
         number, others = self.num_samples, {*taken(trained.priors)} - {"label"}
         given = {}
@@ -109,7 +109,7 @@ class Sample(Task):
         return {"label": torch.arange(number) % trained.num_classes, **given} if trained.num_classes else given
 
 
-def label_index(label: int | str, trained: Trained) -> int:
+def label_index(label: int | str, trained: TrainedRun) -> int:
     """Number of a class given by number or name; UserError where there is no such class."""
     names, number = trained.class_names, trained.num_classes
     if not number:

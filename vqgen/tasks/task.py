@@ -14,7 +14,7 @@ import vqgen.tasks
 from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Autoencoder
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 
 
@@ -26,14 +26,14 @@ class Task(ABC):
 
     @staticmethod
     @abstractmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """What the task needs and the run has not, such as "a model with codes"; empty where it fits."""
 
     @abstractmethod
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The outcome, of a run that fits."""
 
-    def __call__(self, trained: Trained) -> Outcome:
+    def __call__(self, trained: TrainedRun) -> Outcome:
         """The outcome; UserError where the run does not fit (those tasks that do are named), or an option does not."""
         if lack := self.lacks(trained):
             name = type(self).__name__.lower()
@@ -45,7 +45,7 @@ class Task(ABC):
         return self.make(trained)
 
 
-def fitting(trained: Trained) -> list[str]:
+def fitting(trained: TrainedRun) -> list[str]:
     """Names of the tasks that fit a run."""
     return [name for name, task in tasks().items() if not task.lacks(trained)]
 
@@ -61,12 +61,12 @@ def tasks() -> dict[str, type[Task]]:
     return dict(sorted(found.items()))
 
 
-def lacks_autoencoder(trained: Trained) -> str:
+def lacks_autoencoder(trained: TrainedRun) -> str:
     """What is missing to encode and decode images; empty where nothing is."""
     return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder or a prior"
 
 
-def lacks_latents(trained: Trained) -> str:
+def lacks_latents(trained: TrainedRun) -> str:
     """What is missing for latent vectors; empty where nothing is."""
     return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
 
@@ -102,6 +102,6 @@ def sheet(
     return Outcome({name: figures.rows(*rows.values())}, arrays, plots={f"{name}_labelled": figure})
 
 
-def code_arrays(trained: Trained, codes: Sequence[Int[Tensor, "b _ _"]]) -> dict[str, ndarray]:
+def code_arrays(trained: TrainedRun, codes: Sequence[Int[Tensor, "b _ _"]]) -> dict[str, ndarray]:
     """Code maps of all levels as the arrays of an outcome."""
     return {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}

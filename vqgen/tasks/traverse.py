@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.pictures import plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
@@ -43,7 +43,7 @@ class Traverse(Task):
         if not 0 < self.extent < math.inf:
             raise UserError(f"extent={self.extent}: expected standard deviations above 0")
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The rows, the dimensions that matter most first."""
         model = trained.latent
         z = torch.cat([model.encode(batch.x) for batch in trained.batches(self.num_images)])

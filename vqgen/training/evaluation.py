@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vqgen.compat import logged_step
 from vqgen.devices import fork_rng
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.training.turns import is_due
 
@@ -25,7 +25,7 @@ class Evaluation(pl.Callback):
     """
 
     def __init__(
-        self, trained: Callable[[pl.LightningModule], Trained], task: Evaluate, every_n_epochs: int = 10
+        self, trained: Callable[[pl.LightningModule], TrainedRun], task: Evaluate, every_n_epochs: int = 10
     ) -> None:
         if every_n_epochs < 1:
             raise ValueError(f"{every_n_epochs=} must be at least 1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, command
+from vqgen.errors import ConfigError, InterruptedElsewhere, Interruption, command
 from vqgen.launcher import slurm_job
 from vqgen.plain import Plain
 from vqgen.training.processes import on_any_rank
@@ -103,7 +103,7 @@ class Last(Checkpoint):
         saved = f"saved in '{self.path}'" if self.path.exists() else "nothing was saved yet"
         again = command("train", resume=self.path.parent.parent)
         then = "the job is queued again" if queued else f"go on with: {again}"
-        raise Interrupted(f"by {name} {when}, {saved}; {then}")
+        raise Interruption(f"by {name} {when}, {saved}; {then}")
 
 
 def _listen(trainer: pl.Trainer) -> None:
