@@ -1,6 +1,5 @@
 """Every yaml composes and passes the check; every mistake is named."""
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 
 import vqgen.config.command_line  # registers the resolvers
 from tests.conftest import ROOT
-from vqgen.config.annotation import fits
 from vqgen.config.check import check, check_sample
 from vqgen.config.help import INCLUDED, first_comment, help_text
 from vqgen.errors import ConfigError
@@ -132,22 +130,6 @@ def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str
         check_sample(_compose(word, "run=x", name="sample"))
     assert str(error.value).startswith(f"{word.partition('=')[0]}=")
     assert "expected" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("value", "annotation", "good"),
-    [
-        (1, "int", True), (True, "int", False), (1, "float", True), (1.0, "int", False), ("a", "str", True),
-        (None, "int | None", True), (None, "int", False), ([1, 2], "Sequence[int]", True),
-        ([1, "a"], "list[int]", False),
-        ([1], "list", True), ("a", "Literal['a', 'b']", True), ("c", "Literal['a', 'b']", False),
-        (3, "nn.Module", False),
-        ({"_target_": "x"}, "nn.Module", True), (1, "Optional[int]", True), (1, "Union[str, int]", True),
-        (1, "'int'", True), ({}, "Mapping[str, int]", True), ([[1, 2]], "list[list[int]]", True), (2, "_ALIAS", True),
-    ],
-)  # fmt: skip
-def test_a_value_fits_its_annotation(value: object, annotation: str, good: bool):
-    assert fits(value, ast.parse(annotation, mode="eval").body) is good
 
 
 @pytest.mark.parametrize("precision", ["transformer-engine", "bf16-true", "64-true", "half"])

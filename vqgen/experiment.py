@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
+from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
-from vqgen.config.signature import signature
 from vqgen.devices import device_of
 from vqgen.errors import ConfigError, Taken, command
 from vqgen.faults import told, within_memory
@@ -126,11 +126,11 @@ def sample(cfg: DictConfig) -> None:
 
 def _options(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of a task, and of those that draw its `sampling`, whose settings stand among the options."""
-    values, takes = plain(cfg), signature(cfg.task).parameters
+    values, takes = plain(cfg), signature_at("task", cfg.task).parameters
     options = {name: value for name, value in values.items() if name in takes}
     if "sampling" not in takes:
         return options, {}
-    settings = {name: values[name] for name in signature(SAMPLING).parameters if name in values}
+    settings = {name: values[name] for name in signature_at("task", SAMPLING).parameters if name in values}
     return options, {"sampling": {"_target_": SAMPLING, **settings}}
 
 
@@ -241,7 +241,7 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
     for key, node in (config["callbacks"] or {}).items():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
-        wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
+        wanted = signature_at(f"callbacks.{key}", node["_target_"]).parameters.keys() & runtime.keys()
         callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
     return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vqgen.config.constructors import CODES
+from vqgen.config.arguments import CODES
 from vqgen.errors import ConfigError, near_miss
 from vqgen.protocols import Images, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign
