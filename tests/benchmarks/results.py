@@ -21,7 +21,7 @@ from torch import Tensor
 from vqgen.batch import CodeBatch, Condition
 from vqgen.runs.checkpoint import module_of, open_run
 from vqgen.runs.opening import open_trained
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -93,7 +93,7 @@ def measure(row: Row, folder: Path | None, classifier: str, num_images: int, par
     return figures
 
 
-def _training_seconds(run: Path, of_images: Trained, num_steps: int = 30, skip: int = 5) -> float:
+def _training_seconds(run: Path, of_images: TrainedRun, num_steps: int = 30, skip: int = 5) -> float:
     """Steps of a run's training times the median seconds of one: forward, backward and optimiser on a batch."""
     last = open_run(run, "last")
     model: Any = module_of(last).requires_grad_(True).train()
@@ -111,11 +111,11 @@ def _training_seconds(run: Path, of_images: Trained, num_steps: int = 30, skip: 
     return last.contents["global_step"] * statistics.median(seconds[skip:])
 
 
-def _figures(task: Evaluate, trained: Trained) -> dict[str, float]:
+def _figures(task: Evaluate, trained: TrainedRun) -> dict[str, float]:
     return task(trained).records["evaluation"]["metrics"]
 
 
-def _seconds(trained: Trained, draw: Callable[..., Tensor], number: int = 64) -> float:
+def _seconds(trained: TrainedRun, draw: Callable[..., Tensor], number: int = 64) -> float:
     """Wall time of drawing images through all levels; the second drawing counts."""
     given = {"label": torch.arange(number) % trained.model.num_classes} if trained.model.num_classes else {}
     for _ in range(2):

@@ -16,7 +16,7 @@ from vqgen.nn.priors.transformer import Transformer
 from vqgen.optim.schedules import Constant
 from vqgen.protocols import Tokenizer
 from vqgen.runs.fingerprint import fingerprint
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import compressed, decompressed
 
 TRAINING = {"optimizer": Adam, "schedule": Constant()}
@@ -98,6 +98,6 @@ def test_a_uniform_prior_needs_eight_bits_for_each_value():
 def test_a_compressed_file_holds_every_byte_of_a_colour_image(tmp_path):
     model, x = pixels(), every_value()
     of_levels = priors(partial(Transformer, channels=16, num_layers=1, num_heads=2), 3)
-    run = Trained(of_levels[0], of_levels, model, lambda: None, tmp_path, [], 0)
+    run = TrainedRun(of_levels[0], of_levels, model, lambda: None, tmp_path, [], 0)
     contents = compressed(run, model.encode(x), None).contents
     assert torch.equal(model.decode(decompressed(run, contents).codes), x)

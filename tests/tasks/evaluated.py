@@ -17,7 +17,7 @@ from vqgen.nn.likelihoods.likelihoods import Gaussian
 from vqgen.nn.quantize import EMAQuantizer
 from vqgen.nn.resnet import ResNet
 from vqgen.optim.schedules import Constant
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 SIZE, CLASSES = 16, list(Shapes.class_names)
 
@@ -60,22 +60,22 @@ def vae() -> Any:
 
 
 def trained(
-    model: Any, priors: list[Any] | None = None, tokenizer: Any = None, others: dict[str, Trained] | None = None,
+    model: Any, priors: list[Any] | None = None, tokenizer: Any = None, others: dict[str, TrainedRun] | None = None,
     num_test: int = 60, class_names: list[str] = CLASSES,
-) -> Trained:  # fmt: skip
+) -> TrainedRun:  # fmt: skip
     """A run of this model; `others` are the runs that it can open."""
     for module in [model, *(priors or []), *([tokenizer] if tokenizer else [])]:
         module.eval().requires_grad_(False)
     data = images(num_test)
-    places = others or {"classifier": Trained(classifier().eval(), [], None, lambda: data, Path(), CLASSES, 0)}
+    places = others or {"classifier": TrainedRun(classifier().eval(), [], None, lambda: data, Path(), CLASSES, 0)}
     about = (Path("runs/x"), class_names, 7)
-    return Trained(model, priors or [], tokenizer, lambda: data, *about, open=places.__getitem__)
+    return TrainedRun(model, priors or [], tokenizer, lambda: data, *about, open=places.__getitem__)
 
 
-def tokenizer_run(**arguments: Any) -> Trained:
+def tokenizer_run(**arguments: Any) -> TrainedRun:
     return trained(vqvae2(), **arguments)
 
 
-def prior_run(num_classes: int = len(CLASSES), levels: int = 2, **arguments: Any) -> Trained:
+def prior_run(num_classes: int = len(CLASSES), levels: int = 2, **arguments: Any) -> TrainedRun:
     both = priors(num_classes)[:levels]
     return trained(both[0], both, vqvae2(), **arguments)

@@ -18,13 +18,13 @@ from vqgen.data.sources.shapes import Shapes
 from vqgen.drawing import StepwiseGatedPixelCNN
 from vqgen.errors import UserError
 from vqgen.pictures import figures
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import Header, compressed, decompressed
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
 
 
-def _run(num_classes: int = 0) -> Trained:
+def _run(num_classes: int = 0) -> TrainedRun:
     return tiny.trained(tiny.vqvae2(), tiny.priors(num_classes))
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.pretended import DEVICE, PretendedDevice
 from tests.tasks import evaluated, tiny
 from vqgen.drawing import Sampling
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.attribute import Attribute
 from vqgen.tasks.codebook import Codebook
 from vqgen.tasks.coding import compressed, decompressed
@@ -28,27 +28,27 @@ from vqgen.tasks.traverse import Traverse
 CLASSES = len(tiny.shapes().class_names)
 
 
-def prior() -> Trained:
+def prior() -> TrainedRun:
     return tiny.trained(tiny.vqvae2(), tiny.priors(CLASSES))
 
 
-def vae() -> Trained:
+def vae() -> TrainedRun:
     return tiny.trained(tiny.latent_model())
 
 
-def round_trip(trained: Trained) -> None:
+def round_trip(trained: TrainedRun) -> None:
     """Compressed and read back."""
     batch = trained.batch([0])
     decompressed(trained, compressed(trained, trained.autoencoder.encode(batch.x), 0).contents)
 
 
-def exported(trained: Trained) -> None:
+def exported(trained: TrainedRun) -> None:
     """The parts that an export traces, called."""
     for export in parts(trained, trained.first(1).x).values():
         export.part(*export.inputs)
 
 
-TRIED: dict[str, tuple[Callable[[], Trained], Callable[[Trained], Any]]] = {
+TRIED: dict[str, tuple[Callable[[], TrainedRun], Callable[[TrainedRun], Any]]] = {
     "attribute": (vae, Attribute(num_images=90)), "codebook": (prior, Codebook(8)),
     "complete": (prior, Complete(images=[0, 1], num_samples=2, sampling=Sampling(0.9, 4, 0.9))),
     "compress": (prior, round_trip), "decompress": (prior, round_trip), "export": (prior, exported),

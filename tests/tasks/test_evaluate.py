@@ -23,13 +23,13 @@ from vqgen.measure import networks, quality
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.measure.plan import FEW_CLASSES, defaults
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 
 QUALITY = ["fid", "kid", "inception_score", "precision", "recall", "density", "coverage"]
 
 
-def _figures(task: Evaluate, run: Trained) -> dict[str, float]:
+def _figures(task: Evaluate, run: TrainedRun) -> dict[str, float]:
     outcome = task(run)
     record = json.loads(json.dumps(outcome.records["evaluation"]))
     assert all(math.isfinite(value) for value in record["metrics"].values())
@@ -231,7 +231,7 @@ def test_a_file_that_holds_no_weights_of_inception_is_named(error: Exception, mo
         Evaluate(features="inception", inception_weights="mine.pth")(runs.prior_run())
 
 
-def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, Trained]:
+def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, TrainedRun]:
     return {"classifier": runs.trained(runs.classifier(shape), class_names=names)}
 
 
@@ -242,7 +242,7 @@ def test_cas_after_few_steps_says_so():
 
 
 def test_several_runs_are_no_classifier():
-    def several(path: str) -> Trained:
+    def several(path: str) -> TrainedRun:
         raise UserError("run: several runs must be the priors of one tokenizer")
 
     with pytest.raises(UserError, match=r"^classifier=runs: several runs must be"):
@@ -254,7 +254,7 @@ def test_several_runs_are_no_classifier():
     (_other(names=["cat", "dog"]), "it does not know"),
     ({"classifier": runs.tokenizer_run()}, "this run is a VQVAE2 and no classifier"),
 ], ids=["size", "classes", "model"])  # fmt: skip
-def test_a_classifier_that_does_not_fit_is_refused(others: dict[str, Trained], message: str):
+def test_a_classifier_that_does_not_fit_is_refused(others: dict[str, TrainedRun], message: str):
     with pytest.raises(UserError, match=message):
         Evaluate(classifier="classifier")(runs.prior_run(others=others))
 

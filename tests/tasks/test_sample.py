@@ -18,13 +18,13 @@ from vqgen.nn.autoencoders.flat import FlatConvDecoder, FlatConvEncoder
 from vqgen.nn.likelihoods.likelihoods import Bernoulli
 from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.optim.schedules import Constant
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.complete import Complete
 from vqgen.tasks.sample import Sample, label_index
 
 
-def _trained(model: Any) -> Trained:
-    return Trained(model, [], None, lambda: None, Path("runs/x"), [], 0)
+def _trained(model: Any) -> TrainedRun:
+    return TrainedRun(model, [], None, lambda: None, Path("runs/x"), [], 0)
 
 
 @pytest.fixture

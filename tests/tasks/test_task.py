@@ -12,7 +12,7 @@ from tests.tasks import tiny
 from vqgen.config.resolvers import CONF
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import fitting, tasks
 
@@ -31,7 +31,7 @@ FITTING = {
 }
 
 
-def _runs() -> dict[str, Trained]:
+def _runs() -> dict[str, TrainedRun]:
     return {
         "vae of two dimensions": tiny.trained(tiny.latent_model()),
         "vae of five dimensions": tiny.trained(tiny.latent_model(latent_dim=5)),

@@ -20,7 +20,7 @@ from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.quantize import EMAQuantizer
 from vqgen.optim.schedules import Constant
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 TRAINING: dict[str, Any] = {"optimizer": Adam, "schedule": Constant()}
 
@@ -66,13 +66,13 @@ def priors(num_classes: int) -> list[Any]:
     return found
 
 
-def trained(model: Any, given: list[Any] | None = None) -> Trained:
+def trained(model: Any, given: list[Any] | None = None) -> TrainedRun:
     """The run of an autoencoder or, with priors, theirs."""
     about: dict[str, Any] = {"class_names": list(shapes().class_names), "step": 7}
     about["attribute_names"] = shapes().attribute_names
     if given:
-        return Trained(given[0], given, model, shapes, Path("runs/x"), **about)
-    return Trained(model, [], None, shapes, Path("runs/x"), **about)
+        return TrainedRun(given[0], given, model, shapes, Path("runs/x"), **about)
+    return TrainedRun(model, [], None, shapes, Path("runs/x"), **about)
 
 
 def _frozen(model: Any) -> Any:

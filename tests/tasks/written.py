@@ -20,7 +20,7 @@ from vqgen.nn.priors.conditioner import Conditioner
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import compressed, decompressed
 
 IMAGES = 1
@@ -28,7 +28,7 @@ _SNAIL = partial(PixelSNAIL, hidden_channels=32, residual_channels=32, num_layer
 KINDS = {"gated": (GatedPixelCNN, (16, 16)), "pixelcnn": (PixelCNN, (4, 4)), "pixelsnail": (_SNAIL, (4, 4))}
 
 
-def run(kind: str) -> Trained:
+def run(kind: str) -> TrainedRun:
     network, grid = KINDS[kind]
     prior = Prior(network, Conditioner, grid, 128, [], [], 0, **tiny.TRAINING)
     return tiny.trained(tiny.vqvae2(), [prior.eval().requires_grad_(False)])
@@ -38,7 +38,7 @@ def save_weights(folder: Path) -> None:
     torch.save({kind: [m.state_dict() for m in _models(run(kind))] for kind in KINDS}, folder / "weights.pt")
 
 
-def _models(trained: Trained) -> list[Any]:
+def _models(trained: TrainedRun) -> list[Any]:
     return [trained.tokenizer, *trained.priors]
 
 

@@ -20,7 +20,7 @@ from vqgen.measure.networks import Network, lpips_network
 from vqgen.measure.stopwatch import Stopwatch
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Classifier, Features, Images, Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 NUM_SHOWN, NUM_NEIGHBOURS, NUM_COMPARED = 8, 6, 1000   # rows and columns of the picture, samples in the ratio
 CAS_BATCH_SIZE = 128
@@ -57,7 +57,7 @@ class Measurement:
         settings: which images, how many samples.
     """
 
-    def __init__(self, trained: Trained, images: Images, network: Network | None, settings: Settings) -> None:
+    def __init__(self, trained: TrainedRun, images: Images, network: Network | None, settings: Settings) -> None:
         self.trained, self.images, self.settings = trained, images, settings
         self._network = network
         self.device = trained.device

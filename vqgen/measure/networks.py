@@ -12,7 +12,7 @@ from vqgen.errors import UserError
 from vqgen.measure.metrics.inception import FILE, Inception
 from vqgen.protocols import Classifier, FeatureNetwork, Images
 from vqgen.runs.provenance import differences
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
@@ -25,7 +25,7 @@ class Network(NamedTuple):
 
 
 def feature_network(
-    trained: Trained, images: Images, features: str, classifier: str | None, weights: str | None
+    trained: TrainedRun, images: Images, features: str, classifier: str | None, weights: str | None
 ) -> Network:
     """The network asked for.
 
@@ -59,7 +59,7 @@ def feature_network(
         ) from None
 
 
-def open_classifier(trained: Trained, images: Images, path: str | None) -> Classifier:
+def open_classifier(trained: TrainedRun, images: Images, path: str | None) -> Classifier:
     """The classifier of a run, for images of this size and these classes.
 
     Raises:

@@ -6,7 +6,7 @@ from vqgen.errors import UserError, near_miss
 from vqgen.measure import networks, quality, sources
 from vqgen.measure.likelihood import likelihood_of
 from vqgen.protocols import Autoencoder, Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 RECONSTRUCTION = ["reconstruction", "lpips", "rfid"]
 SAMPLES = [*quality.MEASURES, "neighbours"]
@@ -23,7 +23,7 @@ FEW_CLASSES = 16
 class Case(NamedTuple):
     """A run, the split and number of images that it is measured on, and the feature network, or why there is none."""
 
-    trained: Trained
+    trained: TrainedRun
     split: str
     num_images: int
     network: networks.Network | str
@@ -54,7 +54,7 @@ def plan(case: Case, metrics: list[str] | None) -> Plan:
     return Plan([name for name in wanted if name not in left_out], left_out)
 
 
-def defaults(trained: Trained) -> list[str]:
+def defaults(trained: TrainedRun) -> list[str]:
     """All but `cas` that a model of this kind can have."""
     if trained.priors:
         marginal = not lacks_labels(trained) and trained.num_classes <= FEW_CLASSES
@@ -96,14 +96,14 @@ def _require(case: Case, name: str) -> None:
             raise UserError(f"{name} {reason}: raise num_samples, or take a larger split")
 
 
-def lacks_labels(trained: Trained) -> str:
+def lacks_labels(trained: TrainedRun) -> str:
     """What is missing for a likelihood over labels; empty where nothing is."""
     if not trained.priors or not sources.has_classes(trained):
         return "priors that know labels; without them metrics=likelihood is over labels"
     return sources.lacks_priors(trained)
 
 
-def _require_likelihood(trained: Trained) -> None:
+def _require_likelihood(trained: TrainedRun) -> None:
     if trained.priors:
         return
     if not isinstance(trained.model, Variational):

@@ -13,7 +13,7 @@ from vqgen.batch import Condition, Given, ImageBatch
 from vqgen.drawing import Known, Sampler, Sampling
 from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import FeatureNetwork, Features, Images, Variational
-from vqgen.runs.trained import Trained, on_device
+from vqgen.runs.trained_run import TrainedRun, on_device
 
 
 def given_of(images: Images, split: str, index: Int[ndarray, " n"]) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def real(
 
 
 def draw_levels(
-    trained: Trained,
+    trained: TrainedRun,
     num_samples: int,
     given: Given,
     sampling: Sampling,
@@ -68,7 +68,7 @@ def draw_levels(
 
 
 def generated(
-    trained: Trained, num_samples: int, given: Given, sampling: Sampling, batch_size: int,
+    trained: TrainedRun, num_samples: int, given: Given, sampling: Sampling, batch_size: int,
     sampler: Sampler | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
     """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
@@ -91,7 +91,7 @@ def generated(
         yield trained.coder.decode(draw_levels(trained, size, part, sampling, sampler, first=start))
 
 
-def lacks_priors(trained: Trained) -> str:
+def lacks_priors(trained: TrainedRun) -> str:
     """What is missing to draw codes of every level; empty where nothing is."""
     if not trained.priors:
         return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
@@ -102,14 +102,14 @@ def lacks_priors(trained: Trained) -> str:
     return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
 
 
-def lacks_samples(trained: Trained) -> str:
+def lacks_samples(trained: TrainedRun) -> str:
     """What is missing to draw images from a run; empty where nothing is."""
     if isinstance(trained.model, Variational):
         return ""
     return ("" if trained.priors else "a VAE or ") + lacks_priors(trained)
 
 
-def has_classes(trained: Trained) -> bool:
+def has_classes(trained: TrainedRun) -> bool:
     """Whether samples can be asked for by class."""
     return trained.num_classes > 0
 

@@ -15,13 +15,13 @@ from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_toke
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.folders import find_runs
 from vqgen.runs.provenance import differences, other_classes, provenance
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 
 def open_trained(
     run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None,
     data_root: str | None = None, data_changed: bool = False, device: str | torch.device = "auto",
-) -> Trained:
+) -> TrainedRun:
     """A run, ready for the tasks of `vqgen.tasks`.
 
     Args:
@@ -44,7 +44,7 @@ def open_trained(
 def trained(
     runs: list[Run], tokenizer: str | None = None, data_root: str | None = None, data_changed: bool = False,
     device: str | torch.device = "auto",
-) -> Trained:
+) -> TrainedRun:
     """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
 
     Args:
@@ -60,7 +60,7 @@ def trained(
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return Trained(models[0], [], None, _images(runs[0], runs[0], data_root, data_changed), **details)
+        return TrainedRun(models[0], [], None, _images(runs[0], runs[0], data_root, data_changed), **details)
     marks = {run.tokenizer["fingerprint"] for run in runs if run.tokenizer}
     if len(marks) > 1:   # an older run knows its tokenizer by a hash of another kind
         marks = {fingerprint(open_tokenizer(run, tokenizer)[1]) for run in runs if run.tokenizer}
@@ -77,7 +77,7 @@ def trained(
     coder = module.to(device)
     if not isinstance(coder, Tokenizer):
         raise CheckpointError(f"'{source.file}' is no tokenizer: it gives images no codes")
-    return Trained(models[0], priors, coder, images, **details)
+    return TrainedRun(models[0], priors, coder, images, **details)
 
 
 def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], Any]:
@@ -142,7 +142,7 @@ def not_the_same(run: Run, images: Any, told: list[str]) -> str:
 def about(
     config: Mapping[str, Any], folder: Path, step: int, data: Mapping[str, Any], device: torch.device
 ) -> dict[str, Any]:
-    """What a `Trained` tells of its run, from the config."""
+    """What a `TrainedRun` tells of its run, from the config."""
     facts = config["facts"]
     return {
         "folder": folder, "step": step, "seed": config["seed"], "data": data,

@@ -12,7 +12,7 @@ from torch import Tensor
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
 from vqgen.protocols import LatentAutoencoder
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
 
@@ -41,13 +41,13 @@ class Attribute(Task):
         self.attribute, self.images, self.alphas, self.num_images = attribute, images, alphas, num_images
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A latent vector, and attributes."""
         if not trained.has_latents:
             return "a model with latent vectors, an AE or a VAE"
         return "" if trained.attribute_names else "data with named attributes, such as shapes or celeba"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each image, or for each attribute."""
         asked = self._names(trained)
         vectors = attribute_vectors(trained, asked, self.num_images)
@@ -72,7 +72,7 @@ class Attribute(Task):
             text="\n".join(f"left out: {name}, in which the images are all alike" for name in alike),
         )
 
-    def _names(self, trained: Trained) -> list[str]:
+    def _names(self, trained: TrainedRun) -> list[str]:
         """The attributes asked for, which must be among those of the data."""
         known = list(trained.attribute_names)
         asked = [self.attribute] if isinstance(self.attribute, str) else list(self.attribute or known)
@@ -82,7 +82,7 @@ class Attribute(Task):
         return asked
 
 
-def attribute_vectors(trained: Trained, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
+def attribute_vectors(trained: TrainedRun, names: Sequence[str], num_images: int) -> dict[str, Float[Tensor, " d"]]:
     """For each attribute the mean latent of the training images that have it, less that of those that have not.
 
     An attribute that all of the images have, or none, has no vector.

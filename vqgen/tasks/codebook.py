@@ -11,7 +11,7 @@ from torch import Tensor
 from vqgen.measure.metrics.codebook import usage
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Tokenizer
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
 
@@ -42,11 +42,11 @@ class Codebook(Task):
         self.num_images, self.num_codes = num_images, num_codes
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """Codes."""
         return "" if trained.levels else "a model with codes, a VQ-VAE"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A figure of all levels and, of each, the pictures of its codes."""
         model = trained.coder
         counts = code_counts(trained, self.num_images)
@@ -69,7 +69,7 @@ class Codebook(Task):
         return Outcome(pictures, arrays, plots=drawn, records={"codebook": records})
 
 
-def code_counts(trained: Trained, num_images: int) -> list[Int[Tensor, " k"]]:
+def code_counts(trained: TrainedRun, num_images: int) -> list[Int[Tensor, " k"]]:
     """How often each code of each level occurs in the first test images."""
     model = trained.coder
     counts = [torch.zeros(k, dtype=torch.long) for k in model.num_embeddings]

@@ -24,7 +24,7 @@ from torch import Tensor
 from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.protocols import Prior
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
 
 FORMAT = 2
@@ -117,7 +117,7 @@ class Decoded(NamedTuple):
 
 
 def compressed(
-    trained: Trained, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
+    trained: TrainedRun, codes: Sequence[Int[Tensor, "1 _ _"]], label: int | None, border: bool = False
 ) -> Coded:
     """The codes of an image as the contents of a file.
 
@@ -146,7 +146,7 @@ def compressed(
     return Coded(start + _checksum(start, codes) + encoder.contents(), nll, margin)
 
 
-def decompressed(trained: Trained, contents: bytes) -> Decoded:
+def decompressed(trained: TrainedRun, contents: bytes) -> Decoded:
     """What a file holds.
 
     Raises:
@@ -184,7 +184,7 @@ def decompressed(trained: Trained, contents: bytes) -> Decoded:
 
 @torch.no_grad()
 def visited(
-    trained: Trained, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
+    trained: TrainedRun, label: int | None, code: Callable[[Float64[ndarray, " k"]], int]
 ) -> list[Int[Tensor, "1 h w"]]:
     """Code maps of one image, each code being what `code` gives, on the device of the run.
 
@@ -233,7 +233,7 @@ def _widest(said: Sequence[Float64[ndarray, " k"]]) -> tuple[int, float]:
     return place, float(margins[place]) / STEPS
 
 
-def _label_bytes(trained: Trained, label: int | None) -> bytes:
+def _label_bytes(trained: TrainedRun, label: int | None) -> bytes:
     """The label, no class being the one after the last."""
     classes = trained.num_classes
     return (classes if label is None else label).to_bytes(-(-classes.bit_length() // 8), "big")
@@ -244,7 +244,7 @@ def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
     return (zlib.crc32(start + numbers) & 0xFFFF).to_bytes(2, "big")
 
 
-def _mark(trained: Trained) -> bytes:
+def _mark(trained: TrainedRun) -> bytes:
     """Two bytes that tell the tokenizer's and the priors' weights from others."""
     digest = hashlib.sha256()
     for model in trained.modules:

@@ -13,7 +13,7 @@ from vqgen.batch import FileImage, ImageBatch
 from vqgen.drawing import NEUTRAL, Known, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.sources import draw_levels, lacks_priors
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
 
@@ -59,11 +59,11 @@ class Complete(Task):
         self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A prior of every level."""
         return lacks_priors(trained)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
         batch = trained.batch(self.images)
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
@@ -79,7 +79,7 @@ class Complete(Task):
         arrays = {f"codes/{name}": c.cpu().numpy() for name, c in zip(trained.levels, codes, strict=True)}
         return replace(outcome, arrays=outcome.arrays | arrays)
 
-    def _completed(self, trained: Trained, batch: ImageBatch, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
+    def _completed(self, trained: TrainedRun, batch: ImageBatch, mask: Bool[Tensor, "h w"]) -> list[Tensor]:
         """Codes of all levels, `num_samples` for each image one after another."""
         own = [c.repeat_interleave(self.num_samples, 0) for c in trained.coder.encode(batch.x)]
         given = {name: values.repeat_interleave(self.num_samples, 0) for name, values in batch.given.items()}
@@ -93,7 +93,7 @@ def kept(
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
     Args:
-        from_file: prepares an image file as the images of the run are, `Trained.from_file`.
+        from_file: prepares an image file as the images of the run are, `TrainedRun.from_file`.
 
     Raises:
         UserError: no such part, no such file, or a box that is none.

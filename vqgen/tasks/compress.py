@@ -12,7 +12,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.sources import lacks_priors
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import compressed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
@@ -45,11 +45,11 @@ class Compress(Task):
         self.file, self.image, self.label = file, image, label
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A prior of every level."""
         return lacks_priors(trained)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The file, what it decodes to beside the original, and the sizes."""
         image, label = self._image(trained)
         codes = trained.coder.encode(image.x)
@@ -85,7 +85,7 @@ class Compress(Task):
             f"the pixels are {sizes['pixel_bytes']}{prepared}"
         )
 
-    def _image(self, trained: Trained) -> tuple[_Image, int | None]:
+    def _image(self, trained: TrainedRun) -> tuple[_Image, int | None]:
         """The image and its label."""
         num_classes = trained.num_classes
         if self.file is None:

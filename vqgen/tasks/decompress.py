@@ -5,7 +5,7 @@ from pathlib import Path
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_priors
 from vqgen.pictures import figures
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import decompressed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task
@@ -24,11 +24,11 @@ class Decompress(Task):
         self.file = Path(file)
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A prior of every level."""
         return lacks_priors(trained)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The image as a picture, and the codes as arrays."""
         try:
             contents = self.file.read_bytes()

@@ -12,7 +12,7 @@ from vqgen.measure.likelihood import taken
 from vqgen.measure.measurement import Measurement, Settings
 from vqgen.measure.networks import Network, feature_network
 from vqgen.protocols import Autoencoder, Images
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty
 
@@ -60,12 +60,12 @@ class Evaluate(Task):
         self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder, or priors."""
         return "" if trained.priors or isinstance(trained.model, Autoencoder) else "a model that makes images"
 
     @torch.no_grad()
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The table, the figures and the pictures.
 
         Raises:
@@ -89,12 +89,12 @@ class Evaluate(Task):
             text=self._text(measured, left_out), metrics=self._logged(measured.figures),
         )  # fmt: skip
 
-    def check(self, trained: Trained) -> None:
+    def check(self, trained: TrainedRun) -> None:
         """Raise UserError for a measure that is asked for and cannot be had, without measuring anything."""
         _, index, network = self._subject(trained)
         plan.plan(plan.Case(trained, self.split, len(index), network), self.metrics)
 
-    def _subject(self, trained: Trained) -> tuple[Images, Int[ndarray, " n"], Network | str]:
+    def _subject(self, trained: TrainedRun) -> tuple[Images, Int[ndarray, " n"], Network | str]:
         """The data module, the numbers of the images to measure, and the feature network or why there is none."""
         images = trained.images()
         index = sources.choose(len(images.split(self.split).images), self.num_samples)
@@ -103,7 +103,7 @@ class Evaluate(Task):
     def _logged(self, figures: dict[str, float]) -> dict[str, float]:
         return {f"evaluate/{self.split}/{name}": value for name, value in figures.items()}
 
-    def _network(self, trained: Trained, images: Images) -> Network | str:
+    def _network(self, trained: TrainedRun, images: Images) -> Network | str:
         """The feature network, or why there is none; a classifier that is given must fit."""
         try:
             return feature_network(trained, images, self.features, self.classifier, self.inception_weights)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vqgen.batch import Condition
 from vqgen.errors import UserError, near_miss
 from vqgen.protocols import Prior
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
 
@@ -63,11 +63,11 @@ class Export(Task):
         self.format, self.batch_size = format, batch_size
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder."""
         return "" if trained.has_latents or trained.levels else "an autoencoder or a prior"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The files, and how far their outputs are from the model's.
 
         Raises:
@@ -93,7 +93,7 @@ class Export(Task):
         )
 
 
-def parts(trained: Trained, x: Tensor) -> dict[str, _Export]:
+def parts(trained: TrainedRun, x: Tensor) -> dict[str, _Export]:
     """What there is to export of a run, with inputs made of the images `x`."""
     model, levels = trained.modules[0], trained.levels
     if not levels:

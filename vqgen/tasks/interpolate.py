@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vqgen.errors import UserError
 from vqgen.pictures import plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, sheet
@@ -38,11 +38,11 @@ class Interpolate(Task):
         self.first, self.second, self.steps = first, second, steps
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder."""
         return "" if trained.has_latents or trained.levels else "an autoencoder"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """One or two rows for each pair."""
         model = trained.autoencoder
         a, b = trained.batch(self.first).x, trained.batch(self.second).x

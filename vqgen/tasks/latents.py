@@ -11,7 +11,7 @@ from torch import Tensor
 from vqgen.devices import fork_rng
 from vqgen.pictures import figures, plots
 from vqgen.protocols import LatentAutoencoder, Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
 
@@ -45,11 +45,11 @@ class Latents(Task):
         self.num_images, self.side, self.num_dimensions, self.seed = num_images, side, num_dimensions, seed
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A latent vector."""
         return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The figures, and z and labels as arrays."""
         points = latent_points(trained, self.num_images, self.seed)
         model, drawn = trained.latent, isinstance(trained.autoencoder, Variational)
@@ -74,7 +74,7 @@ class Latents(Task):
         }
 
 
-def latent_points(trained: Trained, num_images: int, seed: int) -> LatentPoints:
+def latent_points(trained: TrainedRun, num_images: int, seed: int) -> LatentPoints:
     """Latent vectors of the first test images: draws from a VAE's posterior, or what an AE's encoder gives."""
     model = trained.latent
     labels: list[Tensor] = []

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.protocols import Tokenizer
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
 
@@ -34,11 +34,11 @@ class Levels(Task):
         self.num_samples, self.images, self.steps = num_samples, images, steps
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """Several levels."""
         return "" if len(trained.levels) > 1 else "a VQ-VAE-2, with several levels of codes"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The three pictures."""
         model, title = trained.coder, trained.title()
         x = trained.batch(self.images).x

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.protocols import Autoencoder, LatentAutoencoder, Tokenizer
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, not_empty, sheet
 
@@ -36,11 +36,11 @@ class Morph(Task):
         self.first, self.second, self.alphas = first, second, alphas
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder."""
         return "" if trained.has_latents or trained.levels else "an autoencoder"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """A row for each pair."""
         a, b = trained.batch(self.first).x, trained.batch(self.second).x
         rows = {}

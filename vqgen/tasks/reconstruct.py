@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from vqgen.pictures import figures
 from vqgen.protocols import Autoencoder
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
 
@@ -24,11 +24,11 @@ class Reconstruct(Task):
         self.num_samples = num_samples
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """An autoencoder."""
         return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The pictures, and the arrays they were made of."""
         x = trained.first(self.num_samples).x
         rows = figures.reconstruction_rows(trained.autoencoder, x)

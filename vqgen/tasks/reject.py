@@ -14,7 +14,7 @@ from vqgen.measure import report, sources
 from vqgen.measure.networks import open_classifier
 from vqgen.measure.rejection import directions, kept, trade_off
 from vqgen.protocols import Classifier, Features, Images
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, sheet
@@ -59,12 +59,12 @@ class Reject(Task):
             raise UserError(f"num_samples={num_samples}: too few for a curve down to {min(self.parts)}; take {least}")
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A VAE, or the prior of every level."""
         return sources.lacks_samples(trained)
 
     @torch.no_grad()
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The samples before and after, and the curve of precision and recall against the part that is kept.
 
         Raises:
@@ -90,7 +90,7 @@ class Reject(Task):
             trained, pixels, classes.cpu(), best, report.Curve(self.parts, precision, recall, number)
         )
 
-    def _given(self, trained: Trained, images: Images) -> dict[str, Tensor]:
+    def _given(self, trained: TrainedRun, images: Images) -> dict[str, Tensor]:
         """What is given of each sample: the class asked for, or all that is known of test images, drawn at random."""
         if self.label is not None and not sources.has_classes(trained):
             raise UserError(f"label={self.label}: '{trained.folder}' was trained without labels")
@@ -102,13 +102,13 @@ class Reject(Task):
         taken = {name for prior in trained.priors for name in prior.takes}
         return {name: values for name, values in given.items() if name in taken}
 
-    def _number(self, trained: Trained) -> int:
+    def _number(self, trained: TrainedRun) -> int:
         """Of the class asked for."""
         assert self.label is not None
         return label_index(self.label, max(p.num_classes for p in trained.priors), trained.class_names)
 
     def _samples(
-        self, trained: Trained, classifier: Classifier, given: Given
+        self, trained: TrainedRun, classifier: Classifier, given: Given
     ) -> tuple[UInt8[Tensor, "n c h w"], Features]:
         self.sampling.of_levels(trained.levels)   # told before anything is drawn
         pixels = sources.gather(
@@ -126,7 +126,7 @@ class Reject(Task):
                 f"classes; take {least}, or one class by label"
             )
 
-    def _real_index(self, trained: Trained, images: Images) -> Int[ndarray, " n"]:
+    def _real_index(self, trained: TrainedRun, images: Images) -> Int[ndarray, " n"]:
         """Numbers of test images, of the class asked for."""
         split = images.split("test")
         index = sources.choose(len(split.images), len(split.images))
@@ -141,7 +141,7 @@ class Reject(Task):
         return index[: self.num_samples]
 
     def _outcome(
-        self, trained: Trained, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"],
+        self, trained: TrainedRun, pixels: UInt8[Tensor, "n c h w"], classes: Int[Tensor, " n"],
         best: Bool[Tensor, " n"], points: report.Curve,
     ) -> Outcome:
         rows = zip(points.kept, points.precision, points.recall, strict=True)

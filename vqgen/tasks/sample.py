@@ -12,7 +12,7 @@ from vqgen.measure import sources
 from vqgen.measure.sources import draw_levels
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Variational
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least
 
@@ -47,11 +47,11 @@ class Sample(Task):
         self.sampling, self.sampler = sampling, sampler
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A VAE, or the prior of every level."""
         return sources.lacks_samples(trained)
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """Samples and their code maps; where the classes are drawn in turn and are few, each has a column.
 
         Raises:
@@ -71,7 +71,7 @@ class Sample(Task):
             plots=outcome.plots | {"codes_labelled": plot},
         )
 
-    def _generate(self, trained: Trained, vae: Variational) -> Outcome:
+    def _generate(self, trained: TrainedRun, vae: Variational) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
@@ -80,7 +80,7 @@ class Sample(Task):
         return self._shown(trained, images, "decoded from z ~ N(0, I)")
 
     def _shown(
-        self, trained: Trained, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
+        self, trained: TrainedRun, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
     ) -> Outcome:
         """A grid of images, as a picture and as a figure."""
         picture = figures.grid(images, len(columns) or None)
@@ -88,7 +88,7 @@ class Sample(Task):
         arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
-    def _maps(self, trained: Trained, codes: list[Tensor], columns: int | None) -> dict[str, Float[Tensor, "3 H W"]]:
+    def _maps(self, trained: TrainedRun, codes: list[Tensor], columns: int | None) -> dict[str, Float[Tensor, "3 H W"]]:
         """The code maps of each level, in the order of the samples."""
         _, height, width = trained.coder.shape
         return {
@@ -96,14 +96,14 @@ class Sample(Task):
             for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True)
         }
 
-    def _columns(self, trained: Trained) -> list[str]:
+    def _columns(self, trained: TrainedRun) -> list[str]:
         """Names of the classes, where they are drawn in turn and a column for each makes a good picture."""
         number = trained.num_classes
         if self.label is not None or not 1 < number <= MAX_COLUMNS or not number < self.num_samples <= 2 * number**2:
             return []
         return trained.class_names if len(trained.class_names) == number else [f"class {i}" for i in range(number)]
 
-    def _note(self, trained: Trained) -> str:
+    def _note(self, trained: TrainedRun) -> str:
         """What was drawn, and by which options."""
         what = ["every class in turn"] if trained.num_classes and self.label is None else []
         if self.label is not None:
@@ -112,7 +112,7 @@ class Sample(Task):
         settings = {**self.condition, **self.sampling.changed()}
         return ", ".join(what + [f"{name}={value}" for name, value in settings.items()])
 
-    def _given(self, trained: Trained) -> dict[str, Tensor]:
+    def _given(self, trained: TrainedRun) -> dict[str, Tensor]:
         """What is given of each image: its label, and what else is asked for."""
         number, others = self.num_samples, {name for prior in trained.priors for name in prior.takes} - {"label"}
         for name, value in self.condition.items():

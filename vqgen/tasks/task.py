@@ -13,7 +13,7 @@ from torch import Tensor
 import vqgen.tasks
 from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 
 
@@ -25,14 +25,14 @@ class Task(ABC):
 
     @staticmethod
     @abstractmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """What the task needs and the run has not, such as "a model with codes"; empty where it fits."""
 
     @abstractmethod
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The outcome, of a run that fits."""
 
-    def __call__(self, trained: Trained) -> Outcome:
+    def __call__(self, trained: TrainedRun) -> Outcome:
         """The outcome.
 
         Raises:
@@ -48,7 +48,7 @@ class Task(ABC):
         return self.make(trained)
 
 
-def fitting(trained: Trained) -> list[str]:
+def fitting(trained: TrainedRun) -> list[str]:
     """Names of the tasks that fit a run."""
     return [name for name, task in tasks().items() if not task.lacks(trained)]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen.errors import UserError
 from vqgen.pictures import plots
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, not_empty, sheet
 
@@ -44,11 +44,11 @@ class Traverse(Task):
         self.extent, self.steps, self.num_images = extent, steps, num_images
 
     @staticmethod
-    def lacks(trained: Trained) -> str:
+    def lacks(trained: TrainedRun) -> str:
         """A latent vector."""
         return "" if trained.has_latents else "a model with latent vectors, an AE or a VAE"
 
-    def make(self, trained: Trained) -> Outcome:
+    def make(self, trained: TrainedRun) -> Outcome:
         """The rows, the dimensions that matter most first."""
         model = trained.latent
         z = torch.cat([model.encode(batch.x) for batch in trained.batches(self.num_images)])

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vqgen.compat import logged_step
 from vqgen.devices import fork_rng
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.training.turns import is_due
 
@@ -26,7 +26,7 @@ class Evaluation(pl.Callback):
         every_n_epochs: epochs between evaluations, at least 1.
     """
 
-    def __init__(self, trained: Callable[[Any], Trained], task: Evaluate, every_n_epochs: int = 10) -> None:
+    def __init__(self, trained: Callable[[Any], TrainedRun], task: Evaluate, every_n_epochs: int = 10) -> None:
         if every_n_epochs < 1:
             raise ValueError(f"{every_n_epochs=} must be at least 1")
         self.trained, self.task, self.every_n_epochs = trained, task, every_n_epochs

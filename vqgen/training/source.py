@@ -23,7 +23,7 @@ from vqgen.runs.checkpoint import (
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.opening import about, require_same
 from vqgen.runs.provenance import provenance
-from vqgen.runs.trained import Trained
+from vqgen.runs.trained_run import TrainedRun
 
 SPLITS = ("train", "val", "test")
 
@@ -125,7 +125,7 @@ def level_index(level: int | str, names: list[str]) -> int:
     raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
 
 
-def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Source) -> Trained:
+def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Source) -> TrainedRun:
     """A model that is being trained, as the tasks take it.
 
     Args:
@@ -136,4 +136,4 @@ def in_training(model: Any, config: Mapping[str, Any], folder: Path, source: Sou
     """
     priors = [model] if source.tokenizer is not None else []
     details = about(config, folder, model.global_step, source.record, model.device)
-    return Trained(model, priors, source.tokenizer, lambda: source.images, **details)
+    return TrainedRun(model, priors, source.tokenizer, lambda: source.images, **details)

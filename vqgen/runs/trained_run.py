@@ -13,7 +13,7 @@ from vqgen.errors import UserError
 from vqgen.protocols import Autoencoder, Images, LatentAutoencoder, Prior, Tokenizer
 
 
-def _no_other(path: str) -> "Trained":
+def _no_other(path: str) -> "TrainedRun":
     raise LookupError(f"no way to open '{path}' is given")
 
 
@@ -23,7 +23,7 @@ def on_device(batch: ImageBatch, device: torch.device | str) -> ImageBatch:
     return ImageBatch(batch.x.to(device), given, batch.index.to(device))
 
 
-class Trained(NamedTuple):
+class TrainedRun(NamedTuple):
     """A trained run, ready to use.
 
     `model` is the run's module; `priors` are those of each level, top first, and `tokenizer` is whose codes they
@@ -42,7 +42,7 @@ class Trained(NamedTuple):
     step: int
     attribute_names: Sequence[str] = ()
     seed: int = 0
-    open: Callable[[str], "Trained"] = _no_other
+    open: Callable[[str], "TrainedRun"] = _no_other
     steps: dict[str, int] | None = None
     data: Mapping[str, Any] = {}
 
