@@ -18,7 +18,7 @@ import torch
 from tests.conftest import ROOT, TINY, Command
 from vqgen.config import resolvers
 from vqgen.config.resume import placed
-from vqgen.errors import ConfigError, Taken
+from vqgen.errors import ConfigError, FolderError
 from vqgen.runs import claim
 from vqgen.runs.claim import LOCK, claimed, hold, let_go
 from vqgen.tasks.results import results_folder
@@ -44,7 +44,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_folder_that_is_held_is_refused_by_who_holds_it_and_free_at_once_when_that_is_killed(
     holder: subprocess.Popen[str], tmp_path: Path
 ):
-    with pytest.raises(Taken, match=rf"run' is in use by process {holder.pid} on .*, since \d+-.*: wait"):
+    with pytest.raises(FolderError, match=rf"run' is in use by process {holder.pid} on .*, since \d+-.*: wait"):
         hold(tmp_path / "run")
     holder.kill()   # its child lives on
     holder.wait()
@@ -103,7 +103,7 @@ def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path):
 
 
 def test_two_calls_do_not_share_a_results_folder(holder: subprocess.Popen[str], tmp_path: Path):
-    with pytest.raises(Taken), results_folder(tmp_path, "sample", out=str(tmp_path / "run")):
+    with pytest.raises(FolderError), results_folder(tmp_path, "sample", out=str(tmp_path / "run")):
         pass
     with results_folder(tmp_path, "sample") as one, results_folder(tmp_path, "sample") as two:
         assert one != two

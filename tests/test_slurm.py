@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, TINY
 from tests.test_config import _compose
 from vqgen.config.resume import placed
-from vqgen.errors import ConfigError, Taken
+from vqgen.errors import ConfigError, FolderError
 from vqgen.experiment import plain, root_device
 from vqgen.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.runs import slurm
@@ -76,7 +76,7 @@ def test_a_folder_that_two_commands_name_is_that_of_the_first(monkeypatch: pytes
     let_go(Path("r"))
     for restarts in ("0", "1"):
         monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-        with pytest.raises(Taken, match="'r' holds a run already"):
+        with pytest.raises(FolderError, match="'r' holds a run already"):
             placed(["run_dir=r", "seed=2"])
         let_go(Path("r"))
     assert placed(["run_dir=r", "seed=1"]).words == ["resume=r", "trust=true"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, TINY, Command
-from vqgen.errors import Taken
+from vqgen.errors import FolderError
 from vqgen.runs.leaderboard import UNFINISHED, Job, job_before, markdown, plot, read_jobs, swept, write_job, write_table
 
 SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
@@ -49,7 +49,7 @@ def test_a_job_is_that_of_before_only_by_the_same_words(tmp_path: Path):
     assert job_before(tmp_path / "0", ["seed=0", "+model.k=1"]) == read_jobs(tmp_path)[0]
     for words, told in ((["seed=1", "+model.k=1"], "with 'seed=0' where this one has 'seed=1'"),
                         (["seed=0"], "with 'model.k=1' where this one has ''")):  # fmt: skip
-        with pytest.raises(Taken, match=told):
+        with pytest.raises(FolderError, match=told):
             job_before(tmp_path / "0", words)
 
 

@@ -28,7 +28,7 @@ class CheckpointError(UserError):
     """A checkpoint that cannot be read, or that is not to be trusted."""
 
 
-class Taken(UserError):
+class FolderError(UserError):
     """A folder that belongs to another process, run or sweep."""
 
 
@@ -36,15 +36,15 @@ class DataError(UserError):
     """Missing, unreadable or unsuitable data; the message says where and what would do."""
 
 
-class Interrupted(UserError):
+class Interruption(UserError):
     """The run was asked to stop, and stands saved in its last checkpoint."""
 
     kind = "stopped"
     status = 143   # as a program that SIGTERM ends
 
 
-class InterruptedElsewhere(Interrupted):
-    """As `Interrupted`, in a process that leaves the telling to the first of several."""
+class QuietInterruption(Interruption):
+    """As `Interruption`, in a process that leaves the telling to the first of several."""
 
     status = 0   # of processes that the first one has started, any other would be taken for a crash
 

@@ -19,7 +19,7 @@ from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
 from vqgen.devices import device_of
-from vqgen.errors import ConfigError, Taken, command
+from vqgen.errors import ConfigError, FolderError, command
 from vqgen.faults import told, within_memory
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
@@ -142,7 +142,7 @@ def _add_figures(loggers: list[Any], metrics: dict[str, float], run: Run) -> Non
         with claimed(run.folder, wait=_PATIENCE):
             logs.add_figures(loggers := logs.loggers_of(run), metrics, run)
             logs.end(loggers)
-    except Taken as error:
+    except FolderError as error:
         rank_zero_warn(f"the figures are not added to those of the run: {error}")
 
 

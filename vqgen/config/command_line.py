@@ -20,7 +20,7 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
-from vqgen.errors import SHOW, Interrupted, InterruptedElsewhere, Taken, UserError, is_full, option
+from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
 from vqgen.launcher import is_first
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
@@ -113,7 +113,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
                 cfg = resumed(str(folder), {"trust": True}) if begun else cfg
                 check(cfg)
                 objective = task(cfg)
-            except Interrupted as error:
+            except Interruption as error:
                 note(None, str(error))
                 raise
             except Exception as error:
@@ -121,8 +121,8 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
                 raise
             note(objective)
             return objective
-    except (Interrupted, Taken) as error:   # the user stops the whole sweep, or its folder is another's
-        finish(show=isinstance(error, Interrupted))
+    except (Interruption, FolderError) as error:   # the user stops the whole sweep, or its folder is another's
+        finish(show=isinstance(error, Interruption))
         sys.exit(_fail(error))
     except Exception as error:
         if not isinstance(error, UserError):
@@ -152,7 +152,7 @@ def _remove_if_empty(folder: Path) -> None:
 def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
     """Tell in a line what ended the program, for its exit status; a fault of its own is raised again."""
     if isinstance(error, KeyboardInterrupt):
-        return _fail(Interrupted("by SIGINT before there was anything to save"))
+        return _fail(Interruption("by SIGINT before there was anything to save"))
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
         return 1
@@ -182,6 +182,6 @@ def _fail(error: BaseException) -> int:
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
     if os.environ.get(SHOW):
         traceback.print_exception(error)
-    if not isinstance(error, InterruptedElsewhere):
+    if not isinstance(error, QuietInterruption):
         print(f"{kind}: {line}", file=sys.stderr)
     return status

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vqgen.errors import Taken
+from vqgen.errors import FolderError
 from vqgen.launcher import slurm_job
 
 LOCK = "in_use.lock"   # in a folder that is in use: who uses it
@@ -34,7 +34,7 @@ def claimed(folder: Path, wait: float = 0.0) -> Iterator[None]:
         wait: seconds to wait for another process to let go.
 
     Raises:
-        Taken: another process holds it; the message says which.
+        FolderError: another process holds it; the message says which.
     """
     hold(folder, wait)
     try:
@@ -51,7 +51,7 @@ def hold(folder: Path, wait: float = 0.0) -> None:
     try:
         lock = locked(file, wait)
     except Timeout:
-        raise Taken(
+        raise FolderError(
             f"'{folder}' is in use by {_told(_read(file))}: wait for its end or stop it, or take another folder"
         ) from None
     if lock is None:

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vqgen.errors import ConfigError, Taken, near_miss, typed
+from vqgen.errors import ConfigError, FolderError, near_miss, typed
 
 COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parents[1] / "released"   # small trained runs that come with the project
@@ -23,9 +23,9 @@ def numbered(folder: Path) -> Path:
 
 
 def require_free(folder: Path) -> None:
-    """Raise Taken where a folder holds a run; what came of a start that failed is in nobody's way."""
+    """Raise FolderError where a folder holds a run; what came of a start that failed is in nobody's way."""
     if any((folder / "checkpoints").glob("*.ckpt")):
-        raise Taken(
+        raise FolderError(
             f"'{folder}' holds a run already: go on with it by {typed('resume', folder)}, or choose another run_dir"
         )
 

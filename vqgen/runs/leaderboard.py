@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from vqgen.errors import Taken
+from vqgen.errors import FolderError
 from vqgen.runs.atomic import replacing
 from vqgen.runs.claim import hold, let_go
 
@@ -37,7 +37,7 @@ class Leaderboard(Callback):
         folder = Path(config.hydra.sweep.dir)
         try:
             hold(folder)
-        except (Taken, OSError) as error:
+        except (FolderError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         _running.append(folder)
@@ -106,7 +106,7 @@ def job_before(folder: Path, overrides: Sequence[str]) -> Job | None:
     """What came of this job when its sweep ran before; None where it did not begin.
 
     Raises:
-        Taken: the folder holds another job.
+        FolderError: the folder holds another job.
     """
     if not (folder / JOB).is_file():
         return None
@@ -114,7 +114,7 @@ def job_before(folder: Path, overrides: Sequence[str]) -> Job | None:
     was, wanted = job.overrides.items(), _pairs(overrides).items()
     if was != wanted:
         told = [" ".join(f"{key}={value}" for key, value in sorted(part)) for part in (was - wanted, wanted - was)]
-        raise Taken(
+        raise FolderError(
             f"'{folder}' holds a job of another sweep, with '{told[0]}' where this one has '{told[1]}': a sweep goes "
             "on in its folder by the same words; take another hydra.sweep.dir"
         )

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vqgen.errors import ConfigError, Taken
+from vqgen.errors import ConfigError, FolderError
 from vqgen.launcher import is_first, slurm_job, slurm_restarts
 from vqgen.runs.claim import hold, let_go
 from vqgen.runs.folders import COMPOSED, require_free
@@ -44,7 +44,7 @@ def place(wanted: Path, named: bool, words: list[str]) -> Place:
     for folder in (wanted,) if named else _numbers(wanted):
         try:
             hold(folder)
-        except Taken:
+        except FolderError:
             if named:
                 raise
             continue

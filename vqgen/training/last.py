@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from vqgen.errors import ConfigError, Interrupted, InterruptedElsewhere, command
+from vqgen.errors import ConfigError, Interruption, QuietInterruption, command
 from vqgen.launcher import slurm_job
 from vqgen.training.signals import AGAIN, asked, listen
 
@@ -97,15 +97,15 @@ class Last(Checkpoint):
         trainer.save_checkpoint(self.path, weights_only=False)
 
     def _stop(self, trainer: pl.Trainer, when: str) -> None:
-        """Raise Interrupted; under SLURM the job is queued again first where SIGUSR1 asked for it."""
+        """Raise Interruption; under SLURM the job is queued again first where SIGUSR1 asked for it."""
         queued = _any(trainer, asked() == AGAIN) and _queue_again(trainer)
         if not trainer.is_global_zero:
-            raise InterruptedElsewhere("")
+            raise QuietInterruption("")
         name = signal.Signals(number).name if (number := asked()) else "a signal to another process"
         saved = f"saved in '{self.path}'" if self.path.exists() else "nothing was saved yet"
         again = command("train", resume=self.path.parent.parent)
         then = "the job is queued again" if queued else f"go on with: {again}"
-        raise Interrupted(f"by {name} {when}, {saved}; {then}")
+        raise Interruption(f"by {name} {when}, {saved}; {then}")
 
 
 def _any(trainer: pl.Trainer, decision: bool) -> bool:

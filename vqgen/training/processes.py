@@ -12,7 +12,7 @@ from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.compat import starts_processes
-from vqgen.errors import ConfigError, Interrupted
+from vqgen.errors import ConfigError, Interruption
 from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
 from vqgen.training.signals import listening
 
@@ -63,8 +63,8 @@ def of_one_run(trainer: Any) -> Iterator[None]:
             yield
         _end(trainer, _PATIENCE)
     except BaseException as error:
-        _end(trainer, _PATIENCE if isinstance(error, Interrupted) else 0.0)
-        if not isinstance(error, Interrupted) and trainer.local_rank > 0:
+        _end(trainer, _PATIENCE if isinstance(error, Interruption) else 0.0)
+        if not isinstance(error, Interruption) and trainer.local_rank > 0:
             time.sleep(_FIRST)   # most mistakes are everyone's: the first process tells it, and ends this one
         raise
     finally:
