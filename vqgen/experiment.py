@@ -60,7 +60,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     quiet()
 
-    refuse_foreign_config(plain(cfg), resumed.file if resumed else folder / COMPOSED)
+    refuse_foreign_config(plain(cfg), resumed.file if resumed else None)
     if resumed:
         refuse_foreign_writing(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
