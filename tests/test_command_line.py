@@ -203,7 +203,7 @@ def test_a_change_beside_resume_reaches_everything_that_refers_to_it(command: Co
     ("run_dir=other", "run_dir=other: a resumed run stays in its folder"),
     ("optim.lr=fast", "optim.lr=fast: expected"),
     ("model.encoder.hidden_channels=32", "the sizes of a model cannot change"),
-])  # fmt: skip
+])
 def test_a_change_that_a_run_cannot_take_is_one_line(command: Command, half_run: Path, word: str, message: str):
     done = command("train.py", f"resume={half_run}", word)
     assert done.returncode == 2

@@ -48,7 +48,7 @@ MISSING = {
     "vqgen.nowhere.Class": "there is no such class", "nowhere.at.All": "there is no such class",
     "plain": "there is no such class", "vqgen.nn.quantize.__doc__": "there is no such class",
     "vqgen.callbacks.Samples": "there is no such class; it is vqgen.training.Samples now",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("target", MISSING)
@@ -71,12 +71,12 @@ GOOD = [
     ({}, Mapping[str, int]), ([[1, 2]], list[list[int]]), (2, Any), (2, "Unknown"), (2, object), ("a", Path),
     ([1, 2.0], tuple[float, float]), ([1, 2, 3], tuple[int, ...]), (["a"], Iterable[str]), (True, bool),
     ({"_target_": "x", "_partial_": True}, Callable[..., nn.Module]), (0.1, float | torch.Tensor),
-]  # fmt: skip
+]
 BAD = [
     (True, int), (1.0, int), (None, int), ([1, "a"], list[int]), ("c", Literal["a", "b"]), (3, nn.Module), ("a", float),
     ("abc", Sequence[str]), ([1], tuple[int, int]), (3, str), (1, bool), (True, float), (None, float | torch.Tensor),
     ("x", Callable[..., nn.Module]), ([1], Mapping[str, int]), (3, Path),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("value", "annotation", "good"), [*((*g, True) for g in GOOD), *((*b, False) for b in BAD)])

@@ -130,7 +130,7 @@ def _options(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     options = {name: value for name, value in values.items() if name in takes}
     if "sampling" not in takes:
         return options, {}
-    settings = {name: values[name] for name in signature_at("task", SAMPLING).parameters if name in values}
+    settings = {name: values[name] for name in signature_at("sampling", SAMPLING).parameters if name in values}
     return options, {"sampling": {"_target_": SAMPLING, **settings}}
 
 
@@ -241,7 +241,7 @@ def make_callbacks(config: dict[str, Any], source: Source, folder: Path) -> list
     for key, node in (config["callbacks"] or {}).items():
         if not config["logger"] and node["_target_"] in NEED_LOGGER:
             continue
-        wanted = signature_at(f"callbacks.{key}", node["_target_"]).parameters.keys() & runtime.keys()
+        wanted = signature_at(f"callbacks.{key}._target_", node["_target_"]).parameters.keys() & runtime.keys()
         callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
     return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
 

@@ -59,8 +59,8 @@ def signature(made: Callable[..., object]) -> Signature:
     return Signature(handed_on | parameters, inherited.open_ended)
 
 
-def signature_at(path: str, target: str) -> Signature:
-    """The arguments of the class that a config names at `path`.
+def signature_at(key: str, target: str) -> Signature:
+    """The arguments of the class that a config names by `key`.
 
     Raises:
         ConfigError: there is no such class, or its module needs another that is not installed.
@@ -72,12 +72,12 @@ def signature_at(path: str, target: str) -> Signature:
         return signature(getattr(package, name))
     except ImportError as error:
         if not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")):
-            raise ConfigError(f"{path}._target_={target}: {error}") from error
+            raise ConfigError(f"{key}={target}: {error}") from error
     except (AttributeError, ValueError, TypeError):   # no such name, no module at all, or nothing that can be called
         pass
     now = current_name(target)
     miss = near_miss(name, names) if now == target else f"; it is {now} now"
-    raise ConfigError(f"{path}._target_={target}: there is no such class{miss}") from None
+    raise ConfigError(f"{key}={target}: there is no such class{miss}") from None
 
 
 def _public(module: object) -> list[str]:
@@ -99,7 +99,7 @@ def check_node(path: str, value: object) -> None:
             raise ConfigError(f"{path}.{key}={value[key]}: expected {kind.__name__}")
     if target := value.get("_target_"):
         arguments = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
-        accepts = signature_at(path, target)
+        accepts = signature_at(f"{path}._target_", target)
         given = {k: p for k, p in accepts.parameters.items() if k not in RUNTIME.get(target, ())}
         check_arguments(path, arguments, accepts._replace(parameters=given), value.get("_partial_", False))
         if target.startswith(KNOWN):

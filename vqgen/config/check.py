@@ -119,7 +119,7 @@ def check_sample(cfg: DictConfig) -> None:
     options = {key: value for key, value in values.items() if key not in common.parameters}
     takes = dict(signature_at("task", values["task"]).parameters)
     if takes.pop("sampling", None):
-        takes |= signature_at("task", SAMPLING).parameters
+        takes |= signature_at("sampling", SAMPLING).parameters
     check_arguments("", options, Signature(takes))
     for name, value in options.items():
         check_node(name, value)

@@ -167,8 +167,9 @@ def _refusal(file: Path | None, path: str, target: object, section: str) -> User
     kind = f"not a class of {' or '.join(ALLOWED[section])}" if section in ALLOWED else "no plain value"
     package, *rest = str(target).split(".")
     known = {name.partition(".")[0] for names in ALLOWED.values() for name in names} | sys.stdlib_module_names
-    may_be_own = path.endswith("._target_") and section in ALLOWED and rest and package.isidentifier()
-    advice = f"; if {package} is your own package: export {OWN}={package}" if may_be_own and package not in known else ""
+    is_class = path.endswith("._target_") and section in ALLOWED and rest
+    may_be_own = is_class and package.isidentifier() and package not in known
+    advice = f"; if {package} is your own package: export {OWN}={package}" if may_be_own else ""
     if file is None:
         return ConfigError(f"{path}={target}: {kind}: refused, as the run could not be opened again{advice}")
     return CheckpointError(f"'{file}' names {path}={target}, which is {kind}: refused{advice}")

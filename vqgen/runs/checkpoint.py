@@ -35,7 +35,7 @@ _HOLDS: dict[str, Any] = {   # what a checkpoint does, of what kind
     "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
     "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
     "state_dict": Mapping, "global_step": int,
-}  # fmt: skip
+}
 
 
 class Run(NamedTuple):

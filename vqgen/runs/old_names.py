@@ -30,7 +30,7 @@ _MOVED = {   # package whose face has the classes now: the modules and packages 
     "vqgen.runs": ("vqgen.leaderboard",),
     "vqgen.tasks": ("vqgen.tasks.evaluate",),
     "vqgen.training": ("vqgen.callbacks", "vqgen.tuning"),
-}  # fmt: skip
+}
 _PACKAGE = {before: now for now, befores in _MOVED.items() for before in befores}
 
 

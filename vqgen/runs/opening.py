@@ -148,4 +148,4 @@ def about(
         "folder": folder, "step": step, "seed": config["seed"], "data": data,
         "open": functools.partial(open_trained, device=device),
         "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
-    }  # fmt: skip
+    }
