@@ -119,19 +119,19 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_starts_of_one_second_have_folders_of_their_own(started: str):
     assert [placed(["seed=1"]).words[-1] for _ in range(3)] == [
         f"run_dir=runs/{started}", f"run_dir=runs/{started}_2", f"run_dir=runs/{started}_3",
-    ]  # fmt: skip
+    ]
     sweeps = [["seed=0,1", "-m"], ["sweep=quantizer"], ["hydra.mode=MULTIRUN", "seed=0,1"]]
     placed_sweeps = [placed(words).words for words in sweeps]
     assert [words[-1] for words in placed_sweeps] == [
         f"hydra.sweep.dir=multirun/{started}", f"hydra.sweep.dir=multirun/{started}_2",
         f"hydra.sweep.dir=multirun/{started}_3",
-    ]  # fmt: skip
+    ]
     assert placed_sweeps[0][:2] == ["-m", "seed=0,1"]   # Hydra wants its words in one row
 
 
 @pytest.mark.parametrize("words", [
     ["run_dir=a"], ["hydra.run.dir=a"], ["-m", "seed=0,1", "hydra.sweep.dir=a"], ["--cfg", "job"],
-])  # fmt: skip
+])
 def test_a_folder_that_was_named_stays_as_it_is(words: list[str], started: str, tmp_path: Path):
     assert placed(words).words == words
     assert not list(tmp_path.iterdir())
@@ -153,7 +153,7 @@ def test_a_sweep_that_does_not_begin_leaves_no_folder(command: Command, tmp_path
     ["train.py", "run_dir=RUN"], ["train.py", "hydra.run.dir=RUN"], ["train.py", "resume=RUN"],
     ["train.py", "-m", "seed=0,1", "hydra.sweep.dir=RUN"], ["sample.py", "run=RUN", "log=true"],
     ["sample.py", "run=RUN", "out=RUN", "task=reconstruct"],
-])  # fmt: skip
+])
 def test_a_run_that_is_in_use_is_left_alone_by_every_way(vqvae_run: Path, command: Command, words: list[str]):
     before = {path: path.stat().st_mtime for path in vqvae_run.rglob("*")}
     with claimed(vqvae_run):
@@ -175,7 +175,7 @@ def test_a_run_that_is_in_use_is_left_alone_by_every_way(vqvae_run: Path, comman
     (["-m", "seed=0,1", "hydra.sweep.dir=PARENT", "hydra.sweep.subdir=NAME"], "holds a run already"),
     (["-m", "resume=RUN"], "one run goes on at a time"),
     (["resume=RUN", "hydra.run.dir=elsewhere"], "a resumed run stays in its folder"),
-])  # fmt: skip
+])
 def test_a_run_is_written_over_by_no_words_of_hydra(
     vqvae_run: Path, command: Command, words: list[str], message: str
 ):

@@ -20,7 +20,7 @@ from vqgen.launcher import is_first
 from vqgen.runs import opening
 
 ASKED = re.compile(r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("
-                   r"|environ.*(RANK|PROCID|LOCALID)|fork_rng\(\)")  # fmt: skip
+                   r"|environ.*(RANK|PROCID|LOCALID)|fork_rng\(\)")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_devices_and_ranks_are_asked_for_in_one_place():
     (["hardware=cpu"], "cpu"), (["hardware=auto"], "cuda:0"), (["hardware=gpu"], "cuda:0"),
     (["hardware=gpu", "hardware.devices=[1]"], "cuda:1"), (["hardware=gpu", "hardware.devices='1,'"], "cuda:1"),
     (["hardware=ddp"], "cuda:0"), (["hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2"], "cpu"),
-])  # fmt: skip
+])
 def test_a_training_is_where_hardware_says(words: list[str], device: str, two_gpus: None):
     config = experiment.plain(composed(["model=vqvae", *words]))
     assert experiment.root_device(config) == torch.device(device)
@@ -116,7 +116,7 @@ def test_meta_tensors_show_that_no_other_device_is_used(prior: Path):
 
 
 @pytest.mark.parametrize(("choice", "device"), [("cpu", "cpu"), ("auto", "cuda:0"), ("cuda", "cuda:0"),
-                                                ("cuda:1", "cuda:1")])  # fmt: skip
+                                                ("cuda:1", "cuda:1")])
 def test_words_for_devices(choice: str, device: str, two_gpus: None):
     assert device_of(choice) == torch.device(device)
 
@@ -132,7 +132,7 @@ def test_without_a_gpu_auto_is_the_cpu():
     ("gpu", "device=gpu: there is no such device"), ("1", "device=1: there is no such device"),
     ("cuda:2", "device=cuda:2: this machine has 2 CUDA GPUs, from cuda:0 to cuda:1"),
     ("mps", "device=mps: torch finds no GPU of Apple here; take cpu or auto"),
-])  # fmt: skip
+])
 def test_a_device_that_is_not_there_is_told_in_a_line(choice: Any, message: str, two_gpus: None):
     with pytest.raises(ConfigError) as error:
         device_of(choice)

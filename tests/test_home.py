@@ -25,7 +25,7 @@ def test_a_training_with_wandb_needs_no_home_and_no_name(tmp_path: Path):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "sitecustomize.py").write_text(NOBODY)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path / 'modules'}:{ROOT}", "OMP_NUM_THREADS": "1",
-           "TMPDIR": str(tmp_path)}  # fmt: skip
+           "TMPDIR": str(tmp_path)}
     line = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1", "run_dir=run"]
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

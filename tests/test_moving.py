@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.conftest import TINY, TINY_PRIOR, Command
 from vqgen.config.overrides import at_home
-from vqgen.errors import CheckpointError
+from vqgen.errors import CheckpointError, ConfigError
 from vqgen.runs.allow_list import refuse_foreign, refuse_foreign_writing
 
 
@@ -41,6 +41,8 @@ def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(
     mine, foreign = {"_target_": "ownpackage.Mine"}, {"_target_": "ownpackage.os.system"}
     with pytest.raises(CheckpointError, match=r"ownpackage is your own package: export VQGEN_PACKAGES=ownpackage$"):
         refuse_foreign(mine, Path("a.ckpt"), "model")
+    with pytest.raises(ConfigError, match=r"^model\._target_=ownpackage\.Mine: not a class of .*: export VQGEN"):
+        refuse_foreign(mine, None, "model")   # of a new run
     monkeypatch.setenv("VQGEN_PACKAGES", "other,ownpackage")
     refuse_foreign(mine, Path("a.ckpt"), "model")
     for node, section in ((foreign, "model"), (mine, "facts"), ({"_target_": "os.system"}, "model")):

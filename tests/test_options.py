@@ -21,7 +21,7 @@ def rows(run: Path, key: str) -> list[float]:
 def test_a_run_stops_early_where_nothing_improves_and_tells_where_its_time_went(command: Command, tmp_path: Path):
     run = tmp_path / "run"
     words = ["extras=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1e6",
-             "trainer.max_epochs=50", "trainer.profiler=simple", "trainer.deterministic=true"]  # fmt: skip
+             "trainer.max_epochs=50", "trainer.profiler=simple", "trainer.deterministic=true"]
     done = command("train.py", *SHORT, *words, f"run_dir={run}")
     assert done.returncode == 0, done.stderr
     assert len(rows(run, "val/loss")) == 2
@@ -32,7 +32,7 @@ def test_a_run_stops_early_where_nothing_improves_and_tells_where_its_time_went(
 def test_time_and_batches_can_be_limited(command: Command, tmp_path: Path):
     run = tmp_path / "run"
     words = ["trainer.max_epochs=-1", "trainer.max_time=00:00:00:04", "trainer.limit_train_batches=2",
-             "trainer.limit_val_batches=1"]  # fmt: skip
+             "trainer.limit_val_batches=1"]
     done = command("train.py", *SHORT, *words, f"run_dir={run}")
     assert done.returncode == 0, done.stderr
     assert len(rows(run, "train/loss")) >= 2

@@ -24,11 +24,11 @@ from vqgen.training.source import open_source
 QUICK = [
     "hardware=cpu", "logger=none", "callbacks=checkpoints", "trainer.max_epochs=1", "trainer.enable_progress_bar=false",
     "trainer.enable_model_summary=false", "data.batch_size=4",
-]  # fmt: skip
+]
 IMAGES = [
     "data=folder", "data.size=16", "data.prepare_up_to=1.0", "model.encoder.hidden_channels=8",
     "model.encoder.residual_channels=8",
-]  # fmt: skip
+]
 PRIOR = ["model=gated_pixelcnn", "model.network.hidden_channels=8", "model.network.num_layers=1"]
 
 
@@ -90,7 +90,7 @@ def rewrite(images: Path) -> None:
 CHANGES = {
     add_dogs: "class dog added; .* train images became", add_cats: r"\d+ train images became \d+",
     move_one: "other names, sizes or labels", rewrite: "the same names and sizes, with other content",
-}  # fmt: skip
+}
 
 
 def opens(cfg: DictConfig, folder: Path) -> None:

@@ -214,7 +214,7 @@ def _point_data_at(run: Path, root: Path, cache: Path) -> None:
         "_target_": "vqgen.data.sources.Folder", "root": str(root), "size": 16, "shape": [3, 16, 16], "batch_size": 8,
         "seed": 0, "num_workers": 0, "cache": str(cache), "max_unreadable": 0.0, "window": None, "prepare_up_to": 1,
         "flip": False, "margin": 0, "val_fraction": 0.2, "test_fraction": 0.2,
-    }  # fmt: skip
+    }
     _poison(run, lambda c, _: c.update(data=data), None)
     for file in (run / "checkpoints").glob("*.ckpt"):
         contents = torch.load(file, weights_only=True)
@@ -335,7 +335,7 @@ def test_a_replaced_checkpoint_is_removed_by_its_name_in_the_folder_and_never_a_
         "dirpath": "/elsewhere/checkpoints", "best_model_path": f"{here}/../../home", "last_model_path": "",
         "kth_best_model_path": "/elsewhere/checkpoints/val/loss=1.ckpt",
         "best_k_models": {f"{here}/../../home": 1.0, "/elsewhere/checkpoints/best.ckpt": 2.0},
-    }  # fmt: skip
+    }
     found = moved(state, here)
     assert found["best_model_path"] == f"{here}/home"
     assert found["kth_best_model_path"] == f"{here}/val/loss=1.ckpt"
@@ -366,7 +366,7 @@ def test_a_checkpoint_that_is_not_as_ours_are_is_told_in_one_line(how: str, stra
 
 
 @pytest.mark.parametrize(("section", "value"), [("model", "x"), ("facts", None), ("callbacks", {"best": "x"}),
-                                                ("logger", {"csv": {"save_dir": "x"}})])  # fmt: skip
+                                                ("logger", {"csv": {"save_dir": "x"}})])
 @pytest.mark.slow
 def test_a_config_with_something_else_where_options_belong_is_told_in_one_line(
     section: str, value: Any, stranger: Path, command: Command

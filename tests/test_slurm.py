@@ -126,7 +126,7 @@ def test_the_other_processes_of_a_step_have_the_folder_of_the_first(monkeypatch:
     ({"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}, "5_3"),
     ({"SLURM_HET_JOB_ID": "6"}, "6"),
     ({"SLURM_JOB_NAME": "interactive"}, None),
-])  # fmt: skip
+])
 def test_a_job_has_the_name_that_scontrol_knows(
     variables: dict[str, str], name: str | None, monkeypatch: pytest.MonkeyPatch
 ):
@@ -141,7 +141,7 @@ def test_a_job_has_the_name_that_scontrol_knows(
     ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),   # started by Lightning in a job of one task
     ({"SLURM_PROCID": "0", "RANK": "1", "LOCAL_RANK": "0"}, False, False),   # torchrun in a job
     ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False, False),
-])  # fmt: skip
+])
 def test_one_process_is_the_first(
     variables: dict[str, str], first: bool, started: bool, monkeypatch: pytest.MonkeyPatch
 ):
@@ -167,11 +167,11 @@ def test_a_task_of_an_array_queues_itself_again_and_goes_on(tmp_path: Path, monk
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     with claimed(Path("runs/slurm_100_3")):   # as if the first command ran again
         other = subprocess.run([sys.executable, str(ROOT / "train.py"), *words, "seed=1", "trainer.max_epochs=1"],
-                               capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+                               capture_output=True, text=True, timeout=300, check=False)
     assert other.returncode == 0, other.stderr
     assert "Run folder: runs/slurm_100_3_2" in other.stdout
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True,
-                          timeout=300, check=False)  # fmt: skip
+                          timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "Run folder: runs/slurm_100_3 " in done.stdout
 
@@ -180,7 +180,7 @@ def test_a_task_of_an_array_queues_itself_again_and_goes_on(tmp_path: Path, monk
     ({"SLURM_NTASKS": "1"}, ["hardware.devices=2"], "hardware.devices=2: the run has 2 processes, and SLURM starts 1"),
     ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0"}, [],
      "hardware.devices=1: the run has 1 process, and SLURM starts 2"),
-])  # fmt: skip
+])
 def test_processes_that_slurm_does_not_start_are_not_done_without(
     variables: dict[str, str], words: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -48,7 +48,7 @@ def test_a_job_is_that_of_before_only_by_the_same_words(tmp_path: Path):
     write_job(tmp_path / "0", ["seed=0", "+model.k=1"], 0.5)
     assert job_before(tmp_path / "0", ["seed=0", "+model.k=1"]) == read_jobs(tmp_path)[0]
     for words, told in ((["seed=1", "+model.k=1"], "with 'seed=0' where this one has 'seed=1'"),
-                        (["seed=0"], "with 'model.k=1' where this one has ''")):  # fmt: skip
+                        (["seed=0"], "with 'model.k=1' where this one has ''")):
         with pytest.raises(FolderError, match=told):
             job_before(tmp_path / "0", words)
 
@@ -58,7 +58,7 @@ def test_a_killed_sweep_that_is_started_again_keeps_goes_on_and_runs_the_rest(co
     """Three jobs of one, two and three epochs of two steps: killed at the last step of the second one."""
     epochs = "trainer.max_epochs=1,2,3"
     words = [*SHORT, epochs, "data.batch_size=11", "trainer.log_every_n_steps=1",
-             f"hydra.sweep.dir={tmp_path / 'sweep'}"]  # fmt: skip
+             f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     line = [sys.executable, "-m", "tests.killed", "3", "-m", *words]
     killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -109,7 +109,7 @@ def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_fail
     command: Command, tmp_path: Path
 ):
     two = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true",
-           "hardware.num_workers=0", "data.batch_size=8"]  # fmt: skip
+           "hardware.num_workers=0", "data.batch_size=8"]
     done = command("train.py", "-m", *SHORT, *two, "model.encoder.downsampling=4,3,2", cwd=tmp_path)
     assert done.returncode == 1
     rows = _table(tmp_path)
@@ -134,7 +134,7 @@ def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_fail
         ("hydra_plugins.hydra_ray_launcher", ["hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=local",
          "hydra.launcher.ray.remote.num_gpus=0", "hydra.launcher.ray.remote.num_cpus=1"]),
     ],
-)  # fmt: skip
+)
 def test_parallel_launchers_train_all_jobs_but_the_failing_one(
     plugin: str, words: list[str], command: Command, tmp_path: Path
 ):

@@ -37,13 +37,13 @@ AT_ONCE = [   # before anything is read or built
     "model.encoder.num_residual_blocks=-1", "model.encoder.hidden_channels=0", "model.optimizer=word",
     "model.schedule=3", "callbacks.best.save_top_k=0", "callbacks.reconstructions.every_n_epochs=0",
     "callbacks.averaged_weights.decay=1.5", "callbacks.early_stopping.patience=-1", "callbacks.last.every_n_minutes=0",
-]  # fmt: skip
+]
 OTHER_MODELS = [
     "model=vae model.kl_weight=-1", "model=vae model.free_bits=nan", "model=vae model.latent_dim=0",
     "model=vae_iaf model.posterior.num_steps=1000000",
     "model=ae model.encoder.hidden_channels=[8,0]", "model=classifier model.label_smoothing=2",
     "model=classifier model.network.dropout=2", "model=vqvae model/quantizer=fsq model.quantizer.levels=[8,1]",
-]  # fmt: skip
+]
 AT_USE = {   # by the code of others: its constructors, and their first use
     "hardware.devices=two": "hardware.devices=two: ", "hardware.devices=0": "hardware.devices=0: ",
     "hardware.strategy=foo": "hardware.strategy=foo: ",
@@ -64,12 +64,12 @@ AT_USE = {   # by the code of others: its constructors, and their first use
     "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1: ",
     "data.num_train=2147483648": "The train split of Shapes does not fit into memory",
     "data.size=1000000000": "The train split of Shapes does not fit into memory",
-}  # fmt: skip
+}
 SAMPLE = [
     "num_samples=0", "num_samples=-1", "num_samples=nan", "temperature=nan", "temperature=[1.0,inf]", "top_p=nan",
-    "min_p=2", "guidance=nan", "seed=-1", "seed=1180591620717411303424", "label=1.5", "out=3", "arrays=maybe",
-    "log=maybe", "checkpoint=foo", "run=3", "device=3", "tokenizer=3", "data_root=3",
-]  # fmt: skip
+    "guidance=nan", "seed=-1", "seed=1180591620717411303424", "label=1.5", "out=3", "arrays=maybe", "log=maybe",
+    "checkpoint=foo", "run=3", "device=3", "tokenizer=3", "data_root=3",
+]
 
 
 def key(word: str) -> str:
@@ -167,6 +167,23 @@ def test_a_fault_of_a_class_is_no_mistake_of_the_user():
         build({"_target_": f"{__name__}.Faulty", "size": 3}, "model")
     with pytest.raises(ConfigError, match=r"^model: padding='same' is not supported for strided"):
         build({"_target_": f"{__name__}.Narrow", "size": 3}, "model")
+
+
+class Picky:
+    """A sampler that refuses its own options."""
+
+    def __init__(self, steps: int) -> None:
+        raise ValueError(f"steps={steps} are too few")
+
+
+def test_an_option_of_a_sampler_is_named_as_it_is_typed():
+    task: dict[str, Any] = {"_target_": "vqgen.tasks.Sample", "num_samples": 1}
+    task["sampler"] = {"_target_": f"{__name__}.Picky", "steps": 0}
+    with pytest.raises(ConfigError, match=r"^sampler\.steps=0: steps=0 are too few$"):
+        build(task, "task")
+    task |= {"sampler": None, "sampling": {"_target_": "vqgen.drawing.Sampling", "temperature": -1.0}}
+    with pytest.raises(ConfigError, match=r"^temperature=-1\.0: temperature=-1\.0 must be above 0"):
+        build(task, "task")
 
 
 FAULTS = [lambda: torch.ones(2) + torch.ones(3), lambda: {}["x"], lambda: torch.ones(2).item()]

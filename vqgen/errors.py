@@ -43,7 +43,7 @@ class Interruption(UserError):
     status = 143   # as a program that SIGTERM ends
 
 
-class InterruptedElsewhere(Interruption):
+class QuietInterruption(Interruption):
     """As `Interruption`, in a process that leaves the telling to the first of several."""
 
     status = 0   # of processes that the first one has started, any other would be taken for a crash

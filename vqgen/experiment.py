@@ -13,15 +13,15 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
-from vqgen.config.signature import signature
 from vqgen.devices import device_of
 from vqgen.errors import FolderError
 from vqgen.faults import told, within_memory
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.runs.allow_list import refuse_foreign_config, refuse_foreign_writing
 from vqgen.runs.atomic import replacing
 from vqgen.runs.checkpoint import Run, build, open_last, open_run
@@ -109,7 +109,7 @@ def _confine(cfg: DictConfig, folder: Path) -> None:
 
 
 @rank_zero_only
-def _write_configs(config: Plain, composed: DictConfig, folder: Path) -> None:
+def _write_configs(config: PlainDict, composed: DictConfig, folder: Path) -> None:
     """The config resolved, and as it was composed, from which a run is resumed."""
     for name, content in (("config.yaml", OmegaConf.create(config)), (COMPOSED, composed)):
         with replacing(folder / name) as part:
@@ -157,13 +157,13 @@ def sample(cfg: DictConfig) -> None:
         logs.end(loggers)
 
 
-def _options(cfg: DictConfig) -> tuple[Plain, Plain]:
+def _options(cfg: DictConfig) -> tuple[PlainDict, PlainDict]:
     """The options of a task, and of those that draw its `sampling`, whose settings stand among the options."""
-    values, takes = plain(cfg), signature(cfg.task).parameters
+    values, takes = plain(cfg), signature_at("task", cfg.task).parameters
     options = {name: value for name, value in values.items() if name in takes}
     if "sampling" not in takes:
         return options, {}
-    settings = {name: values[name] for name in signature(SAMPLING).parameters if name in values}
+    settings = {name: values[name] for name in signature_at("sampling", SAMPLING).parameters if name in values}
     return options, {"sampling": {"_target_": SAMPLING, **settings}}
 
 
@@ -179,7 +179,7 @@ def _add_figures(loggers: Sequence[Logger], metrics: dict[str, float], run: Run)
         rank_zero_warn(f"the figures are not added to those of the run: {error}")
 
 
-def plain(cfg: DictConfig) -> Plain:
+def plain(cfg: DictConfig) -> PlainDict:
     """The config as plain containers, every reference resolved."""
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)

@@ -1,4 +1,4 @@
-"""Whose fault an exception is: of a value that went to the code of others, which is told in a line, or of our own."""
+"""Which exceptions become one line: those of a library that a value of the config caused. Others keep a traceback."""
 
 import re
 import sys
@@ -10,23 +10,25 @@ from types import TracebackType
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vqgen.errors import SHOW, ConfigError, UserError
+from vqgen.plain import Plain
 
 OTHERS = {
     "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "hydra", "omegaconf",
     "numpy", "matplotlib", "PIL", "wandb", "tensorboard", "tqdm", "fsspec", "jaxtyping", "beartype",
-}  # fmt: skip
+}
 """Packages that have no fault of their own when they refuse a value; so have those of Python itself."""
 
 _HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")   # of the trainer, set in `hardware`
+_NO_KEYS = re.compile(r"^(training|task|sampling)\.")   # in a key path, what the user does not type
 _USED = ("trainer", "callbacks", "optim", "schedule", "logger")   # sections whose values are used by the code of others
 
 
-def explained(error: BaseException, at: str, node: object) -> ConfigError:
+def explained(error: BaseException, at: str, node: Plain) -> ConfigError:
     """The error in one line that names the option, as far as its words tell which it is.
 
     Args:
         error: what was raised.
-        at: key path of `node`, or what else to call it.
+        at: key path of `node`; or `training` or `task`, whose options stand at the root of the config.
         node: the section of the config that holds the value.
     """
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
@@ -46,7 +48,7 @@ def is_told(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(config: Mapping[str, object]) -> Iterator[None]:
+def told(config: Mapping[str, Plain]) -> Iterator[None]:
     """Around a training: what the code of others raises for a value of the config, at its first use, is one line.
 
     An error on whose way lies code of ours or of the user, a step of a model, say, is raised as it is, and so is what
@@ -109,7 +111,7 @@ def _foreign() -> set[str]:
     return OTHERS | sys.stdlib_module_names
 
 
-def _named(reason: str, at: str, node: object) -> str:
+def _named(reason: str, at: str, node: Plain) -> str:
     """`KEY=VALUE` of the option below `node` that the reason quotes, names or gives the value of first; else `at`."""
     leaves = [*_leaves(node, at)]
     names = {leaf: leaf[0].rpartition(".")[2] for leaf in leaves}
@@ -125,11 +127,11 @@ def _named(reason: str, at: str, node: object) -> str:
     return at
 
 
-def _leaves(node: object, at: str) -> Iterator[tuple[str, str]]:
+def _leaves(node: Plain, at: str) -> Iterator[tuple[str, str]]:
     """Key path and value of every option below a node."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, re.sub(r"^(training|task(\.sampling)?)\.", "", f"{at}.{key}"))
+            yield from _leaves(value, _NO_KEYS.sub("", f"{at}.{key}"))
     elif not at.endswith("_"):   # _target_
         yield at, str(node)
 

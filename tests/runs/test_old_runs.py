@@ -9,8 +9,7 @@ import torch
 from tests.conftest import Command
 from vqgen import load, open_trained
 from vqgen.batch import Condition
-from vqgen.config.constructors import signature_of
-from vqgen.config.signature import signature
+from vqgen.config.arguments import signature_at
 from vqgen.errors import ConfigError
 from vqgen.runs.checkpoint import open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
@@ -91,12 +90,12 @@ def test_every_old_name_is_one_of_today():
              for line in file.read_text().splitlines() if "_target_: vqgen." in line]   # fmt: skip
     assert len(set(names)) > 20
     for name in set(names):
-        assert signature(current_name(name))
+        assert signature_at("model", current_name(name))
 
 
 def test_an_old_name_in_a_config_of_ones_own_is_told_with_that_of_today():
     with pytest.raises(ConfigError, match=r"no such class; it is vqgen\.training\.Samples now"):
-        signature_of("callbacks.mine", "vqgen.callbacks.Samples")
+        signature_at("callbacks.mine", "vqgen.callbacks.Samples")
 
 
 def test_names_are_exchanged_however_deep_they_stand():

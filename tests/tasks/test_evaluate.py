@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_figures():
 
 
 def test_a_vae_is_measured_by_its_bound_its_reconstructions_and_its_samples():
-    found = _figures(Evaluate(classifier="classifier"), runs.trained_run(runs.vae(), num_test=100))
+    found = _figures(Evaluate(classifier="classifier"), runs.trained(runs.vae(), num_test=100))
     assert {"elbo", "bits_per_dim", "mse", "rfid(classifier)", "fid(classifier)"} <= set(found)
     wide = (-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2)   # a density even within each bin
     assert found["bits_per_dim"] == pytest.approx(wide, rel=1e-2)
@@ -204,7 +204,9 @@ def test_enough_images_need_no_note():
     assert len(quality.notes(names, 999)) == 2
 
 
-@pytest.mark.parametrize("run", [runs.tokenizer_run, runs.prior_run, lambda **more: runs.trained_run(runs.vae(), **more)])
+@pytest.mark.parametrize(
+    "run", [runs.tokenizer_run, runs.prior_run, lambda **more: runs.trained(runs.vae(), **more)]
+)
 def test_one_of_several_processes_measures_without_waiting_for_the_others(run: Any, monkeypatch: pytest.MonkeyPatch):
     def gathered(*_: Any, **__: Any) -> None:
         raise AssertionError("the other processes are not there to take part")
@@ -232,7 +234,7 @@ def test_a_file_that_holds_no_weights_of_inception_is_named(error: Exception, mo
 
 
 def _other(shape: tuple[int, int, int] = (3, 16, 16), names: list[str] = runs.CLASSES) -> dict[str, TrainedRun]:
-    return {"classifier": runs.trained_run(runs.classifier(shape), class_names=names)}
+    return {"classifier": runs.trained(runs.classifier(shape), class_names=names)}
 
 
 def test_cas_after_few_steps_says_so():

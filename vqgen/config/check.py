@@ -1,16 +1,16 @@
 """The root schemas, and the check that a config can be trained, or used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqgen.config.constructors import CODES, KNOWN_LATER, check_arguments, check_node, signature_of
+from vqgen.config.arguments import CODES, KNOWN_LATER, Signature, check_arguments, check_node, signature, signature_at
 from vqgen.config.ranges import check_ranges
-from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
+from vqgen.plain import Plain
 from vqgen.runs.folders import check_run, find_runs, find_started, released
-from vqgen.runs.plain import PlainDict
 
 SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
@@ -92,19 +92,19 @@ class Use:
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the key, the value and the near miss, unless `cfg` can be trained.
 
-    Nothing heavy is imported: constructors are read from source (vqgen.config.signature).
+    The classes that it names are imported, as training needs them anyway.
     """
     if cfg.resume:   # first, as the folder of the run follows from it
         find_started(cfg.resume)
     else:
         check_run("tokenizer", cfg.tokenizer)
-    _check_nodes(cfg)
+    _check_sections(cfg)
     _check_pairing(cfg)
-    values = _resolve(cfg)
-    check_arguments("", values, signature(f"{__name__}.Train"))
-    _check_values(values)
-    for section in ("hardware", "facts"):
-        check_arguments(section, values[section], signature(f"{__name__}.{section.capitalize()}"))
+    values = _resolved(cfg)
+    check_arguments("", values, signature(Train))
+    _check_values(values, values["hardware"], values["data"])
+    for section, kind in (("hardware", Hardware), ("facts", Facts)):
+        check_arguments(section, values[section], signature(kind))
         check_ranges(section, values[section])
     for section in ("optim", "schedule", "parameter_groups", "data", "model", "logger", "callbacks", "trainer", "tune"):
         check_node(section, values.get(section))
@@ -112,17 +112,15 @@ def check(cfg: DictConfig) -> None:
 
 def check_sample(cfg: DictConfig) -> None:
     """As `check`, for conf/sample.yaml: the keys beside the common ones belong to the task."""
-    values = _resolve(cfg)
-    accepts = signature(f"{__name__}.Use")
-    check_arguments("", {k: v for k, v in values.items() if k in accepts.parameters}, accepts)
-    options = {k: v for k, v in values.items() if k not in accepts.parameters}
+    values, common = _resolved(cfg), signature(Use)
+    check_arguments("", {key: values[key] for key in common.parameters if key in values}, common)
     if values["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={values['checkpoint']}: take best or last, or give the file itself as run=FILE")
-    task = signature_of("task", values["task"])
-    takes = dict(task.parameters)
+    options = {key: value for key, value in values.items() if key not in common.parameters}
+    takes = dict(signature_at("task", values["task"]).parameters)
     if takes.pop("sampling", None):
-        takes |= signature(SAMPLING).parameters
-    check_arguments("", options, task._replace(parameters=takes))
+        takes |= signature_at("sampling", SAMPLING).parameters
+    check_arguments("", options, Signature(takes))
     for name, value in options.items():
         check_node(name, value)
     check_ranges("", options)
@@ -132,33 +130,18 @@ def check_sample(cfg: DictConfig) -> None:
     find_runs(values["run"])
 
 
-def _check_values(values: PlainDict) -> None:
-    """Values of the right type with which nothing could be trained."""
-    for key in ("run_dir", "data_dir", "resume", "tokenizer", "data_root"):
-        if values[key] == "":
-            raise ConfigError(f"{key}= is empty: give a path, or leave it out")
-    if (values["data"] or {}).get("root") == "":
-        raise ConfigError("data.root= is empty: give the folder of the data")
-    if str(values["hardware"].get("precision")) not in PRECISIONS:
-        raise ConfigError(f"hardware.precision={values['hardware']['precision']}: take one of {', '.join(PRECISIONS)}")
-    check_ranges("", {"seed": values["seed"]})
-    if values["seed"] >= 2**32:   # of a training: it goes to NumPy's generator, too
-        raise ConfigError(f"seed={values['seed']}: expected a number below {2**32}")
-
-
-def _resolve(cfg: DictConfig) -> PlainDict:
-    """Plain containers of `cfg`, with a marker for what the data will fill in."""
-    cfg = cfg.copy()
-    if "facts" in cfg:
-        cfg.facts = dict.fromkeys(cfg.facts, KNOWN_LATER)
-    try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key}=VALUE is needed: it has no default") from None
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
-    assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}
+def _check_sections(cfg: DictConfig) -> None:
+    """What must hold before references are resolved: sections have options, and those that make objects a class."""
+    for section in ("hardware", "facts"):
+        if not OmegaConf.is_dict(cfg.get(section)):
+            raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
+    made = {section: cfg.get(section) for section in ("model", "data", "optim", "schedule", "trainer")}
+    for section in ("logger", "callbacks", "tune", "parameter_groups"):
+        several = cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}
+        made |= {f"{section}.{name}": node for name, node in several.items()}
+    for path, node in made.items():
+        if not OmegaConf.is_dict(node) or "_target_" not in node:
+            raise ConfigError(f"{path}={node}: expected a _target_ and its options")
 
 
 def _check_pairing(cfg: DictConfig) -> None:
@@ -187,15 +170,30 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError("data_changed=true: only beside resume=RUN or tokenizer=RUN, a run that knows its images")
 
 
-def _check_nodes(cfg: DictConfig) -> None:
-    """What is looked into before the types are checked: names of options, and of classes where objects are made."""
-    for section in ("hardware", "facts"):
-        if not OmegaConf.is_dict(cfg.get(section)):
-            raise ConfigError(f"{section}={cfg.get(section)}: expected options by their names")
-    made = {section: cfg.get(section) for section in ("model", "data", "optim", "schedule", "trainer")}
-    for section in ("logger", "callbacks", "tune", "parameter_groups"):
-        several = cfg[section] if OmegaConf.is_dict(cfg.get(section)) else {}
-        made |= {f"{section}.{name}": node for name, node in several.items()}
-    for path, node in made.items():
-        if not OmegaConf.is_dict(node) or "_target_" not in node:
-            raise ConfigError(f"{path}={node}: expected a _target_ and its options")
+def _check_values(values: Mapping[str, Plain], hardware: Mapping[str, Plain], data: Mapping[str, Plain]) -> None:
+    """Values of the right type with which nothing could be trained."""
+    for key in ("run_dir", "data_dir", "resume", "tokenizer", "data_root"):
+        if values[key] == "":
+            raise ConfigError(f"{key}= is empty: give a path, or leave it out")
+    if data.get("root") == "":
+        raise ConfigError("data.root= is empty: give the folder of the data")
+    if str(hardware.get("precision")) not in PRECISIONS:
+        raise ConfigError(f"hardware.precision={hardware['precision']}: take one of {', '.join(PRECISIONS)}")
+    check_ranges("", {"seed": values["seed"]})
+    if values["seed"] >= 2**32:   # of a training: it goes to NumPy's generator, too
+        raise ConfigError(f"seed={values['seed']}: expected a number below {2**32}")
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Plain]:
+    """The config as plain containers, with a marker for what the data will fill in."""
+    cfg = cfg.copy()
+    if "facts" in cfg:
+        cfg.facts = dict.fromkeys(cfg.facts, KNOWN_LATER)
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}=VALUE is needed: it has no default") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}

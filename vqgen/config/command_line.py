@@ -20,7 +20,7 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
-from vqgen.errors import SHOW, FolderError, InterruptedElsewhere, Interruption, UserError, is_full, option
+from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
 from vqgen.launcher import is_first
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
@@ -182,6 +182,6 @@ def _fail(error: BaseException) -> int:
     line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
     if os.environ.get(SHOW):
         traceback.print_exception(error)
-    if not isinstance(error, InterruptedElsewhere):
+    if not isinstance(error, QuietInterruption):
         print(f"{kind}: {line}", file=sys.stderr)
     return status

@@ -11,10 +11,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from vqgen.config.arguments import signature_at
 from vqgen.config.resolvers import CONF
-from vqgen.config.signature import signature
 from vqgen.errors import ConfigError, near_miss
-from vqgen.runs.plain import Plain
+from vqgen.plain import Plain
 
 INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
 _SHOW = ("--cfg", "-c")
@@ -152,8 +152,8 @@ def _closest(part: str, walked: str, node: Plain, base: DictConfig) -> str:
 def _arguments(target: Plain) -> Collection[str]:
     """Names of what the constructor of a class takes; none where there is no such class."""
     try:
-        return signature(str(target)).parameters
-    except LookupError:
+        return signature_at("_target_", str(target)).parameters
+    except ConfigError:
         return ()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from vqgen.errors import ConfigError
-from vqgen.runs.plain import PlainDict
+from vqgen.plain import PlainDict
 
 KNOWN = ("vqgen.", "torch.", "pytorch_lightning.")   # whose options have the meaning that they have here
 _LARGEST = 2**63   # of a whole number in torch

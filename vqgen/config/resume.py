@@ -14,12 +14,12 @@ from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_gr
 from vqgen.config.resolvers import CONF
 from vqgen.errors import ConfigError, near_miss, option
 from vqgen.launcher import slurm_job, started_by_first
+from vqgen.plain import PlainDict
 from vqgen.runs import slurm
 from vqgen.runs.allow_list import refuse_foreign_names
 from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
-from vqgen.runs.plain import PlainDict
 
 _MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
@@ -114,14 +114,14 @@ def _refuse_elsewhere(words: list[str], overrides: Mapping[str, Override]) -> No
         raise ConfigError(f"hydra.run.dir={place.value()}: a resumed run stays in its folder; leave hydra.run.dir out")
 
 
-class Placed(NamedTuple):
+class Placement(NamedTuple):
     """The words of a training with its folder, and that folder where it was made or taken now."""
 
     words: list[str]
     folder: Path | None
 
 
-def placed(words: list[str]) -> Placed:
+def placed(words: list[str]) -> Placement:
     """The words of a training with its folder, made now; or those that go on with it.
 
     The folder is added where the user has named none, with a number where its name is taken. A command of a SLURM job
@@ -133,7 +133,7 @@ def placed(words: list[str]) -> Placed:
     flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
     shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
     if shows or started_by_first():   # which has settled all
-        return Placed(words, None)
+        return Placement(words, None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
         chosen = _choices(cfg)
@@ -147,13 +147,13 @@ def placed(words: list[str]) -> Placed:
     if slurm_job():
         folder, goes_on = slurm.place(folder, named, words)
         if goes_on and not swept:
-            return Placed([option("resume", folder), "trust=true"], folder)
+            return Placement([option("resume", folder), "trust=true"], folder)
     elif not named:
         folder = numbered(folder)
     ordered = [*flags, *rest]   # the words in one row, as Hydra wants them
     if named:
-        return Placed(ordered, None)
-    return Placed([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
+        return Placement(ordered, None)
+    return Placement([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
 
 
 def _choices(cfg: DictConfig) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqgen.errors import UserError
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
 
 
@@ -16,7 +16,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder.resolve(), folder / "wandb" / "rows.jsonl"
 
-    def add(self, row: Plain) -> None:
+    def add(self, row: PlainDict) -> None:
         """Append a row."""
         with self.file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
@@ -25,7 +25,7 @@ class Journal:
         """The paths of pictures relative to the run folder."""
         return [os.path.relpath(Path(picture).resolve(), self.folder) for picture in pictures]
 
-    def keep(self, number: int) -> list[Plain]:
+    def keep(self, number: int) -> list[PlainDict]:
         """Drop all but the first `number` rows; returns these, without pictures that are no longer in the run folder.
 
         Raises:
@@ -39,7 +39,7 @@ class Journal:
         except (ValueError, AttributeError, TypeError):
             raise UserError(f"'{self.file}' is damaged; delete it, and W&B shows what comes from here on") from None
 
-    def _kept(self, row: Plain) -> Plain:
+    def _kept(self, row: PlainDict) -> PlainDict:
         images = {key: list(filter(self._is_here, files)) for key, files in row.get("images", {}).items()}
         return row | {"step": int(row["step"]), "images": {key: files for key, files in images.items() if files}}
 

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from vqgen.errors import ConfigError, first_line
 from vqgen.logging.journal import Journal, whole_lines
 from vqgen.logging.wandb_mode import Mode, wandb_mode
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
 from vqgen.runs.version import code_version
 
@@ -131,7 +131,7 @@ class Wandb(WandbLogger):
         if reason:
             rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
         super().__init__(save_dir=save_dir, project=project, id=id)
-        self._settings: Plain = {
+        self._settings: PlainDict = {
             "name": name or Path(save_dir).name,
             "project": project,
             "dir": save_dir,
@@ -198,11 +198,11 @@ class Wandb(WandbLogger):
         for entry in self._journal.keep(row):
             self._send(entry)
 
-    def _add(self, entry: Plain) -> None:
+    def _add(self, entry: PlainDict) -> None:
         self._journal.add(entry)
         self._send(entry)
 
-    def _send(self, entry: Plain) -> None:
+    def _send(self, entry: PlainDict) -> None:
         import wandb
 
         if entry["step"] != self._step:
@@ -252,7 +252,7 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str) -> None:
-        self._options: Plain = {"name": "tensorboard", "version": "", "default_hp_metric": False}
+        self._options: PlainDict = {"name": "tensorboard", "version": "", "default_hp_metric": False}
         super().__init__(save_dir, **self._options)
 
     def rewind(self, step: int, row: int) -> None:

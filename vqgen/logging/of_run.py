@@ -15,7 +15,7 @@ from torch import nn
 from vqgen.errors import ConfigError
 from vqgen.logging.protocols import ArtifactLogger, ImageLogger, RewindableLogger
 from vqgen.logging.wandb_mode import read_settings
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.protocols import Classifier, Prior, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign, refuse_links
 from vqgen.runs.checkpoint import Run, build, module_of
@@ -47,7 +47,7 @@ def name_wandb_run(cfg: DictConfig, in_sweep: bool = False) -> None:
     cfg.project = cfg.project
 
 
-def make_loggers(config: Plain, resumed: Run | None) -> list[Logger]:
+def make_loggers(config: PlainDict, resumed: Run | None) -> list[Logger]:
     """The configured loggers, rewound to where the resumed run stands."""
     loggers: list[Logger] = [build(node, f"logger.{name}") for name, node in (config["logger"] or {}).items()]
     step = resumed.contents["global_step"] if resumed else 0

@@ -22,13 +22,13 @@ from torch import nn
 from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.faults import explained, is_told
+from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import refuse_foreign
 from vqgen.runs.atomic import replacing
 from vqgen.runs.fingerprint import fingerprint, old_fingerprint
 from vqgen.runs.folders import COMPOSED, find_run
 from vqgen.runs.old_names import with_current_names
-from vqgen.runs.plain import Plain, PlainDict
 from vqgen.runs.provenance import well_formed
 
 PREPARED = "data/prepared"     # as in conf/data
@@ -37,7 +37,7 @@ _HOLDS: PlainDict = {   # what a checkpoint does, of what kind
     "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
     "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
     "state_dict": Mapping, "global_step": int,
-}  # fmt: skip
+}
 
 
 class Run(NamedTuple):

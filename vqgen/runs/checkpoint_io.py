@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vqgen.errors import UserError, command, is_full, of_the_system
+from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
-from vqgen.runs.plain import PlainDict
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 

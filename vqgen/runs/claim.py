@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from vqgen.errors import FolderError
 from vqgen.launcher import slurm_job
-from vqgen.runs.plain import PlainDict
+from vqgen.plain import PlainDict
 
 LOCK = "in_use.lock"   # in a folder that is in use: who uses it
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)   # what a disk answers that knows none

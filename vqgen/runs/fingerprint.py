@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from vqgen.plain import PlainDict
 from vqgen.protocols import Identified
-from vqgen.runs.plain import PlainDict
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -6,7 +6,7 @@ here, and every run that was ever trained can still be opened.
 
 from collections.abc import Mapping
 
-from vqgen.runs.plain import Plain
+from vqgen.plain import Plain
 
 _MOVED = {   # package whose face has the classes now: the modules and packages that had them
     "vqgen.data.sources": (
@@ -31,7 +31,7 @@ _MOVED = {   # package whose face has the classes now: the modules and packages 
     "vqgen.runs": ("vqgen.leaderboard",),
     "vqgen.tasks": ("vqgen.tasks.evaluate",),
     "vqgen.training": ("vqgen.callbacks", "vqgen.tuning"),
-}  # fmt: skip
+}
 _RENAMED = {"vqgen.models.Classifier": "vqgen.models.ImageClassifier", "vqgen.models.Prior": "vqgen.models.RasterPrior"}
 _PACKAGE = {before: now for now, befores in _MOVED.items() for before in befores}
 

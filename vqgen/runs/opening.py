@@ -9,11 +9,11 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError
+from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import Prior, RecordedImages, Tokenizer
 from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.folders import find_runs
-from vqgen.runs.plain import Plain, PlainDict
 from vqgen.runs.provenance import differences, other_classes, provenance
 from vqgen.runs.trained_run import TrainedRun
 
@@ -153,4 +153,4 @@ def about(
         "folder": folder, "step": step, "seed": config["seed"], "data": data,
         "open": functools.partial(open_trained, device=device),
         "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
-    }  # fmt: skip
+    }

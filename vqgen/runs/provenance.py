@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
-from vqgen.runs.plain import Plain, PlainDict
 
 _SHOWN = 3   # names of classes in a message
 _SAME_VARIANCE = 1e-3   # relative difference between equal images that two versions of a decoder have read

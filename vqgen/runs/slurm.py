@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from vqgen.errors import ConfigError, FolderError
 from vqgen.launcher import is_first, slurm_job, slurm_restarts
+from vqgen.plain import PlainDict
 from vqgen.runs.claim import hold, let_go
 from vqgen.runs.folders import COMPOSED, require_free
-from vqgen.runs.plain import PlainDict
 
 RECORD = "slurm.json"   # in the folder of a run or a sweep of a job: whose it is
 _PATIENCE = 120.0   # seconds in which the first process of a run finds its folder

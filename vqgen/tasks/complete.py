@@ -81,8 +81,8 @@ def kept(
 ) -> Bool[Tensor, "h w"]:
     """Which pixels of an image of `size` = (height, width) are kept; arguments as for `Complete`.
 
-    `from_file` prepares an image file as the images of the run are (`TrainedRun.from_file`). Raises UserError where there
-    is no such part or file, or the box is none.
+    `from_file` prepares an image file as the images of the run are (`TrainedRun.from_file`). Raises UserError where
+    there is no such part or file, or the box is none.
     """
     if isinstance(keep, str) and keep not in HALVES:
         mask = _mask_file(keep, from_file)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from vqgen.errors import ConfigError, InterruptedElsewhere, Interruption, command
+from vqgen.errors import ConfigError, Interruption, QuietInterruption, command
 from vqgen.launcher import slurm_job
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.training.processes import on_any_rank
 from vqgen.training.signals import AGAIN, asked, listen
 
@@ -98,7 +98,7 @@ class Last(Checkpoint):
         """Raise Interruption; under SLURM the job is queued again first where SIGUSR1 asked for it."""
         queued = on_any_rank(trainer, asked() == AGAIN) and _queue_again(trainer)
         if not trainer.is_global_zero:
-            raise InterruptedElsewhere("")
+            raise QuietInterruption("")
         name = signal.Signals(number).name if (number := asked()) else "a signal to another process"
         saved = f"saved in '{self.path}'" if self.path.exists() else "nothing was saved yet"
         again = command("train", resume=self.path.parent.parent)
@@ -122,7 +122,7 @@ def _queue_again(trainer: pl.Trainer) -> bool:
     return on_any_rank(trainer, done)
 
 
-def between_steps(checkpoint: Plain) -> None:
+def between_steps(checkpoint: PlainDict) -> None:
     """Make the counters of a checkpoint that was taken at the start of a step those of the end of the step before.
 
     Lightning counts a batch as ready, and the loader as handed out, before the hook that saves.
@@ -137,7 +137,7 @@ def between_steps(checkpoint: Plain) -> None:
             loader["batch"] -= 1
 
 
-def ends_an_epoch(checkpoint: Plain) -> bool:
+def ends_an_epoch(checkpoint: PlainDict) -> bool:
     """Whether a checkpoint was taken at the end of an epoch, which is then counted as completed."""
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
     ended: bool = epochs["total"]["ready"] == epochs["total"]["processed"] == epochs["total"]["completed"] + 1

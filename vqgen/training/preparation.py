@@ -6,9 +6,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
-from vqgen.config.signature import signature
+from vqgen.config.arguments import signature_at
 from vqgen.errors import ConfigError
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.runs.checkpoint import Run, build
 from vqgen.training import processes
 from vqgen.training.averaged_weights import AveragedWeights
@@ -20,7 +20,7 @@ from vqgen.training.source import DataModule, Source, in_training
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
-def root_device(config: Plain) -> torch.device:
+def root_device(config: PlainDict) -> torch.device:
     """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
     with silence():
         trainer = build(config["trainer"], "trainer", **THROWN_AWAY)
@@ -28,14 +28,14 @@ def root_device(config: Plain) -> torch.device:
     return trainer.strategy.root_device
 
 
-def tuned(config: Plain, data: DataModule, folder: Path) -> list[SearchResult]:
+def tuned(config: PlainDict, data: DataModule, folder: Path) -> list[SearchResult]:
     """What the searches of `config["tune"]` find."""
     searches = {name: build(node, f"tune.{name}") for name, node in (config["tune"] or {}).items()}
     trainer = functools.partial(build, config["trainer"], "trainer")
     return search(searches, trainer, functools.partial(make_model, config), data, folder)
 
 
-def make_model(config: Plain, resumed: Run | None = None) -> pl.LightningModule:
+def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningModule:
     """The model, which must take the weights of the run that is resumed, in its memory layout and compiled."""
     model: pl.LightningModule = build(config["model"], "model")
     if resumed and resumed.has_weights:
@@ -44,7 +44,7 @@ def make_model(config: Plain, resumed: Run | None = None) -> pl.LightningModule:
     return model
 
 
-def place(model: torch.nn.Module, hardware: Plain) -> None:
+def place(model: torch.nn.Module, hardware: PlainDict) -> None:
     """Memory layout and compilation, as the hardware config asks."""
     if hardware["channels_last"]:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -71,7 +71,7 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
             )
 
 
-def make_callbacks(config: Plain, source: Source, folder: Path) -> list[pl.Callback]:
+def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
     runtime = {
@@ -80,6 +80,6 @@ def make_callbacks(config: Plain, source: Source, folder: Path) -> list[pl.Callb
     }
     for key, node in (config["callbacks"] or {}).items():
         if config["logger"] or node["_target_"] not in NEED_LOGGER:
-            wanted = signature(node["_target_"]).parameters.keys() & runtime.keys()
+            wanted = signature_at(f"callbacks.{key}._target_", node["_target_"]).parameters.keys() & runtime.keys()
             callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
     return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from vqgen.compat import starts_processes
 from vqgen.errors import ConfigError, Interruption
 from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.training.signals import listening
 
 _PATIENCE = 60.0   # seconds for other processes to end by themselves
@@ -26,7 +26,7 @@ def on_any_rank(trainer: pl.Trainer, decision: bool) -> bool:
     return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
 
 
-def check(trainer: pl.Trainer, hardware: Plain) -> None:
+def check(trainer: pl.Trainer, hardware: PlainDict) -> None:
     """Raise ConfigError where the processes of a run cannot be those that `hardware` asks for."""
     _check_strategy(trainer.strategy, hardware["strategy"])
     tasks, number = slurm_tasks(), trainer.num_devices * trainer.num_nodes

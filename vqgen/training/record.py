@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from vqgen.devices import rng_state, set_rng_state
 from vqgen.logging.protocols import RowCounter
 from vqgen.nn.distributed import of_all_ranks
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.runs.version import code_version
 from vqgen.training.last import between_steps, ends_an_epoch
 
@@ -30,13 +30,13 @@ class Record(pl.Callback):
         data: what the run has read (vqgen.runs.provenance).
     """
 
-    def __init__(self, config: Plain, tokenizer: dict[str, str] | None, data: Plain) -> None:
+    def __init__(self, config: PlainDict, tokenizer: dict[str, str] | None, data: PlainDict) -> None:
         self.config, self.tokenizer, self.data = config, tokenizer, data
-        self._random_states: list[Plain] = []   # of a resumed run, by rank
+        self._random_states: list[PlainDict] = []   # of a resumed run, by rank
         self._places: list[dict[str, int]] = []
         self._between_epochs = False
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: PlainDict) -> None:
         """Add the entry `vqgen`."""
         between_steps(checkpoint)
         rows = {
@@ -53,7 +53,7 @@ class Record(pl.Callback):
             "code_version": code_version(),
         }
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Plain) -> None:
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: PlainDict) -> None:
         """Keep the random states until training starts, as setting up draws numbers too, and the place in the epoch.
 
         Lightning knows the best checkpoint by its absolute path, which follows the run folder.
@@ -88,7 +88,7 @@ class Record(pl.Callback):
             _set_random_state(states[rank], pl_module.device)   # older runs saved one state for all ranks
 
 
-def moved(state: Plain, folder: str) -> Plain:
+def moved(state: PlainDict, folder: str) -> PlainDict:
     """The state of a ModelCheckpoint with its files in `folder`, whatever folder they were in."""
 
     def here(path: str) -> str:
@@ -100,7 +100,7 @@ def moved(state: Plain, folder: str) -> Plain:
     return state | {name: here(state[name]) for name in paths} | {"best_k_models": best, "dirpath": folder}
 
 
-def _random_state(device: torch.device) -> Plain:
+def _random_state(device: torch.device) -> PlainDict:
     of_device = rng_state(device)
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
@@ -120,7 +120,7 @@ def _seed(*key: int) -> None:
     torch.manual_seed(int(seeds[2]))
 
 
-def _set_random_state(state: Plain, device: torch.device) -> None:
+def _set_random_state(state: PlainDict, device: torch.device) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))

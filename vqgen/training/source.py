@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from vqgen.config.constructors import CODES
+from vqgen.config.arguments import CODES
 from vqgen.errors import ConfigError, near_miss
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.protocols import Images, Prior, Tokenizer
 from vqgen.runs import checkpoint
 from vqgen.runs.allow_list import refuse_foreign
@@ -33,14 +33,14 @@ class Source(NamedTuple):
     """
 
     data: DataModule
-    facts: Plain
+    facts: PlainDict
     images: Images
-    record: Plain
+    record: PlainDict
     tokenizer: Tokenizer | None = None
     lineage: dict[str, str] | None = None
 
 
-def open_source(config: Plain, folder: Path, device: torch.device, resumed: Run | None = None) -> Source:
+def open_source(config: PlainDict, folder: Path, device: torch.device, resumed: Run | None = None) -> Source:
     """Open the data of a run.
 
     Args:
@@ -69,7 +69,7 @@ def _read(data: DataModule) -> DataModule:
     return data
 
 
-def _open_codes(config: Plain, folder: Path, device: torch.device, known: Run | None) -> Source:
+def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Run | None) -> Source:
     """The codes of the tokenizer of the resumed prior `known`, or of a new one, of which the run then keeps a copy."""
     run, tokenizer = checkpoint.open_tokenizer(known) if known else _open_tokenizer(config["tokenizer"])
     assert isinstance(tokenizer, Tokenizer)
@@ -117,7 +117,7 @@ def level_index(level: int | str, names: list[str]) -> int:
     raise ConfigError(f"level={level}: this tokenizer has {len(names)} level(s){near_miss(str(level), names)}")
 
 
-def in_training(model: pl.LightningModule, config: Plain, folder: Path, source: Source) -> TrainedRun:
+def in_training(model: pl.LightningModule, config: PlainDict, folder: Path, source: Source) -> TrainedRun:
     """A model that is being trained, as the tasks take it; `config`, `folder` and `source` are the run's."""
     priors: list[Prior] = [model] if isinstance(model, Prior) else []
     details = about(config, folder, model.global_step, source.record, model.device)

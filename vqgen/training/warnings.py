@@ -5,7 +5,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.number import format_number
-from vqgen.plain import Plain
+from vqgen.plain import PlainDict
 from vqgen.training.divergence import loss_of
 
 
@@ -87,10 +87,10 @@ class OverfittingWarning(pl.Callback):
                 "keeps the best weights; more dropout (model.network.dropout), a smaller network or more data help"
             )
 
-    def state_dict(self) -> Plain:
+    def state_dict(self) -> PlainDict:
         """The best epoch so far, and the sum of this one."""
         return {"best": self.best, "total": float(self._total), "steps": self._steps}
 
-    def load_state_dict(self, state_dict: Plain) -> None:
+    def load_state_dict(self, state_dict: PlainDict) -> None:
         """Restore the best epoch, and the sum of the epoch that was interrupted."""
         self.best, self._total, self._steps = state_dict["best"], state_dict["total"], state_dict["steps"]
