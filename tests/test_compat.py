@@ -1,4 +1,4 @@
-"""No private name of a library is used outside of vqgen/compat.py."""
+"""No private name of a library is used outside of vqgen/environment/compat.py."""
 
 import ast
 import subprocess

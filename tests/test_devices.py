@@ -15,8 +15,8 @@ from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
 from vqgen import experiment, load
 from vqgen.batch import Condition
 from vqgen.devices import Place, device_of, fork_rng, place
+from vqgen.environment.launcher import is_first
 from vqgen.errors import ConfigError
-from vqgen.launcher import is_first
 from vqgen.runs import opening
 
 ASKED = re.compile(r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("

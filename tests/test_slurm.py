@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import ROOT, TINY
 from tests.test_config import _compose
 from vqgen.config.resume import placed
+from vqgen.environment.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.errors import ConfigError, FolderError
 from vqgen.experiment import plain
-from vqgen.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.runs import slurm
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED

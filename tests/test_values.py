@@ -12,9 +12,9 @@ from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.config.check import check, check_sample
 from vqgen.config.command_line import _fail
 from vqgen.config.ranges import RANGES
+from vqgen.environment.faults import told, within_memory
 from vqgen.errors import SHOW, ConfigError
 from vqgen.experiment import sample, train
-from vqgen.faults import told, within_memory
 from vqgen.models.vqvae import VQVAE
 from vqgen.optim.schedules import Constant, Cosine
 from vqgen.runs.checkpoint import build

@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vqgen.environment.launcher import local_rank
 from vqgen.errors import ConfigError, near_miss
-from vqgen.launcher import local_rank
 
 WORDS = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "mps")
 

@@ -17,8 +17,8 @@ from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
 from vqgen.devices import device_of
+from vqgen.environment.faults import told, within_memory
 from vqgen.errors import FolderError
-from vqgen.faults import told, within_memory
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
 from vqgen.plain import PlainDict

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqgen.compat import can_arrange
 from vqgen.drawing.stepwise.product import (
     RowConvolution,
     RowConvolutions,
@@ -16,6 +15,7 @@ from vqgen.drawing.stepwise.product import (
     threads_pay,
     vector_product,
 )
+from vqgen.environment.compat import can_arrange
 
 
 @pytest.mark.parametrize("num_vectors", [1, 3, 16])

@@ -20,8 +20,8 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
+from vqgen.environment.launcher import is_first
 from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
-from vqgen.launcher import is_first
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job

@@ -9,8 +9,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from vqgen.config.help import help_text
+from vqgen.environment.launcher import slurm_job
 from vqgen.errors import ConfigError
-from vqgen.launcher import slurm_job
 from vqgen.runs.folders import find_started
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

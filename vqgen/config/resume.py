@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
 from vqgen.config.resolvers import CONF
+from vqgen.environment.launcher import slurm_job, started_by_first
 from vqgen.errors import ConfigError, near_miss, option
-from vqgen.launcher import slurm_job, started_by_first
 from vqgen.plain import PlainDict
 from vqgen.runs import slurm
 from vqgen.runs.allow_list import refuse_foreign_names

@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vqgen.batch import CodeBatch, ImageBatch
+from vqgen.environment.faults import explained, is_told
 from vqgen.errors import UserError
-from vqgen.faults import explained, is_told
 from vqgen.nn.batch_norm import join_batch_norms
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.optim import Constant, Game, Objective, ParameterGroup, Player, Rates, make_optimizer

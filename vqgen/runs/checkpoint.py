@@ -20,8 +20,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
 from vqgen.devices import device_of
+from vqgen.environment.faults import explained, is_told
 from vqgen.errors import CheckpointError, ConfigError, UserError
-from vqgen.faults import explained, is_told
 from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import refuse_foreign

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from vqgen.environment.launcher import slurm_job
 from vqgen.errors import FolderError
-from vqgen.launcher import slurm_job
 from vqgen.plain import PlainDict
 
 LOCK = "in_use.lock"   # in a folder that is in use: who uses it

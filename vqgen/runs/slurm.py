@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from vqgen.environment.launcher import is_first, slurm_job, slurm_restarts
 from vqgen.errors import ConfigError, FolderError
-from vqgen.launcher import is_first, slurm_job, slurm_restarts
 from vqgen.plain import PlainDict
 from vqgen.runs.claim import hold, let_go
 from vqgen.runs.folders import COMPOSED, require_free

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from vqgen.compat import average_model
+from vqgen.environment.compat import average_model
 from vqgen.nn.quantize import Quantizer
 
 

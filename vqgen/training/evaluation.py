@@ -6,8 +6,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vqgen.compat import logged_step
 from vqgen.devices import fork_rng
+from vqgen.environment.compat import logged_step
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.training.turns import is_due

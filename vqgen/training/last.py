@@ -9,8 +9,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from vqgen.environment.launcher import slurm_job
 from vqgen.errors import ConfigError, Interruption, QuietInterruption, command
-from vqgen.launcher import slurm_job
 from vqgen.plain import PlainDict
 from vqgen.training.processes import on_any_rank
 from vqgen.training.signals import AGAIN, asked, listen

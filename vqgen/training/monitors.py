@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vqgen.batch import CodeBatch, ImageBatch
-from vqgen.compat import logged_step
+from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import CodeCountLogger
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.nn.distributed import sum_over_ranks

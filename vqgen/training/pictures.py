@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from vqgen.batch import CodeBatch, ImageBatch
-from vqgen.compat import logged_step
+from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import ImageLogger
 from vqgen.pictures import figures
 from vqgen.protocols import Autoencoder, Prior, Variational

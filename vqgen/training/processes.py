@@ -11,9 +11,9 @@ import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from vqgen.compat import starts_processes
+from vqgen.environment.compat import starts_processes
+from vqgen.environment.launcher import slurm_port, slurm_tasks, started_by_srun
 from vqgen.errors import ConfigError, Interruption
-from vqgen.launcher import slurm_port, slurm_tasks, started_by_srun
 from vqgen.plain import PlainDict
 from vqgen.training.signals import listening
 

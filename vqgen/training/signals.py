@@ -12,7 +12,7 @@ from types import FrameType
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vqgen.launcher import slurm_job
+from vqgen.environment.launcher import slurm_job
 
 HANGUP = getattr(signal, "SIGHUP", None)   # the terminal or the connection to it is gone; Windows has no such signal,
 AGAIN = getattr(signal, "SIGUSR1", None)   # nor this, by which SLURM asks for a job that is queued again

@@ -9,9 +9,9 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from vqgen.batch import SPLITS
-from vqgen.compat import WithWorkers
 from vqgen.data.loading.order import Order, SequentialOrder, ShuffledOrder, require_enough
 from vqgen.data.loading.workers import Workers
+from vqgen.environment.compat import WithWorkers
 from vqgen.errors import DataError
 
 Batch: TypeAlias = Any   # an ImageBatch or a CodeBatch, as the data module has it

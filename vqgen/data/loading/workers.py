@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from vqgen.batch import ImageBatch
-from vqgen.compat import end_workers
+from vqgen.environment.compat import end_workers
 from vqgen.errors import DataError
 
 _AHEAD = 2   # batches that each worker makes ahead

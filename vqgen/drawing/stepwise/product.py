@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen import compat
+from vqgen.environment import compat
 
 LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
 """Entries from which on a matrix is worth more than the general product, with one vector or with some."""
