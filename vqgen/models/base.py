@@ -107,7 +107,7 @@ class Model(pl.LightningModule, Generic[Batch]):
         """The tensors, by name, that the fingerprint is made of: models trained on this one depend on them."""
         return self.state_dict()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Log the terms of every player's objective and return the sum of their losses.
 
         Its mean over ranks is the mean over the images of the joined batch, also where ranks have unequal numbers.

@@ -67,6 +67,9 @@ class VQVAE(DiscreteAutoencoder):
         """The quantizer, as a list of one."""
         return [self.quantizer]
 
-    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"]]) -> Float[Tensor, "b o h w"]:
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The decoder's output for a list of one code map."""
-        return self.decoder(self.quantizer.embed(codes[0]))
+        only = codes[0]
+        if only is None:
+            raise ValueError("a VQ-VAE has one level, whose codes are needed")
+        return self.decoder(self.quantizer.embed(only))
