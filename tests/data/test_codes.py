@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from contextlib import nullcontext
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from vqgen.data.codes.code_store import smallest_type
 from vqgen.data.codes.codes import Codes
@@ -180,6 +182,7 @@ def in_process(target, *arguments):
 
 def slowly(tmp_path):
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())   # of its own: killed with the lock that forks share, it would keep all others out
     codes_of(tmp_path, Tokenizer(slow=0.3))
 
 

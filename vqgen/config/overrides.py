@@ -145,7 +145,7 @@ def _closest(part: str, walked: str, node: Plain, base: DictConfig) -> str:
         return f" (did you mean {everywhere[0]}?)"
     for place, made in ((walked, node), *([] if walked else [("trainer", base.get("trainer"))])):
         if OmegaConf.is_dict(made) and part in _arguments(made.get("_target_")):
-            return f"; {str(made._target_).rpartition('.')[2]} takes it: +{place}.{part}=VALUE adds it"
+            return f"; {str(made.get('_target_')).rpartition('.')[2]} takes it: +{place}.{part}=VALUE adds it"
     return near_miss(f"{prefix}{part}", [k for k in beside if not k.rpartition(".")[2].startswith("_")])
 
 

@@ -21,6 +21,9 @@ def quiet() -> None:
     """Leave out warnings and notes that tell the user nothing to act on."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message)
+    for name in ("pytorch_lightning", "lightning_fabric"):   # whose notes go where Hydra's logging puts them
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_of_use)
     logging.getLogger("pytorch_lightning.callbacks.model_summary").addFilter(_without_flops)
 
