@@ -39,22 +39,22 @@ class Sampling:
         temperature: divides the logits; below 1 likelier and less varied, 1 as learnt.
         top_k: draw among the k likeliest codes only; None among all.
         top_p: draw among the fewest likeliest codes that together have this probability; None among all.
-        min_p: draw among the codes of at least this share of the likeliest one's probability (arXiv 2407.01082), 0.05
-            to 0.1; None among all.
         guidance: weight of classifier-free guidance (arXiv 2207.12598), or a schedule of it: logits are
             ``unconditional + guidance * (conditional - unconditional)``; 1 is none, 1.5 to 4 is truer to the label and
             less varied.
         seed: sample i of a level is a function of (seed, level, i), whatever the number of samples, up to the rounding
             of logits: where a draw falls on the last bits of a boundary, another number, device or processor draws
             another code.
+        min_p: draw among the codes of at least this share of the likeliest one's probability (arXiv 2407.01082), 0.05
+            to 0.1; None among all.
     """
 
     temperature: float | list[float] = 1.0
     top_k: int | list[int | None] | None = None
     top_p: float | list[float | None] | None = None
-    min_p: float | list[float | None] | None = None
     guidance: float | GuidanceSchedule | list[float] | list[GuidanceSchedule] = 1.0
     seed: int = 0
+    min_p: float | list[float | None] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that nothing can be drawn with."""
@@ -89,7 +89,7 @@ class Sampling:
         guidance = self.guidance if isinstance(self.guidance, list) else [self.guidance] * len(levels)
         return [
             Sampling(
-                _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), _of(self.min_p, i), each, self.seed
+                _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), each, self.seed, _of(self.min_p, i)
             )
             for i, each in enumerate(guidance)
         ]
