@@ -11,7 +11,7 @@ from vqgen.logging.wandb_mode import wandb_mode
 
 STEP = "trainer/global_step"
 LEVELS = ("", "_top", "_middle", "_bottom")
-LINES = {   # section, title of a panel, and what it shows
+LINES = {  # section, title of a panel, and what it shows
     "Losses": {
         "Loss": ["train/loss", "val/loss"],
         "Reconstruction": ["train/recon_loss", "val/recon_loss"],
@@ -46,9 +46,7 @@ def dashboard(entity: str, project: str) -> Any:
     ]
     pictures = [wr.MediaBrowser(title=key.removeprefix("val/"), media_keys=[key]) for key in PICTURES]
     sections.insert(1, ws.Section("Pictures", pictures, True))
-    return ws.Workspace(
-        entity=entity, project=project, name="vqgen", sections=sections, auto_generate_panels=True
-    )
+    return ws.Workspace(entity=entity, project=project, name="vqgen", sections=sections, auto_generate_panels=True)
 
 
 def main() -> None:

@@ -16,14 +16,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
-    "data.num_train=96", "data.num_val=32", "data.num_test=32", "data.batch_size=32", "data.size=16",
-    "model.encoder.hidden_channels=16", "model.encoder.residual_channels=8", "model.quantizer.num_embeddings=8",
-    "model.quantizer.embedding_dim=8", "trainer.max_epochs=2", "hardware=cpu", "trainer.enable_progress_bar=false",
-]  # fmt: skip
+    "data.num_train=96",
+    "data.num_val=32",
+    "data.num_test=32",
+    "data.batch_size=32",
+    "data.size=16",
+    "model.encoder.hidden_channels=16",
+    "model.encoder.residual_channels=8",
+    "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=8",
+    "trainer.max_epochs=2",
+    "hardware=cpu",
+    "trainer.enable_progress_bar=false",
+]
 TINY_PRIOR = [
-    "model.network.hidden_channels=8", "model.network.num_layers=2", "model.network.output_channels=16",
-    "model.conditioner.channels=8", "trainer.max_epochs=2", "hardware=cpu", "trainer.enable_progress_bar=false",
-]  # fmt: skip
+    "model.network.hidden_channels=8",
+    "model.network.num_layers=2",
+    "model.network.output_channels=16",
+    "model.conditioner.channels=8",
+    "trainer.max_epochs=2",
+    "hardware=cpu",
+    "trainer.enable_progress_bar=false",
+]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,7 +55,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
     def run(script: str, *words: str, cwd: Path = folder, modules: Path = ROOT) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, str(ROOT / script), *map(str, words)]
-        mine = os.environ | {"PYTHONPATH": f"{modules}:{ROOT}"}   # for processes that a launcher starts elsewhere, too
+        mine = os.environ | {"PYTHONPATH": f"{modules}:{ROOT}"}  # for processes that a launcher starts elsewhere, too
         return subprocess.run(line, cwd=cwd, env=mine, capture_output=True, text=True, timeout=300, check=False)
 
     run.folder = folder  # type: ignore[attr-defined]

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-DEVICE = torch.device("xpu", 0)   # any kind that the project has no branch for
+DEVICE = torch.device("xpu", 0)  # any kind that the project has no branch for
 _CROSSES = {Tensor.copy_, Tensor.to, Tensor.cpu, torch._has_compatible_shallow_copy_type}
-_INDEXED = {Tensor.__getitem__, Tensor.__setitem__}   # a tensor of any device, by numbers of the CPU
+_INDEXED = {Tensor.__getitem__, Tensor.__setitem__}  # a tensor of any device, by numbers of the CPU
 _MARK = "pretended"
 
 
@@ -27,7 +27,7 @@ class PretendedDevice(TorchFunctionMode):
         there = any(map(is_there, tensors))
         if func == Tensor.device.__get__:
             return DEVICE if there else func(*args)
-        if func is torch._C._nn._parse_to:   # of module.to(device), which then asks each tensor
+        if func is torch._C._nn._parse_to:  # of module.to(device), which then asks each tensor
             return func(*args, **kwargs)
         if func == Tensor.data.__set__:
             setattr(args[0], _MARK, is_there(args[1]))
@@ -35,7 +35,7 @@ class PretendedDevice(TorchFunctionMode):
         if func == Tensor.numpy and there:
             raise RuntimeError("a tensor of the pretended device has no numpy array")
         wanted = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.device | str) and _is_device(a)]
-        if wanted:   # .to(device), or a tensor made on a device
+        if wanted:  # .to(device), or a tensor made on a device
             args, kwargs = tree_map(_on_cpu, args), tree_map(_on_cpu, kwargs)
             there = torch.device(wanted[0]) == DEVICE
         elif func == Tensor.cpu:

@@ -26,7 +26,7 @@ def test_the_flops_of_a_step_are_those_of_its_convolutions_by_hand():
     cost = step_cost(TwoConvolutions(), torch.randn(2, 3, 16, 16))
     first, second = (2 * 2 * 16 * 16 * outs * ins * taps for outs, ins, taps in ((8, 3, 9), (5, 8, 1)))
     assert cost.forward == first + second
-    assert cost.step == 2 * first + 3 * second   # backward: both weights, and the input of the second
+    assert cost.step == 2 * first + 3 * second  # backward: both weights, and the input of the second
     assert cost.parameters == 8 * (27 + 1) + 5 * (8 + 1)
 
 

@@ -31,7 +31,7 @@ def test_over_fitting_is_a_rising_validation_loss_with_a_falling_training_loss()
     callback = OverfittingWarning(margin=0.02)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for train, val in [(2.0, 2.0), (1.5, 1.6), (1.4, 1.61), (1.6, 2.0)]:   # within the margin; both rise
+        for train, val in [(2.0, 2.0), (1.5, 1.6), (1.4, 1.61), (1.6, 2.0)]:  # within the margin; both rise
             _epoch(callback, train, val)
     with pytest.warns(UserWarning, match=r"over-fitting: val/loss is 1.8 after a best of 1.6, .* from 1.5 to 1"):
         _epoch(callback, 1.0, 1.8)

@@ -99,7 +99,9 @@ def test_the_fingerprint_is_of_what_decides_the_codes_and_of_nothing_else(vqvae_
     run = open_run(vqvae_run)
     before = fingerprint(module_of(run))
     for name, decides in {
-        "encoder.network.0.weight": True, "quantizer.codebook": True, "quantizer.sums": False,
+        "encoder.network.0.weight": True,
+        "quantizer.codebook": True,
+        "quantizer.sums": False,
         "decoder.network.0.bias": False,
     }.items():
         module = module_of(run)

@@ -35,7 +35,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     line = [sys.executable, "-c", HOLD, str(tmp_path / "run"), "with a child"]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(2)]   # a child that has just begun still holds the lock
+        said = [process.stdout.readline() for _ in range(2)]  # a child that has just begun still holds the lock
         assert "0\n" in said, said
         yield process
         os.killpg(process.pid, signal.SIGKILL)
@@ -46,7 +46,7 @@ def test_a_folder_that_is_held_is_refused_by_who_holds_it_and_free_at_once_when_
 ):
     with pytest.raises(FolderError, match=rf"run' is in use by process {holder.pid} on .*, since \d+-.*: wait"):
         hold(tmp_path / "run")
-    holder.kill()   # its child lives on
+    holder.kill()  # its child lives on
     holder.wait()
     with claimed(tmp_path / "run"):
         assert json.loads((tmp_path / "run" / LOCK).read_text())["pid"] == os.getpid()
@@ -55,10 +55,10 @@ def test_a_folder_that_is_held_is_refused_by_who_holds_it_and_free_at_once_when_
 
 def test_a_folder_is_held_by_a_process_as_a_whole(tmp_path: Path):
     hold(tmp_path)
-    with claimed(tmp_path / "." / "x" / ".."):   # the same folder
+    with claimed(tmp_path / "." / "x" / ".."):  # the same folder
         pass
     assert not list(tmp_path.iterdir())
-    let_go(tmp_path)   # once more does no harm
+    let_go(tmp_path)  # once more does no harm
 
 
 def test_waiting_for_another_evaluation_is_long_enough(holder: subprocess.Popen[str], tmp_path: Path):
@@ -118,20 +118,29 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_starts_of_one_second_have_folders_of_their_own(started: str):
     assert [placed(["seed=1"]).words[-1] for _ in range(3)] == [
-        f"run_dir=runs/{started}", f"run_dir=runs/{started}_2", f"run_dir=runs/{started}_3",
+        f"run_dir=runs/{started}",
+        f"run_dir=runs/{started}_2",
+        f"run_dir=runs/{started}_3",
     ]
     sweeps = [["seed=0,1", "-m"], ["sweep=quantizer"], ["hydra.mode=MULTIRUN", "seed=0,1"]]
     placed_sweeps = [placed(words).words for words in sweeps]
     assert [words[-1] for words in placed_sweeps] == [
-        f"hydra.sweep.dir=multirun/{started}", f"hydra.sweep.dir=multirun/{started}_2",
+        f"hydra.sweep.dir=multirun/{started}",
+        f"hydra.sweep.dir=multirun/{started}_2",
         f"hydra.sweep.dir=multirun/{started}_3",
     ]
-    assert placed_sweeps[0][:2] == ["-m", "seed=0,1"]   # Hydra wants its words in one row
+    assert placed_sweeps[0][:2] == ["-m", "seed=0,1"]  # Hydra wants its words in one row
 
 
-@pytest.mark.parametrize("words", [
-    ["run_dir=a"], ["hydra.run.dir=a"], ["-m", "seed=0,1", "hydra.sweep.dir=a"], ["--cfg", "job"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run_dir=a"],
+        ["hydra.run.dir=a"],
+        ["-m", "seed=0,1", "hydra.sweep.dir=a"],
+        ["--cfg", "job"],
+    ],
+)
 def test_a_folder_that_was_named_stays_as_it_is(words: list[str], started: str, tmp_path: Path):
     assert placed(words).words == words
     assert not list(tmp_path.iterdir())
@@ -149,17 +158,23 @@ def test_a_sweep_that_does_not_begin_leaves_no_folder(command: Command, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [
-    ["train.py", "run_dir=RUN"], ["train.py", "hydra.run.dir=RUN"], ["train.py", "resume=RUN"],
-    ["train.py", "-m", "seed=0,1", "hydra.sweep.dir=RUN"], ["sample.py", "run=RUN", "log=true"],
-    ["sample.py", "run=RUN", "out=RUN", "task=reconstruct"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train.py", "run_dir=RUN"],
+        ["train.py", "hydra.run.dir=RUN"],
+        ["train.py", "resume=RUN"],
+        ["train.py", "-m", "seed=0,1", "hydra.sweep.dir=RUN"],
+        ["sample.py", "run=RUN", "log=true"],
+        ["sample.py", "run=RUN", "out=RUN", "task=reconstruct"],
+    ],
+)
 def test_a_run_that_is_in_use_is_left_alone_by_every_way(vqvae_run: Path, command: Command, words: list[str]):
     before = {path: path.stat().st_mtime for path in vqvae_run.rglob("*")}
     with claimed(vqvae_run):
         script, *rest = [word.replace("RUN", str(vqvae_run)) for word in words]
         done = command(script, *rest)
-        (vqvae_run / LOCK).unlink()   # not to be compared
+        (vqvae_run / LOCK).unlink()  # not to be compared
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
@@ -170,15 +185,16 @@ def test_a_run_that_is_in_use_is_left_alone_by_every_way(vqvae_run: Path, comman
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "message"), [
-    (["hydra.run.dir=RUN"], "holds a run already"),
-    (["-m", "seed=0,1", "hydra.sweep.dir=PARENT", "hydra.sweep.subdir=NAME"], "holds a run already"),
-    (["-m", "resume=RUN"], "one run goes on at a time"),
-    (["resume=RUN", "hydra.run.dir=elsewhere"], "a resumed run stays in its folder"),
-])
-def test_a_run_is_written_over_by_no_words_of_hydra(
-    vqvae_run: Path, command: Command, words: list[str], message: str
-):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["hydra.run.dir=RUN"], "holds a run already"),
+        (["-m", "seed=0,1", "hydra.sweep.dir=PARENT", "hydra.sweep.subdir=NAME"], "holds a run already"),
+        (["-m", "resume=RUN"], "one run goes on at a time"),
+        (["resume=RUN", "hydra.run.dir=elsewhere"], "a resumed run stays in its folder"),
+    ],
+)
+def test_a_run_is_written_over_by_no_words_of_hydra(vqvae_run: Path, command: Command, words: list[str], message: str):
     last = vqvae_run / "checkpoints" / "last.ckpt"
     before = last.stat().st_mtime
     given = {"RUN": str(vqvae_run), "PARENT": str(vqvae_run.parent), "NAME": vqvae_run.name}

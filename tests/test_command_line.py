@@ -175,7 +175,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, half_run: Path, tmp_path: Path):
     assert command("train.py", *HALF, "run_dir=whole", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
-    moved = tmp_path / "elsewhere" / "moved"   # and from another folder than before
+    moved = tmp_path / "elsewhere" / "moved"  # and from another folder than before
     shutil.copytree(half_run, moved)
     done = command("train.py", "resume=elsewhere/moved", "trainer.max_epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -189,7 +189,7 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(command: Command, ha
 @pytest.mark.slow
 def test_a_change_beside_resume_reaches_everything_that_refers_to_it(command: Command, half_run: Path, tmp_path: Path):
     shutil.copytree(half_run, tmp_path / "copy")
-    words = ["optim.lr=7e-2", "seed=4", "data_changed=true"]   # other shapes: they are functions of the seed
+    words = ["optim.lr=7e-2", "seed=4", "data_changed=true"]  # other shapes: they are functions of the seed
     done = command("train.py", "resume=copy", "trainer.max_epochs=2", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = _last(tmp_path / "copy")["vqgen"]["config"]
@@ -198,13 +198,16 @@ def test_a_change_beside_resume_reaches_everything_that_refers_to_it(command: Co
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("word", "message"), [
-    ("model=vqvae2", "model=vqvae2: a resumed run keeps its own config"),
-    ("optim.lrr=1", "optim.lrr=1: the run has no such option (did you mean optim.lr?)"),
-    ("run_dir=other", "run_dir=other: a resumed run stays in its folder"),
-    ("optim.lr=fast", "optim.lr=fast: expected"),
-    ("model.encoder.hidden_channels=32", "the sizes of a model cannot change"),
-])
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model=vqvae2", "model=vqvae2: a resumed run keeps its own config"),
+        ("optim.lrr=1", "optim.lrr=1: the run has no such option (did you mean optim.lr?)"),
+        ("run_dir=other", "run_dir=other: a resumed run stays in its folder"),
+        ("optim.lr=fast", "optim.lr=fast: expected"),
+        ("model.encoder.hidden_channels=32", "the sizes of a model cannot change"),
+    ],
+)
 def test_a_change_that_a_run_cannot_take_is_one_line(command: Command, half_run: Path, word: str, message: str):
     done = command("train.py", f"resume={half_run}", word)
     assert done.returncode == 2

@@ -11,8 +11,8 @@ import pytest
 import vqgen
 
 HERE = Path(vqgen.__file__).parent
-NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}   # public, by the documentation of Python
-FOR_NOW = {"nn/batch_norm.py", "measure/metrics/inception.py"}   # of torch and torchmetrics
+NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public, by the documentation of Python
+FOR_NOW = {"nn/batch_norm.py", "measure/metrics/inception.py"}  # of torch and torchmetrics
 FILES = [file for file in sorted(HERE.rglob("*.py")) if file.relative_to(HERE).as_posix() not in FOR_NOW]
 
 
@@ -56,8 +56,11 @@ def test_private_names_of_others_are_in_one_file(file: Path):
 
 def test_the_walk_finds_private_names():
     assert set(foreign_names(ast.parse("import a._b\nfrom c._d import e\nx._f()\ngetattr(x, '_g')"))) == {
-        "a._b", "_d", "x._f", "_g",
-    }  # fmt: skip
+        "a._b",
+        "_d",
+        "x._f",
+        "_g",
+    }
     assert not set(foreign_names(ast.parse("def _f(): ...\nself._g = 1\nx._f(self._g)\ny.__class__\nt._replace()")))
 
 

@@ -72,8 +72,10 @@ def test_the_sweep_for_wandb_gives_words_that_train_py_takes():
     assert (ROOT / sweep["program"]).is_file()
     fixed = [word for word in sweep["command"] if "=" in word]
     for end in (0, -1):
-        swept = [f"{key}={([p['min'], p['max']] if 'min' in p else p['values'])[end]}"
-                 for key, p in sweep["parameters"].items()]
+        swept = [
+            f"{key}={([p['min'], p['max']] if 'min' in p else p['values'])[end]}"
+            for key, p in sweep["parameters"].items()
+        ]
         cfg = _compose(*fixed, *swept)
         check(cfg)
         assert cfg.callbacks.best.monitor == sweep["metric"]["name"]
@@ -123,8 +125,19 @@ def test_sampling_without_a_run_says_so():
         check_sample(_compose("run=null", name="sample"))
 
 
-@pytest.mark.parametrize("word", ["temperature=0", "temperature=[1.0,-1.0]", "top_p=2", "top_p=0", "top_k=0",
-                                  "num_samples=0", "seed=-1", "guidance=-1"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "temperature=0",
+        "temperature=[1.0,-1.0]",
+        "top_p=2",
+        "top_p=0",
+        "top_k=0",
+        "num_samples=0",
+        "seed=-1",
+        "guidance=-1",
+    ],
+)
 def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str):
     with pytest.raises(ConfigError) as error:
         check_sample(_compose(word, "run=x", name="sample"))

@@ -19,8 +19,10 @@ from vqgen.environment.launcher import is_first
 from vqgen.errors import ConfigError
 from vqgen.runs import opening
 
-ASKED = re.compile(r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("
-                   r"|environ.*(RANK|PROCID|LOCALID)|fork_rng\(\)")
+ASKED = re.compile(
+    r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("
+    r"|environ.*(RANK|PROCID|LOCALID)|fork_rng\(\)"
+)
 
 
 @pytest.fixture
@@ -50,14 +52,21 @@ def prior_words(tokenizer: Path) -> list[str]:
 
 def test_devices_and_ranks_are_asked_for_in_one_place():
     files = [path for path in Path(vqgen.__path__[0]).rglob("*.py") if ASKED.search(path.read_text())]
-    assert {path.name for path in files} == {"devices.py", "launcher.py"}   # once processes have joined, and before
+    assert {path.name for path in files} == {"devices.py", "launcher.py"}  # once processes have joined, and before
 
 
-@pytest.mark.parametrize(("words", "device"), [
-    (["hardware=cpu"], "cpu"), (["hardware=auto"], "cuda:0"), (["hardware=gpu"], "cuda:0"),
-    (["hardware=gpu", "hardware.devices=[1]"], "cuda:1"), (["hardware=gpu", "hardware.devices='1,'"], "cuda:1"),
-    (["hardware=ddp"], "cuda:0"), (["hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2"], "cpu"),
-])
+@pytest.mark.parametrize(
+    ("words", "device"),
+    [
+        (["hardware=cpu"], "cpu"),
+        (["hardware=auto"], "cuda:0"),
+        (["hardware=gpu"], "cuda:0"),
+        (["hardware=gpu", "hardware.devices=[1]"], "cuda:1"),
+        (["hardware=gpu", "hardware.devices='1,'"], "cuda:1"),
+        (["hardware=ddp"], "cuda:0"),
+        (["hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2"], "cpu"),
+    ],
+)
 def test_a_training_is_where_hardware_says(words: list[str], device: str, two_gpus: None):
     config = experiment.plain(composed(["model=vqvae", *words]))
     assert experiment.root_device(config) == torch.device(device)
@@ -65,7 +74,7 @@ def test_a_training_is_where_hardware_says(words: list[str], device: str, two_gp
 
 def test_each_process_of_a_training_has_its_own_gpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(rank_zero_only, "rank", 0)   # Lightning sets it, and it would stay
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # Lightning sets it, and it would stay
     config = experiment.plain(composed(["model=vqvae", "hardware=ddp"]))
     assert experiment.root_device(config) == device_of("auto") == torch.device("cuda:1")
     assert not is_first()
@@ -89,7 +98,7 @@ def train_in_again(folder: Path) -> None:
 def test_a_run_is_opened_on_the_device_that_is_asked_for(prior: Path, choice: Any, two_gpus: None):
     trained = opening.open_trained(prior, device=choice)
     assert {trained.model.device, trained.tokenizer.device, load(prior, device=choice).device} == {torch.device("cpu")}
-    assert trained.open(str(prior)).model.device == torch.device("cpu")   # a classifier, say
+    assert trained.open(str(prior)).model.device == torch.device("cpu")  # a classifier, say
 
 
 def test_all_models_of_a_run_are_on_one_device(prior: Path):
@@ -103,7 +112,7 @@ def test_all_models_of_a_run_are_on_one_device(prior: Path):
 def test_the_tokenizer_of_a_training_goes_to_the_device_of_its_trainer(tokenizer: Path, tmp_path: Path):
     config = experiment.plain(composed([*prior_words(tokenizer), f"data_dir={tokenizer.parent / 'other'}"]))
     with PretendedDevice():
-        source = experiment.open_source(config, tmp_path, DEVICE)   # and extracts the codes there
+        source = experiment.open_source(config, tmp_path, DEVICE)  # and extracts the codes there
     assert source.tokenizer.device == DEVICE
 
 
@@ -115,8 +124,9 @@ def test_meta_tensors_show_that_no_other_device_is_used(prior: Path):
     assert tokenizer.decode([drawn]).device.type == "meta"
 
 
-@pytest.mark.parametrize(("choice", "device"), [("cpu", "cpu"), ("auto", "cuda:0"), ("cuda", "cuda:0"),
-                                                ("cuda:1", "cuda:1")])
+@pytest.mark.parametrize(
+    ("choice", "device"), [("cpu", "cpu"), ("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1")]
+)
 def test_words_for_devices(choice: str, device: str, two_gpus: None):
     assert device_of(choice) == torch.device(device)
 
@@ -126,13 +136,17 @@ def test_without_a_gpu_auto_is_the_cpu():
         assert device_of("auto") == torch.device("cpu")
 
 
-@pytest.mark.parametrize(("choice", "message"), [
-    ("cdua", "device=cdua: there is no such device (did you mean cuda?)"),
-    ("cuda:x", "device=cuda:x: there is no such device (did you mean cuda:"),
-    ("gpu", "device=gpu: there is no such device"), ("1", "device=1: there is no such device"),
-    ("cuda:2", "device=cuda:2: this machine has 2 CUDA GPUs, from cuda:0 to cuda:1"),
-    ("mps", "device=mps: torch finds no GPU of Apple here; take cpu or auto"),
-])
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("cdua", "device=cdua: there is no such device (did you mean cuda?)"),
+        ("cuda:x", "device=cuda:x: there is no such device (did you mean cuda:"),
+        ("gpu", "device=gpu: there is no such device"),
+        ("1", "device=1: there is no such device"),
+        ("cuda:2", "device=cuda:2: this machine has 2 CUDA GPUs, from cuda:0 to cuda:1"),
+        ("mps", "device=mps: torch finds no GPU of Apple here; take cpu or auto"),
+    ],
+)
 def test_a_device_that_is_not_there_is_told_in_a_line(choice: Any, message: str, two_gpus: None):
     with pytest.raises(ConfigError) as error:
         device_of(choice)

@@ -17,10 +17,15 @@ MODEL = Mock(spec=pl.LightningModule)
 
 def _trainer(step: int, **measured: float) -> Mock:
     trainer = Mock(
-        spec=pl.Trainer, accumulate_grad_batches=1, fit_loop=Mock(), strategy=Mock(), datamodule=Mock(),
-        sanity_checking=False, global_step=step,
+        spec=pl.Trainer,
+        accumulate_grad_batches=1,
+        fit_loop=Mock(),
+        strategy=Mock(),
+        datamodule=Mock(),
+        sanity_checking=False,
+        global_step=step,
         callback_metrics={f"val/{name}": torch.tensor(value) for name, value in measured.items()},
-    )  # fmt: skip
+    )
     trainer.fit_loop.total_batch_idx = step
     trainer.strategy.reduce_boolean_decision = lambda decision, all: decision
     trainer.datamodule.names = lambda split, index: [f"{split}/{i}.png" for i in index]
@@ -121,8 +126,15 @@ def test_a_run_of_one_step_that_cannot_go_well_ends_in_one_line(
 
 @pytest.mark.slow
 def test_a_diverging_run_stops_in_one_line_and_its_last_checkpoint_is_good(command: Command, tmp_path: Path):
-    words = [*TINY, "optim=adam", "optim.lr=1e25", "schedule=constant", "trainer.max_epochs=50", "logger=csv",
-             "callbacks.last.every_n_steps=1"]
+    words = [
+        *TINY,
+        "optim=adam",
+        "optim.lr=1e25",
+        "schedule=constant",
+        "trainer.max_epochs=50",
+        "logger=csv",
+        "callbacks.last.every_n_steps=1",
+    ]
     done = command("train.py", *words, f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]

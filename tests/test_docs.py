@@ -15,8 +15,16 @@ import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ["data.batch_size=16", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
-        "trainer.limit_test_batches=1", "logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false"]  # fmt: skip
+TINY = [
+    "data.batch_size=16",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+    "logger=csv",
+    "hardware=cpu",
+    "trainer.enable_progress_bar=false",
+]
 SHAPES = ["data.size=32", "data.num_train=64", "data.num_val=16", "data.num_test=16"]
 FILES = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
 
@@ -83,12 +91,28 @@ def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
 
 @pytest.mark.slow
 def test_the_critic_and_the_matrices_of_the_page_have_optimisers_of_their_own(extended: Path):
-    command = ["train.py", "model=adversarial", "trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=2",
-               "run_dir=CRITIC", *SHAPES, *TINY]  # fmt: skip
+    command = [
+        "train.py",
+        "model=adversarial",
+        "trainer.log_every_n_steps=1",
+        "trainer.accumulate_grad_batches=2",
+        "run_dir=CRITIC",
+        *SHAPES,
+        *TINY,
+    ]
     run(extended, *command)
     run(extended, "train.py", "resume=CRITIC", "trainer.max_epochs=2", "optim.weight_decay=0.1")
-    run(extended, "train.py", "model=ae", "model/autoencoder=mlp", "optim=adamw", "parameter_groups=muon",
-        "run_dir=MUON", *SHAPES, *TINY)  # fmt: skip
+    run(
+        extended,
+        "train.py",
+        "model=ae",
+        "model/autoencoder=mlp",
+        "optim=adamw",
+        "parameter_groups=muon",
+        "run_dir=MUON",
+        *SHAPES,
+        *TINY,
+    )
     for name, expected in {"CRITIC": {"rest", "no_decay", "critic/rest"}, "MUON": {"no_decay", "matrices"}}.items():
         contents = torch.load(extended / name / "checkpoints" / "last.ckpt", weights_only=True)
         groups = {group["name"]: group for group in contents["optimizer_states"][0]["param_groups"]}
@@ -102,11 +126,16 @@ def test_the_critic_and_the_matrices_of_the_page_have_optimisers_of_their_own(ex
 
 @pytest.mark.slow
 def test_the_quantizer_of_the_page_finds_the_codes_that_it_embeds(extended: Path):
-    run(extended, "-c", (
-        "import torch; from vqgen.nn.quantize.signs import Signs; q = Signs(5); codes = torch.arange(32).view(1, 4, 8);"
-        "assert torch.equal(q.nearest(q.embed(codes)), codes);"
-        "z = torch.randn(2, 5, 3, 3, requires_grad=True); q(z).z_q.sum().backward(); assert (z.grad == 1).all()"
-    ))  # fmt: skip
+    run(
+        extended,
+        "-c",
+        (
+            "import torch; from vqgen.nn.quantize.signs import Signs; q = Signs(5);"
+            "codes = torch.arange(32).view(1, 4, 8);"
+            "assert torch.equal(q.nearest(q.embed(codes)), codes);"
+            "z = torch.randn(2, 5, 3, 3, requires_grad=True); q(z).z_q.sum().backward(); assert (z.grad == 1).all()"
+        ),
+    )
 
 
 def _idx(array: np.ndarray) -> bytes:
@@ -123,12 +152,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     folder = project / "data" / "fashion_mnist"
     folder.mkdir(parents=True)
-    for name, n in (("train", 5100), ("t10k", 40)):   # 5,000 of those for training are the validation split
+    for name, n in (("train", 5100), ("t10k", 40)):  # 5,000 of those for training are the validation split
         images = rng.integers(0, 256, (n, 28, 28), np.uint8)
         (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(images))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx((np.arange(n) % 10).astype(np.uint8)))
     (project / "PATH").mkdir()
-    for number in [*range(30), *range(60_000, 60_015), *range(65_000, 65_015)]:   # as the faces of FFHQ are numbered
+    for number in [*range(30), *range(60_000, 60_015), *range(65_000, 65_015)]:  # as the faces of FFHQ are numbered
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{number:05}.png")
     return project
 

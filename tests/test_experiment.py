@@ -45,10 +45,13 @@ PRIORS = {
     "pixelcnn": ["model.network.hidden_channels=8"],
     "gated_pixelcnn": ["model.network.hidden_channels=8", "model.network.num_layers=2"],
     "pixelsnail": [
-        "model.network.hidden_channels=8", "model.network.residual_channels=8", "model.network.num_layers=2",
-        "model.network.attention_channels=8", "model.network.num_heads=2",
+        "model.network.hidden_channels=8",
+        "model.network.residual_channels=8",
+        "model.network.num_layers=2",
+        "model.network.attention_channels=8",
+        "model.network.num_heads=2",
     ],
-}  # fmt: skip
+}
 
 
 def composed(words: Sequence[str]) -> DictConfig:

@@ -45,7 +45,7 @@ def test_the_nearest_code_is_that_of_float64(device: str):
     finally:
         torch.set_float32_matmul_precision(before)
     best = torch.cdist(x.double(), codebook.double()).square()
-    assert (best[torch.arange(4096), found] - best.min(1).values).max() < 0.02   # of some 70; rounded to TF32, tenths
+    assert (best[torch.arange(4096), found] - best.min(1).values).max() < 0.02  # of some 70; rounded to TF32, tenths
 
 
 @EITHER
@@ -123,8 +123,8 @@ def test_a_run_saved_with_the_random_numbers_of_all_gpus_goes_on_with_its_own(
     for saved in (states, [states[number]]):
         record._set_random_state(kept | {"cuda": saved}, torch.device(device))
     assert [int(state) for state in taken] == [number, number]
-    record._set_random_state(kept | {"cuda": states}, torch.device("cpu"))   # touches no GPU
-    record._set_random_state(kept, torch.device("cuda"))   # saved on the CPU
+    record._set_random_state(kept | {"cuda": states}, torch.device("cpu"))  # touches no GPU
+    record._set_random_state(kept, torch.device("cuda"))  # saved on the CPU
     assert len(taken) == 2
 
 

@@ -33,7 +33,7 @@ def test_two_epochs_with_the_real_wandb_client_hold_all_that_is_promised(vqvae_r
     assert [row["_step"] for row in rows] == list(range(len(rows)))
     usage = next(row["val/codes"] for row in rows if "val/codes" in row)
     assert usage["_type"] == "histogram"
-    assert sum(usage["values"]) == 32 * 4 * 4   # validation images, positions of a map
+    assert sum(usage["values"]) == 32 * 4 * 4  # validation images, positions of a map
     assert len(list(vqvae_run.glob("wandb/latest-run/files/media/images/val/*.png"))) == 2
     configs = [r.run.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "run"]
     configs += [r.config for r in wandb_file.records(vqvae_run) if r.WhichOneof("record_type") == "config"]
@@ -120,7 +120,7 @@ def test_a_rewound_csv_is_that_of_a_run_that_stopped_there(tmp_path: Path):
     logger.log_metrics({"b": 1.0}, 5)
     logger.save()
     with (tmp_path / "metrics.csv").open("a") as file:
-        file.write("0.5,")   # a row cut short by a kill
+        file.write("0.5,")  # a row cut short by a kill
     CSV(str(tmp_path)).rewind(5, 0)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == before.splitlines()
 
@@ -131,7 +131,7 @@ def test_rows_of_the_step_in_hand_are_not_those_before_it(tmp_path: Path, monkey
     logger.rewind(0, 0)
     for step, value in ((0, 1.0), (0, 2.0), (3, 3.0), (4, 4.0)):
         logger.log_metrics({"a": value}, step)
-    assert logger.rows_before(4) == 3   # the last row belongs to step 4, which a resumed run does again
+    assert logger.rows_before(4) == 3  # the last row belongs to step 4, which a resumed run does again
     assert logger.rows_before(5) == 4
     logger.close()
     resumed = Wandb(str(tmp_path), "test", id="x")
@@ -143,7 +143,7 @@ def test_rows_of_the_step_in_hand_are_not_those_before_it(tmp_path: Path, monkey
 
 def test_a_row_that_a_kill_cut_short_is_none(tmp_path: Path):
     (tmp_path / "wandb").mkdir()
-    (tmp_path / "metrics.csv").write_text("a,step\n0.1,100\n0.2,101\n0.3,10")   # of step 102
+    (tmp_path / "metrics.csv").write_text("a,step\n0.1,100\n0.2,101\n0.3,10")  # of step 102
     CSV(str(tmp_path)).rewind(102, 0)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == ["a,step", "0.1,100", "0.2,101"]
     journal = Journal(tmp_path)
@@ -187,6 +187,6 @@ def test_without_a_network_a_run_with_credentials_is_kept_offline(tmp_path: Path
     monkeypatch.delenv("WANDB_API_KEY")
     logger.log_metrics({"a": 1.0}, 0)
     logger.close()
-    wandb.teardown()   # its service writes until it ends
+    wandb.teardown()  # its service writes until it ends
     assert modes == ["online", "offline"]
     assert [row["a"] for row in wandb_file.rows(tmp_path)] == [1.0]

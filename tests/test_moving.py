@@ -23,11 +23,15 @@ def run(vqvae_run: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("run_dir=~/runs/a", "run_dir=/home/me/runs/a"), ('data.root="~/x"', 'data.root="/home/me/x"'),
-        ("data_dir=~", "data_dir=/home/me"), ("~data.flip", "~data.flip"), ("a=b~/c", "a=b~/c"), ("a=~b", "a=~b"),
+        ("run_dir=~/runs/a", "run_dir=/home/me/runs/a"),
+        ('data.root="~/x"', 'data.root="/home/me/x"'),
+        ("data_dir=~", "data_dir=/home/me"),
+        ("~data.flip", "~data.flip"),
+        ("a=b~/c", "a=b~/c"),
+        ("a=~b", "a=~b"),
         ("+a=~/b", "+a=/home/me/b"),
     ],
-)  # fmt: skip
+)
 def test_a_path_of_ones_home_is_one_after_an_equals_sign_too(typed: str, meant: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert at_home(typed) == meant
@@ -42,7 +46,7 @@ def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(
     with pytest.raises(CheckpointError, match=r"ownpackage is your own package: export VQGEN_PACKAGES=ownpackage$"):
         refuse_foreign(mine, Path("a.ckpt"), "model")
     with pytest.raises(ConfigError, match=r"^model\._target_=ownpackage\.Mine: not a class of .*: export VQGEN"):
-        refuse_foreign(mine, None, "model")   # of a new run
+        refuse_foreign(mine, None, "model")  # of a new run
     monkeypatch.setenv("VQGEN_PACKAGES", "other,ownpackage")
     refuse_foreign(mine, Path("a.ckpt"), "model")
     for node, section in ((foreign, "model"), (mine, "facts"), ({"_target_": "os.system"}, "model")):
@@ -67,7 +71,7 @@ def test_a_run_with_a_class_of_ones_own_package_is_resumed_and_used(
     run: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "ownmodels.py").write_text("from vqgen.models.vqvae import VQVAE\n\n\nclass Mine(VQVAE):\n    pass\n")
-    for name in ("train.py", "sample.py"):   # a program finds what lies beside it
+    for name in ("train.py", "sample.py"):  # a program finds what lies beside it
         shutil.copy(Path(__file__).resolve().parents[1] / name, tmp_path)
     text = (run / "composed.yaml").read_text()
     (run / "composed.yaml").write_text(text.replace("vqgen.models.VQVAE", "ownmodels.Mine"))

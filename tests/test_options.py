@@ -20,8 +20,14 @@ def rows(run: Path, key: str) -> list[float]:
 
 def test_a_run_stops_early_where_nothing_improves_and_tells_where_its_time_went(command: Command, tmp_path: Path):
     run = tmp_path / "run"
-    words = ["extras=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1e6",
-             "trainer.max_epochs=50", "trainer.profiler=simple", "trainer.deterministic=true"]
+    words = [
+        "extras=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=1e6",
+        "trainer.max_epochs=50",
+        "trainer.profiler=simple",
+        "trainer.deterministic=true",
+    ]
     done = command("train.py", *SHORT, *words, f"run_dir={run}")
     assert done.returncode == 0, done.stderr
     assert len(rows(run, "val/loss")) == 2
@@ -31,8 +37,12 @@ def test_a_run_stops_early_where_nothing_improves_and_tells_where_its_time_went(
 
 def test_time_and_batches_can_be_limited(command: Command, tmp_path: Path):
     run = tmp_path / "run"
-    words = ["trainer.max_epochs=-1", "trainer.max_time=00:00:00:04", "trainer.limit_train_batches=2",
-             "trainer.limit_val_batches=1"]
+    words = [
+        "trainer.max_epochs=-1",
+        "trainer.max_time=00:00:00:04",
+        "trainer.limit_train_batches=2",
+        "trainer.limit_val_batches=1",
+    ]
     done = command("train.py", *SHORT, *words, f"run_dir={run}")
     assert done.returncode == 0, done.stderr
     assert len(rows(run, "train/loss")) >= 2
@@ -71,9 +81,7 @@ def test_a_trial_leaves_nothing_in_the_way_of_the_run(command: Command, tmp_path
     assert done.returncode == 0, done.stderr
 
 
-def test_batches_to_be_learnt_by_heart_are_the_same_in_every_epoch_and_after_a_resume(
-    command: Command, tmp_path: Path
-):
+def test_batches_to_be_learnt_by_heart_are_the_same_in_every_epoch_and_after_a_resume(command: Command, tmp_path: Path):
     """At a rate of nothing the same images have the same loss."""
     run = tmp_path / "run"
     tiny = [word for word in SHORT if not word.startswith("model.quantizer")]

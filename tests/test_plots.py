@@ -31,7 +31,7 @@ def test_the_words_of_a_title_and_its_note_are_kept_in_lines_that_fit_the_width(
 
 
 def test_no_word_of_a_title_stands_alone():
-    title = "a_name_of_a_run, step 5,154, trained with seed 0, drawn with seed 0"   # one word too long for the line
+    title = "a_name_of_a_run, step 5,154, trained with seed 0, drawn with seed 0"  # one word too long for the line
     width = (len(title) - 1) * plots.LETTER
     first, second = plots.heading(Figure(figsize=(width + 0.01, 2.0)), title).get_suptitle().splitlines()
     assert abs(len(first) - len(second)) < 20
@@ -46,7 +46,7 @@ def test_names_of_rows_and_columns_do_not_overlap(columns: list[str], num_rows: 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     across = [label.get_window_extent(canvas.get_renderer()) for label in axes.get_xticklabels()]
-    if across[0].height < 2 * across[1].height:   # not slanted
+    if across[0].height < 2 * across[1].height:  # not slanted
         assert all(a.x1 < b.x0 for a, b in pairwise(across))
     down = [label.get_window_extent(canvas.get_renderer()) for label in axes.get_yticklabels()]
     assert all(a.y0 > b.y1 for a, b in pairwise(down))

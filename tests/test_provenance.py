@@ -22,11 +22,19 @@ from vqgen.runs.provenance import differences
 from vqgen.training.source import open_source
 
 QUICK = [
-    "hardware=cpu", "logger=none", "callbacks=checkpoints", "trainer.max_epochs=1", "trainer.enable_progress_bar=false",
-    "trainer.enable_model_summary=false", "data.batch_size=4",
+    "hardware=cpu",
+    "logger=none",
+    "callbacks=checkpoints",
+    "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false",
+    "trainer.enable_model_summary=false",
+    "data.batch_size=4",
 ]
 IMAGES = [
-    "data=folder", "data.size=16", "data.prepare_up_to=1.0", "model.encoder.hidden_channels=8",
+    "data=folder",
+    "data.size=16",
+    "data.prepare_up_to=1.0",
+    "model.encoder.hidden_channels=8",
     "model.encoder.residual_channels=8",
 ]
 PRIOR = ["model=gated_pixelcnn", "model.network.hidden_channels=8", "model.network.num_layers=1"]
@@ -60,7 +68,7 @@ def place(made: Path, tmp_path: Path) -> Path:
     """The same, where it can be changed: the runs in a copy, and the images where the runs know them to be."""
     shutil.copytree(made, tmp_path / "copy")
     (made / "images").rename(tmp_path / "kept")
-    shutil.copytree(tmp_path / "kept", made / "images")   # with the times of the files
+    shutil.copytree(tmp_path / "kept", made / "images")  # with the times of the files
     yield tmp_path / "copy"
     shutil.rmtree(made / "images")
     (tmp_path / "kept").rename(made / "images")
@@ -88,8 +96,10 @@ def rewrite(images: Path) -> None:
 
 
 CHANGES = {
-    add_dogs: "class dog added; .* train images became", add_cats: r"\d+ train images became \d+",
-    move_one: "other names, sizes or labels", rewrite: "the same names and sizes, with other content",
+    add_dogs: "class dog added; .* train images became",
+    add_cats: r"\d+ train images became \d+",
+    move_one: "other names, sizes or labels",
+    rewrite: "the same names and sizes, with other content",
 }
 
 
@@ -154,7 +164,7 @@ def test_a_prior_of_changed_images_learns_their_classes_where_they_are_meant(mad
     assert trained.class_names == ["bird", "cat", "dog"]
     assert trained.priors[0].num_classes == 3
     with warnings.catch_warnings():
-        warnings.simplefilter("error")   # they are what this prior has learned
+        warnings.simplefilter("error")  # they are what this prior has learned
         assert 2 in trained.images().split("train").labels
 
 
@@ -166,7 +176,7 @@ def test_a_run_goes_on_with_changed_images_where_they_are_meant_and_knows_them_t
     after = open_run(place / "run", "last").data
     assert differences(before, after)
     assert not differences(after, after)
-    goes_on(place, "run", **{"trainer.max_epochs": 3})   # without a word
+    goes_on(place, "run", **{"trainer.max_epochs": 3})  # without a word
 
 
 def test_an_older_run_is_compared_by_what_it_knows(made: Path, place: Path):

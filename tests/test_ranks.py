@@ -15,12 +15,21 @@ from tests.conftest import ROOT, Command
 
 pytestmark = pytest.mark.slow
 
-WORDS = [   # 20 steps of 8 images of noise, whose features are far from ties; codes die and are revived
-    "model=vqvae2", "model.hidden_channels=8", "model.residual_channels=8", "model.quantizer.num_embeddings=8",
-    "model.quantizer.embedding_dim=4", "model.quantizer.revive_below=0.6", "data=folder", "data.size=32",
-    "data.num_workers=0", "trainer.max_epochs=2", "trainer.log_every_n_steps=1",
-    "trainer.enable_progress_bar=false", "callbacks=checkpoints",
-]  # fmt: skip
+WORDS = [  # 20 steps of 8 images of noise, whose features are far from ties; codes die and are revived
+    "model=vqvae2",
+    "model.hidden_channels=8",
+    "model.residual_channels=8",
+    "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=4",
+    "model.quantizer.revive_below=0.6",
+    "data=folder",
+    "data.size=32",
+    "data.num_workers=0",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "callbacks=checkpoints",
+]
 ON_CPU = ["hardware.accelerator=cpu", "hardware.precision=32-true", "data.batch_size=4"]
 PORT = 29500 + os.getpid() % 1000
 
@@ -59,9 +68,7 @@ def assert_close(run: Path, expected: dict[str, Any]) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
 
 
-def test_codes_are_revived_in_this_test(
-    command: Command, noise: list[str], alone: Path, tmp_path: Path
-):
+def test_codes_are_revived_in_this_test(command: Command, noise: list[str], alone: Path, tmp_path: Path):
     words = [*noise, "hardware=cpu", "data.batch_size=8", "logger=csv", "model.quantizer.revive_below=0"]
     assert command("train.py", *words, f"run_dir={tmp_path / 'run'}").returncode == 0
     without, name = weights(tmp_path / "run"), "encoder.quantizers.0.counts"
@@ -73,7 +80,7 @@ def test_two_processes_of_one_machine_end_as_one_on_the_joined_batch(
 ):
     done = command("train.py", *noise, "hardware=ddp", "hardware.devices=2", *ON_CPU, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (run,) = (tmp_path / "runs").iterdir()   # one run folder, and nothing beside it
+    (run,) = (tmp_path / "runs").iterdir()  # one run folder, and nothing beside it
     assert {p.name for p in tmp_path.iterdir()} == {"runs"}
     assert len(list(run.glob("wandb/offline-run-*"))) == 1
     assert done.stdout.count("Run folder:") + done.stderr.count("Run folder:") == 1
@@ -88,13 +95,31 @@ def test_two_machines_under_torchrun_end_as_one_process_on_the_joined_batch(
     run = tmp_path / "run"
     nodes = [
         subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={node}",
-             "--master-addr=127.0.0.1", f"--master-port={PORT}", str(ROOT / "train.py"), *noise, *ON_CPU,
-             "hardware=multinode", "hardware.devices=1", "hardware.num_nodes=2", "logger=csv", f"run_dir={run}"],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nnodes=2",
+                "--nproc-per-node=1",
+                f"--node-rank={node}",
+                "--master-addr=127.0.0.1",
+                f"--master-port={PORT}",
+                str(ROOT / "train.py"),
+                *noise,
+                *ON_CPU,
+                "hardware=multinode",
+                "hardware.devices=1",
+                "hardware.num_nodes=2",
+                "logger=csv",
+                f"run_dir={run}",
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for node in range(2)
-    ]  # fmt: skip
+    ]
     logs = [node.communicate(timeout=300)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], logs
     assert_close(run, weights(alone))
@@ -106,17 +131,29 @@ def slurm(folder: Path, words: list[str], place: str, restarts: int = 0) -> list
     (folder / "bin" / "scontrol").write_text(f"#!/bin/sh\necho $@ >> {folder / 'scontrol.txt'}\n")
     (folder / "bin" / "scontrol").chmod(0o755)
     job = os.environ | {
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": str(PORT), "SLURM_JOB_NAME": "train",
-        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0",
-        "SLURM_NODELIST": "127.0.0.1", "SLURM_RESTART_COUNT": str(restarts), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": str(PORT),
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_RESTART_COUNT": str(restarts),
+        "PYTHONPATH": str(ROOT),
+    }
     programs = [[str(ROOT / "train.py")], ["-m", "tests.killed", place] if place else [str(ROOT / "train.py")]]
     tasks = [
-        subprocess.Popen([sys.executable, *program, *words], cwd=folder, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.PIPE, text=True,
-                         env=job | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)})
+        subprocess.Popen(
+            [sys.executable, *program, *words],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=job | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+        )
         for rank, program in enumerate(programs)
-    ]  # fmt: skip
+    ]
     errors = [task.communicate(timeout=300)[1] for task in tasks]
     return [(task.returncode, error) for task, error in zip(tasks, errors, strict=True)]
 

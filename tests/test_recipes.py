@@ -71,13 +71,21 @@ SMALLER_PRIOR = {
     "fashion_gated_pixelcnn": ["model.network.hidden_channels=8"],
 }
 SMALLER_TRANSFORMER = [
-    "model.network.channels=16", "model.network.num_heads=2", "model.network.num_layers=1",
-    "model.conditioner.channels=8", "model.conditioner.residual_channels=8", "model.conditioner.num_residual_blocks=1",
-]  # fmt: skip
+    "model.network.channels=16",
+    "model.network.num_heads=2",
+    "model.network.num_layers=1",
+    "model.conditioner.channels=8",
+    "model.conditioner.residual_channels=8",
+    "model.conditioner.num_residual_blocks=1",
+]
 SMALLER_PIXELSNAIL = [
-    "model.network.hidden_channels=8", "model.network.residual_channels=8", "model.network.attention_channels=8",
-    "model.conditioner.channels=8", "model.conditioner.residual_channels=8", "model.conditioner.num_residual_blocks=1",
-]  # fmt: skip
+    "model.network.hidden_channels=8",
+    "model.network.residual_channels=8",
+    "model.network.attention_channels=8",
+    "model.conditioner.channels=8",
+    "model.conditioner.residual_channels=8",
+    "model.conditioner.num_residual_blocks=1",
+]
 
 
 def full_size(name: str, device: str = "meta") -> Any:
@@ -91,9 +99,12 @@ def full_size(name: str, device: str = "meta") -> Any:
         *upper, grid = grids
         cfg.facts = {
             **cfg.facts,
-            "grid": grid, "num_embeddings": num_embeddings, "num_classes": num_classes,
-            "upper_grids": upper, "upper_num_embeddings": [num_embeddings] * len(upper),
-        }  # fmt: skip
+            "grid": grid,
+            "num_embeddings": num_embeddings,
+            "num_classes": num_classes,
+            "upper_grids": upper,
+            "upper_num_embeddings": [num_embeddings] * len(upper),
+        }
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     with torch.device(device):
         return build(config["model"])
@@ -131,8 +142,11 @@ def test_a_recipe_of_an_autoencoder_trains_for_two_steps(name: str, tmp_path: Pa
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Runs of tokenizers of one, two and three levels."""
-    words = {1: ["model=vqvae", *NETWORK], 2: ["model=vqvae2", *HIERARCHY],
-             3: ["model=vqvae2_3level", *HIERARCHY, "model.downsampling=[2,2,2]"]}  # fmt: skip
+    words = {
+        1: ["model=vqvae", *NETWORK],
+        2: ["model=vqvae2", *HIERARCHY],
+        3: ["model=vqvae2_3level", *HIERARCHY, "model.downsampling=[2,2,2]"],
+    }
     folder = tmp_path_factory.mktemp("runs")
     return {n: train_in(folder / str(n), [*words[n], *IMAGES, *SMALL]) for n in words}
 

@@ -23,16 +23,25 @@ def _state(seed: int) -> dict[str, Any]:
 def _drawn(rank: int, world_size: int, states: list[dict[str, Any]]) -> float:
     """What a rank draws first after a resume; before it every rank is seeded alike."""
     trainer = Mock(
-        spec=pl.Trainer, global_rank=rank, world_size=world_size, global_step=5, checkpoint_callbacks=[],
+        spec=pl.Trainer,
+        global_rank=rank,
+        world_size=world_size,
+        global_step=5,
+        checkpoint_callbacks=[],
         train_dataloader=None,
     )
     record = Record({"seed": 3}, None, {})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        record.on_load_checkpoint(trainer, MODEL, {
-            "vqgen": {"random_states": states}, "callbacks": {},
-            "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": EPOCHS}},
-        })  # fmt: skip
+        record.on_load_checkpoint(
+            trainer,
+            MODEL,
+            {
+                "vqgen": {"random_states": states},
+                "callbacks": {},
+                "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": EPOCHS}},
+            },
+        )
         record.on_train_start(trainer, MODEL)
         return float(torch.rand(()))
 

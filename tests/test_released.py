@@ -49,7 +49,7 @@ def test_both_levels_are_found_by_one_name():
 def test_an_image_goes_through_the_released_tokenizer():
     model = load("fashion_vqvae")
     x = torch.full((1, 1, 32, 32), -1.0)
-    assert float((model.reconstruct(x) - x).abs().max()) < 0.2   # black stays black
+    assert float((model.reconstruct(x) - x).abs().max()) < 0.2  # black stays black
 
 
 def test_results_of_a_released_run_go_beside_the_user_and_not_into_the_package():

@@ -21,36 +21,52 @@ from vqgen.runs.checkpoint_io import SaveError, WholeCheckpointIO
 
 pytestmark = pytest.mark.slow
 
-STEPS = 6   # of an epoch; there are two
+STEPS = 6  # of an epoch; there are two
 BASE = [
-    "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "trainer.enable_progress_bar=false", "hardware=cpu",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "hardware=cpu",
     "callbacks.last.every_n_steps=2",
-]  # fmt: skip
+]
 IMAGES = [
-    "data.size=16", "data.num_train=48", "data.num_val=16", "data.num_test=16", "data.batch_size=8", *BASE,
+    "data.size=16",
+    "data.num_train=48",
+    "data.num_val=16",
+    "data.num_test=16",
+    "data.batch_size=8",
+    *BASE,
     "callbacks.reconstructions.every_n_epochs=1",
-]  # fmt: skip
+]
 FLAT = ["model.encoder.hidden_channels=[8,8]", "model.decoder.hidden_channels=[8,8]", "model.latent_dim=4"]
 VQVAE = [
-    "model.encoder.hidden_channels=8", "model.encoder.residual_channels=8", "model.quantizer.num_embeddings=8",
-    "model.quantizer.embedding_dim=4", "model.quantizer.revive_below=0.6",
-]  # fmt: skip
+    "model.encoder.hidden_channels=8",
+    "model.encoder.residual_channels=8",
+    "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=4",
+    "model.quantizer.revive_below=0.6",
+]
 PRIOR = [
-    "model=gated_pixelcnn", "model.network.hidden_channels=8", "model.network.num_layers=2",
-    "model.network.output_channels=16", "model.network.dropout=0.3", "model.conditioner.channels=8",
-    "data.batch_size=16", *BASE,
-]  # fmt: skip
+    "model=gated_pixelcnn",
+    "model.network.hidden_channels=8",
+    "model.network.num_layers=2",
+    "model.network.output_channels=16",
+    "model.network.dropout=0.3",
+    "model.conditioner.channels=8",
+    "data.batch_size=16",
+    *BASE,
+]
 RUNS = {
     "ae": ["model=ae", *FLAT, *IMAGES, "logger=csv"],
     "vae": ["model=vae", *FLAT, *IMAGES, "logger=csv", "trainer.accumulate_grad_batches=2"],
-    "vqvae": [*VQVAE, *IMAGES],   # with W&B
+    "vqvae": [*VQVAE, *IMAGES],  # with W&B
     "workers": ["model=vae", *FLAT, *IMAGES, "logger=csv", "hardware.num_workers=1", "data.num_workers=1"],
     "averaged": [*VQVAE, *IMAGES, "logger=csv", "extras=averaged_weights"],
     "steps": ["model=ae", *FLAT, *IMAGES, "logger=csv", "trainer.max_epochs=4", "trainer.max_steps=14"],
 }
-KILLED_AT = {"vae": (2, 4), "steps": (7, 13)}   # optimiser steps: the first kill, and that after resuming; others:
+KILLED_AT = {"vae": (2, 4), "steps": (7, 13)}  # optimiser steps: the first kill, and that after resuming; others:
 DEFAULT_KILLED_AT = (3, 9)
-ROUGH = ("images_per_second", "_runtime", "_timestamp", "_wandb", "val/reconstructions")   # not a matter of the model
+ROUGH = ("images_per_second", "_runtime", "_timestamp", "_wandb", "val/reconstructions")  # not a matter of the model
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -77,8 +93,10 @@ def metrics(run: Path) -> list[dict[str, str]]:
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if not k.startswith(ROUGH) and not k.endswith(ROUGH[0])}
-            for row in wandb_file.rows(run)]
+    return [
+        {k: v for k, v in row.items() if not k.startswith(ROUGH) and not k.endswith(ROUGH[0])}
+        for row in wandb_file.rows(run)
+    ]
 
 
 def killed(step: int, *words: str) -> None:
@@ -119,9 +137,7 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(name: str, command: Command
         assert history(whole) == history(other)
 
 
-def test_a_prior_with_dropout_killed_twice_ends_as_one_that_was_not(
-    command: Command, vqvae_run: Path, tmp_path: Path
-):
+def test_a_prior_with_dropout_killed_twice_ends_as_one_that_was_not(command: Command, vqvae_run: Path, tmp_path: Path):
     words = [*PRIOR, f"tokenizer={vqvae_run}", f"data_dir={tmp_path}", "logger=csv"]
     assert_same(*whole_and_killed(command, tmp_path, words, (3, 9)))
 
@@ -145,7 +161,7 @@ def test_a_run_that_is_moved_between_two_epochs_ends_as_one_that_was_not(command
         assert done.returncode == 0, done.stderr
     now = paths["moved"].rename(tmp_path / "now")
     for run, place in ((paths["stayed"], tmp_path), (Path("now"), tmp_path)):
-        for epochs in (1, 3):   # nothing left to do but the test, and more
+        for epochs in (1, 3):  # nothing left to do but the test, and more
             done = command("train.py", f"resume={run}", f"trainer.max_epochs={epochs}", cwd=place)
             assert done.returncode == 0, done.stderr
     assert_same(paths["stayed"], now)
@@ -165,11 +181,11 @@ def test_a_resumed_run_goes_on_at_the_rate_it_is_given(command: Command, tmp_pat
     done = command("train.py", f"resume={tmp_path / 'run'}", *changes)
     assert done.returncode == 0, done.stderr
     contents = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    groups = contents["optimizer_states"][0]["param_groups"]   # two, now that there is a decay that biases do not have
+    groups = contents["optimizer_states"][0]["param_groups"]  # two, now that there is a decay that biases do not have
     assert {group["name"]: group["weight_decay"] for group in groups} == {"rest": 0.5, "no_decay": 0.0}
     assert contents["lr_schedulers"][0]["base_lrs"] == [0.25, 0.25]
     for group in groups:
-        assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)   # in the warm-up of 100 steps
+        assert group["lr"] == pytest.approx(0.25 * (2 * STEPS + 1) / 101)  # in the warm-up of 100 steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -210,8 +226,11 @@ def test_a_truncated_last_checkpoint_gives_way_to_the_one_before(saved: Path, tm
     assert open_last(tmp_path).contents["global_step"] == STEPS
     for name, taken in (("last", "previous"), ("previous", "best")):
         os.truncate(folder / f"{name}.ckpt", 1000)
-        with pytest.warns(UserWarning, match=rf"{name if name == 'last' else 'last'}.ckpt' cannot be read.*"
-                                             rf"going on from '.*{taken}.ckpt', step \d"):
+        with pytest.warns(
+            UserWarning,
+            match=rf"{name if name == 'last' else 'last'}.ckpt' cannot be read.*"
+            rf"going on from '.*{taken}.ckpt', step \d",
+        ):
             assert open_last(tmp_path).file.name == f"{taken}.ckpt"
     os.truncate(folder / "best.ckpt", 1000)
     with pytest.raises(CheckpointError, match="cannot be read"):
@@ -258,7 +277,7 @@ def test_a_kill_during_writing_leaves_the_checkpoint_before(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
     assert torch.load(path, weights_only=True) == {"x": 1}
-    assert len(list(path.parent.iterdir())) == 2   # and a remnant, which the next one clears away
+    assert len(list(path.parent.iterdir())) == 2  # and a remnant, which the next one clears away
     WholeCheckpointIO().save_checkpoint({"x": 3}, path)
     assert {p.name for p in path.parent.iterdir()} == {"last.ckpt", "previous.ckpt"}
     assert torch.load(path.with_name("previous.ckpt"), weights_only=True) == {"x": 1}

@@ -104,9 +104,7 @@ def _save(run: Path, contents: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", EVIL)
-def test_a_foreign_target_anywhere_in_a_config_is_refused(
-    where: str, stranger: Path, command: Command, tmp_path: Path
-):
+def test_a_foreign_target_anywhere_in_a_config_is_refused(where: str, stranger: Path, command: Command, tmp_path: Path):
     _poison(stranger, EVIL[where], HERE.format(tmp_path / "was_here"))
     done = command("train.py", f"resume={stranger}")
     assert done.returncode == 2
@@ -118,9 +116,7 @@ def test_a_foreign_target_anywhere_in_a_config_is_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", OUTSIDE)
-def test_a_config_never_writes_outside_of_its_run_folder(
-    where: str, stranger: Path, command: Command, tmp_path: Path
-):
+def test_a_config_never_writes_outside_of_its_run_folder(where: str, stranger: Path, command: Command, tmp_path: Path):
     _poison(stranger, OUTSIDE[where], tmp_path / "outside")
     done = command("train.py", f"resume={stranger}", "trainer.max_epochs=3")
     assert done.returncode == 2
@@ -129,8 +125,14 @@ def test_a_config_never_writes_outside_of_its_run_folder(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["train.py", "resume={}"], ["train.py", "model=pixelcnn", "tokenizer={}"],
-                                   ["sample.py", "task=reconstruct", "run={}"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train.py", "resume={}"],
+        ["train.py", "model=pixelcnn", "tokenizer={}"],
+        ["sample.py", "task=reconstruct", "run={}"],
+    ],
+)
 def test_a_pickled_command_is_not_run_by_any_program(
     words: list[str], stranger: Path, command: Command, tmp_path: Path
 ):
@@ -144,9 +146,7 @@ def test_a_pickled_command_is_not_run_by_any_program(
 
 
 @pytest.mark.slow
-def test_a_foreign_target_in_the_config_of_a_run_without_checkpoint_is_refused(
-    stranger: Path, command: Command
-):
+def test_a_foreign_target_in_the_config_of_a_run_without_checkpoint_is_refused(stranger: Path, command: Command):
     shutil.rmtree(stranger / "checkpoints")
     _poison(stranger, lambda c, target: c["callbacks"]["learning_rate"].update(_target_=target), "subprocess.Popen")
     done = command("train.py", f"resume={stranger}")
@@ -195,15 +195,13 @@ def test_a_link_in_a_strangers_run_is_not_followed(name: str, stranger: Path, co
 
 @pytest.mark.slow
 @pytest.mark.parametrize("link", ["evaluate/evaluation.json", "metrics.csv"])
-def test_a_task_writes_through_no_link_of_a_strangers_run(
-    link: str, stranger: Path, command: Command, tmp_path: Path
-):
+def test_a_task_writes_through_no_link_of_a_strangers_run(link: str, stranger: Path, command: Command, tmp_path: Path):
     (tmp_path / "profile").write_text("mine\n")
     (stranger / link).parent.mkdir(exist_ok=True)
     (stranger / link).unlink(missing_ok=True)
     (stranger / link).symlink_to(tmp_path / "profile")
     done = command("sample.py", "task=evaluate", "metrics=[reconstruction]", f"run={stranger}")
-    refused = link == "metrics.csv"   # the results go into a new folder
+    refused = link == "metrics.csv"  # the results go into a new folder
     assert (done.returncode == 2, "is a link that leads out of" in done.stderr) == (refused, refused)
     assert (tmp_path / "profile").read_text() == "mine\n"
 
@@ -211,9 +209,21 @@ def test_a_task_writes_through_no_link_of_a_strangers_run(
 def _point_data_at(run: Path, root: Path, cache: Path) -> None:
     """Make a run's data a folder of files, prepared in `cache`, in its config and its checkpoints."""
     data = {
-        "_target_": "vqgen.data.sources.Folder", "root": str(root), "size": 16, "shape": [3, 16, 16], "batch_size": 8,
-        "seed": 0, "num_workers": 0, "cache": str(cache), "max_unreadable": 0.0, "window": None, "prepare_up_to": 1,
-        "flip": False, "margin": 0, "val_fraction": 0.2, "test_fraction": 0.2,
+        "_target_": "vqgen.data.sources.Folder",
+        "root": str(root),
+        "size": 16,
+        "shape": [3, 16, 16],
+        "batch_size": 8,
+        "seed": 0,
+        "num_workers": 0,
+        "cache": str(cache),
+        "max_unreadable": 0.0,
+        "window": None,
+        "prepare_up_to": 1,
+        "flip": False,
+        "margin": 0,
+        "val_fraction": 0.2,
+        "test_fraction": 0.2,
     }
     _poison(run, lambda c, _: c.update(data=data), None)
     for file in (run / "checkpoints").glob("*.ckpt"):
@@ -223,9 +233,14 @@ def _point_data_at(run: Path, root: Path, cache: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["train.py", "resume={}", "trainer.max_epochs=3"],
-                                   ["sample.py", "task=reconstruct", "run={}"],
-                                   ["train.py", "model=pixelcnn", "tokenizer={}"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train.py", "resume={}", "trainer.max_epochs=3"],
+        ["sample.py", "task=reconstruct", "run={}"],
+        ["train.py", "model=pixelcnn", "tokenizer={}"],
+    ],
+)
 def test_a_strangers_data_are_prepared_here_and_nowhere_else(
     words: list[str], stranger: Path, command: Command, tmp_path: Path
 ):
@@ -242,7 +257,7 @@ def test_a_strangers_data_are_prepared_here_and_nowhere_else(
     assert "outside of" in done.stderr.splitlines()[-1]
     assert f"touch {tmp_path / 'private' / 'CACHEDIR.TAG'}" in done.stderr
     assert not list((tmp_path / "private").iterdir())
-    (tmp_path / "private" / "CACHEDIR.TAG").touch()   # the user says that caches belong there
+    (tmp_path / "private" / "CACHEDIR.TAG").touch()  # the user says that caches belong there
     if words[0] == "sample.py":
         done = command(*[word.format(stranger) for word in words], "data_changed=true", cwd=here)
         assert done.returncode == 0, done.stderr
@@ -297,7 +312,7 @@ def test_a_folder_that_the_user_names_may_be_written_to(stranger: Path, command:
 def test_a_link_deep_in_a_strangers_run_is_not_followed_and_wandbs_own_is_none_of_these(
     stranger: Path, command: Command, tmp_path: Path
 ):
-    log = next(stranger.glob("wandb/*run-*")) / "logs" / "debug-core.log"   # a link of W&B to its cache
+    log = next(stranger.glob("wandb/*run-*")) / "logs" / "debug-core.log"  # a link of W&B to its cache
     log.parent.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)
     log.symlink_to(tmp_path / "cache")
@@ -332,7 +347,9 @@ def test_a_replaced_checkpoint_is_removed_by_its_name_in_the_folder_and_never_a_
         WholeCheckpointIO().remove_checkpoint(tmp_path / "home")
     here = str(tmp_path / "run" / "checkpoints")
     state = {
-        "dirpath": "/elsewhere/checkpoints", "best_model_path": f"{here}/../../home", "last_model_path": "",
+        "dirpath": "/elsewhere/checkpoints",
+        "best_model_path": f"{here}/../../home",
+        "last_model_path": "",
         "kth_best_model_path": "/elsewhere/checkpoints/val/loss=1.ckpt",
         "best_k_models": {f"{here}/../../home": 1.0, "/elsewhere/checkpoints/best.ckpt": 2.0},
     }
@@ -365,8 +382,10 @@ def test_a_checkpoint_that_is_not_as_ours_are_is_told_in_one_line(how: str, stra
         load(file)
 
 
-@pytest.mark.parametrize(("section", "value"), [("model", "x"), ("facts", None), ("callbacks", {"best": "x"}),
-                                                ("logger", {"csv": {"save_dir": "x"}})])
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [("model", "x"), ("facts", None), ("callbacks", {"best": "x"}), ("logger", {"csv": {"save_dir": "x"}})],
+)
 @pytest.mark.slow
 def test_a_config_with_something_else_where_options_belong_is_told_in_one_line(
     section: str, value: Any, stranger: Path, command: Command

@@ -17,15 +17,31 @@ from tests.conftest import ROOT, Command
 
 pytestmark = pytest.mark.slow
 
-STEPS = 6   # of an epoch
+STEPS = 6  # of an epoch
 WORDS = [
-    "data.size=16", "data.num_train=48", "data.num_val=16", "data.num_test=16", "data.batch_size=8",
-    "model.encoder.hidden_channels=8", "model.encoder.residual_channels=8", "model.quantizer.num_embeddings=8",
-    "model.quantizer.embedding_dim=4", "trainer.max_epochs=10000", "trainer.enable_progress_bar=false", "logger=csv",
-    "callbacks=checkpoints", "hardware=cpu",
-]  # fmt: skip
-TWO = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true",
-       "hardware.num_workers=0", "data.batch_size=4"]  # fmt: skip
+    "data.size=16",
+    "data.num_train=48",
+    "data.num_val=16",
+    "data.num_test=16",
+    "data.batch_size=8",
+    "model.encoder.hidden_channels=8",
+    "model.encoder.residual_channels=8",
+    "model.quantizer.num_embeddings=8",
+    "model.quantizer.embedding_dim=4",
+    "trainer.max_epochs=10000",
+    "trainer.enable_progress_bar=false",
+    "logger=csv",
+    "callbacks=checkpoints",
+    "hardware=cpu",
+]
+TWO = [
+    "hardware=ddp",
+    "hardware.devices=2",
+    "hardware.accelerator=cpu",
+    "hardware.precision=32-true",
+    "hardware.num_workers=0",
+    "data.batch_size=4",
+]
 
 
 Start = Callable[[Path, list[str]], subprocess.Popen[str]]
@@ -72,11 +88,11 @@ def assert_ends(group: int) -> None:
 
 def assert_stopped(run: Path, name: str, errors: str) -> None:
     assert "Traceback" not in errors
-    assert errors.count("stopped: ") == errors.count("once more stops it at once") == 1   # of several processes
+    assert errors.count("stopped: ") == errors.count("once more stops it at once") == 1  # of several processes
     step = step_of(run)
     assert f"stopped: by {name} at step {step}, saved in" in errors
     assert errors.strip().endswith(f"python train.py resume={run}")
-    assert not (run / "checkpoints" / "previous.ckpt").exists() or step_of(run, "previous") < step   # saved once
+    assert not (run / "checkpoints" / "previous.ckpt").exists() or step_of(run, "previous") < step  # saved once
 
 
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the main process", "to all processes"])
@@ -103,7 +119,7 @@ def test_a_run_whose_terminal_is_closed_saves(piped: bool, tmp_path: Path):
     """With a progress bar, whose next word would be an error."""
     run, (ours, theirs) = tmp_path / "run", os.openpty()
     words = [word for word in WORDS if "progress_bar" not in word]
-    words += ["data.num_train=20000", "callbacks.last.every_n_steps=2"]   # within an epoch: a stop comes a step later
+    words += ["data.num_train=20000", "callbacks.last.every_n_steps=2"]  # within an epoch: a stop comes a step later
     line = " ".join([sys.executable, str(ROOT / "train.py"), *words, f"run_dir={run}"])
     shell = ["bash", "-c", f"{line} 2>&1 | cat" if piped else line]
     process = subprocess.Popen(shell, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
@@ -113,12 +129,12 @@ def test_a_run_whose_terminal_is_closed_saves(piped: bool, tmp_path: Path):
     while process.poll() is None and not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < until:
         time.sleep(0.1)
     before = step_of(run)
-    os.killpg(process.pid, signal.SIGHUP)   # as the kernel does to what runs in the foreground
+    os.killpg(process.pid, signal.SIGHUP)  # as the kernel does to what runs in the foreground
     os.close(ours)
     process.wait(timeout=120)
     assert_ends(process.pid)
     lock = run / "in_use.lock"
-    assert not lock.exists()   # it ended by itself
+    assert not lock.exists()  # it ended by itself
     assert step_of(run) > before
 
 
@@ -142,7 +158,7 @@ def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(start: S
 
 def test_a_second_signal_ends_all_processes_at_once(start: Start, tmp_path: Path):
     run = tmp_path / "run"
-    process = start(run, [*WORDS, *TWO, "data.num_val=20000"])   # with a long validation to interrupt
+    process = start(run, [*WORDS, *TWO, "data.num_val=20000"])  # with a long validation to interrupt
     time.sleep(1.5)
     process.terminate()
     time.sleep(1.5)
@@ -153,16 +169,19 @@ def test_a_second_signal_ends_all_processes_at_once(start: Start, tmp_path: Path
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(("place", "message", "epochs"), [
-    ("start", "stopped: by SIGTERM at step 0, nothing was saved yet; go on with", 1),
-    ("end", "stopped: by SIGTERM before the test was over, saved in", 1),
-    ("test", "stopped: by SIGTERM before the test was over, saved in", 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "message", "epochs"),
+    [
+        ("start", "stopped: by SIGTERM at step 0, nothing was saved yet; go on with", 1),
+        ("end", "stopped: by SIGTERM before the test was over, saved in", 1),
+        ("test", "stopped: by SIGTERM before the test was over, saved in", 1),
+    ],
+)
 def test_a_signal_outside_of_the_training_loses_nothing(
     place: str, message: str, epochs: int, command: Command, tmp_path: Path
 ):
     run = tmp_path / "run"
-    words = [*WORDS, f"trainer.max_epochs={epochs}", f"run_dir={run}", "data.batch_size=4"]   # two batches of the test
+    words = [*WORDS, f"trainer.max_epochs={epochs}", f"run_dir={run}", "data.batch_size=4"]  # two batches of the test
     line = [sys.executable, "-m", "tests.killed", place, *words]
     stopped = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert stopped.returncode == 143, stopped.stderr

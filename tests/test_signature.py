@@ -45,8 +45,10 @@ def test_keywords_handed_to_a_base_class_are_its_arguments_and_may_be_filled_in_
 MISSING = {
     "vqgen.nn.autoencoders.Encodr": "there is no such class (did you mean Encoder?)",
     "vqgen.nn.autoencoders.residual.Encodr": "there is no such class (did you mean Encoder?)",
-    "vqgen.nowhere.Class": "there is no such class", "nowhere.at.All": "there is no such class",
-    "plain": "there is no such class", "vqgen.nn.quantize.__doc__": "there is no such class",
+    "vqgen.nowhere.Class": "there is no such class",
+    "nowhere.at.All": "there is no such class",
+    "plain": "there is no such class",
+    "vqgen.nn.quantize.__doc__": "there is no such class",
     "vqgen.callbacks.Samples": "there is no such class; it is vqgen.training.Samples now",
 }
 
@@ -66,16 +68,47 @@ def test_a_package_that_a_class_needs_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 GOOD = [
-    (1, int), (1, float), ("a", str), (None, int | None), ([1, 2], Sequence[int]), ([1], list), ([], list[int]),
-    ("a", Literal["a", "b"]), ({"_target_": "x"}, nn.Module), (1, Optional[int]), (1, Union[str, int]),   # noqa: UP007, UP045
-    ({}, Mapping[str, int]), ([[1, 2]], list[list[int]]), (2, Any), (2, "Unknown"), (2, object), ("a", Path),
-    ([1, 2.0], tuple[float, float]), ([1, 2, 3], tuple[int, ...]), (["a"], Iterable[str]), (True, bool),
-    ({"_target_": "x", "_partial_": True}, Callable[..., nn.Module]), (0.1, float | torch.Tensor),
+    (1, int),
+    (1, float),
+    ("a", str),
+    (None, int | None),
+    ([1, 2], Sequence[int]),
+    ([1], list),
+    ([], list[int]),
+    ("a", Literal["a", "b"]),
+    ({"_target_": "x"}, nn.Module),
+    (1, Optional[int]),  # noqa: UP045
+    (1, Union[str, int]),  # noqa: UP007
+    ({}, Mapping[str, int]),
+    ([[1, 2]], list[list[int]]),
+    (2, Any),
+    (2, "Unknown"),
+    (2, object),
+    ("a", Path),
+    ([1, 2.0], tuple[float, float]),
+    ([1, 2, 3], tuple[int, ...]),
+    (["a"], Iterable[str]),
+    (True, bool),
+    ({"_target_": "x", "_partial_": True}, Callable[..., nn.Module]),
+    (0.1, float | torch.Tensor),
 ]
 BAD = [
-    (True, int), (1.0, int), (None, int), ([1, "a"], list[int]), ("c", Literal["a", "b"]), (3, nn.Module), ("a", float),
-    ("abc", Sequence[str]), ([1], tuple[int, int]), (3, str), (1, bool), (True, float), (None, float | torch.Tensor),
-    ("x", Callable[..., nn.Module]), ([1], Mapping[str, int]), (3, Path),
+    (True, int),
+    (1.0, int),
+    (None, int),
+    ([1, "a"], list[int]),
+    ("c", Literal["a", "b"]),
+    (3, nn.Module),
+    ("a", float),
+    ("abc", Sequence[str]),
+    ([1], tuple[int, int]),
+    (3, str),
+    (1, bool),
+    (True, float),
+    (None, float | torch.Tensor),
+    ("x", Callable[..., nn.Module]),
+    ([1], Mapping[str, int]),
+    (3, Path),
 ]
 
 

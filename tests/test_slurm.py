@@ -19,9 +19,22 @@ from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED
 from vqgen.training.preparation import root_device
 
-NAMES = ("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_HET_JOB_ID",
-         "SLURM_RESTART_COUNT", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK",
-         "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
+NAMES = (
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_HET_JOB_ID",
+    "SLURM_RESTART_COUNT",
+    "SLURM_STEP_ID",
+    "SLURM_PROCID",
+    "SLURM_NTASKS",
+    "RANK",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "SLURM_LOCALID",
+    "SLURM_NTASKS_PER_NODE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +43,9 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    for name in ("SLURM_NODEID", "SLURM_LOCALID", "SLURM_PROCID"):   # Lightning asks for them
+    for name in ("SLURM_NODEID", "SLURM_LOCALID", "SLURM_PROCID"):  # Lightning asks for them
         monkeypatch.setenv(name, "0")
-    monkeypatch.setenv("MASTER_PORT", "15007")   # put back after a test that settles it
+    monkeypatch.setenv("MASTER_PORT", "15007")  # put back after a test that settles it
     monkeypatch.chdir(tmp_path)
 
 
@@ -47,9 +60,9 @@ def begun(words: list[str], resumed: bool = False) -> str:
 
 
 def test_each_command_of_a_job_finds_its_own_run_again(monkeypatch: pytest.MonkeyPatch):
-    commands = [["seed=1"], ["seed=2"], ["seed=1"]]   # two of them alike
+    commands = [["seed=1"], ["seed=2"], ["seed=1"]]  # two of them alike
     folders = ["runs/slurm_7", "runs/slurm_7_2", "runs/slurm_7_3"]
-    assert [begun(words) for words in commands[:2]] == folders[:2]   # the third has not begun yet
+    assert [begun(words) for words in commands[:2]] == folders[:2]  # the third has not begun yet
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert [begun(words, resumed=True) for words in commands[:2]] == folders[:2]
     assert begun(commands[2]) == folders[2]
@@ -121,12 +134,15 @@ def test_the_other_processes_of_a_step_have_the_folder_of_the_first(monkeypatch:
         placed(["seed=2"])
 
 
-@pytest.mark.parametrize(("variables", "name"), [
-    ({}, "7"),
-    ({"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}, "5_3"),
-    ({"SLURM_HET_JOB_ID": "6"}, "6"),
-    ({"SLURM_JOB_NAME": "interactive"}, None),
-])
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "7"),
+        ({"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}, "5_3"),
+        ({"SLURM_HET_JOB_ID": "6"}, "6"),
+        ({"SLURM_JOB_NAME": "interactive"}, None),
+    ],
+)
 def test_a_job_has_the_name_that_scontrol_knows(
     variables: dict[str, str], name: str | None, monkeypatch: pytest.MonkeyPatch
 ):
@@ -135,13 +151,16 @@ def test_a_job_has_the_name_that_scontrol_knows(
     assert slurm_job() == name
 
 
-@pytest.mark.parametrize(("variables", "first", "started"), [
-    ({}, True, False),
-    ({"SLURM_PROCID": "1"}, False, False),
-    ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),   # started by Lightning in a job of one task
-    ({"SLURM_PROCID": "0", "RANK": "1", "LOCAL_RANK": "0"}, False, False),   # torchrun in a job
-    ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False, False),
-])
+@pytest.mark.parametrize(
+    ("variables", "first", "started"),
+    [
+        ({}, True, False),
+        ({"SLURM_PROCID": "1"}, False, False),
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),  # started by Lightning in a job of one task
+        ({"SLURM_PROCID": "0", "RANK": "1", "LOCAL_RANK": "0"}, False, False),  # torchrun in a job
+        ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False, False),
+    ],
+)
 def test_one_process_is_the_first(
     variables: dict[str, str], first: bool, started: bool, monkeypatch: pytest.MonkeyPatch
 ):
@@ -165,22 +184,38 @@ def test_a_task_of_an_array_queues_itself_again_and_goes_on(tmp_path: Path, monk
     assert stopped.returncode == 143, stopped.stderr
     assert (tmp_path / "said").read_text() == "requeue 100_3\n"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    with claimed(Path("runs/slurm_100_3")):   # as if the first command ran again
-        other = subprocess.run([sys.executable, str(ROOT / "train.py"), *words, "seed=1", "trainer.max_epochs=1"],
-                               capture_output=True, text=True, timeout=300, check=False)
+    with claimed(Path("runs/slurm_100_3")):  # as if the first command ran again
+        other = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *words, "seed=1", "trainer.max_epochs=1"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     assert other.returncode == 0, other.stderr
     assert "Run folder: runs/slurm_100_3_2" in other.stdout
-    done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True,
-                          timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "Run folder: runs/slurm_100_3 " in done.stdout
 
 
-@pytest.mark.parametrize(("variables", "words", "told"), [
-    ({"SLURM_NTASKS": "1"}, ["hardware.devices=2"], "hardware.devices=2: the run has 2 processes, and SLURM starts 1"),
-    ({"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0"}, [],
-     "hardware.devices=1: the run has 1 process, and SLURM starts 2"),
-])
+@pytest.mark.parametrize(
+    ("variables", "words", "told"),
+    [
+        (
+            {"SLURM_NTASKS": "1"},
+            ["hardware.devices=2"],
+            "hardware.devices=2: the run has 2 processes, and SLURM starts 1",
+        ),
+        (
+            {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0"},
+            [],
+            "hardware.devices=1: the run has 1 process, and SLURM starts 2",
+        ),
+    ],
+)
 def test_processes_that_slurm_does_not_start_are_not_done_without(
     variables: dict[str, str], words: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -206,7 +241,7 @@ def test_steps_of_a_job_at_the_same_time_meet_in_places_of_their_own(monkeypatch
     for step in range(40):
         monkeypatch.setenv("SLURM_STEP_ID", str(step))
         ports.append(slurm_port())
-    assert ports[0] == 15007   # Lightning's
+    assert ports[0] == 15007  # Lightning's
     assert len(set(ports)) == 40
     assert all(isinstance(port, int) and 15000 <= port < 25000 for port in ports)
 

@@ -47,8 +47,10 @@ def test_a_job_is_that_of_before_only_by_the_same_words(tmp_path: Path):
     assert job_before(tmp_path / "0", ["seed=0"]) is None
     write_job(tmp_path / "0", ["seed=0", "+model.k=1"], 0.5)
     assert job_before(tmp_path / "0", ["seed=0", "+model.k=1"]) == read_jobs(tmp_path)[0]
-    for words, told in ((["seed=1", "+model.k=1"], "with 'seed=0' where this one has 'seed=1'"),
-                        (["seed=0"], "with 'model.k=1' where this one has ''")):
+    for words, told in (
+        (["seed=1", "+model.k=1"], "with 'seed=0' where this one has 'seed=1'"),
+        (["seed=0"], "with 'model.k=1' where this one has ''"),
+    ):
         with pytest.raises(FolderError, match=told):
             job_before(tmp_path / "0", words)
 
@@ -57,8 +59,13 @@ def test_a_job_is_that_of_before_only_by_the_same_words(tmp_path: Path):
 def test_a_killed_sweep_that_is_started_again_keeps_goes_on_and_runs_the_rest(command: Command, tmp_path: Path):
     """Three jobs of one, two and three epochs of two steps: killed at the last step of the second one."""
     epochs = "trainer.max_epochs=1,2,3"
-    words = [*SHORT, epochs, "data.batch_size=11", "trainer.log_every_n_steps=1",
-             f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    words = [
+        *SHORT,
+        epochs,
+        "data.batch_size=11",
+        "trainer.log_every_n_steps=1",
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+    ]
     line = [sys.executable, "-m", "tests.killed", "3", "-m", *words]
     killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -108,14 +115,20 @@ def test_a_failing_job_does_not_lose_the_others(command: Command, tmp_path: Path
 def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_failing_one(
     command: Command, tmp_path: Path
 ):
-    two = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true",
-           "hardware.num_workers=0", "data.batch_size=8"]
+    two = [
+        "hardware=ddp",
+        "hardware.devices=2",
+        "hardware.accelerator=cpu",
+        "hardware.precision=32-true",
+        "hardware.num_workers=0",
+        "data.batch_size=8",
+    ]
     done = command("train.py", "-m", *SHORT, *two, "model.encoder.downsampling=4,3,2", cwd=tmp_path)
     assert done.returncode == 1
     rows = _table(tmp_path)
     assert {row["model.encoder.downsampling"] for row in rows if row["objective"]} == {"4", "2"}
     assert "downsampling=3" in rows[2]["error"]
-    assert sum("downsampling=3" in line for line in done.stderr.splitlines()) == 1   # of two processes
+    assert sum("downsampling=3" in line for line in done.stderr.splitlines()) == 1  # of two processes
     assert "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["multirun"]
     jobs = [p for p in next((tmp_path / "multirun").iterdir()).iterdir() if p.is_dir()]
@@ -131,8 +144,15 @@ def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_fail
     [
         ("hydra_plugins.hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_plugins.hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]),
-        ("hydra_plugins.hydra_ray_launcher", ["hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=local",
-         "hydra.launcher.ray.remote.num_gpus=0", "hydra.launcher.ray.remote.num_cpus=1"]),
+        (
+            "hydra_plugins.hydra_ray_launcher",
+            [
+                "hydra/launcher=ray_cluster",
+                "hydra.launcher.ray.init.address=local",
+                "hydra.launcher.ray.remote.num_gpus=0",
+                "hydra.launcher.ray.remote.num_cpus=1",
+            ],
+        ),
     ],
 )
 def test_parallel_launchers_train_all_jobs_but_the_failing_one(

@@ -13,12 +13,25 @@ from tests.conftest import Command
 pytestmark = pytest.mark.slow
 
 WORDS = [
-    "model=ae", "model.encoder.hidden_channels=[8,8]", "model.decoder.hidden_channels=[8,8]", "model.latent_dim=4",
-    "data.size=16", "data.num_train=100", "data.num_val=16", "data.num_test=16", "data.batch_size=16", "hardware=cpu",
-    "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "callbacks=checkpoints",
-]  # fmt: skip
-SEARCHES = ["extras=[learning_rate_finder,batch_size_finder]", "tune.learning_rate.num_steps=40",
-            "tune.batch_size.most=40"]  # fmt: skip
+    "model=ae",
+    "model.encoder.hidden_channels=[8,8]",
+    "model.decoder.hidden_channels=[8,8]",
+    "model.latent_dim=4",
+    "data.size=16",
+    "data.num_train=100",
+    "data.num_val=16",
+    "data.num_test=16",
+    "data.batch_size=16",
+    "hardware=cpu",
+    "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false",
+    "callbacks=checkpoints",
+]
+SEARCHES = [
+    "extras=[learning_rate_finder,batch_size_finder]",
+    "tune.learning_rate.num_steps=40",
+    "tune.batch_size.most=40",
+]
 
 
 def config(run: Path, name: str = "config") -> Any:
@@ -35,7 +48,7 @@ def test_what_is_found_stands_in_the_config_and_trains_as_if_typed(command: Comm
     assert done.returncode == 0, done.stderr
     rate = config(found)["optim"]["lr"]
     assert 1e-6 < rate < 1
-    assert config(found)["data"]["batch_size"] == 32   # the power of two that `most` and 100 images allow
+    assert config(found)["data"]["batch_size"] == 32  # the power of two that `most` and 100 images allow
     for one in (config(found, "composed"), last(found)["vqgen"]["config"]):
         assert (one["optim"]["lr"], one["data"]["batch_size"]) == (rate, 32)
     assert config(found)["model"]["optimizer"]["lr"] == rate
@@ -49,7 +62,7 @@ def test_what_is_found_stands_in_the_config_and_trains_as_if_typed(command: Comm
         assert torch.equal(value, last(found)["state_dict"][name]), name
     done = command("train.py", f"resume={found}", "trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr
-    assert "Found" not in done.stdout + done.stderr   # a run that goes on searches nothing
+    assert "Found" not in done.stdout + done.stderr  # a run that goes on searches nothing
     assert config(found)["optim"]["lr"] == rate
 
 
@@ -84,8 +97,16 @@ def test_the_rate_found_for_a_quadratic_is_where_its_loss_falls_fastest(tmp_path
 
 
 def test_a_search_with_several_processes_is_refused_in_one_line(command: Command, tmp_path: Path):
-    done = command("train.py", *WORDS, SEARCHES[0], "hardware=ddp", "hardware.accelerator=cpu", "hardware.devices=2",
-                   "hardware.precision=32-true", f"run_dir={tmp_path / 'run'}")  # fmt: skip
+    done = command(
+        "train.py",
+        *WORDS,
+        SEARCHES[0],
+        "hardware=ddp",
+        "hardware.accelerator=cpu",
+        "hardware.devices=2",
+        "hardware.precision=32-true",
+        f"run_dir={tmp_path / 'run'}",
+    )
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
     assert "a search needs a single process: do it with hardware.devices=1" in done.stderr

@@ -20,38 +20,88 @@ from vqgen.optim.schedules import Constant, Cosine
 from vqgen.runs.checkpoint import build
 
 EXTRAS = "extras=[averaged_weights,early_stopping]"
-AT_ONCE = [   # before anything is read or built
-    "hardware.num_workers=-1", "hardware.num_workers=1000000000", "hardware.num_nodes=0", "hardware.devices=1000000",
-    "hardware.precision=foo", "data._target_=3", "model.encoder._target_=null", "optim._partial_=3",
-    "trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=1.5", "trainer.max_epochs=0",
-    "trainer.max_epochs=-3", "trainer.max_steps=0", "trainer.max_time=5", "trainer.limit_train_batches=0",
-    "trainer.limit_train_batches=1.5", "trainer.limit_val_batches=-1", "trainer.gradient_clip_val=-1",
-    "trainer.gradient_clip_val=nan", "trainer.check_val_every_n_epoch=0", "trainer.log_every_n_steps=-1",
-    "trainer.num_sanity_val_steps=-4", "trainer.deterministic=foo", "+trainer.val_check_interval=0",
-    "+trainer.overfit_batches=-1", "+trainer.logger=true", "+trainer.default_root_dir=elsewhere",
-    "optim.lr=0", "optim.lr=-1", "optim.lr=nan", "optim.lr=inf", "optim.lr=null", "optim.betas=[0.9]",
-    "optim.betas=[1.5,0.9]", "optim.weight_decay=-1", "+optim.eps=-1", "schedule.warmup_steps=-4",
-    "schedule.warmup_steps=1e3", "schedule.final_factor=-1", "data.batch_size=0", "data.num_train=0", "data.seed=-1",
-    "data.num_val=99999999999999999999", "data.size=nan", "seed=-1", "seed=4294967296", "level=foo", "+tune.foo=3",
-    "model.quantizer.num_embeddings=0", "model.quantizer.decay=1.5", "model.quantizer.commitment_cost=-1",
-    "model.encoder.num_residual_blocks=-1", "model.encoder.hidden_channels=0", "model.optimizer=word",
-    "model.schedule=3", "callbacks.best.save_top_k=0", "callbacks.reconstructions.every_n_epochs=0",
-    "callbacks.averaged_weights.decay=1.5", "callbacks.early_stopping.patience=-1", "callbacks.last.every_n_minutes=0",
+AT_ONCE = [  # before anything is read or built
+    "hardware.num_workers=-1",
+    "hardware.num_workers=1000000000",
+    "hardware.num_nodes=0",
+    "hardware.devices=1000000",
+    "hardware.precision=foo",
+    "data._target_=3",
+    "model.encoder._target_=null",
+    "optim._partial_=3",
+    "trainer.accumulate_grad_batches=0",
+    "trainer.accumulate_grad_batches=1.5",
+    "trainer.max_epochs=0",
+    "trainer.max_epochs=-3",
+    "trainer.max_steps=0",
+    "trainer.max_time=5",
+    "trainer.limit_train_batches=0",
+    "trainer.limit_train_batches=1.5",
+    "trainer.limit_val_batches=-1",
+    "trainer.gradient_clip_val=-1",
+    "trainer.gradient_clip_val=nan",
+    "trainer.check_val_every_n_epoch=0",
+    "trainer.log_every_n_steps=-1",
+    "trainer.num_sanity_val_steps=-4",
+    "trainer.deterministic=foo",
+    "+trainer.val_check_interval=0",
+    "+trainer.overfit_batches=-1",
+    "+trainer.logger=true",
+    "+trainer.default_root_dir=elsewhere",
+    "optim.lr=0",
+    "optim.lr=-1",
+    "optim.lr=nan",
+    "optim.lr=inf",
+    "optim.lr=null",
+    "optim.betas=[0.9]",
+    "optim.betas=[1.5,0.9]",
+    "optim.weight_decay=-1",
+    "+optim.eps=-1",
+    "schedule.warmup_steps=-4",
+    "schedule.warmup_steps=1e3",
+    "schedule.final_factor=-1",
+    "data.batch_size=0",
+    "data.num_train=0",
+    "data.seed=-1",
+    "data.num_val=99999999999999999999",
+    "data.size=nan",
+    "seed=-1",
+    "seed=4294967296",
+    "level=foo",
+    "+tune.foo=3",
+    "model.quantizer.num_embeddings=0",
+    "model.quantizer.decay=1.5",
+    "model.quantizer.commitment_cost=-1",
+    "model.encoder.num_residual_blocks=-1",
+    "model.encoder.hidden_channels=0",
+    "model.optimizer=word",
+    "model.schedule=3",
+    "callbacks.best.save_top_k=0",
+    "callbacks.reconstructions.every_n_epochs=0",
+    "callbacks.averaged_weights.decay=1.5",
+    "callbacks.early_stopping.patience=-1",
+    "callbacks.last.every_n_minutes=0",
 ]
 OTHER_MODELS = [
-    "model=vae model.kl_weight=-1", "model=vae model.free_bits=nan", "model=vae model.latent_dim=0",
+    "model=vae model.kl_weight=-1",
+    "model=vae model.free_bits=nan",
+    "model=vae model.latent_dim=0",
     "model=vae_iaf model.posterior.num_steps=1000000",
-    "model=ae model.encoder.hidden_channels=[8,0]", "model=classifier model.label_smoothing=2",
-    "model=classifier model.network.dropout=2", "model=vqvae model/quantizer=fsq model.quantizer.levels=[8,1]",
+    "model=ae model.encoder.hidden_channels=[8,0]",
+    "model=classifier model.label_smoothing=2",
+    "model=classifier model.network.dropout=2",
+    "model=vqvae model/quantizer=fsq model.quantizer.levels=[8,1]",
 ]
-AT_USE = {   # by the code of others: its constructors, and their first use
-    "hardware.devices=two": "hardware.devices=two: ", "hardware.devices=0": "hardware.devices=0: ",
+AT_USE = {  # by the code of others: its constructors, and their first use
+    "hardware.devices=two": "hardware.devices=two: ",
+    "hardware.devices=0": "hardware.devices=0: ",
     "hardware.strategy=foo": "hardware.strategy=foo: ",
     "hardware.strategy=ddp_fork": "hardware.strategy=ddp_fork: this begins its processes in the middle of a run",
     "hardware.strategy=ddp_spawn": "hardware.strategy=ddp_spawn: this begins its processes in the middle of a run",
     "hardware.strategy=ddp_notebook": "hardware.strategy=ddp_notebook: this begins its processes in the middle",
     "hardware.accelerator=foo": "hardware.accelerator=foo: ",
-    "trainer.profiler=foo": "trainer.profiler=foo: ", "trainer.max_time=foo": "trainer.max_time=foo: ",
+    "trainer.profiler=foo": "trainer.profiler=foo: ",
+    "trainer.max_time=foo": "trainer.max_time=foo: ",
     "+trainer.gradient_clip_algorithm=foo": "trainer.gradient_clip_algorithm=foo: ",
     "+trainer.val_check_interval=1000": "trainer.val_check_interval=1000: ",
     "trainer.limit_train_batches=0.001": "trainer.limit_train_batches=0.001: ",
@@ -66,9 +116,24 @@ AT_USE = {   # by the code of others: its constructors, and their first use
     "data.size=1000000000": "The train split of Shapes does not fit into memory",
 }
 SAMPLE = [
-    "num_samples=0", "num_samples=-1", "num_samples=nan", "temperature=nan", "temperature=[1.0,inf]", "top_p=nan",
-    "guidance=nan", "seed=-1", "seed=1180591620717411303424", "label=1.5", "out=3", "arrays=maybe", "log=maybe",
-    "checkpoint=foo", "run=3", "device=3", "tokenizer=3", "data_root=3",
+    "num_samples=0",
+    "num_samples=-1",
+    "num_samples=nan",
+    "temperature=nan",
+    "temperature=[1.0,inf]",
+    "top_p=nan",
+    "guidance=nan",
+    "seed=-1",
+    "seed=1180591620717411303424",
+    "label=1.5",
+    "out=3",
+    "arrays=maybe",
+    "log=maybe",
+    "checkpoint=foo",
+    "run=3",
+    "device=3",
+    "tokenizer=3",
+    "data_root=3",
 ]
 
 
@@ -89,13 +154,13 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(word: str):
 
 def test_every_value_of_the_configs_is_in_range():
     assert all(allowed.words for allowed in RANGES.values())
-    check(_compose(EXTRAS))   # every other yaml: test_config
+    check(_compose(EXTRAS))  # every other yaml: test_config
 
 
 @pytest.mark.parametrize("word", AT_USE)
 def test_what_the_code_of_others_refuses_is_one_line(word: str, tmp_path: Path):
     extras = [EXTRAS] if "early_stopping" in word else []
-    with pytest.raises(ValueError) as error:   # noqa: PT011  # a UserError
+    with pytest.raises(ValueError) as error:  # noqa: PT011  # a UserError
         train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *SMALL, *extras, word])
     assert isinstance(error.value, ConfigError) or error.type.__name__ == "DataError"
     assert str(error.value).startswith(AT_USE[word]), str(error.value)
@@ -151,7 +216,7 @@ class Faulty(torch.nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = {}[size]   # type: ignore[var-annotated]
+        self.size = {}[size]  # type: ignore[var-annotated]
 
 
 class Narrow(torch.nn.Module):

@@ -82,21 +82,22 @@ def test_a_server_of_ones_own_needs_its_own_key(home: Path):
     assert wandb_mode() == ("online", None)
 
 
-@pytest.mark.parametrize(("name", "value", "mode", "reason"), [
-    ("WANDB_API_KEY", KEY, "online", None),
-    ("WANDB_API_KEY", "short", "offline", "its credentials cannot be used: WANDB_API_KEY invalid: API key must"),
-    ("WANDB_MODE", "offline", "offline", "WANDB_MODE=offline"),
-    ("WANDB_MODE", "dryrun", "dryrun", "WANDB_MODE=dryrun"),
-    ("WANDB_MODE", "disabled", "disabled", "WANDB_MODE=disabled"),
-    ("WANDB_MODE", "online", "offline", "no credentials for "),   # instead of a question
-    ("WANDB_MODE", "", "offline", "no credentials for "),
-    ("WANDB_DISABLED", "true", "disabled", "WANDB_DISABLED=true"),
-    ("WANDB_DISABLED", "false", "offline", "no credentials for "),
-    *[(f"WANDB_{name}", "", "offline", "no credentials for ") for name in EMPTY],
-])  # fmt: skip
-def test_a_variable_decides(
-    name: str, value: str, mode: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.mark.parametrize(
+    ("name", "value", "mode", "reason"),
+    [
+        ("WANDB_API_KEY", KEY, "online", None),
+        ("WANDB_API_KEY", "short", "offline", "its credentials cannot be used: WANDB_API_KEY invalid: API key must"),
+        ("WANDB_MODE", "offline", "offline", "WANDB_MODE=offline"),
+        ("WANDB_MODE", "dryrun", "dryrun", "WANDB_MODE=dryrun"),
+        ("WANDB_MODE", "disabled", "disabled", "WANDB_MODE=disabled"),
+        ("WANDB_MODE", "online", "offline", "no credentials for "),  # instead of a question
+        ("WANDB_MODE", "", "offline", "no credentials for "),
+        ("WANDB_DISABLED", "true", "disabled", "WANDB_DISABLED=true"),
+        ("WANDB_DISABLED", "false", "offline", "no credentials for "),
+        *[(f"WANDB_{name}", "", "offline", "no credentials for ") for name in EMPTY],
+    ],
+)
+def test_a_variable_decides(name: str, value: str, mode: str, reason: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, value)
     found = wandb_mode()
     assert found.mode == mode
@@ -110,14 +111,17 @@ def test_wandb_offline_is_heeded(home: Path):
     assert wandb_mode() == ("offline", "`wandb offline`")
 
 
-@pytest.mark.parametrize(("name", "value", "told"), [
-    ("WANDB_MODE", "onlin", "W&B: WANDB_MODE=onlin: Input should be 'online', 'offline'"),
-    ("WANDB_BASE_URL", "foo", "W&B: WANDB_BASE_URL=foo: Input should be a valid URL"),
-    ("WANDB_SILENT", "maybe", "W&B: WANDB_SILENT=maybe: Input should be a valid boolean"),
-    ("WANDB_RUN_ID", "a/b", "W&B: WANDB_RUN_ID: Run ID cannot contain"),
-    ("WANDB_API_KEY", f" {KEY}", "W&B: WANDB_API_KEY: API key cannot start or end with whitespace"),
-    ("WANDB_DISABLED", "maybe", "W&B: WANDB_DISABLED=maybe: take true or false"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WANDB_MODE", "onlin", "W&B: WANDB_MODE=onlin: Input should be 'online', 'offline'"),
+        ("WANDB_BASE_URL", "foo", "W&B: WANDB_BASE_URL=foo: Input should be a valid URL"),
+        ("WANDB_SILENT", "maybe", "W&B: WANDB_SILENT=maybe: Input should be a valid boolean"),
+        ("WANDB_RUN_ID", "a/b", "W&B: WANDB_RUN_ID: Run ID cannot contain"),
+        ("WANDB_API_KEY", f" {KEY}", "W&B: WANDB_API_KEY: API key cannot start or end with whitespace"),
+        ("WANDB_DISABLED", "maybe", "W&B: WANDB_DISABLED=maybe: take true or false"),
+    ],
+)
 def test_a_wrong_variable_is_told_before_anything_is_read(
     name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -138,7 +142,7 @@ def test_a_run_id_names_one_run_and_a_name_with_the_job_all_of_a_sweep(monkeypat
         return plain["logger"]["w"]["id"], plain["logger"]["w"]["name"]
 
     monkeypatch.setenv("WANDB_NAME", "night")
-    assert named(False) == ("mine", "night")   # plain words, which a run that goes on finds again
+    assert named(False) == ("mine", "night")  # plain words, which a run that goes on finds again
     (one, name), (two, _) = named(True), named(True)
     assert name == "night-3"
     assert len({one, two, "mine"}) == 3

@@ -12,8 +12,36 @@ from vqgen.errors import command, option, typed
 
 PLAIN = ["runs/2026-11-26_08-00-00", "/home/me/runs/a.b", "../x", "multirun/a/0"]
 ODD = [
-    "my runs/a", "a=b", "a,b", "[a]", "{a}", "it's", 'a"b', "a\\", 'a\\"b', "$HOME", "a$b", "Größe/漢", "2024", "1e5",
-    "null", "True", ".5", "a#b", "a;b", "a&b", "(a)", "a:b", "-x", "a|b", "*", "!x", " lead", "trail ", "a`b`", "a~b",
+    "my runs/a",
+    "a=b",
+    "a,b",
+    "[a]",
+    "{a}",
+    "it's",
+    'a"b',
+    "a\\",
+    'a\\"b',
+    "$HOME",
+    "a$b",
+    "Größe/漢",
+    "2024",
+    "1e5",
+    "null",
+    "True",
+    ".5",
+    "a#b",
+    "a;b",
+    "a&b",
+    "(a)",
+    "a:b",
+    "-x",
+    "a|b",
+    "*",
+    "!x",
+    " lead",
+    "trail ",
+    "a`b`",
+    "a~b",
 ]
 
 

@@ -30,8 +30,8 @@ class FileImage(NamedTuple):
     """An image file as a model gets it, in [-1, 1]."""
 
     x: Float[Tensor, "c h w"]
-    inside: tuple[slice, slice]   # rows and columns that are no border
-    said: str   # what was done to the file, in words; empty where its pixels are as they were
+    inside: tuple[slice, slice]  # rows and columns that are no border
+    said: str  # what was done to the file, in words; empty where its pixels are as they were
 
 
 class Condition(NamedTuple):

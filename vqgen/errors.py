@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-SHOW = "VQGEN_TRACEBACK"   # variable of the environment: with it, errors told in a line show their traceback as well
-_PLAIN = re.compile(r"\.{0,2}[A-Za-z_/][\w./+@%-]*", re.ASCII)   # what Hydra takes as text as it stands, but for these:
+SHOW = "VQGEN_TRACEBACK"  # variable of the environment: with it, errors told in a line show their traceback as well
+_PLAIN = re.compile(r"\.{0,2}[A-Za-z_/][\w./+@%-]*", re.ASCII)  # what Hydra takes as text as it stands, but for these:
 _NO_TEXT = ("null", "true", "false", "nan", "inf")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -16,8 +16,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class UserError(ValueError):
     """A mistake the user can mend; its message names what is wrong and what to do, in one line."""
 
-    kind = "error"   # first word of the line
-    status = 2   # exit status of the program
+    kind = "error"  # first word of the line
+    status = 2  # exit status of the program
 
 
 class ConfigError(UserError):
@@ -40,13 +40,13 @@ class Interruption(UserError):
     """The run was asked to stop, and stands saved in its last checkpoint."""
 
     kind = "stopped"
-    status = 143   # as a program that SIGTERM ends
+    status = 143  # as a program that SIGTERM ends
 
 
 class QuietInterruption(Interruption):
     """As `Interruption`, in a process that leaves the telling to the first of several."""
 
-    status = 0   # of processes that the first one has started, any other would be taken for a crash
+    status = 0  # of processes that the first one has started, any other would be taken for a crash
 
 
 def of_the_system(error: BaseException | None) -> OSError | None:

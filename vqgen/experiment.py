@@ -37,7 +37,7 @@ from vqgen.training.processes import of_one_run
 from vqgen.training.source import DataModule, open_source
 
 torch.set_float32_matmul_precision("high")
-_PATIENCE = 20.0   # seconds that another evaluation of the run may take to add its figures
+_PATIENCE = 20.0  # seconds that another evaluation of the run may take to add its figures
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
@@ -64,7 +64,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if not resumed:
-        for found in tuned(plain(cfg), source.data, folder):   # as if it had been typed
+        for found in tuned(plain(cfg), source.data, folder):  # as if it had been typed
             OmegaConf.update(cfg, found.key, found.value)
             OmegaConf.update(composed, found.key, found.value)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -73,7 +73,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     model = make_model(config, resumed)
     write = functools.partial(_write_configs, config, composed, folder)
     if not resumed:
-        write()   # a resumed run writes when it trains: changes that cannot be made are not kept
+        write()  # a resumed run writes when it trains: changes that cannot be made are not kept
     loggers = logs.make_loggers(config, resumed)
     callbacks = make_callbacks(config, source, folder)
     trainer = build(
@@ -95,7 +95,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     finally:
         for logger in loggers:
             if isinstance(logger, Wandb):
-                logger.close()   # the next job of a sweep is another run
+                logger.close()  # the next job of a sweep is another run
 
 
 def _confine(cfg: DictConfig, folder: Path) -> None:
@@ -143,7 +143,7 @@ def sample(cfg: DictConfig) -> None:
     base = output_base(runs[0].folder)
     asked = " or ".join(f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
 
-    with claimed(runs[0].folder) if cfg.log else nullcontext():   # a training would write to the same logs
+    with claimed(runs[0].folder) if cfg.log else nullcontext():  # a training would write to the same logs
         loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
         with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
             outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))

@@ -1,6 +1,6 @@
 """The loss curves of docs/results.md, from the metrics.csv of the runs in a folder.
 
-    python -m tests.benchmarks.curves --runs runs
+python -m tests.benchmarks.curves --runs runs
 """
 
 import argparse
@@ -12,11 +12,19 @@ from matplotlib.figure import Figure
 
 from tests.benchmarks.results import DOCS
 
-AUTOENCODERS = {"AE": "fashion_ae", "VAE": "fashion_vae", "VAE + IAF": "fashion_vae_iaf", "VQ-VAE": "fashion_vqvae",
-                "VQ-VAE-2": "fashion_vqvae2"}  # fmt: skip
+AUTOENCODERS = {
+    "AE": "fashion_ae",
+    "VAE": "fashion_vae",
+    "VAE + IAF": "fashion_vae_iaf",
+    "VQ-VAE": "fashion_vqvae",
+    "VQ-VAE-2": "fashion_vqvae2",
+}
 PRIORS = {"PixelCNN": "pixelcnn", "gated PixelCNN": "gated_pixelcnn", "PixelSNAIL": "pixelsnail"}
-CODES = {"8x8 codes": "fashion_vqvae_{}", "top of two, 4x4": "fashion_vqvae2_{}_top",
-         "bottom of two, 8x8": "fashion_vqvae2_{}_bottom"}  # fmt: skip
+CODES = {
+    "8x8 codes": "fashion_vqvae_{}",
+    "top of two, 4x4": "fashion_vqvae2_{}_top",
+    "bottom of two, 8x8": "fashion_vqvae2_{}_bottom",
+}
 
 
 def values(run: Path, key: str) -> tuple[list[int], list[float]]:

@@ -61,8 +61,10 @@ NAMES = ("precision", "recall", "density", "coverage")
 
 def compare(options: argparse.Namespace) -> None:
     """Both, one after the other, each in a process of its own."""
-    print(f"load {getloadavg()[0]:.1f}, {torch.get_num_threads()} threads, {options.n} against {options.n} features of "
-          f"{options.dims} dimensions, k = {options.k}")  # fmt: skip
+    print(
+        f"load {getloadavg()[0]:.1f}, {torch.get_num_threads()} threads, {options.n} against {options.n} features of "
+        f"{options.dims} dimensions, k = {options.k}"
+    )
     rows = {}
     for side in ("ours", "prdc"):
         words = [sys.executable, "-m", "tests.benchmarks.evaluation", "--side", side, *sys.argv[1:]]

@@ -121,10 +121,21 @@ def large_images(folder: Path, cache: Path) -> None:
 
     def source(prepare_up_to: float, num_workers: int) -> Folder:
         images = Folder(
-            root=str(folder), size=256, shape=(3, 256, 256), batch_size=32, seed=0, num_workers=num_workers,
-            cache=str(cache), prepare_up_to=prepare_up_to, max_unreadable=0.0, flip=False, margin=0, window=None,
-            val_fraction=0.01, test_fraction=0.01,
-        )  # fmt: skip
+            root=str(folder),
+            size=256,
+            shape=(3, 256, 256),
+            batch_size=32,
+            seed=0,
+            num_workers=num_workers,
+            cache=str(cache),
+            prepare_up_to=prepare_up_to,
+            max_unreadable=0.0,
+            flip=False,
+            margin=0,
+            window=None,
+            val_fraction=0.01,
+            test_fraction=0.01,
+        )
         images.prepare_data()
         return images
 
@@ -167,7 +178,7 @@ def codes(cache: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder = Encoder().to(device)
     images = Random((1, 28, 28), BATCH, 0, 0)
-    images.source = lambda: {}   # type: ignore[method-assign]
+    images.source = lambda: {}  # type: ignore[method-assign]
     data = Codes(images, encoder.encode, "0" * 16, [512], 0, str(cache), BATCH, 0)
     x = torch.randn(512, 1, 28, 28, device=device)
 

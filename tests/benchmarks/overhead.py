@@ -64,9 +64,7 @@ def trained(config: dict[str, Any], source: Any, steps: int, skip: int) -> float
     limits = {"limit_train_batches": steps, "max_epochs": 1, "limit_val_batches": 0, "enable_model_summary": False}
     options = config["trainer"] | limits
     callbacks = [*make_callbacks(config, source, Path(config["run_dir"])), clock]
-    trainer = build(
-        options, callbacks=callbacks, logger=make_loggers(config, None), default_root_dir=config["run_dir"]
-    )
+    trainer = build(options, callbacks=callbacks, logger=make_loggers(config, None), default_root_dir=config["run_dir"])
     trainer.fit(model, datamodule=source.data)
     return clock.seconds
 

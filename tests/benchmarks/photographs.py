@@ -22,14 +22,27 @@ PACKAGES = {
     "gcompris-qt-data": [
         f"gcompris-qt/rcc/{name}.rcc"
         for name in (
-            "erase", "explore_farm_animals", "explore_monuments", "explore_world_animals", "explore_world_music",
+            "erase",
+            "explore_farm_animals",
+            "explore_monuments",
+            "explore_world_animals",
+            "explore_world_music",
         )
     ],
     "lomiri-wallpapers-16.04": [
         f"backgrounds/{name}*.jpg"
         for name in (
-            "Bridge", "Dragonfly", "Picture", "Wine", "aitzgorri", "friends", "greentock", "life", "picosdeeuropa",
-            "seeding", "sunset",
+            "Bridge",
+            "Dragonfly",
+            "Picture",
+            "Wine",
+            "aitzgorri",
+            "friends",
+            "greentock",
+            "life",
+            "picosdeeuropa",
+            "seeding",
+            "sunset",
         )
     ],
     "lomiri-wallpapers-20.04": ["backgrounds/Kleiber*.jpg"],
@@ -39,14 +52,22 @@ PACKAGES = {
     "plasma-workspace-wallpapers": [
         f"wallpapers/{name}/contents/images/2560x1600.jpg"
         for name in (
-            "BytheWater", "ColdRipple", "ColorfulCups", "EveningGlow", "FallenLeaf", "Grey", "Kite", "OneStandsOut",
-            "Path", "summer_1am",
+            "BytheWater",
+            "ColdRipple",
+            "ColorfulCups",
+            "EveningGlow",
+            "FallenLeaf",
+            "Grey",
+            "Kite",
+            "OneStandsOut",
+            "Path",
+            "summer_1am",
         )
     ],
-}  # fmt: skip
-DIVISIONS = (1, 2, 3, 5, 8)   # of the shorter side, into rows of squares that do not overlap
-DETAIL = 6   # least standard deviation of what an eighth of the resolution does not show, of 255: less is sky or blur
-SPLITS = ("val", "test", *["train"] * 8)   # of each ten photographs
+}
+DIVISIONS = (1, 2, 3, 5, 8)  # of the shorter side, into rows of squares that do not overlap
+DETAIL = 6  # least standard deviation of what an eighth of the resolution does not show, of 255: less is sky or blur
+SPLITS = ("val", "test", *["train"] * 8)  # of each ten photographs
 
 
 class Photograph(NamedTuple):
@@ -73,7 +94,7 @@ def photographs(share: Path) -> Iterator[Photograph]:
         for path in paths:
             if path.suffix == ".rcc":
                 yield from _embedded(path)
-            else:   # of Plasma's wallpapers, the folder has the name
+            else:  # of Plasma's wallpapers, the folder has the name
                 yield Photograph(path.stem if path.parent.name != "images" else path.parts[-4], path.read_bytes())
 
 

@@ -23,9 +23,14 @@ from tests.test_recipes import CODES, full_size
 from vqgen.batch import CodeBatch, ImageBatch
 
 NAMES = [
-    "vqvae2_imagenet256", "vqvae2_imagenet256_top", "vqvae2_imagenet256_bottom",
-    "vqvae2_ffhq1024", "vqvae2_ffhq1024_top", "vqvae2_ffhq1024_middle", "vqvae2_ffhq1024_bottom",
-]  # fmt: skip
+    "vqvae2_imagenet256",
+    "vqvae2_imagenet256_top",
+    "vqvae2_imagenet256_bottom",
+    "vqvae2_ffhq1024",
+    "vqvae2_ffhq1024_top",
+    "vqvae2_ffhq1024_middle",
+    "vqvae2_ffhq1024_bottom",
+]
 
 
 def cost(name: str, images: int) -> Cost:
@@ -66,10 +71,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--tflops", type=float, default=400, help="that one device sustains, to turn FLOPs into days")
     options = parser.parse_args()
-    columns = ["recipe", "parameters", "forward, GFLOP/image", "step, GFLOP/image", "fixed, GiB", "an image, MiB",
-               "batch", "all, GiB", "steps", f"days at {options.tflops:g} TFLOP/s"]  # fmt: skip
+    columns = [
+        "recipe",
+        "parameters",
+        "forward, GFLOP/image",
+        "step, GFLOP/image",
+        "fixed, GiB",
+        "an image, MiB",
+        "batch",
+        "all, GiB",
+        "steps",
+        f"days at {options.tflops:g} TFLOP/s",
+    ]
     print(f"| {' | '.join(columns)} |")
-    warnings.filterwarnings("ignore", "Accessing the data pointer")   # which a tensor's test for contents does
+    warnings.filterwarnings("ignore", "Accessing the data pointer")  # which a tensor's test for contents does
     print("|---" * len(columns) + "|")
     for name in options.names:
         print(report(name, options.tflops), flush=True)

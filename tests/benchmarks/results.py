@@ -1,8 +1,8 @@
 """The table of docs/results.md: measured from runs, and measured again from the released ones.
 
-    python -m tests.benchmarks.results --runs runs          measure every row, and write the table
-    python -m tests.benchmarks.results --runs runs --row "VQ-VAE" --parts drawing     of rows whose name begins so
-    python -m tests.benchmarks.results --check              measure the released runs and compare (make results-check)
+python -m tests.benchmarks.results --runs runs          measure every row, and write the table
+python -m tests.benchmarks.results --runs runs --row "VQ-VAE" --parts drawing     of rows whose name begins so
+python -m tests.benchmarks.results --check              measure the released runs and compare (make results-check)
 """
 
 import argparse
@@ -28,7 +28,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 RECORD, PAGE = DOCS / "results.json", DOCS / "results.md"
 PARTS = ("images", "samples", "cas", "drawing", "training")
 BEGIN, END = "<!-- table: python -m tests.benchmarks.results -->\n", "<!-- end of table -->"
-TOLERANCE = 0.02   # relative; other machines round otherwise, and a code or two of a sample differs
+TOLERANCE = 0.02  # relative; other machines round otherwise, and a code or two of a sample differs
 
 
 class Row(NamedTuple):
@@ -43,11 +43,12 @@ def _with_priors(name: str, tokenizer: str, levels: tuple[str, ...]) -> dict[str
     kinds = {"pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelsnail": "PixelSNAIL"}
     return {
         f"{name} + {title}": Row(
-            tokenizer, tuple(f"{tokenizer}_{kind}{level}" for level in levels),
+            tokenizer,
+            tuple(f"{tokenizer}_{kind}{level}" for level in levels),
             f"{tokenizer}_{kind}" if kind == "pixelsnail" else None,
         )
         for kind, title in kinds.items()
-    }  # fmt: skip
+    }
 
 
 ROWS = {
@@ -58,14 +59,24 @@ ROWS = {
     **_with_priors("VQ-VAE-2", "fashion_vqvae2", ("_top", "_bottom")),
 }
 COLUMNS = {
-    "parameters": "parameters", "training, min": "training_minutes",
-    "NMSE": "nmse", "PSNR": "psnr", "SSIM": "ssim", "ELBO": "elbo",
+    "parameters": "parameters",
+    "training, min": "training_minutes",
+    "NMSE": "nmse",
+    "PSNR": "psnr",
+    "SSIM": "ssim",
+    "ELBO": "elbo",
     "bits/dim (Bernoulli)": "bernoulli_bits_per_dim",
-    "NLL, nats/code": "nats_per_code", "code bits given the label": "code_bits_given_label",
-    "FID(classifier)": "fid(classifier)", "precision": "precision(classifier)", "recall": "recall(classifier)",
-    "density": "density(classifier)", "coverage": "coverage(classifier)", "CAS top-1": "cas_top1(samples)",
-    "draw 64, s": "seconds_64", "by the plain loop, s": "seconds_64_loop",
-}  # fmt: skip
+    "NLL, nats/code": "nats_per_code",
+    "code bits given the label": "code_bits_given_label",
+    "FID(classifier)": "fid(classifier)",
+    "precision": "precision(classifier)",
+    "recall": "recall(classifier)",
+    "density": "density(classifier)",
+    "coverage": "coverage(classifier)",
+    "CAS top-1": "cas_top1(samples)",
+    "draw 64, s": "seconds_64",
+    "by the plain loop, s": "seconds_64_loop",
+}
 
 
 def measure(row: Row, folder: Path | None, classifier: str, num_images: int, parts: Sequence[str]) -> dict[str, float]:
@@ -98,7 +109,7 @@ def _training_seconds(run: Path, of_images: TrainedRun, num_steps: int = 30, ski
     last = open_run(run, "last")
     model: Any = module_of(last).requires_grad_(True).train()
     batch = of_images.batch(range(last.config["data"]["batch_size"]), "train")
-    if hasattr(model, "grid"):   # a prior
+    if hasattr(model, "grid"):  # a prior
         codes = of_images.model.encode(batch.x)[: model.level + 1]
         batch = CodeBatch(codes, batch.given, batch.index)
     optimizer, seconds = model.optimizer(model.parameters()), []

@@ -92,7 +92,7 @@ def report(name: str, case: Case, repeats: int, device: str) -> None:
     draw = lambda: sample_codes(network, case.grid, case.batch, condition)  # noqa: E731
     network(codes, condition)
     if device == "cuda":
-        draw()   # so that its kernels are loaded, as those of the forward pass are
+        draw()  # so that its kernels are loaded, as those of the forward pass are
     forwards, draws = [], []
     for _ in range(repeats):  # turn about, so that both see the same neighbours
         forwards += seconds(lambda: network(codes, condition), 1, device)
@@ -141,7 +141,7 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     check_device(parser, options.device)
     torch.set_num_threads(options.threads)
-    torch.set_float32_matmul_precision("high")   # as vqgen.experiment does
+    torch.set_float32_matmul_precision("high")  # as vqgen.experiment does
     print(f"{device_name(options.device)}, torch {torch.__version__}")
     for name in options.names:
         if name == "memory":

@@ -56,7 +56,7 @@ def step_cost(model: Any, batch: Any) -> Cost:
     mark_started(model)
     parameters = [*model.parameters()]
     for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)   # counted with the optimiser's averages
+        parameter.grad = torch.zeros_like(parameter)  # counted with the optimiser's averages
     given = [*parameters, *(p.grad for p in parameters), *model.buffers()]
     with torch.autocast("cpu", torch.bfloat16), LiveBytes(given) as live, FlopCounterMode(display=False) as flops:
         loss = model.objective(batch).loss

@@ -28,7 +28,7 @@ from tests.test_experiment import composed
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.runs.checkpoint import build
 
-H100_TFLOPS = [494.7, 989.4]   # TF32 and bfloat16, dense (NVIDIA H100 SXM data sheet)
+H100_TFLOPS = [494.7, 989.4]  # TF32 and bfloat16, dense (NVIDIA H100 SXM data sheet)
 PARTS = {"fp32", "bf16", "compile", "channels_last"}
 SIZES = {"vqvae2": (256, 256), "pixelsnail": (32, 32)}
 BATCH = {("vqvae2", "cuda"): 128, ("pixelsnail", "cuda"): 128, ("vqvae2", "cpu"): 4, ("pixelsnail", "cpu"): 2}
@@ -40,9 +40,14 @@ def model_of(name: str, size: tuple[int, int]) -> Any:
     data = ["data=shapes", f"data.size={size[0]}"] if name == "vqvae2" else ["tokenizer=RUN"]
     cfg = composed([f"model={name}", *data])
     cfg.facts = {
-        **cfg.facts, "variance": 1.0, "num_classes": 0 if name == "vqvae2" else 10,
-        "grid": list(size), "num_embeddings": 512, "upper_grids": [], "upper_num_embeddings": [],
-    }  # fmt: skip
+        **cfg.facts,
+        "variance": 1.0,
+        "num_classes": 0 if name == "vqvae2" else 10,
+        "grid": list(size),
+        "num_embeddings": 512,
+        "upper_grids": [],
+        "upper_num_embeddings": [],
+    }
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     torch.manual_seed(0)
     return build(config["model"]).train()
@@ -92,13 +97,13 @@ def measure(name: str, variants: list[str], options: argparse.Namespace) -> list
     steps = {variant: Step(name, size, variant, batch, device) for variant in variants}
     memory = {}
     for variant, step in steps.items():
-        for _ in range(3):   # codebooks start from data, the optimiser makes its averages, compilers compile for both
+        for _ in range(3):  # codebooks start from data, the optimiser makes its averages, compilers compile for both
             step()
         memory[variant] = f"{_own_peak(step, steps) / 2**30:.1f}" if device == "cuda" else "-"
     fastest = dict.fromkeys(variants, float("inf"))
     for _ in range(options.rounds):
         for variant, step in steps.items():
-            seconds = elapsed(lambda step=step: [step() for _ in range(count)], device) / count   # type: ignore[misc]
+            seconds = elapsed(lambda step=step: [step() for _ in range(count)], device) / count  # type: ignore[misc]
             fastest[variant] = min(fastest[variant], seconds)
     work = flops_of_an_image(name, size) * batch
     rows = []
@@ -107,9 +112,16 @@ def measure(name: str, variants: list[str], options: argparse.Namespace) -> list
         tflops = work / seconds / 1e12
         share = f"{tflops / peak:.1%}" if peak else "-"
         cells = [
-            f"{name} {size[0]}x{size[1]}", str(batch), variant, f"{batch / seconds:,.1f}", f"{1000 * seconds:,.1f}",
-            f"{seconds / fastest[variants[0]]:.2f}", f"{tflops:.3g}", share, memory[variant],
-        ]  # fmt: skip
+            f"{name} {size[0]}x{size[1]}",
+            str(batch),
+            variant,
+            f"{batch / seconds:,.1f}",
+            f"{1000 * seconds:,.1f}",
+            f"{seconds / fastest[variants[0]]:.2f}",
+            f"{tflops:.3g}",
+            share,
+            memory[variant],
+        ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 

@@ -50,9 +50,7 @@ def images(source=Shapes, seed=0):
 
 
 def codes_of(tmp_path, tokenizer=None, source=None, fingerprint="a" * 40, level=1):
-    data = Codes(
-        source or images(), (tokenizer or Tokenizer()).encode, fingerprint, K, level, str(tmp_path), 8, 0
-    )
+    data = Codes(source or images(), (tokenizer or Tokenizer()).encode, fingerprint, K, level, str(tmp_path), 8, 0)
     data.prepare_data()
     return data
 
@@ -182,7 +180,7 @@ def in_process(target, *arguments):
 
 def slowly(tmp_path):
     torch.set_num_threads(1)
-    tqdm.set_lock(threading.RLock())   # of its own: killed with the lock that forks share, it would keep all others out
+    tqdm.set_lock(threading.RLock())  # of its own: killed with the lock that forks share, it would keep all others out
     codes_of(tmp_path, Tokenizer(slow=0.3))
 
 

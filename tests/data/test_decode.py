@@ -92,9 +92,14 @@ def test_half_transparent_pixels_are_half_white(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_rotated_photographs_stand_upright(tmp_path, orientation):
     undo = {
-        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-        5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, 1),
-        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, 3),
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, 3),
     }
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -35,8 +35,17 @@ def write(root, *names):
 
 def folder(root, cache, **changes):
     options = {
-        "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
-        "max_unreadable": 0.01, "flip": False, "margin": 0, "val_fraction": 0.1, "test_fraction": 0.2,
+        "size": 8,
+        "shape": (3, 8, 8),
+        "batch_size": 4,
+        "seed": 0,
+        "num_workers": 0,
+        "prepare_up_to": 1.0,
+        "max_unreadable": 0.01,
+        "flip": False,
+        "margin": 0,
+        "val_fraction": 0.1,
+        "test_fraction": 0.2,
     } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
@@ -172,7 +181,7 @@ def test_unreadable_images_are_left_out_listed_and_warned_of_once(root, cache, t
     damage(root, "a/03.png", "b/07.png")
     images = folder(root, cache, max_unreadable=0.1, prepare_up_to=prepare_up_to)
     with pytest.warns(UserWarning, match="2 of 20 image files .* are unreadable, such as a/03.png") as caught:
-        prepare_twice(images)   # as Lightning does
+        prepare_twice(images)  # as Lightning does
     assert len(caught) == 1
     found = [numbers(images, name) for name in ("train", "val", "test")]
     assert sorted(itertools.chain(*found)) == [i for i in range(20) if i not in (3, 17)]
@@ -233,11 +242,16 @@ def test_a_changed_folder_is_prepared_anew(root, cache):
 
 @pytest.mark.parametrize("changes", [{}, {"prepare_up_to": 0.0}])
 @pytest.mark.parametrize("name", ["images.npy", "unreadable.json"])
-@pytest.mark.parametrize("damage", [
-    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    lambda path: path.write_bytes(b""), lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    lambda path: path.write_text("[1, 2]"),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(bytes(path.stat().st_size)),
+        lambda path: path.write_text("[1, 2]"),
+    ],
+)
 def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache, name, damage, changes):
     write(root, *[f"{i}.png" for i in range(10)])
     folder(root, cache, **changes).prepare_data()
@@ -250,7 +264,7 @@ def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache
         images.prepare_data()
         return images.split("train").images[:]
 
-    if paths:   # a set that is decoded has no array
+    if paths:  # a set that is decoded has no array
         with pytest.raises(DataError) as caught:
             use()
         assert str(caught.value).startswith(f"{paths[0].parent} is not whole (")
@@ -261,8 +275,14 @@ def test_a_damaged_prepared_set_is_an_error_that_says_what_to_delete(root, cache
 
 def test_an_option_out_of_range_is_an_error_that_names_it(root, cache):
     wrong = {
-        "window": 0, "max_unreadable": 5.0, "prepare_up_to": -1.0, "batch_size": 0, "num_workers": -1, "margin": -2,
-        "shape": (3, 0, 8), "val_fraction": -0.1,
+        "window": 0,
+        "max_unreadable": 5.0,
+        "prepare_up_to": -1.0,
+        "batch_size": 0,
+        "num_workers": -1,
+        "margin": -2,
+        "shape": (3, 0, 8),
+        "val_fraction": -0.1,
     }
     for option, value in wrong.items():
         shown = list(value) if option == "shape" else value
@@ -556,7 +576,7 @@ def test_a_class_of_links_to_nowhere_and_a_split_of_which_nothing_can_be_read_ar
 
 
 def test_a_class_of_which_only_other_splits_have_images_and_what_is_empty_or_hidden_are_told(root, cache):
-    write(root, *[f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)], "c/21.png")   # by its hash in test
+    write(root, *[f"{kind}/{i:02}.png" for kind in "ab" for i in range(10)], "c/21.png")  # by its hash in test
     for name in ("d", ".e"):
         (root / name).mkdir()
     images = folder(root, cache)
@@ -570,11 +590,11 @@ def test_files_are_cut_to_images_that_are_not_square(root, cache):
     y, x = np.mgrid[:60, :100]
     for i in range(5):
         Image.fromarray(np.stack([x, y, y * 0], -1).astype(np.uint8)).save(root / f"{i}.png")
-    wide = folder(root, cache, shape=(3, 30, 50)).split("train").images   # all of the image
+    wide = folder(root, cache, shape=(3, 30, 50)).split("train").images  # all of the image
     assert wide.shape[1:] == (3, 30, 50)
     assert wide[0, :2, 0, 0].max() <= 1
     assert np.abs(wide[0, :2, -1, -1].astype(int) - [99, 59]).max() <= 1
-    high = folder(root, cache, shape=(3, 60, 20), margin=4).split("train").images   # a strip of its middle
+    high = folder(root, cache, shape=(3, 60, 20), margin=4).split("train").images  # a strip of its middle
     assert high.shape[1:] == (3, 64, 24)
     assert abs(int(high[0, 0, 30, 0]) - 39) <= 1
     for prepare_up_to in (0.0, 1.0):
@@ -598,7 +618,7 @@ def grey16(path, brightest, shape=(20, 24)):
 def test_grey_images_of_fewer_than_16_bits_are_scaled_by_the_range_of_the_set(root, cache, suffix, bits, prepare_up_to):
     ramp = grey16(root / f"0.{suffix}", 2**bits - 1)
     for i in range(1, 5):
-        grey16(root / f"{i}.{suffix}", (2**bits - 1) // 2)   # a darker image of the set stays darker
+        grey16(root / f"{i}.{suffix}", (2**bits - 1) // 2)  # a darker image of the set stays darker
     options = {"shape": (1, 20, 24), "prepare_up_to": prepare_up_to, "val_fraction": 0.0, "test_fraction": 0.0}
     images = folder(root, cache, white="auto", **options)
     with warnings.catch_warnings(record=True) as caught:
@@ -613,7 +633,7 @@ def test_grey_images_of_fewer_than_16_bits_are_scaled_by_the_range_of_the_set(ro
     brightest = whole[np.argmax([image.max() for image in whole])]
     assert np.array_equal(brightest[0], ramp >> (bits - 8))
     assert np.median([image.max() for image in whole]) == 127
-    old = folder(root, cache, **options)   # as a run trained before there was such an option
+    old = folder(root, cache, **options)  # as a run trained before there was such an option
     assert max(old.split(split).images[:].max() for split in ("train", "val", "test")) == (2**bits - 1) >> 8
 
 

@@ -22,10 +22,16 @@ def _noise(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("margin", [0, 4, 5])
-@pytest.mark.parametrize(("source", "shape", "native"), [
-    (FashionMnist, (1, 32, 32), (28, 28)), (FashionMnist, (1, 28, 28), (28, 28)), (FashionMnist, (1, 33, 30), (28, 28)),
-    (CIFAR10, (3, 32, 32), (32, 32)), (CIFAR10, (3, 40, 48), (32, 32)),
-])
+@pytest.mark.parametrize(
+    ("source", "shape", "native"),
+    [
+        (FashionMnist, (1, 32, 32), (28, 28)),
+        (FashionMnist, (1, 28, 28), (28, 28)),
+        (FashionMnist, (1, 33, 30), (28, 28)),
+        (CIFAR10, (3, 32, 32), (32, 32)),
+        (CIFAR10, (3, 40, 48), (32, 32)),
+    ],
+)
 def test_a_file_of_the_size_of_the_set_gets_its_border_and_no_other_pixel(
     source: type[Images], shape: tuple[int, int, int], native: tuple[int, int], margin: int, tmp_path: Path
 ):
@@ -41,7 +47,7 @@ def test_a_file_of_the_size_of_the_set_gets_its_border_and_no_other_pixel(
     border[:, *inside] = False
     assert (x[border] == -1).all()
     assert said == ""
-    held = data._as_held(expected.numpy())   # as `load` does with the set's own
+    held = data._as_held(expected.numpy())  # as `load` does with the set's own
     assert torch.equal(x, normalize(torch.from_numpy(held)))
 
 

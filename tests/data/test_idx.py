@@ -80,13 +80,16 @@ def test_the_split_does_not_depend_on_the_seed(tmp_path):
     assert first.key == second.key
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "not an IDX file"),
-    (b"<html>", "not an IDX file"),
-    (bytes([0, 0, 8, 255]) + bytes(4 * 255), "not an IDX file"),
-    (idx_bytes(np.zeros((3, 2), np.uint8))[:-1], "not whole"),
-    (idx_bytes(np.zeros((3, 2), np.uint8))[:7], "not whole"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"<html>", "not an IDX file"),
+        (bytes([0, 0, 8, 255]) + bytes(4 * 255), "not an IDX file"),
+        (idx_bytes(np.zeros((3, 2), np.uint8))[:-1], "not whole"),
+        (idx_bytes(np.zeros((3, 2), np.uint8))[:7], "not whole"),
+    ],
+)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path, content, message, zipped):
     path = tmp_path / ("a-ubyte.gz" if zipped else "a-ubyte")

@@ -61,7 +61,7 @@ def test_other_pictures_of_the_same_sizes_and_times_are_told_and_so_are_codes_of
         content, times = path.read_bytes(), path.stat()
         path.write_bytes(content)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert numbers(opened(root, **options)) == numbers(before)   # the same pictures, written again
+    assert numbers(opened(root, **options)) == numbers(before)  # the same pictures, written again
     for path in sorted(root.iterdir()):
         times = path.stat()
         write(path, 255 - int(path.stem))
@@ -95,7 +95,7 @@ def test_files_that_are_as_they_were_are_read_once(root: Path, monkeypatch: pyte
 
 def test_a_copy_elsewhere_has_the_same_record(root: Path):
     copied = root.parent / "other" / "images"
-    shutil.copytree(root, copied, copy_function=shutil.copyfile)   # without the times
+    shutil.copytree(root, copied, copy_function=shutil.copyfile)  # without the times
     for path in copied.iterdir():
         os.utime(path, ns=(10**18, 10**18))
     records = [[opened(place).record(name) for name in ("train", "val", "test")] for place in (root, copied)]
@@ -110,14 +110,14 @@ def test_what_no_run_will_use_again_is_told_and_kept(root: Path):
     cache = root.parent / "cache"
     older = cache / "folder-8x8-0123456789ab" / "train-array"
     older.mkdir(parents=True)
-    (older / "unreadable.json").write_text("[]")   # as version 2 left it
+    (older / "unreadable.json").write_text("[]")  # as version 2 left it
     with pytest.warns(UserWarning, match=r"not used any more: rm -r \S*folder-8x8-0123456789ab$"):
         first = opened(root)
     shutil.rmtree(older.parent)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         opened(root)
-        opened(root, margin=2)   # another preparation of the same files
+        opened(root, margin=2)  # another preparation of the same files
     write(root / "0.bmp", 77)
     with pytest.warns(UserWarning, match=f"rm -r .*{first.key}"):
         opened(root)
@@ -140,9 +140,9 @@ def test_codes_of_pictures_rewritten_at_the_same_size_are_extracted_again(root: 
 def test_other_idx_files_under_the_same_names_are_another_source_and_zipping_them_is_not(tmp_path: Path):
     write_four(tmp_path)
     key = mnist(tmp_path).key
-    write_four(tmp_path, zipped=False)   # read before the others
+    write_four(tmp_path, zipped=False)  # read before the others
     assert mnist(tmp_path).key == key
-    (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.full(20, 3, np.uint8)))   # other labels, same size
+    (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.full(20, 3, np.uint8)))  # other labels, same size
     relabelled = mnist(tmp_path).key
     (tmp_path / NAMES[0]).write_bytes(idx_bytes(np.zeros((20, 28, 28), np.uint8)))
     assert len({key, relabelled, mnist(tmp_path).key}) == 3
@@ -174,7 +174,7 @@ def test_another_drawing_of_any_shape_is_another_source(monkeypatch: pytest.Monk
         monkeypatch.setitem(shapes.COLOURS, name, (1, 2, 3))
         keys.add(source().key)
     assert len(keys) == 1 + len(shapes.DISTANCES) + len(shapes.COLOURS)
-    assert source().record("train") == record   # other machines may round a pixel another way
+    assert source().record("train") == record  # other machines may round a pixel another way
 
 
 def test_a_preparation_that_does_not_say_what_it_is_of_is_damaged(root: Path):

@@ -12,7 +12,7 @@ from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
 from vqgen.errors import DataError
 
-N, BATCH = 22, 4   # 5 batches an epoch
+N, BATCH = 22, 4  # 5 batches an epoch
 
 
 def fetch(indices, epoch, new=np.empty):
@@ -71,7 +71,7 @@ def test_batches_stay_as_they_are_however_long_they_are_held(keep):
             held.append(batch)
             assert all((batch.x == batch.index[:, None, None, None]).all() for batch in held)
             del batch
-        next(iter(batches))   # given up inside the epoch
+        next(iter(batches))  # given up inside the epoch
 
 
 def test_shared_memory_that_is_too_small_is_an_error_of_one_line(monkeypatch):
@@ -92,21 +92,21 @@ def test_workers_end_by_themselves_when_a_loader_is_given_up_inside_an_epoch():
     del iterator
     for worker in workers:
         worker.join(timeout=60)
-    assert [worker.exitcode for worker in workers] == [0, 0]   # not killed, as who does not hear of it is
+    assert [worker.exitcode for worker in workers] == [0, 0]  # not killed, as who does not hear of it is
 
 
 def test_resuming_inside_an_epoch_with_another_batch_size_is_an_error():
     state = {"epoch": 0, "batch": 2, "global_batch_size": BATCH}
     with pytest.raises(DataError, match=r"4 images a step .* would go on with 5"):
         loader(batch_size=5).load_state_dict(state)
-    loader(batch_size=5).load_state_dict({**state, "batch": 5})   # at the epoch's end nothing is lost
+    loader(batch_size=5).load_state_dict({**state, "batch": 5})  # at the epoch's end nothing is lost
 
 
 def test_a_run_that_ended_an_epoch_goes_on_with_smaller_batches():
     source, target = loader(), loader(batch_size=1)
     list(source)
     target.load_state_dict(source.state_dict())
-    assert list(target) == []   # nothing is left of that epoch
+    assert list(target) == []  # nothing is left of that epoch
     target.set_epoch(1)
     assert len(list(target)) == len(target) > len(source)
 
@@ -160,8 +160,14 @@ class KeepAll(pl.Callback):
 
 def fit(module, callbacks=(), ckpt_path=None, num_workers=0, **limits):
     trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False, callbacks=list(callbacks), **limits,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=list(callbacks),
+        **limits,
     )
     training = loader(num_workers, clock=lambda: module.current_epoch)
     validation = Loader(fetch, SequentialOrder(N, BATCH))

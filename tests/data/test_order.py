@@ -87,7 +87,7 @@ def test_fewer_images_than_processes_is_an_error(as_rank):
 def _report(rank, store, queue):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     queue.put((rank, [ShuffledOrder(20, 4, seed=2).batch(1, k).tolist() for k in range(2)]))
-    dist.barrier()   # a rank that leaves while the other still connects to it is taken for crashed
+    dist.barrier()  # a rank that leaves while the other still connects to it is taken for crashed
     dist.destroy_process_group()
 
 

@@ -44,7 +44,9 @@ def test_a_photograph_is_in_one_split_and_all_splits_have_some():
     many = [Photograph(f"{i}", b"") for i in range(160)]
     splits = split_of(many)
     assert {split: list(splits.values()).count(split) for split in ("train", "val", "test")} == {
-        "train": 128, "val": 16, "test": 16,
+        "train": 128,
+        "val": 16,
+        "test": 16,
     }
 
 
@@ -53,7 +55,7 @@ def test_pictures_with_detail_are_written_and_sky_is_not(tmp_path, capsys):
     found = [Photograph("sky", encoded(sky)), Photograph("grass", encoded(noise(100, 80)))]
     write(found, 16, 99, tmp_path)
     names = sorted(path.name for path in tmp_path.rglob("*.png"))
-    assert len(names) == 1 + 2 * 2 + 3 * 3 + 6 * 5   # an eighth of 80 is less than 16
+    assert len(names) == 1 + 2 * 2 + 3 * 3 + 6 * 5  # an eighth of 80 is less than 16
     assert all(name.startswith("grass-") for name in names)
     assert len({path.parent for path in tmp_path.rglob("*.png")}) == 1
     (tmp_path / "few").mkdir()

@@ -23,8 +23,16 @@ from vqgen.errors import DataError
 
 def files_source(kind, root, tmp_path, **changes):
     options = {
-        "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
-        "max_unreadable": 0.01, "flip": False, "margin": 0, "window": None,
+        "size": 8,
+        "shape": (3, 8, 8),
+        "batch_size": 4,
+        "seed": 0,
+        "num_workers": 0,
+        "prepare_up_to": 1.0,
+        "max_unreadable": 0.01,
+        "flip": False,
+        "margin": 0,
+        "window": None,
     } | changes
     return kind(root=str(root), cache=str(tmp_path / "cache"), **options)
 
@@ -124,14 +132,17 @@ class Runs:
         return self.call[0], self.call[1:]
 
 
-@pytest.mark.parametrize("harm", [
-    lambda file: Runs(os.system, f"touch {file}"),
-    lambda file: Runs(eval, f"open({str(file)!r}, 'w')"),
-    lambda file: Runs(getattr, np.ndarray, "tofile"),
-    lambda file: Runs(np.load, str(file)),
-    lambda file: np.array([Runs(os.system, f"touch {file}")], dtype=object),
-    lambda file: np.array([{}], dtype=object),
-])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda file: Runs(os.system, f"touch {file}"),
+        lambda file: Runs(eval, f"open({str(file)!r}, 'w')"),
+        lambda file: Runs(getattr, np.ndarray, "tofile"),
+        lambda file: Runs(np.load, str(file)),
+        lambda file: np.array([Runs(os.system, f"touch {file}")], dtype=object),
+        lambda file: np.array([{}], dtype=object),
+    ],
+)
 def test_a_pickle_with_anything_but_arrays_in_it_is_refused_and_nothing_is_run(tmp_path, cifar_files, harm):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -144,12 +155,20 @@ def test_a_pickle_with_anything_but_arrays_in_it_is_refused_and_nothing_is_run(t
     assert not (tmp_path / "was_here").exists()
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\x80\x02.", b"no pickle", pickle.dumps({}, 2), pickle.dumps([1], 2), pickled(cifar_rows(3, 0))[:500],
-    pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3, 10]}, 2),
-    pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [3, 1]}, 2),
-    pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3]}, 2),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x02.",
+        b"no pickle",
+        pickle.dumps({}, 2),
+        pickle.dumps([1], 2),
+        pickled(cifar_rows(3, 0))[:500],
+        pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3, 10]}, 2),
+        pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [3, 1]}, 2),
+        pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [3]}, 2),
+    ],
+)
 def test_a_damaged_pickle_of_cifar10_is_an_error_that_names_it(tmp_path, cifar_files, content):
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(DataError, match=r"test_batch in .* Put a whole copy there") as caught:
@@ -236,11 +255,14 @@ def test_celeba_leaves_out_the_attributes_of_unreadable_images(tmp_path):
     assert images.attributes("train").values.tolist() == [[0, 0], [1, 0]]
 
 
-@pytest.mark.parametrize(("absent", "message"), [
-    ("img_align_celeba/000004.jpg", "1 of 6 images missing, such as 000004"),
-    ("list_eval_partition.txt", "there is no list_eval_partition"),
-    ("list_attr_celeba.txt", "there is no list_attr_celeba"),
-])
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        ("img_align_celeba/000004.jpg", "1 of 6 images missing, such as 000004"),
+        ("list_eval_partition.txt", "there is no list_eval_partition"),
+        ("list_attr_celeba.txt", "there is no list_attr_celeba"),
+    ],
+)
 def test_an_incomplete_celeba_is_an_error_that_says_what_is_missing(tmp_path, absent, message):
     write_celeba(tmp_path / "celeba", ".txt")
     (tmp_path / "celeba" / absent).unlink()
@@ -253,20 +275,23 @@ def test_an_incomplete_celeba_is_an_error_that_says_what_is_missing(tmp_path, ab
 ATTRIBUTES, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
 
 
-@pytest.mark.parametrize(("name", "before", "after", "message"), [
-    (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jp", "line 8: it begins with '000006.jp'"),
-    (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jpg  -1", "line 8: 000006.jpg has 1 numbers instead of 2"),
-    (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jpg  -1  -", "line 8: 000006.jpg has '-' where -1 or 0 or 1"),
-    (ATTRIBUTES, "000006.jpg  -1  -1\n", "", "line 1: 6 images should follow, and there are 5"),
-    (ATTRIBUTES, "Odd Smiling", "Odd", "line 3: 000001.jpg has 2 numbers instead of 1"),
-    (ATTRIBUTES, "6\nOdd Smiling \n", "", "its first lines name no attribute"),
-    (ATTRIBUTES, "000006", "000009", "there is no line for 1 images, such as 000006.jpg"),
-    (PARTITION, "000006.jpg  1\n", "", "there is no line for 1 images, such as 000006.jpg"),
-    (PARTITION, "000006.jpg  1\n", "000006.jpg", "line 6: 000006.jpg has 0 numbers instead of 1"),
-    (PARTITION, "000006.jpg  1\n", "000006.jpg 3", "line 6: 000006.jpg has '3' where 0 or 1 or 2"),
-    (PARTITION, "000006", "000005", "line 6: 000005.jpg occurs a second time"),
-    (PARTITION, ".jpg", ".gif", "it has no line for an image"),
-])
+@pytest.mark.parametrize(
+    ("name", "before", "after", "message"),
+    [
+        (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jp", "line 8: it begins with '000006.jp'"),
+        (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jpg  -1", "line 8: 000006.jpg has 1 numbers instead of 2"),
+        (ATTRIBUTES, "000006.jpg  -1  -1\n", "000006.jpg  -1  -", "line 8: 000006.jpg has '-' where -1 or 0 or 1"),
+        (ATTRIBUTES, "000006.jpg  -1  -1\n", "", "line 1: 6 images should follow, and there are 5"),
+        (ATTRIBUTES, "Odd Smiling", "Odd", "line 3: 000001.jpg has 2 numbers instead of 1"),
+        (ATTRIBUTES, "6\nOdd Smiling \n", "", "its first lines name no attribute"),
+        (ATTRIBUTES, "000006", "000009", "there is no line for 1 images, such as 000006.jpg"),
+        (PARTITION, "000006.jpg  1\n", "", "there is no line for 1 images, such as 000006.jpg"),
+        (PARTITION, "000006.jpg  1\n", "000006.jpg", "line 6: 000006.jpg has 0 numbers instead of 1"),
+        (PARTITION, "000006.jpg  1\n", "000006.jpg 3", "line 6: 000006.jpg has '3' where 0 or 1 or 2"),
+        (PARTITION, "000006", "000005", "line 6: 000005.jpg occurs a second time"),
+        (PARTITION, ".jpg", ".gif", "it has no line for an image"),
+    ],
+)
 def test_a_damaged_list_of_celeba_is_an_error_that_names_the_line(tmp_path, name, before, after, message):
     write_celeba(tmp_path / "celeba", ".txt")
     path = tmp_path / "celeba" / name
@@ -300,12 +325,15 @@ def test_a_celeba_without_an_image_of_some_split_is_an_error(tmp_path):
         files_source(CelebA, tmp_path / "celeba", tmp_path).prepare_data()
 
 
-@pytest.mark.parametrize("places", [
-    {"images": "Img/img_align_celeba", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
-    {"images": "C/Img/img_align_celeba", "list_attr_celeba.txt": "C/Anno", "list_eval_partition.txt": "C/Eval"},
-    {"images": "Img/img_align_celeba_png", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
-    {"images": "img_align_celeba", "list_attr_celeba.txt": "", "list_eval_partition.txt": ""},
-])
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"images": "Img/img_align_celeba", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
+        {"images": "C/Img/img_align_celeba", "list_attr_celeba.txt": "C/Anno", "list_eval_partition.txt": "C/Eval"},
+        {"images": "Img/img_align_celeba_png", "list_attr_celeba.txt": "Anno", "list_eval_partition.txt": "Eval"},
+        {"images": "img_align_celeba", "list_attr_celeba.txt": "", "list_eval_partition.txt": ""},
+    ],
+)
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_celeba_is_read_from_its_authors_drive_and_as_png(tmp_path, places, suffix):
     root = tmp_path / "celeba"
@@ -401,31 +429,39 @@ TABLES = {
     "LOC_synset_mapping.txt": SYNSETS,
     "words.txt": re.sub("^(n[0-9]+) ", r"\1\t", SYNSETS, flags=re.MULTILINE),
     "train/words.txt": SYNSETS,
-    "imagenet_class_index.json":
-        '{"0": ["n01440764", "tench"], "1": ["n01484850", "great_white_shark"], "2": ["n02012849", "crane"], '
-        '"3": ["n03126707", "crane"], "4": ["n03991062", "potter\'s_wheel"]}',
+    "imagenet_class_index.json": '{"0": ["n01440764", "tench"], "1": ["n01484850", "great_white_shark"], '
+    '"2": ["n02012849", "crane"], '
+    '"3": ["n03126707", "crane"], "4": ["n03991062", "potter\'s_wheel"]}',
 }
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_classes_of_imagenet_go_by_name_in_the_order_of_their_ids(tmp_path, table):
     assert imagenet_names(tmp_path, IDS, {table: TABLES[table]}) == [
-        "tench", "great-white-shark", "crane-n02012849", "crane-n03126707", "potters-wheel", "n09999999",
+        "tench",
+        "great-white-shark",
+        "crane-n02012849",
+        "crane-n03126707",
+        "potters-wheel",
+        "n09999999",
     ]
     images = files_source(ImageNet, tmp_path / "in", tmp_path)
     assert images.split("train").images[:, 0, 0, 0].tolist() == [10, 30, 0, 20, 50, 40]
     assert images.split("train").labels.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("table", "content", "message"), [
-    ("words.txt", "n01440764 tench\nn014", "line 2: 'n014' is no id"),
-    ("words.txt", "n01440764 , Tinca", "line 1"),
-    ("words.txt", "\udcff", "it cannot be read"),
-    ("imagenet_class_index.json", '{"0": ["n01440764", "tench"]', "it cannot be read"),
-    ("imagenet_class_index.json", "[1]", "it cannot be read"),
-    ("imagenet_class_index.json", '{"0": [1, 2]}', "it cannot be read"),
-    ("imagenet_class_index.json", '{"0": ["n01440764"]}', "line 1"),
-])
+@pytest.mark.parametrize(
+    ("table", "content", "message"),
+    [
+        ("words.txt", "n01440764 tench\nn014", "line 2: 'n014' is no id"),
+        ("words.txt", "n01440764 , Tinca", "line 1"),
+        ("words.txt", "\udcff", "it cannot be read"),
+        ("imagenet_class_index.json", '{"0": ["n01440764", "tench"]', "it cannot be read"),
+        ("imagenet_class_index.json", "[1]", "it cannot be read"),
+        ("imagenet_class_index.json", '{"0": [1, 2]}', "it cannot be read"),
+        ("imagenet_class_index.json", '{"0": ["n01440764"]}', "line 1"),
+    ],
+)
 def test_a_damaged_table_of_names_is_an_error_that_names_it(tmp_path, table, content, message):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / table).write_bytes(content.encode("utf-8", "surrogateescape"))
@@ -522,8 +558,14 @@ def test_tiny_imagenet_is_read_as_it_is_packed(tmp_path, kind):
     assert "4 of test (no class is known)" in images.reading().line() or kind is ImageNet
 
 
-@pytest.mark.parametrize("names", [["train/1.JPEG", "val/n01/1.JPEG"], ["train/n01/1.JPEG", "train/n02/1.JPEG"],
-                                   ["train/n01/1.JPEG", "train/n02/1.JPEG", "val/n03/1.JPEG"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/1.JPEG", "val/n01/1.JPEG"],
+        ["train/n01/1.JPEG", "train/n02/1.JPEG"],
+        ["train/n01/1.JPEG", "train/n02/1.JPEG", "val/n03/1.JPEG"],
+    ],
+)
 def test_another_layout_of_imagenet_is_an_error_with_the_right_one(tmp_path, names):
     for name in names:
         write(tmp_path / "in" / name)

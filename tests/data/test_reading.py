@@ -20,8 +20,15 @@ def shapes():
 
 def folder(root, cache, **changes):
     options = {
-        "size": 8, "shape": (3, 8, 8), "batch_size": 4, "seed": 0, "num_workers": 0, "prepare_up_to": 1.0,
-        "max_unreadable": 1.0, "val_fraction": 0.1, "test_fraction": 0.2,
+        "size": 8,
+        "shape": (3, 8, 8),
+        "batch_size": 4,
+        "seed": 0,
+        "num_workers": 0,
+        "prepare_up_to": 1.0,
+        "max_unreadable": 1.0,
+        "val_fraction": 0.1,
+        "test_fraction": 0.2,
     } | changes
     return Folder(root=str(root), cache=str(cache), **options)
 
@@ -94,9 +101,15 @@ def test_files_left_out_are_counted_by_reason(tmp_path):
     reading = folder(root, tmp_path / "cache").reading()
     assert sum(reading.counts.values()) == 11
     assert reading.left_out == {
-        "unreadable": 1, ".heic (a kind of image that is not read here)": 2, ".txt (no image)": 1, "hidden": 2,
-        "files of no kind of image": 1, "Thumbs.db": 1, "__MACOSX": 1,
-        "folders (links) that were read under another name": 1, "images beside those folders": 0,
+        "unreadable": 1,
+        ".heic (a kind of image that is not read here)": 2,
+        ".txt (no image)": 1,
+        "hidden": 2,
+        "files of no kind of image": 1,
+        "Thumbs.db": 1,
+        "__MACOSX": 1,
+        "folders (links) that were read under another name": 1,
+        "images beside those folders": 0,
     }
 
 
@@ -125,7 +138,9 @@ def test_the_idx_files_and_the_codes_of_their_images_are_said(tmp_path, monkeypa
 def test_so_few_published_images_that_none_were_left_to_train_on_hold_out_a_tenth():
     held = {n: {name: len(part) for name, part in hold_out(n, 5000).items()} for n in (100, 5001, 60_000, 5)}
     assert held == {
-        100: {"train": 90, "val": 10}, 5001: {"train": 1, "val": 5000}, 60_000: {"train": 55_000, "val": 5000},
+        100: {"train": 90, "val": 10},
+        5001: {"train": 1, "val": 5000},
+        60_000: {"train": 55_000, "val": 5000},
         5: {"train": 4, "val": 1},
     }
 

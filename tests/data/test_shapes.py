@@ -33,13 +33,20 @@ def test_distances_have_gradient_one_almost_everywhere(name):
     assert np.isclose(np.hypot(down, across), 1, atol=0.02).mean() > 0.97
 
 
-@pytest.mark.parametrize(("name", "area"), [
-    ("circle", np.pi * 0.81), ("square", 2), ("triangle", 3**1.5 / 4), ("ring", np.pi * (0.94**2 - 0.5**2)),
-    ("star", 5 * 0.45 * np.sin(np.pi / 5)), ("cross", 2 * 1.9 * 0.6 - 0.36),
-])
+@pytest.mark.parametrize(
+    ("name", "area"),
+    [
+        ("circle", np.pi * 0.81),
+        ("square", 2),
+        ("triangle", 3**1.5 / 4),
+        ("ring", np.pi * (0.94**2 - 0.5**2)),
+        ("star", 5 * 0.45 * np.sin(np.pi / 5)),
+        ("cross", 2 * 1.9 * 0.6 - 0.36),
+    ],
+)
 def test_figures_have_the_area_of_their_formula_in_pixels_too(name, area):
     assert np.isclose((DISTANCES[name](*plane(1.2, 2401)) < 0).mean() * 2.4**2, area, rtol=5e-3)
-    x = one(name).astype(float)[0, 2]   # in the blue channel, ground 242 and figure 66
+    x = one(name).astype(float)[0, 2]  # in the blue channel, ground 242 and figure 66
     covered = ((242 - x) / (242 - 66)).sum() / 32**2 / 0.8**2
     assert np.isclose(covered, area, rtol=0.02)
 

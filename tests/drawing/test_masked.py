@@ -102,7 +102,7 @@ def test_a_halton_order_has_every_position_once(grid):
 
 
 def test_a_halton_order_is_spread_over_the_map_from_the_first():
-    first = halton_order((8, 8)) < 12   # a fifth
+    first = halton_order((8, 8)) < 12  # a fifth
     assert all(first[r : r + 4, c : c + 4].sum() >= 2 for r in (0, 4) for c in (0, 4))
 
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_drawn_is_refused():
         Halton(0)
     with pytest.raises(ValueError, match="noise=-1"):
         Confidence(noise=-1.0)
-    assert sample_codes(network(), (2, 2), 1).shape == (1, 2, 2)   # fewer positions than the usual steps
+    assert sample_codes(network(), (2, 2), 1).shape == (1, 2, 2)  # fewer positions than the usual steps
 
 
 def test_a_masked_position_hears_the_whole_map_and_not_what_is_masked():

@@ -172,8 +172,14 @@ def test_a_schedule_of_guidance_is_what_it_is_at_each_position(sampler):
 
     def sample(guidance):
         return sample_codes(
-            network, GRID, 2, condition, unconditional=unconditional, sampling=Sampling(guidance=guidance),
-            sampler=sampler, seeds=[0, 1],
+            network,
+            GRID,
+            2,
+            condition,
+            unconditional=unconditional,
+            sampling=Sampling(guidance=guidance),
+            sampler=sampler,
+            seeds=[0, 1],
         )
 
     assert torch.equal(sample(LinearGuidance(4.0, 4.0)), sample(4.0))

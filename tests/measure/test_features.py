@@ -20,9 +20,7 @@ def test_the_frechet_distance_of_two_normal_distributions_is_the_closed_form():
     torch.manual_seed(0)
     a, b = torch.tensor([4.0, 1.0, 9.0]).double(), torch.tensor([1.0, 1.0, 4.0]).double()
     mean = torch.tensor([1.0, -2.0, 0.5]).double()
-    distance = frechet_distance(
-        _with_moments(50, torch.zeros(3).double(), a.diag()), _with_moments(70, mean, b.diag())
-    )
+    distance = frechet_distance(_with_moments(50, torch.zeros(3).double(), a.diag()), _with_moments(70, mean, b.diag()))
     assert distance == pytest.approx(float(mean.square().sum() + (a.sqrt() - b.sqrt()).square().sum()))
 
 

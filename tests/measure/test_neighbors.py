@@ -57,12 +57,15 @@ def test_too_few_vectors_are_refused():
         nearest(torch.randn(3, 2), torch.randn(2, 2), 3)
 
 
-@pytest.mark.parametrize("measure", [
-    lambda x: nearest(x, x, 1), lambda x: radii(x, 1), lambda x: kernel_distance(x, x, subsets=1),
-])
-def test_distances_are_taken_in_full_precision_whatever_the_training_takes(
-    measure: Callable[[torch.Tensor], Any]
-):
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda x: nearest(x, x, 1),
+        lambda x: radii(x, 1),
+        lambda x: kernel_distance(x, x, subsets=1),
+    ],
+)
+def test_distances_are_taken_in_full_precision_whatever_the_training_takes(measure: Callable[[torch.Tensor], Any]):
     seen: list[str] = []
 
     class Seen(TorchFunctionMode):
@@ -90,6 +93,8 @@ def test_distances_are_those_of_float64_wherever_the_vectors_lie(offset: float):
     x[::2] -= 2 * offset
     exact = (x.double()[:, None] - x.double()).norm(dim=2).sort(1).values
     assert torch.allclose(radii(x, 4).double(), exact[:, 4], rtol=1e-6)
-    assert torch.allclose(nearest(x[:30] + 0.5, x, 1).distance[:, 0].double(), (
-        (x[:30] + 0.5).double()[:, None] - x.double()
-    ).norm(dim=2).min(1).values, rtol=1e-6)
+    assert torch.allclose(
+        nearest(x[:30] + 0.5, x, 1).distance[:, 0].double(),
+        ((x[:30] + 0.5).double()[:, None] - x.double()).norm(dim=2).min(1).values,
+        rtol=1e-6,
+    )

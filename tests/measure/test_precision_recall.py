@@ -57,9 +57,14 @@ def test_an_outlier_among_the_real_raises_density_less_than_precision():
     assert density_coverage(real, generated).density <= 0.2
 
 
-@pytest.mark.parametrize(("metric", "function"), [
-    (FeatureSets(precision_recall), precision_recall), (FeatureSets(density_coverage), density_coverage),
-], ids=["precision-recall", "density-coverage"])
+@pytest.mark.parametrize(
+    ("metric", "function"),
+    [
+        (FeatureSets(precision_recall), precision_recall),
+        (FeatureSets(density_coverage), density_coverage),
+    ],
+    ids=["precision-recall", "density-coverage"],
+)
 def test_a_metric_over_batches_is_the_function_of_all(metric, function):
     real, generated = _sets(60, 50)
     for part in real.split(7):
@@ -84,9 +89,17 @@ def _duplicates(rounds: int) -> torch.Tensor:
     return torch.cat([*[few] * rounds, few[:7], torch.nn.functional.pad(grid, (0, 3))])
 
 
-@pytest.mark.parametrize("x", [
-    torch.ones(1024, 4), torch.full((600, 3), 1234.567), _duplicates(1), _duplicates(4), _sets()[0],
-], ids=["equal", "equal far from zero", "few duplicates", "many duplicates", "none"])
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.ones(1024, 4),
+        torch.full((600, 3), 1234.567),
+        _duplicates(1),
+        _duplicates(4),
+        _sets()[0],
+    ],
+    ids=["equal", "equal far from zero", "few duplicates", "many duplicates", "none"],
+)
 def test_equal_sets_have_a_density_of_one_and_all_else_in_full_whatever_occurs_twice(x: torch.Tensor):
     density, coverage = density_coverage(x, x.flip(0))
     assert float(density) == pytest.approx(1.0)

@@ -21,13 +21,14 @@ def test_ssim_and_psnr_are_those_of_scikit_image():
     errors.update(x[4:], x_hat[4:])
     pairs = [((a[0].double() + 1).numpy() / 2, (b[0].double() + 1).numpy() / 2) for a, b in zip(x, x_hat, strict=True)]
     ssim = [
-        measure.structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5,
-                                      use_sample_covariance=False, win_size=11)
+        measure.structural_similarity(
+            a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, win_size=11
+        )
         for a, b in pairs
     ]
     psnr = [measure.peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in pairs]
     found = errors.compute()
-    assert found["ssim"] == pytest.approx(sum(ssim) / 5, abs=2e-3)   # the borders are treated differently
+    assert found["ssim"] == pytest.approx(sum(ssim) / 5, abs=2e-3)  # the borders are treated differently
     assert found["psnr"] == pytest.approx(sum(psnr) / 5, rel=1e-5)
 
 

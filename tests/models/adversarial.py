@@ -46,10 +46,15 @@ def adversarial(optimizer: Any = None, **options: Any) -> Adversarial:
     torch.manual_seed(0)
     sizes = {"hidden_channels": 8, "residual_channels": 4}
     model = Adversarial(
-        shape=(1, 8, 8), encoder=partial(Encoder, downsampling=2, **sizes),
-        quantizer=EMAQuantizer(16, 4, decay=0.5, revive_below=0.5), decoder=partial(Decoder, upsampling=2, **sizes),
-        likelihood=NormalizedMSE(0.3), optimizer=optimizer or partial(Adam, lr=1e-3), schedule=Constant(5), **options,
-    )  # fmt: skip
+        shape=(1, 8, 8),
+        encoder=partial(Encoder, downsampling=2, **sizes),
+        quantizer=EMAQuantizer(16, 4, decay=0.5, revive_below=0.5),
+        decoder=partial(Decoder, upsampling=2, **sizes),
+        likelihood=NormalizedMSE(0.3),
+        optimizer=optimizer or partial(Adam, lr=1e-3),
+        schedule=Constant(5),
+        **options,
+    )
     model.quantizer.codebook.normal_()
     model.quantizer.sums.copy_(model.quantizer.codebook)
     model.quantizer.num_updates.fill_(1)

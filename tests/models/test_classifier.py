@@ -20,9 +20,13 @@ NETWORK = ["model.network.hidden_channels=[4,8]"]
 def _classifier(num_classes: int = 7, **arguments: float) -> ImageClassifier:
     torch.manual_seed(0)
     return ImageClassifier(
-        (2, 9, 12), num_classes, partial(ResNet, hidden_channels=[4, 6], num_residual_blocks=2),
-        optimizer=partial(Adam, lr=1e-2), schedule=Constant(), **arguments,
-    )  # fmt: skip
+        (2, 9, 12),
+        num_classes,
+        partial(ResNet, hidden_channels=[4, 6], num_residual_blocks=2),
+        optimizer=partial(Adam, lr=1e-2),
+        schedule=Constant(),
+        **arguments,
+    )
 
 
 def _batch(n: int = 14) -> ImageBatch:

@@ -19,8 +19,11 @@ from vqgen.nn.quantize import EMAQuantizer
 from vqgen.optim.schedules import Constant
 
 SHARED: dict[str, Any] = {
-    "shape": (1, 32, 32), "likelihood": Bernoulli(), "optimizer": partial(Adam, lr=1e-3), "schedule": Constant(),
-}  # fmt: skip
+    "shape": (1, 32, 32),
+    "likelihood": Bernoulli(),
+    "optimizer": partial(Adam, lr=1e-3),
+    "schedule": Constant(),
+}
 MODELS: dict[str, Any] = {
     "ae": partial(AE, latent_dim=2, **SHARED),
     "vae": partial(VAE, latent_dim=2, posterior=DiagonalGaussian, **SHARED),

@@ -21,9 +21,16 @@ def prior(num_masks: int = 4, **network) -> MaskedPrior:
     """One whose codes depend on each other strongly."""
     torch.manual_seed(0)
     made = MaskedPrior(
-        num_masks, network=partial(MaskedTransformer, channels=16, num_layers=2, num_heads=2, dropout=0.0, **network),
-        conditioner=partial(Conditioner, channels=4), grid=GRID, num_embeddings=K, upper_grids=[],
-        upper_num_embeddings=[], num_classes=0, optimizer=torch.optim.AdamW, schedule=Constant(),
+        num_masks,
+        network=partial(MaskedTransformer, channels=16, num_layers=2, num_heads=2, dropout=0.0, **network),
+        conditioner=partial(Conditioner, channels=4),
+        grid=GRID,
+        num_embeddings=K,
+        upper_grids=[],
+        upper_num_embeddings=[],
+        num_classes=0,
+        optimizer=torch.optim.AdamW,
+        schedule=Constant(),
     )
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
@@ -42,7 +49,7 @@ def all_maps() -> torch.Tensor:
 def conditional(model: MaskedPrior, codes: torch.Tensor, masked: list[int]) -> torch.Tensor:
     """-log p of every code of every map given those that are not masked."""
     given = codes.clone()
-    given.flatten(1)[:, masked] = K   # a view: codes are contiguous
+    given.flatten(1)[:, masked] = K  # a view: codes are contiguous
     return F.cross_entropy(model(given), codes, reduction="none").flatten(1)
 
 
@@ -70,7 +77,7 @@ def test_the_bound_is_one_and_no_loose_one():
     assert p.sum().item() == pytest.approx(1, abs=1e-10)
     nats = bound(model, maps)
     assert (nats >= -p.log() - 1e-10).all()
-    gap = (p * (nats + p.log())).sum().item()   # in nats a map, on the prior's own maps
+    gap = (p * (nats + p.log())).sum().item()  # in nats a map, on the prior's own maps
     assert 0 < gap < 0.5
 
 
@@ -113,8 +120,14 @@ def test_masks_are_of_every_number_alike_and_spread_over_a_batch():
 def test_a_network_without_masks_is_refused():
     with pytest.raises(ValueError, match="PixelCNN does not take masked maps"):
         MaskedPrior(
-            network=partial(PixelCNN, hidden_channels=8), conditioner=partial(Conditioner, channels=4), grid=GRID,
-            num_embeddings=K, upper_grids=[], upper_num_embeddings=[], num_classes=0, optimizer=torch.optim.AdamW,
+            network=partial(PixelCNN, hidden_channels=8),
+            conditioner=partial(Conditioner, channels=4),
+            grid=GRID,
+            num_embeddings=K,
+            upper_grids=[],
+            upper_num_embeddings=[],
+            num_classes=0,
+            optimizer=torch.optim.AdamW,
             schedule=Constant(),
         )
 
@@ -133,5 +146,5 @@ def test_it_learns_what_follows_from_what_comes_later():
         optimizer.step()
     codes = torch.tensor([[[K, 0], [1, 1]], [[K, 0], [1, 0]]])
     assert model.eval()(codes).argmax(1)[:, 0, 0].tolist() == [1, 0]
-    exact = 3 * math.log(2) / 4   # three free codes of four
+    exact = 3 * math.log(2) / 4  # three free codes of four
     assert bound(model, codes.where(codes < K, codes[:, 1:, 1:])).mean().item() / 4 == pytest.approx(exact, abs=0.05)

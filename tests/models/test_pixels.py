@@ -45,7 +45,7 @@ def test_all_bytes_come_back_from_their_codes():
 def test_few_values_are_evenly_spaced_from_black_to_white(num_values: int):
     model, x = pixels(1, num_values), every_value(1)
     (codes,) = model.encode(x)
-    assert torch.bincount(codes.flatten()).float().std() < 1   # equally many of the 256 for each
+    assert torch.bincount(codes.flatten()).float().std() < 1  # equally many of the 256 for each
     rebuilt = model.decode([codes])
     assert rebuilt.unique().numel() == num_values
     assert (rebuilt.min(), rebuilt.max()) == (-1, 1)
@@ -82,11 +82,17 @@ def priors(network, num_levels: int) -> list[RasterPrior]:
     torch.manual_seed(0)
     return [
         RasterPrior(
-            network, partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8), (16, 16), 256,
-            level * [[16, 16]], level * [256], 0, **TRAINING,
+            network,
+            partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
+            (16, 16),
+            256,
+            level * [[16, 16]],
+            level * [256],
+            0,
+            **TRAINING,
         ).eval()
         for level in range(num_levels)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_uniform_prior_needs_eight_bits_for_each_value():

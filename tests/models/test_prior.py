@@ -34,8 +34,12 @@ def prior(
     return RasterPrior(
         partial(NETWORKS[name], hidden_channels=32) if wide else NETWORKS[name],
         partial(Conditioner, channels=8, num_residual_blocks=1, residual_channels=8),
-        grid=grid, num_embeddings=k, **sizes, optimizer=partial(Adam, lr=1e-2), schedule=Constant(),
-    ).eval()  # fmt: skip
+        grid=grid,
+        num_embeddings=k,
+        **sizes,
+        optimizer=partial(Adam, lr=1e-2),
+        schedule=Constant(),
+    ).eval()
 
 
 def labelled(label: torch.Tensor) -> Condition:
@@ -113,13 +117,11 @@ def test_a_prior_learns_a_few_maps_by_heart(name: str):
 
 
 def test_the_keras_recipe_has_the_published_number_of_parameters():
-    model = RasterPrior(
-        PixelCNN, Conditioner, (7, 7), 128, [], [], 0, optimizer=Adam, schedule=Constant()
-    )  # fmt: skip
+    model = RasterPrior(PixelCNN, Conditioner, (7, 7), 128, [], [], 0, optimizer=Adam, schedule=Constant())
     assert sum(p.numel() for p in model.parameters()) == 1_049_728
 
 
-BEFORE = Path(__file__).parent / "before"   # written, with their logits, before the networks had the paths named below
+BEFORE = Path(__file__).parent / "before"  # written, with their logits, before the networks had the paths named below
 
 
 @pytest.mark.parametrize("name", ["gated_pixelcnn", "pixelsnail"])
@@ -155,7 +157,7 @@ def test_a_prior_that_knows_no_image_without_class_is_not_asked_for_one():
         lambda: model.sample(2, labelled(label), Sampling(guidance=2.0)),
         lambda: model.log_prob(codes),
         lambda: model.begin(2),
-        lambda: model.log_prob(codes, labelled(label + 2)),   # the number of no class
+        lambda: model.log_prob(codes, labelled(label + 2)),  # the number of no class
     ]
     for way in ways:
         with pytest.raises(UserError, match=r"label_dropout=0.*give every sample a label and guidance=1, or train"):
@@ -177,6 +179,6 @@ def test_a_batch_is_a_part_of_the_whole():
 
 def test_levels_have_random_numbers_of_their_own():
     top, bottom = prior(k=64), prior(k=64)
-    bottom.level = 1   # all else the same
+    bottom.level = 1  # all else the same
     drawn = [model.sample(2, sampling=Sampling(seed=seed)).tolist() for model in (top, bottom) for seed in (0, 1)]
     assert all(a != b for a, b in itertools.combinations(drawn, 2))

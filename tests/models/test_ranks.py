@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 TRAINING: dict[str, Any] = {"optimizer": partial(SGD, lr=0.05), "schedule": Constant()}
 NUM_CLASSES = 6
-Ranks = list[dict[str, Any]]   # what each process found
+Ranks = list[dict[str, Any]]  # what each process found
 
 
 class Noise(Images):
@@ -56,9 +56,15 @@ def vae(**options: Any) -> VAE:
     networks = [partial(net, hidden_channels=[4, 4]) for net in (FlatNormConvEncoder, FlatNormConvDecoder)]
     torch.manual_seed(0)
     return VAE(
-        shape=(1, 8, 8), latent_dim=4, encoder=networks[0], decoder=networks[1], posterior=DiagonalGaussian,
-        likelihood=Bernoulli(), **options, **TRAINING | {"optimizer": partial(SGD, lr=1e-3)},
-    )  # fmt: skip
+        shape=(1, 8, 8),
+        latent_dim=4,
+        encoder=networks[0],
+        decoder=networks[1],
+        posterior=DiagonalGaussian,
+        likelihood=Bernoulli(),
+        **options,
+        **TRAINING | {"optimizer": partial(SGD, lr=1e-3)},
+    )
 
 
 def classifier() -> ImageClassifier:
@@ -71,9 +77,13 @@ def vqvae() -> VQVAE:
     torch.manual_seed(0)
     sizes = {"hidden_channels": 8, "residual_channels": 4}
     model = VQVAE(
-        (1, 8, 8), partial(Encoder, downsampling=2, **sizes), EMAQuantizer(16, 4, decay=0.5, revive_below=0.5),
-        partial(Decoder, upsampling=2, **sizes), NormalizedMSE(0.3), **TRAINING,
-    )  # fmt: skip
+        (1, 8, 8),
+        partial(Encoder, downsampling=2, **sizes),
+        EMAQuantizer(16, 4, decay=0.5, revive_below=0.5),
+        partial(Decoder, upsampling=2, **sizes),
+        NormalizedMSE(0.3),
+        **TRAINING,
+    )
     model.quantizer.codebook.normal_()
     model.quantizer.sums.copy_(model.quantizer.codebook)
     model.quantizer.num_updates.fill_(1)
@@ -96,27 +106,35 @@ class Kept(pl.Callback):
 def trainer(*callbacks: pl.Callback, **options: Any) -> pl.Trainer:
     world = dist.get_world_size() if dist.is_initialized() else 1
     return pl.Trainer(
-        accelerator="cpu", devices=world, strategy="ddp" if world > 1 else "auto", logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
-        use_distributed_sampler=False, callbacks=list(callbacks), **({"max_epochs": 1} | options),
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=world,
+        strategy="ddp" if world > 1 else "auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        use_distributed_sampler=False,
+        callbacks=list(callbacks),
+        **({"max_epochs": 1} | options),
+    )
 
 
 def trained(model: Any, data: Images, **options: Any) -> dict[str, Any]:
     """What comes of a training in which the noise of posteriors is zero."""
     kept, randn_like = Kept(), torch.randn_like
-    torch.randn_like = torch.zeros_like   # type: ignore[assignment]
+    torch.randn_like = torch.zeros_like  # type: ignore[assignment]
     trainer(kept, **options).fit(model, data)
-    torch.randn_like = randn_like   # type: ignore[assignment]
+    torch.randn_like = randn_like  # type: ignore[assignment]
     return {"weights": model.state_dict(), "figures": kept.figures}
 
 
 def measured(model: Any, data: Images) -> dict[str, float]:
     randn_like = torch.randn_like
-    torch.randn_like = torch.zeros_like   # type: ignore[assignment]
+    torch.randn_like = torch.zeros_like  # type: ignore[assignment]
     with torch.random.fork_rng():
         figures = trainer().validate(model, data, verbose=False)[0]
-    torch.randn_like = randn_like   # type: ignore[assignment]
+    torch.randn_like = randn_like  # type: ignore[assignment]
     return dict(figures)
 
 
@@ -164,10 +182,15 @@ def everything(folder: Path, world: int = 1) -> dict[str, Any]:
 def run_rank(rank: int, world: int, folder: Path) -> None:
     torch.set_num_threads(1)
     os.environ |= {
-        "TORCHELASTIC_RUN_ID": "test", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
-        "LOCAL_WORLD_SIZE": str(world), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1",
-    }  # fmt: skip
-    timeout = timedelta(seconds=60)   # a rank that waits for another in vain is an error
+        "TORCHELASTIC_RUN_ID": "test",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+    }
+    timeout = timedelta(seconds=60)  # a rank that waits for another in vain is an error
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world, timeout=timeout)
     found = everything(folder, world) if world == 2 else measures(world)
     torch.save(found, folder / f"{rank}.pt")

@@ -27,8 +27,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 POSTERIORS = {"diagonal": DiagonalGaussian, "iaf": partial(IAFPosterior, context_dim=4, hidden_channels=[8])}
 LIKELIHOODS = [
-    Bernoulli(), Gaussian(0.5), LearnedGaussian(), Laplace(), DiscretizedLogistic(2), NormalizedMSE(1.0), L1(),
-]  # fmt: skip
+    Bernoulli(),
+    Gaussian(0.5),
+    LearnedGaussian(),
+    Laplace(),
+    DiscretizedLogistic(2),
+    NormalizedMSE(1.0),
+    L1(),
+]
 TRAINING: dict[str, Any] = {"optimizer": partial(Adam, lr=1e-3), "schedule": Constant()}
 
 
@@ -36,9 +42,13 @@ def vae(posterior: str = "diagonal", networks: str = "conv", likelihood: Any = N
     torch.manual_seed(0)
     arguments = NETWORKS[networks] | kwargs
     return VAE(
-        shape=(1, 8, 12), latent_dim=3, posterior=POSTERIORS[posterior], likelihood=likelihood or Bernoulli(),
-        **arguments, **TRAINING,
-    )  # fmt: skip
+        shape=(1, 8, 12),
+        latent_dim=3,
+        posterior=POSTERIORS[posterior],
+        likelihood=likelihood or Bernoulli(),
+        **arguments,
+        **TRAINING,
+    )
 
 
 def _batch(n: int = 6) -> ImageBatch:
@@ -63,7 +73,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     objective = vae(recon_weight=0.5, kl_weight=3.0).objective(_batch())
     losses = objective.losses
     assert torch.isclose(objective.loss, 0.5 * losses["recon_loss"] + 3.0 * losses["kl_free_bits"])
-    assert losses.keys() == {"recon_loss", "kl_free_bits"}   # `kl` is measured, and no part of the loss
+    assert losses.keys() == {"recon_loss", "kl_free_bits"}  # `kl` is measured, and no part of the loss
     assert objective.terms.keys() == {"loss", "recon_loss", "kl_free_bits", "kl"}
 
 
@@ -89,7 +99,7 @@ def test_the_importance_weighted_bound_rises_with_its_draws(posterior: str):
 def logged(model: VAE, batch: ImageBatch, stage: str = "val") -> dict[str, Any]:
     """What an evaluation of a batch logs, with the draws of seed 1."""
     found: dict[str, Any] = {}
-    model.log_means = lambda stage, values, batch_size: found.update(values)   # type: ignore[method-assign]
+    model.log_means = lambda stage, values, batch_size: found.update(values)  # type: ignore[method-assign]
     torch.manual_seed(1)
     model.eval().evaluate(batch, stage)
     return found
@@ -112,7 +122,7 @@ def test_free_bits_are_a_floor_under_the_kl_of_the_loss_and_leave_kl_and_elbo_al
 @pytest.mark.parametrize("std", [1e-3, 0.3])
 def test_bits_per_dim_are_of_the_probability_of_the_bytes_and_never_negative(std: float):
     model, x = vae(likelihood=Gaussian(std), importance_samples=4), torch.zeros(4, 1, 8, 12)
-    with torch.no_grad():   # a decoder that is right everywhere
+    with torch.no_grad():  # a decoder that is right everywhere
         last = [module for module in model.decoder.modules() if hasattr(module, "bias")][-1]
         last.weight.zero_()
         last.bias.zero_()

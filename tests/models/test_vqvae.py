@@ -99,7 +99,7 @@ def test_under_a_gaussian_the_terms_weigh_as_under_the_squared_error_times_the_s
     gradients = []
     for likelihood in (Gaussian(std), NormalizedMSE(variance)):
         torch.manual_seed(0)
-        model = vqvae(shape, likelihood=likelihood)   # type: ignore[arg-type]
+        model = vqvae(shape, likelihood=likelihood)  # type: ignore[arg-type]
         torch.manual_seed(0)
         terms = model.objective(batch)
         parts = terms.losses.values()
@@ -113,7 +113,7 @@ def test_under_a_gaussian_the_terms_weigh_as_under_the_squared_error_times_the_s
 def test_what_a_likelihood_measures_is_logged_in_nats_an_image_and_bits_a_value():
     model, batch = vqvae(likelihood=Gaussian(0.2)), _batch()
     logged: dict[str, Any] = {}
-    model.log_means = lambda stage, values, batch_size: logged.update(values)   # type: ignore[method-assign]
+    model.log_means = lambda stage, values, batch_size: logged.update(values)  # type: ignore[method-assign]
     model.eval().evaluate(batch, "val")
     nll = -model.likelihood.log_prob(model(batch.x).output, batch.x).mean()
     torch.testing.assert_close(logged["nll"], nll)
@@ -125,9 +125,14 @@ def test_what_a_likelihood_measures_is_logged_in_nats_an_image_and_bits_a_value(
 
 def test_the_keras_recipe_has_the_published_number_of_parameters():
     model = VQVAE(
-        (1, 28, 28), partial(ConvEncoder, hidden_channels=[32, 64]), GradientQuantizer(64, 16),
-        partial(ConvDecoder, hidden_channels=[64, 32]), NormalizedMSE(1.0), optimizer=Adam, schedule=Constant(),
-    )  # fmt: skip
+        (1, 28, 28),
+        partial(ConvEncoder, hidden_channels=[32, 64]),
+        GradientQuantizer(64, 16),
+        partial(ConvDecoder, hidden_channels=[64, 32]),
+        NormalizedMSE(1.0),
+        optimizer=Adam,
+        schedule=Constant(),
+    )
     assert sum(p.numel() for p in model.encoder.parameters()) == 19_856
     assert sum(p.numel() for p in model.quantizer.parameters()) == 1_024
     assert sum(p.numel() for p in model.decoder.parameters()) == 28_033

@@ -15,13 +15,24 @@ from vqgen.optim.schedules import Constant
 
 
 def vqvae2(
-    shape: Sequence[int] = (3, 16, 32), downsampling: Sequence[int] = (2, 4), k: int = 8, dim: int = 4,
-    hidden_channels: int = 16, residual_channels: int = 8,
-) -> VQVAE2:  # fmt: skip
+    shape: Sequence[int] = (3, 16, 32),
+    downsampling: Sequence[int] = (2, 4),
+    k: int = 8,
+    dim: int = 4,
+    hidden_channels: int = 16,
+    residual_channels: int = 8,
+) -> VQVAE2:
     return VQVAE2(
-        shape, downsampling, partial(EMAQuantizer, k, dim), NormalizedMSE(1.0), hidden_channels, 2, residual_channels,
-        optimizer=Adam, schedule=Constant(),
-    )  # fmt: skip
+        shape,
+        downsampling,
+        partial(EMAQuantizer, k, dim),
+        NormalizedMSE(1.0),
+        hidden_channels,
+        2,
+        residual_channels,
+        optimizer=Adam,
+        schedule=Constant(),
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -125,9 +136,9 @@ def test_usage_and_perplexity_are_those_of_all_codes_of_the_split_for_each_level
     torch.manual_seed(0)
     model = vqvae2(downsampling=(2, 2, 4), shape=(3, 16, 32)).eval()
     logged: dict[str, float] = {}
-    model.log = lambda name, value, **how: logged.update({name: float(value)})   # type: ignore[method-assign]
-    model.log_means = lambda *measured: None   # type: ignore[method-assign]
-    for _ in range(2):   # the second epoch starts to count anew
+    model.log = lambda name, value, **how: logged.update({name: float(value)})  # type: ignore[method-assign]
+    model.log_means = lambda *measured: None  # type: ignore[method-assign]
+    for _ in range(2):  # the second epoch starts to count anew
         batches = [torch.rand(n, 3, 16, 32) * 2 - 1 for n in (4, 4, 1)]
         for x in batches:
             model.evaluate(ImageBatch(x, {}, torch.arange(len(x))), "val")
@@ -155,8 +166,8 @@ def test_each_level_draws_by_a_seed_of_its_own_where_there_is_one():
     def seeds(**bound: int) -> list[int]:
         make = partial(EMAQuantizer, 8, 4, **bound)
         model = VQVAE2((3, 16, 16), (2, 2, 4), make, NormalizedMSE(1.0), 16, 2, 8, optimizer=Adam, schedule=Constant())
-        return [quantizer.seed for quantizer in model.quantizers]   # type: ignore[attr-defined]
+        return [quantizer.seed for quantizer in model.quantizers]  # type: ignore[attr-defined]
 
-    assert seeds() == [0, 0, 0]   # of a run of before
+    assert seeds() == [0, 0, 0]  # of a run of before
     found = [seed for run in range(50) for seed in seeds(seed=run)]
     assert len(set(found)) == 150

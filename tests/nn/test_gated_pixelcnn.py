@@ -48,9 +48,7 @@ def test_no_prior_normalises_over_positions_or_samples():
 @pytest.mark.parametrize("num_layers", [10, 15, 30])
 def test_the_vertical_signal_and_its_gradient_neither_die_nor_explode(num_layers, kernel_size):
     torch.manual_seed(0)
-    network = GatedPixelCNN(
-        64, hidden_channels=32, num_layers=num_layers, kernel_size=kernel_size, output_channels=8
-    )
+    network = GatedPixelCNN(64, hidden_channels=32, num_layers=num_layers, kernel_size=kernel_size, output_channels=8)
     _, features = vertical_features(network, torch.randint(64, (8, 8, 8)))
     spread = torch.stack([x[:, :, 4:].std(0).mean() for x in features])
     assert (spread / spread[0]).min() > 0.1

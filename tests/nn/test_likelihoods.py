@@ -80,7 +80,7 @@ def test_scales_far_out_of_their_range_give_a_finite_loss_and_a_gradient_that_le
         (gradient,) = torch.autograd.grad(loss, output)
         assert torch.isfinite(loss)
         assert torch.isfinite(gradient).all()
-        assert gradient[0, place] * raw > 0   # descent goes towards zero
+        assert gradient[0, place] * raw > 0  # descent goes towards zero
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), LearnedGaussian()], ids=lambda one: type(one).__name__)

@@ -27,9 +27,7 @@ def test_sizes_follow_the_published_ones():
     encoder = Encoder(3, 128, 64, downsampling=4, num_residual_blocks=2, residual_channels=64)
     strided = (16 * 3 * 64 + 64) + (16 * 64 * 128 + 128)
     blocks = 2 * ((9 * 128 * 64 + 64) + (64 * 128 + 128))
-    assert sum(p.numel() for p in encoder.parameters()) == (
-        strided + (9 * 128 * 128 + 128) + blocks + (128 * 64 + 64)
-    )
+    assert sum(p.numel() for p in encoder.parameters()) == (strided + (9 * 128 * 128 + 128) + blocks + (128 * 64 + 64))
 
 
 def test_a_size_the_stride_does_not_divide_is_an_error_that_says_which_do():

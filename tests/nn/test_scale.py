@@ -44,19 +44,25 @@ STACKS: dict[str, Callable[[], tuple[nn.Module, Any, list[nn.Module]]]] = {
     },
     **{
         f"gated, horizontal, {n} layers": lambda n=n: (
-            net := GatedPixelCNN(K, 0, 16, n), codes(), [layer.output for layer in net.layers]
+            net := GatedPixelCNN(K, 0, 16, n),
+            codes(),
+            [layer.output for layer in net.layers],
         )
         for n in (10, 30)
     },
     **{
         f"pixelsnail, {n} layers, {a} of attention": lambda n=n, a=a, o=o: (
-            net := snail(n, a, o), codes(), [*net.blocks, *net.output_blocks]
+            net := snail(n, a, o),
+            codes(),
+            [*net.blocks, *net.output_blocks],
         )
         for n, a, o in ((10, 0, 0), (20, 4, 20), (30, 2, 1))
     },
     **{
         f"transformer, {n} layers": lambda n=n: (
-            net := Transformer(K, 0, 32, n, 4, dropout=0.0), codes(), [*net.blocks]
+            net := Transformer(K, 0, 32, n, 4, dropout=0.0),
+            codes(),
+            [*net.blocks],
         )
         for n in (4, 12, 24)
     },
@@ -66,41 +72,57 @@ STACKS: dict[str, Callable[[], tuple[nn.Module, Any, list[nn.Module]]]] = {
     },
     **{
         f"encoder, {d} times smaller, {n} blocks": lambda d=d, n=n: (
-            net := Encoder(3, 32, 16, d, n, 16), images(64), [*net.network[1:-2]]
+            net := Encoder(3, 32, 16, d, n, 16),
+            images(64),
+            [*net.network[1:-2]],
         )
         for d, n in ((4, 2), (8, 2), (4, 20))
     },
     **{
         f"decoder, {d} times larger, {n} blocks": lambda d=d, n=n: (
-            net := Decoder(16, 32, 3, d, n, 16), torch.randn(BATCH, 16, 8, 8), [*net.network[:-1]]
+            net := Decoder(16, 32, 3, d, n, 16),
+            torch.randn(BATCH, 16, 8, 8),
+            [*net.network[:-1]],
         )
         for d, n in ((4, 2), (8, 2), (4, 20))
     },
     **{
         f"flat encoder, {len(h)} layers": lambda h=h: (
-            net := FlatConvEncoder((3, 32, 32), h), images(), layers(net, nn.ReLU)
+            net := FlatConvEncoder((3, 32, 32), h),
+            images(),
+            layers(net, nn.ReLU),
         )
         for h in ([32, 64, 128], [32, 64, 64, 96])
     },
     **{
         f"flat decoder, {len(h)} layers": lambda h=h: (
-            net := FlatConvDecoder(32, (3, 32, 32), 3, h), torch.randn(BATCH, 32), [net.dense, *layers(net, nn.ReLU)]
+            net := FlatConvDecoder(32, (3, 32, 32), 3, h),
+            torch.randn(BATCH, 32),
+            [net.dense, *layers(net, nn.ReLU)],
         )
         for h in ([128, 64, 32], [96, 64, 64, 32])
     },
     "flat encoder with batch norm": lambda: (
-        net := FlatNormConvEncoder((3, 64, 64), [64] * 5), images(64), layers(net, nn.LeakyReLU)
+        net := FlatNormConvEncoder((3, 64, 64), [64] * 5),
+        images(64),
+        layers(net, nn.LeakyReLU),
     ),
     "flat decoder with batch norm": lambda: (
-        net := FlatNormConvDecoder(200, (3, 64, 64), 3, [64] * 5), torch.randn(BATCH, 200), layers(net, nn.LeakyReLU)
+        net := FlatNormConvDecoder(200, (3, 64, 64), 3, [64] * 5),
+        torch.randn(BATCH, 200),
+        layers(net, nn.LeakyReLU),
     ),
     "dense encoder": lambda: (net := MLPEncoder((3, 32, 32), [500, 500]), images(), layers(net, nn.Tanh)),
     "dense decoder": lambda: (
-        net := MLPDecoder(500, (3, 32, 32), 3, [500, 500]), torch.randn(BATCH, 500), layers(net, nn.Tanh)
+        net := MLPDecoder(500, (3, 32, 32), 3, [500, 500]),
+        torch.randn(BATCH, 500),
+        layers(net, nn.Tanh),
     ),
     "classifier": lambda: (net := ResNet(3, 10, [32, 64, 128], 2), images(), [*net.body[1:-4]]),
     "conditioner": lambda: (
-        net := Conditioner((16, 16), [K], [(8, 8)], 0, 32, 20, 32), Condition([codes()]), [*net.blocks]
+        net := Conditioner((16, 16), [K], [(8, 8)], 0, 32, 20, 32),
+        Condition([codes()]),
+        [*net.blocks],
     ),
 }
 
@@ -118,7 +140,7 @@ def test_signal_and_gradient_at_the_start_stay_within_a_factor_of_ten(name):
         stage.register_forward_hook(keep)
     y = network(given)
     gradients = torch.autograd.grad((y * torch.randn_like(y)).sum(), results)
-    signal = torch.stack([x.detach().std(0).mean() for x in results])   # what differs from one sample to another
+    signal = torch.stack([x.detach().std(0).mean() for x in results])  # what differs from one sample to another
     gradient = torch.stack([g.square().sum() for g in gradients]).sqrt()
     for values in (signal / signal[0], gradient / gradient[-1]):
         assert values.min() > 0.1

@@ -19,10 +19,14 @@ from vqgen.nn.sizes import check_divisible
 
 SHAPE = (1, 16, 16)
 STACKS = [
-    partial(ConvEncoder, 1, out_channels=4), partial(ConvDecoder, 4, out_channels=1),
-    partial(FlatNormConvEncoder, SHAPE), partial(FlatConvDecoder, 2, SHAPE, 1),
-    partial(MLPEncoder, SHAPE), partial(MLPDecoder, 2, SHAPE, 1),
-    partial(IAF, 4, context_dim=2, num_steps=1), partial(ResNet, 1, 2),
+    partial(ConvEncoder, 1, out_channels=4),
+    partial(ConvDecoder, 4, out_channels=1),
+    partial(FlatNormConvEncoder, SHAPE),
+    partial(FlatConvDecoder, 2, SHAPE, 1),
+    partial(MLPEncoder, SHAPE),
+    partial(MLPDecoder, 2, SHAPE, 1),
+    partial(IAF, 4, context_dim=2, num_steps=1),
+    partial(ResNet, 1, 2),
 ]
 
 

@@ -16,7 +16,7 @@ def test_turned_products_depend_on_the_distance_of_rows_and_columns_alone():
     scores = (rotate(query.expand(1, 1, 30, 8), by) @ rotate(key.expand(1, 1, 30, 8), by).transpose(2, 3))[0, 0]
     scores = scores.view(5, 6, 5, 6)
     torch.testing.assert_close(scores[1:, 2:, 1:, 2:], scores[:-1, :-2, :-1, :-2])
-    assert (scores[0, 0, 1, 0] - scores[0, 0, 0, 1]).abs() > 1e-3   # a row and a column are not the same
+    assert (scores[0, 0, 1, 0] - scores[0, 0, 0, 1]).abs() > 1e-3  # a row and a column are not the same
 
 
 def test_a_rotation_keeps_lengths():

@@ -17,9 +17,14 @@ ADAMW = partial(AdamW, lr=1e-2, weight_decay=0.1)
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(OrderedDict(
-        codes=nn.Embedding(5, 8), hidden=nn.Linear(8, 8), norm=nn.LayerNorm(8), conv=nn.Conv1d(3, 2, 1),
-    ))  # fmt: skip
+    return nn.Sequential(
+        OrderedDict(
+            codes=nn.Embedding(5, 8),
+            hidden=nn.Linear(8, 8),
+            norm=nn.LayerNorm(8),
+            conv=nn.Conv1d(3, 2, 1),
+        )
+    )
 
 
 def optimizer_of(module: nn.Module, factory: Any = ADAMW, **groups: ParameterGroup) -> Optimizer:

@@ -17,8 +17,10 @@ def test_groups_train_as_optimisers_of_their_own_would():
     assert type(optimizer) is Composite
     assert names(optimizer)["matrices"] == ["hidden.weight"]
     stepped(one, optimizer)
-    parts = [ADAMW(p for name, p in other.named_parameters() if name != "hidden.weight"),
-             Muon([other.hidden.weight], lr=0.02)]  # fmt: skip
+    parts = [
+        ADAMW(p for name, p in other.named_parameters() if name != "hidden.weight"),
+        Muon([other.hidden.weight], lr=0.02),
+    ]
     for _ in range(3):
         other.zero_grad()
         other(torch.tensor([[0, 1, 4]])).square().sum().backward()
@@ -55,7 +57,7 @@ def test_scaled_gradients_are_unscaled_and_a_step_with_infinite_ones_is_left_out
     scaler.update()
     for name, parameter in plain.named_parameters():
         torch.testing.assert_close(parameter, scaled.get_parameter(name))
-    scaled.hidden.weight.grad.fill_(float("inf"))   # of one optimiser; the other does not step either
+    scaled.hidden.weight.grad.fill_(float("inf"))  # of one optimiser; the other does not step either
     before = scaled.conv.weight.clone()
     scaler.unscale_(optimizer)
     scaler.step(optimizer)

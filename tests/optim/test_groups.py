@@ -17,15 +17,27 @@ def test_biases_norms_and_embeddings_have_no_decay():
     assert found["no_decay"] == ["codes.weight", "hidden.bias", "norm.weight", "norm.bias", "conv.bias"]
 
 
-@pytest.mark.parametrize(("groups", "message"), [
-    ({"mine": ParameterGroup("Linaer.weight")},
-     r"parameter_groups.mine.match=Linaer.weight: fits no parameter; the nearest are Linear.weight, "),
-    ({"a": ParameterGroup("norm", lr=1.0), "b": ParameterGroup("bias", lr=1.0)},
-     r"parameter_groups.b and parameter_groups.a both fit norm.bias"),
-    ({"rest": ParameterGroup("norm", lr=1.0)}, r"parameter_groups.rest: this is what the parameters of no group are"),
-    ({"a": ParameterGroup("norm", betas=[0.5, 0.9])},
-     r"parameter_groups.a.betas=\[0.5, 0.9\]: the optimiser has no such option \(there are: dampening, "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (
+            {"mine": ParameterGroup("Linaer.weight")},
+            r"parameter_groups.mine.match=Linaer.weight: fits no parameter; the nearest are Linear.weight, ",
+        ),
+        (
+            {"a": ParameterGroup("norm", lr=1.0), "b": ParameterGroup("bias", lr=1.0)},
+            r"parameter_groups.b and parameter_groups.a both fit norm.bias",
+        ),
+        (
+            {"rest": ParameterGroup("norm", lr=1.0)},
+            r"parameter_groups.rest: this is what the parameters of no group are",
+        ),
+        (
+            {"a": ParameterGroup("norm", betas=[0.5, 0.9])},
+            r"parameter_groups.a.betas=\[0.5, 0.9\]: the optimiser has no such option \(there are: dampening, ",
+        ),
+    ],
+)
 def test_a_group_that_cannot_be_is_one_line(groups: dict[str, ParameterGroup], message: str):
     with pytest.raises(ConfigError, match=message):
         optimizer_of(network(), partial(SGD, lr=0.1), **groups)

@@ -21,9 +21,10 @@ def test_the_state_of_one_group_goes_to_the_right_parameters_of_two(named: bool)
     for parameter in module.parameters():
         assert torch.equal(new.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])
     assert {group["name"]: (group["lr"], group["weight_decay"]) for group in new.param_groups} == {
-        "rest": (1e-2, 0.1), "no_decay": (1e-2, 0.0)
-    }  # fmt: skip
-    back = optimizer_of(module)   # and from two groups to one
+        "rest": (1e-2, 0.1),
+        "no_decay": (1e-2, 0.0),
+    }
+    back = optimizer_of(module)  # and from two groups to one
     back.load_state_dict(new.state_dict())
     for parameter in module.parameters():
         assert torch.equal(back.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])

@@ -23,16 +23,21 @@ class Pair(nn.Module):
 
     def make(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Objective:
         made = self.maker(x)
-        return weighted({"adversarial": -self.critic(made).mean(), "size": made.square().mean()}, {"size": 0.5},
-                        outputs={"made": made})  # fmt: skip
+        return weighted(
+            {"adversarial": -self.critic(made).mean(), "size": made.square().mean()},
+            {"size": 0.5},
+            outputs={"made": made},
+        )
 
     def judge(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Objective:
         assert not outputs["made"].requires_grad
         return weighted({"made": self.critic(outputs["made"]).mean()}, {})
 
     def players(self, critic: str = r"critic\.") -> list[Player]:
-        return [Player(name, pattern, objective, partial(SGD, lr=0.1), Constant())
-                for name, pattern, objective in (("maker", r"(?!critic\.)", self.make), ("critic", critic, self.judge))]
+        return [
+            Player(name, pattern, objective, partial(SGD, lr=0.1), Constant())
+            for name, pattern, objective in (("maker", r"(?!critic\.)", self.make), ("critic", critic, self.judge))
+        ]
 
 
 def pair() -> tuple[Pair, Tensor]:
@@ -46,11 +51,19 @@ def test_the_gradients_of_players_are_those_of_separate_backward_passes():
     found = {name: p.grad for name, p in model.named_parameters()}
     model, x = pair()
     made = model.make(x, {})
-    expected = dict(zip((f"maker.{name}" for name, _ in model.maker.named_parameters()),
-                        torch.autograd.grad(made.loss, [*model.maker.parameters()]), strict=True))  # fmt: skip
+    expected = dict(
+        zip(
+            (f"maker.{name}" for name, _ in model.maker.named_parameters()),
+            torch.autograd.grad(made.loss, [*model.maker.parameters()]),
+            strict=True,
+        )
+    )
     judged = model.judge(x, {"made": made.outputs["made"].detach()}).loss
-    expected |= zip((f"critic.{name}" for name, _ in model.critic.named_parameters()),
-                    torch.autograd.grad(judged, [*model.critic.parameters()]), strict=True)  # fmt: skip
+    expected |= zip(
+        (f"critic.{name}" for name, _ in model.critic.named_parameters()),
+        torch.autograd.grad(judged, [*model.critic.parameters()]),
+        strict=True,
+    )
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, msg=name)
@@ -62,7 +75,7 @@ def test_running_averages_follow_their_owner_once():
     game = Game(model, model.players())
     for steps in (1, 2):
         game.play(x)
-        assert all(buffers[name] is buffer for name, buffer in model.named_buffers())   # the same tensors
+        assert all(buffers[name] is buffer for name, buffer in model.named_buffers())  # the same tensors
         assert model.maker[1].num_batches_tracked == model.critic[1].num_batches_tracked == steps
 
 
@@ -81,11 +94,14 @@ def test_terms_of_the_first_player_have_their_plain_names_and_others_that_of_the
     torch.testing.assert_close(played.loss, played.terms["loss"] + played.terms["critic_loss"])
 
 
-@pytest.mark.parametrize(("critic", "message"), [
-    (r"critic\.0", r"critic.1.weight is trained by no player: one must"),
-    ("(critic|maker)", r"maker.0.weight is trained by maker and critic: one must"),
-    ("(?=a)b", r"critic.0.weight is trained by no player"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("critic", "message"),
+    [
+        (r"critic\.0", r"critic.1.weight is trained by no player: one must"),
+        ("(critic|maker)", r"maker.0.weight is trained by maker and critic: one must"),
+        ("(?=a)b", r"critic.0.weight is trained by no player"),
+    ],
+)
 def test_every_parameter_has_one_player(critic: str, message: str):
     model, _ = pair()
     with pytest.raises(ConfigError, match=message):

@@ -35,7 +35,7 @@ def test_an_autoencoder_reconstructs_and_encodes_as_before(name: str):
     torch.testing.assert_close(model.reconstruct(x), EXPECTED[name], **CLOSE)
     if f"{name}_codes" in EXPECTED:
         pairs = zip(model.encode(x), EXPECTED[f"{name}_codes"], strict=True)
-        assert all((found == before).float().mean() > 0.8 for found, before in pairs)   # but for near ties
+        assert all((found == before).float().mean() > 0.8 for found, before in pairs)  # but for near ties
 
 
 def test_a_classifier_has_the_logits_of_before():
@@ -45,7 +45,7 @@ def test_a_classifier_has_the_logits_of_before():
 
 def test_priors_have_the_logits_of_before():
     generator = torch.Generator().manual_seed(1)
-    for name in PRIORS:   # in the order in which the numbers were drawn
+    for name in PRIORS:  # in the order in which the numbers were drawn
         model = of_0_1(name)
         upper = [torch.randint(0, 8, (2, 2, 2), generator=generator)] if name == "bottom" else []
         codes = torch.randint(0, model.num_embeddings, (2, *model.grid), generator=generator)
@@ -86,8 +86,12 @@ def test_a_run_goes_on(name: str, command: Command, tmp_path: Path):
 
 
 def test_every_old_name_is_one_of_today():
-    names = [line.split("_target_: ")[1] for file in OLD.glob("*/composed.yaml")
-             for line in file.read_text().splitlines() if "_target_: vqgen." in line]   # fmt: skip
+    names = [
+        line.split("_target_: ")[1]
+        for file in OLD.glob("*/composed.yaml")
+        for line in file.read_text().splitlines()
+        if "_target_: vqgen." in line
+    ]
     assert len(set(names)) > 20
     for name in set(names):
         assert signature_at("model", current_name(name))

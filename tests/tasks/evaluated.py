@@ -35,8 +35,15 @@ def classifier(shape: tuple[int, int, int] = (3, SIZE, SIZE)) -> ImageClassifier
 def vqvae2() -> VQVAE2:
     torch.manual_seed(0)
     return VQVAE2(
-        (3, SIZE, SIZE), (2, 4), partial(EMAQuantizer, 8, 4), Gaussian(0.2), 16, 1, 8,
-        optimizer=Adam, schedule=Constant(),
+        (3, SIZE, SIZE),
+        (2, 4),
+        partial(EMAQuantizer, 8, 4),
+        Gaussian(0.2),
+        16,
+        1,
+        8,
+        optimizer=Adam,
+        schedule=Constant(),
     )
 
 
@@ -54,14 +61,23 @@ def vae() -> Any:
     }
     model = small_vae(likelihood=Gaussian(0.2), **networks)
     return type(model)(
-        shape=(3, SIZE, SIZE), latent_dim=3, posterior=type(model.posterior), likelihood=Gaussian(0.2),
-        **networks, optimizer=Adam, schedule=Constant(),
+        shape=(3, SIZE, SIZE),
+        latent_dim=3,
+        posterior=type(model.posterior),
+        likelihood=Gaussian(0.2),
+        **networks,
+        optimizer=Adam,
+        schedule=Constant(),
     )
 
 
 def trained(
-    model: Any, priors: list[Any] | None = None, tokenizer: Any = None, others: dict[str, TrainedRun] | None = None,
-    num_test: int = 60, class_names: list[str] = CLASSES,
+    model: Any,
+    priors: list[Any] | None = None,
+    tokenizer: Any = None,
+    others: dict[str, TrainedRun] | None = None,
+    num_test: int = 60,
+    class_names: list[str] = CLASSES,
 ) -> TrainedRun:
     """A run of this model; `others` are the runs that it can open."""
     for module in [model, *(priors or []), *([tokenizer] if tokenizer else [])]:

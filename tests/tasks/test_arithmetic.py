@@ -40,7 +40,7 @@ def test_bytes_are_as_few_as_the_interval_allows():
         assert _decoded(contents, tables) == symbols
         assert bits - 1e-6 <= 8 * len(contents) + 8
         assert 8 * len(contents) < bits + 9
-        assert contents[-1:] != b"\0"   # it would be left out
+        assert contents[-1:] != b"\0"  # it would be left out
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 1000, 12_345, 22_000])

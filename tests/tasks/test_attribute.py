@@ -24,8 +24,12 @@ def test_the_vector_is_the_mean_latent_with_the_attribute_less_that_without():
 def test_a_latent_that_is_the_attribute_gives_a_vector_along_it_alone():
     values = tiny.shapes().attributes("train").values
     model = SimpleNamespace(
-        encode=lambda x: torch.from_numpy(values[: len(x), [7, 8]]), decode=torch.zeros_like,
-        reconstruct=torch.zeros_like, latent_dim=2, shape=(3, 16, 16), device=torch.device("cpu"),
+        encode=lambda x: torch.from_numpy(values[: len(x), [7, 8]]),
+        decode=torch.zeros_like,
+        reconstruct=torch.zeros_like,
+        latent_dim=2,
+        shape=(3, 16, 16),
+        device=torch.device("cpu"),
     )
     vector = attribute_vectors(tiny.trained(model), ["ground"], 96)["ground"]
     ground, place = values[:, 6], values[:, 8]

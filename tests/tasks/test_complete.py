@@ -55,14 +55,14 @@ class _Bordered(Shapes):
 
 def test_a_mask_file_is_prepared_as_the_data_are_and_its_edge_goes_on_in_the_border(tmp_path: Path):
     run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
-    for side in (16, 48):   # as large as the images, and enlarged, as a photograph it was made for
+    for side in (16, 48):  # as large as the images, and enlarged, as a photograph it was made for
         top = np.zeros((side, side), np.uint8)
         top[: side // 2] = 255
         Image.fromarray(top).save(tmp_path / "mask.png")
         expected = kept("top", (16, 16), False, _no_file)
         assert torch.equal(kept(str(tmp_path / "mask.png"), (16, 16), False, run.from_file), expected)
     run = run._replace(images=lambda: _Bordered(16, (3, 16, 16), 8, 8, 8, batch_size=8, seed=0, num_workers=0))
-    Image.fromarray(top[::4, ::4]).save(tmp_path / "mask.png")   # 12x12
+    Image.fromarray(top[::4, ::4]).save(tmp_path / "mask.png")  # 12x12
     assert torch.equal(kept(str(tmp_path / "mask.png"), (16, 16), False, run.from_file), expected)
 
 

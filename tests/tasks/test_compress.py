@@ -128,7 +128,7 @@ def test_a_file_of_the_size_of_the_data_gets_their_border_and_comes_back_without
     back = Decompress(str(tmp_path / "inner.vqc"))(run)
     assert (back.arrays["codes/bottom"] == codes[1].numpy()).all()
     assert torch.equal(back.pictures["inner"], run.autoencoder.decode(codes)[0, :, 2:14, 2:14])
-    whole = figures.save_png(run.batch([5]).x[0], tmp_path / "whole.png")   # one that has its border already
+    whole = figures.save_png(run.batch([5]).x[0], tmp_path / "whole.png")  # one that has its border already
     (tmp_path / "whole.vqc").write_bytes(Compress(file=str(whole))(run).files["whole.vqc"])
     assert Decompress(str(tmp_path / "whole.vqc"))(run).pictures["whole"].shape == (3, 16, 16)
 
@@ -143,10 +143,15 @@ def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
     written.save_weights(tmp_path)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.tasks.written", str(tmp_path), f"{threads}{capability}"], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=os.environ | {
-                "OMP_NUM_THREADS": threads, "ATEN_CPU_CAPABILITY": capability, "OMP_WAIT_POLICY": "passive",
+            [sys.executable, "-m", "tests.tasks.written", str(tmp_path), f"{threads}{capability}"],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ
+            | {
+                "OMP_NUM_THREADS": threads,
+                "ATEN_CPU_CAPABILITY": capability,
+                "OMP_WAIT_POLICY": "passive",
             },
         )
         for threads, capability in ways
@@ -162,7 +167,7 @@ def test_a_file_is_read_where_logits_differ_by_less_than_its_margin(monkeypatch:
     run, step, noise = _run(), StepwiseGatedPixelCNN.step, torch.Generator().manual_seed(0)
     codes = run.autoencoder.encode(run.batch([1]).x)
     coded = compressed(run, codes, None)
-    assert coded.margin > 1e-7   # sums in float64 differ by 1e-13
+    assert coded.margin > 1e-7  # sums in float64 differ by 1e-13
 
     def inexact(self: StepwiseGatedPixelCNN) -> torch.Tensor:
         logits = step(self)

@@ -49,18 +49,26 @@ def exported(trained: TrainedRun) -> None:
 
 
 TRIED: dict[str, tuple[Callable[[], TrainedRun], Callable[[TrainedRun], Any]]] = {
-    "attribute": (vae, Attribute(num_images=90)), "codebook": (prior, Codebook(8)),
+    "attribute": (vae, Attribute(num_images=90)),
+    "codebook": (prior, Codebook(8)),
     "complete": (prior, Complete(images=[0, 1], num_samples=2, sampling=Sampling(0.9, 4, 0.9))),
-    "compress": (prior, round_trip), "decompress": (prior, round_trip), "export": (prior, exported),
+    "compress": (prior, round_trip),
+    "decompress": (prior, round_trip),
+    "export": (prior, exported),
     "evaluate": (evaluated.prior_run, Evaluate(classifier="classifier", num_samples=60, batch_size=25, cas_epochs=1)),
-    "interpolate": (vae, Interpolate()), "latents": (vae, Latents(24, side=3)), "levels": (prior, Levels(3)),
-    "morph": (prior, Morph()), "reconstruct": (prior, Reconstruct(3)),
+    "interpolate": (vae, Interpolate()),
+    "latents": (vae, Latents(24, side=3)),
+    "levels": (prior, Levels(3)),
+    "morph": (prior, Morph()),
+    "reconstruct": (prior, Reconstruct(3)),
     "reject": (lambda: evaluated.prior_run(num_test=100), Reject("classifier", num_samples=480)),
     "sample": (prior, Sample(4, label=1, sampling=Sampling(0.9, 4, 0.9, 2.0))),
     "traverse": (vae, Traverse()),
     "sample of a VAE": (vae, Sample(4)),
-    "evaluate of a VAE": (lambda: evaluated.trained(evaluated.vae()), Evaluate(num_samples=60, batch_size=25,
-                                                                                classifier="classifier", cas_epochs=1)),
+    "evaluate of a VAE": (
+        lambda: evaluated.trained(evaluated.vae()),
+        Evaluate(num_samples=60, batch_size=25, classifier="classifier", cas_epochs=1),
+    ),
 }
 
 

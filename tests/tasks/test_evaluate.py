@@ -48,7 +48,7 @@ def test_a_tokenizer_is_measured_by_its_reconstructions_and_codes():
     nll = -run.model.likelihood.log_mass(run.model.decode_output(run.model.encode(x)), x).mean()
     assert found["bits_per_dim_given_codes"] == pytest.approx(float(run.model.likelihood.bits_per_dim(nll, 768)), 1e-5)
     assert {"rfid(classifier)", "perplexity_top", "codebook_usage_bottom", "ssim"} <= set(found)
-    assert "ms_ssim" not in found   # 16 pixels are too few for five scales
+    assert "ms_ssim" not in found  # 16 pixels are too few for five scales
 
 
 def test_the_bits_of_an_image_are_those_of_its_codes_and_of_the_image_given_them():
@@ -79,7 +79,7 @@ def test_figures_over_labels_sum_over_the_labels_and_those_given_the_label_are_n
         parts = [p.log_prob(codes[p.level], Condition(codes[: p.level], given)) for p in run.priors]
         parts = [log_prob.double().sum((1, 2)) for log_prob in parts]
         log_probs.append(parts[0] + parts[1])
-    marginal = torch.stack(log_probs).exp().mean(0)   # of each image, all labels being equally likely
+    marginal = torch.stack(log_probs).exp().mean(0)  # of each image, all labels being equally likely
     assert found["code_bits"] == pytest.approx(float(-marginal.log2().mean()), rel=1e-5)
     assert found["rate"] == pytest.approx(found["code_bits"] / 768)
     assert found["bits_per_dim"] - found["rate"] == pytest.approx(
@@ -99,9 +99,10 @@ def test_without_labels_the_figures_are_those_of_the_codes_alone():
 
 
 def test_probabilities_over_labels_sum_to_one_over_all_codes():
-    priors = [prior(grid=(1, 1), k=3, num_classes=4), prior(
-        grid=(1, 2), k=3, upper_grids=[[1, 1]], upper_num_embeddings=[3], num_classes=4
-    )]
+    priors = [
+        prior(grid=(1, 1), k=3, num_classes=4),
+        prior(grid=(1, 2), k=3, upper_grids=[[1, 1]], upper_num_embeddings=[3], num_classes=4),
+    ]
     every = torch.cartesian_prod(*[torch.arange(3)] * 3)
     codes = [every[:, :1, None], every[:, None, 1:]]
     with torch.no_grad():
@@ -132,7 +133,7 @@ def test_the_same_seed_gives_the_same_figures():
 def test_a_vae_is_measured_by_its_bound_its_reconstructions_and_its_samples():
     found = _figures(Evaluate(classifier="classifier"), runs.trained(runs.vae(), num_test=100))
     assert {"elbo", "bits_per_dim", "mse", "rfid(classifier)", "fid(classifier)"} <= set(found)
-    wide = (-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2)   # a density even within each bin
+    wide = (-found["elbo"] / 768 - math.log(2 / 255)) / math.log(2)  # a density even within each bin
     assert found["bits_per_dim"] == pytest.approx(wide, rel=1e-2)
     assert found["bits_per_dim"] >= 0
 
@@ -150,20 +151,26 @@ def test_what_cannot_be_had_is_left_out_with_the_reason():
     assert {"rate", "rate_given_label"} <= set(record["metrics"])
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"metrics": ["fdi"]}, r"metrics=fdi: there is no such measure \(did you mean fid\?\)"),
-    ({"metrics": ["fid"]}, "metrics=fid: classifier=RUN is needed"),
-    ({"metrics": []}, r"metrics=\[\]: nothing is asked for"),
-    ({"metrics": ["cas"], "classifier": "classifier", "cas_epochs": 0}, "cas_epochs=0: expected at least 1"),
-    ({"metrics": ["cas"], "classifier": "classifier", "split": "train"}, "metrics=cas: .*training images.*split=test"),
-    ({"metrics": ["neighbours"], "classifier": "classifier", "split": "train"}, "metrics=neighbours: .*split=test"),
-    ({"metrics": ["fid"], "classifier": "classifier", "num_samples": 8}, "needs 9 images or more with 8 features"),
-    ({"features": "inceptoin"}, "features=inceptoin: take classifier or inception"),
-    ({"features": "inception", "inception_weights": "nowhere.pth"}, "inception"),
-    ({"metrics": ["lpips"]}, "lpips needs torchvision"),
-    ({"split": "tets"}, "split='tets'"),
-    ({"num_samples": 0}, "num_samples=0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["fdi"]}, r"metrics=fdi: there is no such measure \(did you mean fid\?\)"),
+        ({"metrics": ["fid"]}, "metrics=fid: classifier=RUN is needed"),
+        ({"metrics": []}, r"metrics=\[\]: nothing is asked for"),
+        ({"metrics": ["cas"], "classifier": "classifier", "cas_epochs": 0}, "cas_epochs=0: expected at least 1"),
+        (
+            {"metrics": ["cas"], "classifier": "classifier", "split": "train"},
+            "metrics=cas: .*training images.*split=test",
+        ),
+        ({"metrics": ["neighbours"], "classifier": "classifier", "split": "train"}, "metrics=neighbours: .*split=test"),
+        ({"metrics": ["fid"], "classifier": "classifier", "num_samples": 8}, "needs 9 images or more with 8 features"),
+        ({"features": "inceptoin"}, "features=inceptoin: take classifier or inception"),
+        ({"features": "inception", "inception_weights": "nowhere.pth"}, "inception"),
+        ({"metrics": ["lpips"]}, "lpips needs torchvision"),
+        ({"split": "tets"}, "split='tets'"),
+        ({"num_samples": 0}, "num_samples=0"),
+    ],
+)
 def test_a_mistake_is_named(options: dict, message: str):
     with pytest.raises(UserError, match=message) as error:
         Evaluate(**options)(runs.prior_run())
@@ -204,9 +211,7 @@ def test_enough_images_need_no_note():
     assert len(quality.notes(names, 999)) == 2
 
 
-@pytest.mark.parametrize(
-    "run", [runs.tokenizer_run, runs.prior_run, lambda **more: runs.trained(runs.vae(), **more)]
-)
+@pytest.mark.parametrize("run", [runs.tokenizer_run, runs.prior_run, lambda **more: runs.trained(runs.vae(), **more)])
 def test_one_of_several_processes_measures_without_waiting_for_the_others(run: Any, monkeypatch: pytest.MonkeyPatch):
     def gathered(*_: Any, **__: Any) -> None:
         raise AssertionError("the other processes are not there to take part")
@@ -251,11 +256,15 @@ def test_several_runs_are_no_classifier():
         Evaluate(classifier="runs")(runs.prior_run()._replace(open=several))
 
 
-@pytest.mark.parametrize(("others", "message"), [
-    (_other((1, 28, 28)), r"images of \[1, 28, 28\], and those of 'runs/x' are \[3, 16, 16\]"),
-    (_other(names=["cat", "dog"]), "it does not know"),
-    ({"classifier": runs.tokenizer_run()}, "this run is a VQVAE2 and no classifier"),
-], ids=["size", "classes", "model"])
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (_other((1, 28, 28)), r"images of \[1, 28, 28\], and those of 'runs/x' are \[3, 16, 16\]"),
+        (_other(names=["cat", "dog"]), "it does not know"),
+        ({"classifier": runs.tokenizer_run()}, "this run is a VQVAE2 and no classifier"),
+    ],
+    ids=["size", "classes", "model"],
+)
 def test_a_classifier_that_does_not_fit_is_refused(others: dict[str, TrainedRun], message: str):
     with pytest.raises(UserError, match=message):
         Evaluate(classifier="classifier")(runs.prior_run(others=others))
@@ -276,7 +285,7 @@ def test_figures_are_added_to_those_of_the_run(tmp_path: Path):
         sample(compose("sample", ["task=evaluate", f"run={run}"]))
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(before)   # one more, without the header
+    assert len(rows) == len(before)  # one more, without the header
     assert rows[0]["step"]
     record = json.loads((run / "evaluate" / "evaluation.json").read_text())
     assert float(rows[-1]["evaluate/test/mse"]) == pytest.approx(record["metrics"]["mse"])

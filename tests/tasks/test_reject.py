@@ -15,7 +15,7 @@ def test_the_best_of_each_class_are_kept():
     classes = torch.tensor([0, 0, 0, 0, 1, 1])
     assert kept(scores, classes, 0.5).tolist() == [False, True, True, False, False, True]
     assert kept(scores, classes, 1.0).all()
-    assert kept(scores, classes, 0.01).sum() == 2   # one of each class at least
+    assert kept(scores, classes, 0.01).sum() == 2  # one of each class at least
 
 
 def test_keeping_what_is_near_the_middle_raises_precision_and_lowers_recall():
@@ -38,7 +38,7 @@ def test_a_useless_score_changes_neither():
 def test_the_kept_part_of_the_samples_is_written(label: int | str | None):
     outcome = Reject("classifier", keep=0.25, num_samples=480, label=label)(runs.prior_run(num_test=100))
     classes = outcome.arrays["rejection/classes"]
-    assert abs(len(outcome.arrays["rejection/kept"]) - 120) <= 6   # each class is rounded
+    assert abs(len(outcome.arrays["rejection/kept"]) - 120) <= 6  # each class is rounded
     assert label is None or set(classes.tolist()) == {1 if label == 1 else 2}
     record = outcome.records["rejection"]
     assert record["kept"] == [1.0, 0.5, 0.25, 0.2, 0.1, 0.05]
@@ -53,13 +53,16 @@ def test_samples_without_labels_are_taken_for_the_likeliest_class():
         Reject("classifier", num_samples=400, label=1)(runs.prior_run(num_classes=0))
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"classifier": None}, "classifier=RUN is needed"),
-    ({"classifier": "classifier", "keep": 1.5}, "keep=1.5: the part that is kept is above 0"),
-    ({"classifier": "classifier", "num_samples": 100}, "num_samples=100: too few .* take 400"),
-    ({"classifier": "classifier", "keep": 0.043, "num_samples": 465}, "take 466"),
-    ({"classifier": "classifier", "label": "hexagram"}, "label=hexagram: no such class"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classifier": None}, "classifier=RUN is needed"),
+        ({"classifier": "classifier", "keep": 1.5}, "keep=1.5: the part that is kept is above 0"),
+        ({"classifier": "classifier", "num_samples": 100}, "num_samples=100: too few .* take 400"),
+        ({"classifier": "classifier", "keep": 0.043, "num_samples": 465}, "take 466"),
+        ({"classifier": "classifier", "label": "hexagram"}, "label=hexagram: no such class"),
+    ],
+)
 def test_a_mistake_is_named(options: dict, message: str):
     with pytest.raises(UserError, match=message):
         Reject(**options)(runs.prior_run())

@@ -20,7 +20,8 @@ def test_pictures_go_to_the_runs_logger_and_arrays_to_files(command: Command, vq
     assert {path.name.rpartition("-")[2] for path in runs} == before, "a new run was made"
     media = list(vqvae_run.glob("wandb/*/files/media/images/reconstruct/*.png"))
     assert {re.sub("_[0-9]+_[0-9a-f]+$", "", path.stem) for path in media} == {
-        "reconstructions", "reconstructions_labelled",
+        "reconstructions",
+        "reconstructions_labelled",
     }
     arrays = np.load(tmp_path / "reconstructions.npz")
     assert arrays["x"].shape == arrays["x_hat"].shape == (4, 3, 16, 16)

@@ -31,9 +31,14 @@ def _trained(model: Any) -> TrainedRun:
 def vae() -> VAE:
     torch.manual_seed(0)
     model = VAE(
-        posterior=DiagonalGaussian, shape=(1, 8, 8), latent_dim=3, likelihood=Bernoulli(),
-        encoder=partial(FlatConvEncoder, hidden_channels=[4]), decoder=partial(FlatConvDecoder, hidden_channels=[4]),
-        optimizer=partial(Adam, lr=1e-3), schedule=Constant(),
+        posterior=DiagonalGaussian,
+        shape=(1, 8, 8),
+        latent_dim=3,
+        likelihood=Bernoulli(),
+        encoder=partial(FlatConvEncoder, hidden_channels=[4]),
+        decoder=partial(FlatConvDecoder, hidden_channels=[4]),
+        optimizer=partial(Adam, lr=1e-3),
+        schedule=Constant(),
     )
     return model.eval().requires_grad_(False)
 

@@ -17,8 +17,12 @@ from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import fitting, tasks
 
 SMALL: dict[str, dict[str, Any]] = {
-    "attribute": {"num_images": 96}, "latents": {"num_images": 24, "side": 3}, "export": {"format": "torch_export"},
-    "sample": {"num_samples": 3}, "complete": {"images": (0, 1), "num_samples": 2}, "levels": {"num_samples": 3},
+    "attribute": {"num_images": 96},
+    "latents": {"num_images": 24, "side": 3},
+    "export": {"format": "torch_export"},
+    "sample": {"num_samples": 3},
+    "complete": {"images": (0, 1), "num_samples": 2},
+    "levels": {"num_samples": 3},
 }
 LATENT = {"attribute", "evaluate", "export", "interpolate", "latents", "morph", "reconstruct", "traverse"}
 CODES = {"codebook", "evaluate", "export", "interpolate", "levels", "morph", "reconstruct"}
@@ -96,11 +100,15 @@ def test_an_image_that_is_not_there_is_named():
         *[(name, {"alphas": []}, r"alphas=\[\]: nothing is asked for") for name in ("morph", "attribute")],
         *[(name, {"num_images": 0}, "num_images=0") for name in ("attribute", "latents", "codebook", "traverse")],
         *[(name, {"steps": 1}, "steps=1") for name in ("interpolate", "levels", "traverse")],
-        ("attribute", {"attribute": []}, r"attribute=\[\]: nothing"), ("traverse", {"dimensions": []}, "dimensions="),
+        ("attribute", {"attribute": []}, r"attribute=\[\]: nothing"),
+        ("traverse", {"dimensions": []}, "dimensions="),
         ("traverse", {"extent": -1.0}, "extent=-1.0: expected standard deviations above 0"),
-        ("traverse", {"num_dimensions": 0}, "num_dimensions=0"), ("latents", {"side": 0}, "side=0: expected"),
-        ("latents", {"num_dimensions": 0}, "num_dimensions=0"), ("codebook", {"num_codes": 0}, "num_codes=0"),
-        ("export", {"batch_size": 0}, "batch_size=0"), ("complete", {"num_samples": 0}, "num_samples=0"),
+        ("traverse", {"num_dimensions": 0}, "num_dimensions=0"),
+        ("latents", {"side": 0}, "side=0: expected"),
+        ("latents", {"num_dimensions": 0}, "num_dimensions=0"),
+        ("codebook", {"num_codes": 0}, "num_codes=0"),
+        ("export", {"batch_size": 0}, "batch_size=0"),
+        ("complete", {"num_samples": 0}, "num_samples=0"),
     ],
 )
 def test_an_option_that_asks_for_nothing_is_told(name: str, options: dict[str, Any], message: str):

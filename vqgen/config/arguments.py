@@ -12,8 +12,8 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.old_names import current_name
 
 CODES = "vqgen.data.codes.Codes"
-KNOWN_LATER = "(known once the data are read)"   # fits any annotation
-RUNTIME = {   # arguments that no yaml can hold: the experiment passes them
+KNOWN_LATER = "(known once the data are read)"  # fits any annotation
+RUNTIME = {  # arguments that no yaml can hold: the experiment passes them
     CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"},
     "vqgen.training.Samples": {"decode"},
     "vqgen.training.Evaluation": {"trained"},
@@ -43,7 +43,7 @@ def signature(made: Callable[..., object]) -> Signature:
     """
     try:
         found = inspect.signature(made, eval_str=True).parameters.values()
-    except NameError:   # of an annotation that is imported for type checkers alone
+    except NameError:  # of an annotation that is imported for type checkers alone
         found = inspect.signature(made).parameters.values()
     named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     parameters = {p.name: Parameter(p.annotation, p.default is p.empty) for p in named}
@@ -52,7 +52,7 @@ def signature(made: Callable[..., object]) -> Signature:
     if not inspect.isclass(made):
         return Signature(parameters, open_ended=True)
     _, *bases = [base for base in made.__mro__ if "__init__" in vars(base)]
-    if not bases:   # object itself
+    if not bases:  # object itself
         return Signature(parameters)
     inherited = signature(bases[0])
     handed_on = {name: one._replace(required=False) for name, one in inherited.parameters.items()}
@@ -73,7 +73,7 @@ def signature_at(key: str, target: str) -> Signature:
     except ImportError as error:
         if not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")):
             raise ConfigError(f"{key}={target}: {error}") from error
-    except (AttributeError, ValueError, TypeError):   # no such name, no module at all, or nothing that can be called
+    except (AttributeError, ValueError, TypeError):  # no such name, no module at all, or nothing that can be called
         pass
     now = current_name(target)
     miss = near_miss(name, names) if now == target else f"; it is {now} now"

@@ -12,8 +12,8 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
-SAMPLING = "vqgen.drawing.Sampling"   # its settings stand among the options of the tasks that take one
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")   # weights are always float32
+SAMPLING = "vqgen.drawing.Sampling"  # its settings stand among the options of the tasks that take one
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")  # weights are always float32
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Use:
     out: str | None
     arrays: bool
     log: bool
-    steps: int = 1   # of the samplers that draw in steps; they say how many
+    steps: int = 1  # of the samplers that draw in steps; they say how many
 
 
 def check(cfg: DictConfig) -> None:
@@ -94,7 +94,7 @@ def check(cfg: DictConfig) -> None:
 
     The classes that it names are imported, as training needs them anyway.
     """
-    if cfg.resume:   # first, as the folder of the run follows from it
+    if cfg.resume:  # first, as the folder of the run follows from it
         find_started(cfg.resume)
     else:
         check_run("tokenizer", cfg.tokenizer)
@@ -180,7 +180,7 @@ def _check_values(values: Mapping[str, Plain], hardware: Mapping[str, Plain], da
     if str(hardware.get("precision")) not in PRECISIONS:
         raise ConfigError(f"hardware.precision={hardware['precision']}: take one of {', '.join(PRECISIONS)}")
     check_ranges("", {"seed": values["seed"]})
-    if values["seed"] >= 2**32:   # of a training: it goes to NumPy's generator, too
+    if values["seed"] >= 2**32:  # of a training: it goes to NumPy's generator, too
         raise ConfigError(f"seed={values['seed']}: expected a number below {2**32}")
 
 

@@ -39,12 +39,12 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         def told(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 return _job(task, check, cfg)
-            sys.argv[1:] = words   # other processes of this run are started with them
+            sys.argv[1:] = words  # other processes of this run are started with them
             folder, owns = Path(HydraConfig.get().runtime.output_dir), config_name == "train" and is_first()
             try:
                 with claimed(folder) if owns else nullcontext():
                     if resuming is not None:
-                        objective = task(resuming)   # checked by run()
+                        objective = task(resuming)  # checked by run()
                         if owns:
                             finish_resumed(Path(resuming.run_dir), objective)
                         return objective
@@ -63,7 +63,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
         @functools.wraps(task)
         def run() -> None:
             nonlocal resuming
-            made: Path | None = None   # for this start
+            made: Path | None = None  # for this start
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
                 sys.argv[1:] = words[:] = [at_home(word) for word in words]
@@ -83,7 +83,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             except (Exception, KeyboardInterrupt) as error:
                 sys.exit(_explained(error, *finish()))
             finally:
-                finish(show=False)   # where a job in another process has ended the sweep
+                finish(show=False)  # where a job in another process has ended the sweep
                 if made:
                     let_go(made)
                     _remove_if_empty(made)
@@ -121,7 +121,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
                 raise
             note(objective)
             return objective
-    except (Interruption, FolderError) as error:   # the user stops the whole sweep, or its folder is another's
+    except (Interruption, FolderError) as error:  # the user stops the whole sweep, or its folder is another's
         finish(show=isinstance(error, Interruption))
         sys.exit(_fail(error))
     except Exception as error:
@@ -141,7 +141,7 @@ def _make_single_job(folder: Path, words: list[str]) -> None:
 
 def _remove_if_empty(folder: Path) -> None:
     """Leave no run folder of a run that never began."""
-    with suppress(OSError):   # it is gone already, by another of the run's processes
+    with suppress(OSError):  # it is gone already, by another of the run's processes
         if folder.resolve() != Path.cwd() and [path.name for path in folder.iterdir()] == [RECORD]:
             (folder / RECORD).unlink()
         for place in (folder, folder.parent):
@@ -154,16 +154,16 @@ def _explained(error: BaseException, swept: bool, all_failed: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         return _fail(Interruption("by SIGINT before there was anything to save"))
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # whoever read it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has read enough
         return 1
     if (mistake := _mistake(error)) is not None:
         return _fail(mistake)
     if isinstance(error, ValueError) and all_failed:
-        return 1   # a sweeper finds no best job: all of them failed, and said why
+        return 1  # a sweeper finds no best job: all of them failed, and said why
     told = isinstance(error, HydraException | OmegaConfBaseException)
     if isinstance(error, InstantiationException) or not (told or swept):
         raise error
-    return _fail(error)   # of a sweep: a process of a job was killed, say
+    return _fail(error)  # of a sweep: a process of a job was killed, say
 
 
 def _mistake(error: BaseException) -> UserError | None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
-_KEPT = (".netrc", ".config", ".cache")   # of credentials, settings and weights that were downloaded
+_KEPT = (".netrc", ".config", ".cache")  # of credentials, settings and weights that were downloaded
 
 
 def make_home() -> None:
@@ -20,8 +20,8 @@ def make_home() -> None:
         atexit.register(_remove, place, os.getpid())
     try:
         getpass.getuser()
-    except (KeyError, OSError):   # OSError from Python 3.13
-        os.environ["USER"] = str(os.getuid())   # Windows knows every user's name
+    except (KeyError, OSError):  # OSError from Python 3.13
+        os.environ["USER"] = str(os.getuid())  # Windows knows every user's name
 
 
 def _has_home() -> bool:
@@ -34,5 +34,5 @@ def _has_home() -> bool:
 
 
 def _remove(place: str, owner: int) -> None:
-    if os.getpid() == owner:   # not in a process that was forked off
+    if os.getpid() == owner:  # not in a process that was forked off
         shutil.rmtree(place, ignore_errors=True)

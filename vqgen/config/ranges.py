@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
 
-KNOWN = ("vqgen.", "torch.", "pytorch_lightning.")   # whose options have the meaning that they have here
-_LARGEST = 2**63   # of a whole number in torch
+KNOWN = ("vqgen.", "torch.", "pytorch_lightning.")  # whose options have the meaning that they have here
+_LARGEST = 2**63  # of a whole number in torch
 
 
 class Range(NamedTuple):
@@ -60,7 +60,7 @@ _NAMES = {
     Range(lambda p: 0 <= p <= 1, "0 to 1, or null for all codes"): "min_p",
 }
 RANGES = {name: allowed for allowed, names in _NAMES.items() for name in names.split()}
-CHOICES = {"deterministic": (True, False, "warn", None)}   # where the annotation of the code of others does not tell
+CHOICES = {"deterministic": (True, False, "warn", None)}  # where the annotation of the code of others does not tell
 
 
 def check_ranges(path: str, values: PlainDict) -> None:

@@ -22,7 +22,7 @@ from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
 
 _MULTIRUN = ("-m", "--multirun")
-FOLDERS = ("data_dir", "data.root", "data.cache")   # that data may be written to
+FOLDERS = ("data_dir", "data.root", "data.cache")  # that data may be written to
 
 
 def resumed(run: str, changes: PlainDict) -> DictConfig:
@@ -132,7 +132,7 @@ def placed(words: list[str]) -> Placement:
     """
     flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
     shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
-    if shows or started_by_first():   # which has settled all
+    if shows or started_by_first():  # which has settled all
         return Placement(words, None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
@@ -150,7 +150,7 @@ def placed(words: list[str]) -> Placement:
             return Placement([option("resume", folder), "trust=true"], folder)
     elif not named:
         folder = numbered(folder)
-    ordered = [*flags, *rest]   # the words in one row, as Hydra wants them
+    ordered = [*flags, *rest]  # the words in one row, as Hydra wants them
     if named:
         return Placement(ordered, None)
     return Placement([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
@@ -161,8 +161,11 @@ def _choices(cfg: DictConfig) -> set[str]:
     ours = {"run_dir": "${run_folder:", "hydra.run.dir": "${run_dir}", "hydra.sweep.dir": "${sweep_folder:"}
     raw = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(raw, dict)
-    given = {"run_dir": raw["run_dir"], "hydra.run.dir": raw["hydra"]["run"]["dir"],
-             "hydra.sweep.dir": raw["hydra"]["sweep"]["dir"]}
+    given = {
+        "run_dir": raw["run_dir"],
+        "hydra.run.dir": raw["hydra"]["run"]["dir"],
+        "hydra.sweep.dir": raw["hydra"]["sweep"]["dir"],
+    }
     return {key for key, value in given.items() if not str(value).startswith(ours[key])}
 
 

@@ -18,7 +18,7 @@ def folder_of(option: str, value: str) -> Path:
     """The path that an option gives for a folder. Raises DataError where it, or what should hold it, is a file."""
     try:
         path = Path(value).expanduser()
-    except RuntimeError as error:   # ~NAME of a user that is not on this machine
+    except RuntimeError as error:  # ~NAME of a user that is not on this machine
         raise DataError(f"data.{option}={value}: {error}; give the whole path.") from None
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     if file is not None:

@@ -29,7 +29,7 @@ from vqgen.errors import DataError
 
 __all__ = ["Attributes", "Images", "Pixels", "Split", "hold_out", "normalize"]
 
-_MOST_VALUES = 2**28   # of a larger split evenly spaced images are looked at, for its variance and record
+_MOST_VALUES = 2**28  # of a larger split evenly spaced images are looked at, for its variance and record
 
 
 @rank_zero_only
@@ -71,11 +71,11 @@ class Images(DataModule):
 
     class_names: Sequence[str] = ()
     attribute_names: Sequence[str] = ()
-    root: Path | None = None   # folder of the files
-    native: tuple[int, int] | None = None   # height and width that the published images have without a border
-    how: str = ""   # the images are divided into splits
-    left_out: Mapping[str, int] = {}   # what was not taken, by reason
-    notes: Sequence[str] = ()   # further facts for the line of what was read
+    root: Path | None = None  # folder of the files
+    native: tuple[int, int] | None = None  # height and width that the published images have without a border
+    how: str = ""  # the images are divided into splits
+    left_out: Mapping[str, int] = {}  # what was not taken, by reason
+    notes: Sequence[str] = ()  # further facts for the line of what was read
 
     def __init__(
         self, shape: Sequence[int], batch_size: int, seed: int, num_workers: int, flip: bool = False, margin: int = 0
@@ -93,7 +93,7 @@ class Images(DataModule):
         self.flip, self.margin = flip, margin
         self._splits: dict[str, Split] = {}
         self._told: set[str] = set()
-        self.compare: Callable[[Images, str], None] | None = None   # called with each split once it is loaded
+        self.compare: Callable[[Images, str], None] | None = None  # called with each split once it is loaded
 
     def load(self, split: str) -> Split:
         """Images of `held_shape` and labels of "train", "val" or "test"; DataError where they are missing."""
@@ -173,7 +173,7 @@ class Images(DataModule):
         """The names of classes and attributes; loads the training split."""
         self.split("train")
         for name in (*self.class_names, *self.attribute_names):
-            if not name.isprintable() or "${" in name:   # it goes into a config, where that would be a reference
+            if not name.isprintable() or "${" in name:  # it goes into a config, where that would be a reference
                 raise DataError(f"{name!r} cannot be the name of a class or an attribute: rename it.")
         classes, attributes = list(self.class_names), list(self.attribute_names)
         return {"num_classes": len(classes), "class_names": classes, "attribute_names": attributes}
@@ -250,7 +250,7 @@ class Images(DataModule):
         try:
             split = self.load(name)
         except (MemoryError, ValueError) as error:
-            if isinstance(error, ValueError) and not re.search("too big|Maximum allowed", str(error)):   # NumPy's words
+            if isinstance(error, ValueError) and not re.search("too big|Maximum allowed", str(error)):  # NumPy's words
                 raise
             raise DataError(f"{what} does not fit into memory ({error}): take fewer or smaller images.") from error
         for key, values in split.given.items():

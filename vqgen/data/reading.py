@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-_MOST_CLASSES, _MOST_REASONS = 10, 8   # named in the line
+_MOST_CLASSES, _MOST_REASONS = 10, 8  # named in the line
 
 
 class Reading(NamedTuple):
     """What a source of images found, and how it took it."""
 
-    place: str   # where the images come from
-    counts: Mapping[str, int]   # images of each split
+    place: str  # where the images come from
+    counts: Mapping[str, int]  # images of each split
     class_names: Sequence[str] = ()
-    how: str = ""   # they were divided into splits
-    left_out: Mapping[str, int] = {}   # the number of files and folders that were not taken, by reason
-    notes: Sequence[str] = ()   # further facts
+    how: str = ""  # they were divided into splits
+    left_out: Mapping[str, int] = {}  # the number of files and folders that were not taken, by reason
+    notes: Sequence[str] = ()  # further facts
 
     def line(self) -> str:
         """All of it in one line.

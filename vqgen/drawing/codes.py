@@ -62,4 +62,4 @@ def sample_codes(
     readable = drawn.device.type != "meta"
     if known is not None and readable and not torch.equal(drawn[known.mask], known.codes[known.mask]):
         raise ValueError(f"sampler={name} did not keep the codes that are known (see Draw.keep)")
-    return drawn.clone()   # a tensor of inference mode could not enter a computation with gradients
+    return drawn.clone()  # a tensor of inference mode could not enter a computation with gradients

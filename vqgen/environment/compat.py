@@ -94,7 +94,7 @@ def multiply_arranged(x: Tensor, weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
-_GEOMETRY = ([0, 0], [1, 1], [1, 1], 1)   # padding, stride, dilation, groups
+_GEOMETRY = ([0, 0], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
 
 
 def arrange_conv2d(kernel: Tensor, shape: Sequence[int]) -> Tensor:

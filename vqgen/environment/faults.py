@@ -13,14 +13,28 @@ from vqgen.errors import SHOW, ConfigError, UserError
 from vqgen.plain import Plain
 
 OTHERS = {
-    "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "hydra", "omegaconf",
-    "numpy", "matplotlib", "PIL", "wandb", "tensorboard", "tqdm", "fsspec", "jaxtyping", "beartype",
+    "torch",
+    "torchmetrics",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "lightning_utilities",
+    "hydra",
+    "omegaconf",
+    "numpy",
+    "matplotlib",
+    "PIL",
+    "wandb",
+    "tensorboard",
+    "tqdm",
+    "fsspec",
+    "jaxtyping",
+    "beartype",
 }
 """Packages that have no fault of their own when they refuse a value; so have those of Python itself."""
 
-_HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")   # of the trainer, set in `hardware`
-_NO_KEYS = re.compile(r"^(training|task|sampling)\.")   # in a key path, what the user does not type
-_USED = ("trainer", "callbacks", "optim", "schedule", "logger")   # sections whose values are used by the code of others
+_HARDWARE = ("accelerator", "devices", "num_nodes", "strategy", "precision")  # of the trainer, set in `hardware`
+_NO_KEYS = re.compile(r"^(training|task|sampling)\.")  # in a key path, what the user does not type
+_USED = ("trainer", "callbacks", "optim", "schedule", "logger")  # sections whose values are used by the code of others
 
 
 def explained(error: BaseException, at: str, node: Plain) -> ConfigError:
@@ -71,7 +85,7 @@ def told(config: Mapping[str, Plain]) -> Iterator[None]:
 
 def _is_of_others(error: Exception) -> bool:
     """Whether only the code of others lies on the way to an error; ours may, to a ValueError of Lightning."""
-    way = [*dropwhile("vqgen".__eq__, _packages(error.__traceback__))]   # below our call of the trainer
+    way = [*dropwhile("vqgen".__eq__, _packages(error.__traceback__))]  # below our call of the trainer
     if isinstance(error, ValueError) and way[-1:] == ["pytorch_lightning"]:
         return (_foreign() | {"vqgen"}).issuperset(way)
     return bool(way) and (isinstance(error, ValueError) or way[-1] != "torch") and _foreign().issuperset(way)
@@ -132,7 +146,7 @@ def _leaves(node: Plain, at: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _leaves(value, _NO_KEYS.sub("", f"{at}.{key}"))
-    elif not at.endswith("_"):   # _target_
+    elif not at.endswith("_"):  # _target_
         yield at, str(node)
 
 

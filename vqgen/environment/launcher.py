@@ -25,7 +25,7 @@ def is_first() -> bool:
     """Whether this is the first process of a run, or the only one."""
     if os.environ.get("RANK"):
         return _number("RANK") == 0
-    if os.environ.get("LOCAL_RANK"):   # before SLURM's, which the processes that Lightning starts inherit
+    if os.environ.get("LOCAL_RANK"):  # before SLURM's, which the processes that Lightning starts inherit
         return _number("LOCAL_RANK") == _number("NODE_RANK") == 0
     return _number("SLURM_PROCID") == 0
 

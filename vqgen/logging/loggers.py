@@ -20,8 +20,8 @@ from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
 from vqgen.runs.version import code_version
 
-_FLUSHED = 100   # steps between two writings of metrics.csv
-_MOST_BINS = 512   # that W&B shows
+_FLUSHED = 100  # steps between two writings of metrics.csv
+_MOST_BINS = 512  # that W&B shows
 
 
 class CSV(Logger):
@@ -33,13 +33,13 @@ class CSV(Logger):
         save_dir: the run folder.
     """
 
-    name, version = "csv", ""   # abstract in Lightning
+    name, version = "csv", ""  # abstract in Lightning
 
     def __init__(self, save_dir: str) -> None:
         super().__init__()
         self._file = Path(save_dir, "metrics.csv")
-        self._rows: list[Mapping[str, object]] = []   # not yet written
-        self._columns: list[str] = []   # of the file; none: it is to be written anew
+        self._rows: list[Mapping[str, object]] = []  # not yet written
+        self._columns: list[str] = []  # of the file; none: it is to be written anew
 
     @property
     def save_dir(self) -> str:
@@ -126,7 +126,7 @@ class Wandb(WandbLogger):
         tags: list[str] | None = None,
         artifacts: bool = False,
     ) -> None:
-        first = getattr(rank_zero_only, "rank", 0) == 0   # the only one that logs
+        first = getattr(rank_zero_only, "rank", 0) == 0  # the only one that logs
         mode, reason = wandb_mode() if first else Mode("offline", None)
         if reason:
             rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
@@ -163,7 +163,7 @@ class Wandb(WandbLogger):
                 wandb.teardown()
                 self._settings["mode"] = "offline"
                 self._run = wandb.init(**self._settings)
-            self._run.define_metric("trainer/global_step")   # the horizontal axis
+            self._run.define_metric("trainer/global_step")  # the horizontal axis
             self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self._run
 

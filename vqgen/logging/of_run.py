@@ -22,7 +22,7 @@ from vqgen.runs.checkpoint import Run, build, module_of
 from vqgen.runs.fingerprint import fingerprint
 
 WANDB = "vqgen.logging.Wandb"
-_PLACES = ("metrics.csv", "wandb", "tensorboard")   # in a run folder, that loggers write to
+_PLACES = ("metrics.csv", "wandb", "tensorboard")  # in a run folder, that loggers write to
 
 
 def name_wandb_run(cfg: DictConfig, in_sweep: bool = False) -> None:
@@ -123,6 +123,6 @@ def loggers_of(run: Run, images: bool = False) -> list[Logger]:
         raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
     for logger in loggers:
         if isinstance(logger, RewindableLogger):
-            logger.rewind(sys.maxsize, sys.maxsize)   # to its end: all that is there stays
+            logger.rewind(sys.maxsize, sys.maxsize)  # to its end: all that is there stays
         logger.log_hyperparams(run.config)
     return loggers

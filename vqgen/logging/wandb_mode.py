@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from vqgen.errors import ConfigError, first_line
 
-_HERE = ("offline", "dryrun", "disabled")   # modes in which nothing is sent
+_HERE = ("offline", "dryrun", "disabled")  # modes in which nothing is sent
 _YES, _NO = ("true", "1", "yes", "on", "t", "y"), ("false", "0", "no", "off", "f", "n", "")
 
 
@@ -50,10 +50,10 @@ def read_settings() -> Any:
     import wandb
 
     for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
-        del os.environ[name]   # empty means unset, as for other programs
-    os.environ.setdefault("WANDB_SILENT", "true")   # before it is read
+        del os.environ[name]  # empty means unset, as for other programs
+    os.environ.setdefault("WANDB_SILENT", "true")  # before it is read
     _is_true("WANDB_DISABLED")
-    settings = wandb.Settings()   # wandb.setup() has them, too, but starts W&B's service
+    settings = wandb.Settings()  # wandb.setup() has them, too, but starts W&B's service
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb")
     try:
         settings.settings_system = str(folder.expanduser() / "settings")
@@ -62,7 +62,7 @@ def read_settings() -> Any:
         return settings
     except wandb.errors.Error as error:
         raise ConfigError(f"W&B: {_variable(first_line(error))}{first_line(error)}") from None
-    except ValueError as error:   # pydantic's
+    except ValueError as error:  # pydantic's
         raise ConfigError(f"W&B: {_wrong_value(error)}") from None
 
 

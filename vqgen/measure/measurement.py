@@ -22,7 +22,7 @@ from vqgen.pictures import figures, plots
 from vqgen.protocols import Classifier, Features, Images, Variational
 from vqgen.runs.trained_run import TrainedRun
 
-NUM_SHOWN, NUM_NEIGHBOURS, NUM_COMPARED = 8, 6, 1000   # rows and columns of the picture, samples in the ratio
+NUM_SHOWN, NUM_NEIGHBOURS, NUM_COMPARED = 8, 6, 1000  # rows and columns of the picture, samples in the ratio
 CAS_BATCH_SIZE = 128
 
 
@@ -119,7 +119,7 @@ class Measurement:
 
     def _samples(self, chosen: list[str]) -> None:
         settings, number = self.settings, len(self.settings.index)
-        most = number if "cas" in chosen else 64   # cas learns from all samples
+        most = number if "cas" in chosen else 64  # cas learns from all samples
         kept: list[UInt8[Tensor, "_ c h w"]] = []
 
         def keep_first(batches: Iterable[Float[Tensor, "b c h w"]]) -> Iterator[Float[Tensor, "b c h w"]]:

@@ -8,8 +8,8 @@ from vqgen.measure.metrics.features import frechet_distance, inception_score, ke
 from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_recall
 from vqgen.protocols import Features
 
-ENOUGH, ENOUGH_FOR_KID = 10_000, 1000   # images; fewer are measured, with a note
-TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]   # of few images
+ENOUGH, ENOUGH_FOR_KID = 10_000, 1000  # images; fewer are measured, with a note
+TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]  # of few images
 
 
 class Measure(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqgen.measure.metrics.precision_recall import precision_recall
 
-NUM_DRAWS = 5   # random choices that a point of the curve is averaged over
+NUM_DRAWS = 5  # random choices that a point of the curve is averaged over
 
 
 class TradeOff(NamedTuple):

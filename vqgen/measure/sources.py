@@ -63,7 +63,7 @@ def draw_levels(
         drawn = prior.sample(
             num_samples, Condition(codes, given), own, sampler=sampler, known=keep, first=first, progress=progress
         )
-        codes = [*codes, drawn]   # a new list: the condition keeps the one it was given
+        codes = [*codes, drawn]  # a new list: the condition keeps the one it was given
     return codes
 
 

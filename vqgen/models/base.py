@@ -67,9 +67,9 @@ class Model(pl.LightningModule, Generic[Batch]):
         self.optimizer = optimizer
         self.schedule = schedule
         self.parameter_groups = dict(parameter_groups or {})
-        self.game: Game   # from `configure_optimizers` on
-        self.terms: dict[str, Tensor] = {}   # terms of the last batch's loss, by name
-        self._step_terms: list[Tensor] = []   # means of the terms of each micro-batch of this step
+        self.game: Game  # from `configure_optimizers` on
+        self.terms: dict[str, Tensor] = {}  # terms of the last batch's loss, by name
+        self._step_terms: list[Tensor] = []  # means of the terms of each micro-batch of this step
 
     def setup(self, stage: str) -> None:
         """Join the batch norms of all ranks; UserError for a precision that does not store weights in float32.
@@ -149,7 +149,7 @@ class Model(pl.LightningModule, Generic[Batch]):
     def log_means(self, stage: str, values: Mapping[str, Tensor], batch_size: int) -> None:
         """Log values of one evaluation batch, to be averaged over the split and over ranks."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        size = float(batch_size)   # Lightning averages the sizes over ranks in their own type: integers are cut
+        size = float(batch_size)  # Lightning averages the sizes over ranks in their own type: integers are cut
         self.log_dict(named, batch_size=size, on_step=False, on_epoch=True, sync_dist=True)  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:

@@ -17,7 +17,7 @@ from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.optim import Objective, weighted
 from vqgen.optim.players import owners
 
-_BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")   # parts of a tokenizer that `encode` does not ask
+_BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")  # parts of a tokenizer that `encode` does not ask
 LEVEL_NAMES = {1: ["top"], 2: ["top", "bottom"], 3: ["top", "middle", "bottom"]}
 
 

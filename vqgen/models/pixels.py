@@ -36,7 +36,7 @@ class Pixels(DiscreteAutoencoder):
             raise ValueError(f"{num_values=} must be from 2 to 256: an image has 256 grey values")
         channels, height, width = shape
         super().__init__(shape, [(height, width)] * channels, [num_values] * channels, Exact(), **model)
-        self.register_buffer("num_values", torch.tensor(num_values))   # it decides the codes
+        self.register_buffer("num_values", torch.tensor(num_values))  # it decides the codes
 
     @property
     def level_names(self) -> list[str]:

@@ -36,7 +36,7 @@ class CodePrior(Model[CodeBatch]):
         model: optimizer and schedule.
     """
 
-    exact: bool   # whether `nll` is the negative log-likelihood, or a bound
+    exact: bool  # whether `nll` is the negative log-likelihood, or a bound
 
     def __init__(
         self,
@@ -104,10 +104,17 @@ class CodePrior(Model[CodeBatch]):
             guided = sampling.guidance != 1
             unconditional = self.conditioner(Condition(condition.upper), num_samples) if guided else None
             codes = sample_codes(
-                self.network, self.grid, num_samples, conditional, unconditional=unconditional, sampling=sampling,
-                sampler=sampler, known=known, progress=progress,
+                self.network,
+                self.grid,
+                num_samples,
+                conditional,
+                unconditional=unconditional,
+                sampling=sampling,
+                sampler=sampler,
+                known=known,
+                progress=progress,
                 seeds=sample_seeds(sampling.seed, range(first, first + num_samples), self.level),
-            )  # fmt: skip
+            )
         self.train(training)
         return codes
 

@@ -16,7 +16,7 @@ from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 
-_LEVEL_SEEDS = 1_000_003   # between the seeds of levels, beyond those of a sweep
+_LEVEL_SEEDS = 1_000_003  # between the seeds of levels, beyond those of a sweep
 
 
 class VQVAE2(DiscreteAutoencoder):
@@ -48,7 +48,7 @@ class VQVAE2(DiscreteAutoencoder):
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")
         for i, step in enumerate(downsampling):
-            num_doublings(f"downsampling[{i}]", step)   # told before the size, of which it is the cause
+            num_doublings(f"downsampling[{i}]", step)  # told before the size, of which it is the cause
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         channels, height, width = shape
         check_divisible((height, width), factors[0])

@@ -34,7 +34,7 @@ def sum_over_ranks(*tensors: Tensor) -> list[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-@torch.compiler.disable   # it cannot trace a collective that has a gradient
+@torch.compiler.disable  # it cannot trace a collective that has a gradient
 def mean_over_ranks(mean: Float[Tensor, "*n"], size: int) -> Float[Tensor, "*n"]:
     """The mean over the rows of the joined batch, from the mean over this rank's `size` rows.
 
@@ -67,7 +67,7 @@ def take_from_rank_zero(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     return tensor
 
 
-@torch.compiler.disable   # unlike an all-reduce, torch.compile cannot trace it
+@torch.compiler.disable  # unlike an all-reduce, torch.compile cannot trace it
 def _broadcast(tensor: Tensor) -> None:
     dist.broadcast(tensor, src=0)
 

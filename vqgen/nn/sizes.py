@@ -45,7 +45,7 @@ def check_divisible(sides: Sequence[int], stride: int) -> None:
     height, width = sides
     if height % stride or width % stride:
         sizes = ([max(1, side // stride + up) * stride for side in (height, width)] for up in (0, 1))
-        named = dict.fromkeys(f"{h}x{w}" for h, w in sizes)   # of a side below the stride both are the same
+        named = dict.fromkeys(f"{h}x{w}" for h, w in sizes)  # of a side below the stride both are the same
         raise ValueError(
             f"a size of {height}x{width} cannot be downsampled by {stride}: height and width must be"
             f" multiples of {stride}, such as {' or '.join(named)}"

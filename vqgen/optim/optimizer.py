@@ -48,7 +48,7 @@ def make_optimizer(game: Game, groups: Groups) -> tuple[Optimizer, list[Player]]
         owners += [player for one in made for _ in one.param_groups]
     optimizer = optimizers[0] if len(optimizers) == 1 else Composite(optimizers)
     if len(owners) == 1:
-        del optimizer.param_groups[0]["name"]   # by which the rate of one group would be logged as one of many
+        del optimizer.param_groups[0]["name"]  # by which the rate of one group would be logged as one of many
     names = [name for name, parameter in game.module.named_parameters() if parameter.requires_grad]
     optimizer.register_load_state_dict_pre_hook(lambda one, saved: by_name(one, saved, names))
     return optimizer, owners

@@ -78,7 +78,7 @@ def heading(figure: Figure, title: str, note: str = "") -> Figure:
     """Write the title and under it a note of what is shown, broken to the figure's width, which grows as high."""
     width = max(30, int(figure.get_figwidth() / LETTER))
     lines = []
-    for text in (title, note):   # as few lines as fit, of about the same length, so that no word stands alone
+    for text in (title, note):  # as few lines as fit, of about the same length, so that no word stands alone
         least = len(textwrap.wrap(text, width))
         lines += next(found for w in range(1, width + 1) if len(found := textwrap.wrap(text, w)) <= least)
     figure.set_figheight(figure.get_figheight() + LINE * len(lines))

@@ -11,7 +11,7 @@ from pathlib import Path
 from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.plain import Plain
 
-ALLOWED = {   # packages whose classes may be named, by the section of the config
+ALLOWED = {  # packages whose classes may be named, by the section of the config
     "model": ("vqgen.models", "vqgen.nn", "vqgen.optim", "torch.optim"),
     "optim": ("torch.optim",),
     "schedule": ("vqgen.optim",),
@@ -22,14 +22,14 @@ ALLOWED = {   # packages whose classes may be named, by the section of the confi
     "trainer": ("pytorch_lightning.trainer", "pytorch_lightning.profilers"),
     "tune": ("vqgen.training",),
 }
-OWN = "VQGEN_PACKAGES"   # variable of the environment: further packages, of the user, that any section may name
+OWN = "VQGEN_PACKAGES"  # variable of the environment: further packages, of the user, that any section may name
 LOCAL = ("vqgen.logging", "pytorch_lightning.loggers.csv_logs", "pytorch_lightning.loggers.tensorboard")
-RESOLVERS = ("run_folder", "sweep_name")   # that a reference may call
-_FACES = {"pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer"}   # named outside of its package
-_BASES = {"data": "LightningDataModule"}   # of the section's classes, where the package holds other things as well
+RESOLVERS = ("run_folder", "sweep_name")  # that a reference may call
+_FACES = {"pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer"}  # named outside of its package
+_BASES = {"data": "LightningDataModule"}  # of the section's classes, where the package holds other things as well
 _REFERENCE = re.compile(rf"\$\{{(?:(?:{'|'.join(RESOLVERS)}):)?[\w.\[\]]*\}}")
-_DIRECTIVE = re.compile(r"\._(?!partial_$)")   # `_target_` and what else Hydra would do
-_PATH = re.compile(r"(dir|path|root)[^.]*$")   # the name of an option that is a folder or file by itself
+_DIRECTIVE = re.compile(r"\._(?!partial_$)")  # `_target_` and what else Hydra would do
+_PATH = re.compile(r"(dir|path|root)[^.]*$")  # the name of an option that is a folder or file by itself
 _TRUST = "; if the run is your own: trust=true"
 
 

@@ -29,11 +29,11 @@ def alone(path: Path) -> Iterator[bool]:
     try:
         yield lock is not None
     finally:
-        with suppress(OSError):   # Windows: it is open
-            file.unlink()   # who waits for it begins anew
+        with suppress(OSError):  # Windows: it is open
+            file.unlink()  # who waits for it begins anew
         if lock is not None:
             lock.release()
-        with suppress(OSError):   # a folder that is not empty, and so those around it
+        with suppress(OSError):  # a folder that is not empty, and so those around it
             for folder in made:
                 folder.rmdir()
 
@@ -84,7 +84,7 @@ def _publish(folder: Path, path: Path) -> None:
     try:
         folder.rename(path)
     except OSError:
-        if not path.exists():   # else another process was first, on a disk without locks
+        if not path.exists():  # else another process was first, on a disk without locks
             raise
 
 
@@ -95,7 +95,7 @@ def reading(folder: Path) -> Iterator[None]:
         yield
     except (DataError, PermissionError):
         raise
-    except Exception as error:   # numpy and json raise nearly anything for a damaged file
+    except Exception as error:  # numpy and json raise nearly anything for a damaged file
         reason = str(error).replace("\n", " ") or type(error).__name__
         raise DataError(f"{folder} is not whole ({reason}); delete it, and it is made again.") from error
 

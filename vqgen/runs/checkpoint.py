@@ -31,12 +31,17 @@ from vqgen.runs.folders import COMPOSED, find_run
 from vqgen.runs.old_names import with_current_names
 from vqgen.runs.provenance import well_formed
 
-PREPARED = "data/prepared"     # as in conf/data
-TOKENIZER = "tokenizer.ckpt"   # a prior's copy of its tokenizer, in its run folder
-_HOLDS: PlainDict = {   # what a checkpoint does, of what kind
-    "vqgen.config.model._target_": str, "vqgen.config.data._target_": str, "vqgen.config.facts": Mapping,
-    "vqgen.config.seed": int, "vqgen.config.logger": Mapping | None, "vqgen.tokenizer": Mapping | None,
-    "state_dict": Mapping, "global_step": int,
+PREPARED = "data/prepared"  # as in conf/data
+TOKENIZER = "tokenizer.ckpt"  # a prior's copy of its tokenizer, in its run folder
+_HOLDS: PlainDict = {  # what a checkpoint does, of what kind
+    "vqgen.config.model._target_": str,
+    "vqgen.config.data._target_": str,
+    "vqgen.config.facts": Mapping,
+    "vqgen.config.seed": int,
+    "vqgen.config.logger": Mapping | None,
+    "vqgen.tokenizer": Mapping | None,
+    "state_dict": Mapping,
+    "global_step": int,
 }
 
 

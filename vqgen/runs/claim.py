@@ -16,10 +16,10 @@ from vqgen.environment.launcher import slurm_job
 from vqgen.errors import FolderError
 from vqgen.plain import PlainDict
 
-LOCK = "in_use.lock"   # in a folder that is in use: who uses it
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)   # what a disk answers that knows none
-_TRIES = 10   # to open a lock in a folder that others make and take away
-_held: dict[Path, tuple[FileLock, PlainDict]] = {}   # by this process: its lock files
+LOCK = "in_use.lock"  # in a folder that is in use: who uses it
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what a disk answers that knows none
+_TRIES = 10  # to open a lock in a folder that others make and take away
+_held: dict[Path, tuple[FileLock, PlainDict]] = {}  # by this process: its lock files
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def locked(file: Path, wait: float = -1) -> FileLock | None:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=wait)
             return lock
-        except (FileNotFoundError, FileExistsError):   # another process took the folder away between these lines
+        except (FileNotFoundError, FileExistsError):  # another process took the folder away between these lines
             if not left:
                 raise
         except OSError as error:
@@ -92,9 +92,9 @@ def let_go(folder: Path) -> None:
     lock, mine = _held.pop(file, (None, None))
     if lock is None:
         return
-    if _read(file) == mine:   # the folder may have been moved, and another be in its place
+    if _read(file) == mine:  # the folder may have been moved, and another be in its place
         with suppress(OSError):
-            file.unlink()   # before others can have it: who opened it begins anew
+            file.unlink()  # before others can have it: who opened it begins anew
     lock.release()
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from vqgen.errors import DataError
 
-_TAG = "CACHEDIR.TAG"   # marks a folder of what can be made again (https://bford.info/cachedir)
+_TAG = "CACHEDIR.TAG"  # marks a folder of what can be made again (https://bford.info/cachedir)
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by vqgen, which makes it again where it is deleted\n"
-_allowed: list[Path] = []   # the only folders to be written to; none: any
-_named: list[Path] = []   # by the user, beside those
-_foreign: list[Path] = []   # folders of runs, whose links may be a stranger's
+_allowed: list[Path] = []  # the only folders to be written to; none: any
+_named: list[Path] = []  # by the user, beside those
+_foreign: list[Path] = []  # folders of runs, whose links may be a stranger's
 
 
 def confine(*folders: Path, foreign: Iterable[Path] = ()) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vqgen.errors import ConfigError, FolderError, near_miss, typed
 
-COMPOSED = "composed.yaml"   # in a run folder: the config before its references were resolved, to resume from
-RELEASED = Path(__file__).resolve().parents[1] / "released"   # small trained runs that come with the project
+COMPOSED = "composed.yaml"  # in a run folder: the config before its references were resolved, to resume from
+RELEASED = Path(__file__).resolve().parents[1] / "released"  # small trained runs that come with the project
 
 
 def numbered(folder: Path) -> Path:
@@ -95,7 +95,7 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
 
 def check_run(key: str, run: object) -> None:
     """Raise ConfigError, naming the option, where there is no run at the path that an option gives."""
-    if isinstance(run, str) and run:   # other types are told by the check of types
+    if isinstance(run, str) and run:  # other types are told by the check of types
         try:
             find_run(run)
         except ConfigError as error:

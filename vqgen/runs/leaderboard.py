@@ -15,9 +15,9 @@ from vqgen.runs.atomic import replacing
 from vqgen.runs.claim import hold, let_go
 
 JOB, TABLE = "job.json", "leaderboard.csv"
-UNFINISHED = "it did not end by itself: its process was killed"   # noted when a job begins
-failed: list[str] = []   # folders of the jobs of this process's sweep that failed
-_running: list[Path] = []   # the folder of the sweep, from its start to its end
+UNFINISHED = "it did not end by itself: its process was killed"  # noted when a job begins
+failed: list[str] = []  # folders of the jobs of this process's sweep that failed
+_running: list[Path] = []  # the folder of the sweep, from its start to its end
 
 
 class Job(NamedTuple):

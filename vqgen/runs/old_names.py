@@ -8,14 +8,24 @@ from collections.abc import Mapping
 
 from vqgen.plain import Plain
 
-_MOVED = {   # package whose face has the classes now: the modules and packages that had them
+_MOVED = {  # package whose face has the classes now: the modules and packages that had them
     "vqgen.data.sources": (
-        "vqgen.data.celeba", "vqgen.data.cifar10", "vqgen.data.fashion_mnist", "vqgen.data.ffhq", "vqgen.data.folder",
-        "vqgen.data.imagenet", "vqgen.data.mnist", "vqgen.data.shapes",
+        "vqgen.data.celeba",
+        "vqgen.data.cifar10",
+        "vqgen.data.fashion_mnist",
+        "vqgen.data.ffhq",
+        "vqgen.data.folder",
+        "vqgen.data.imagenet",
+        "vqgen.data.mnist",
+        "vqgen.data.shapes",
     ),
     "vqgen.logging": ("vqgen.loggers",),
     "vqgen.models": (
-        "vqgen.models.ae", "vqgen.models.classifier", "vqgen.models.prior", "vqgen.models.vae", "vqgen.models.vqvae",
+        "vqgen.models.ae",
+        "vqgen.models.classifier",
+        "vqgen.models.prior",
+        "vqgen.models.vae",
+        "vqgen.models.vqvae",
         "vqgen.models.vqvae2",
     ),
     "vqgen.nn": ("vqgen.nn.resnet",),
@@ -24,7 +34,10 @@ _MOVED = {   # package whose face has the classes now: the modules and packages 
     "vqgen.nn.posteriors": ("vqgen.nn.posterior",),
     "vqgen.nn.priors": ("vqgen.nn.conditioner", "vqgen.nn.gated_pixelcnn", "vqgen.nn.pixelcnn", "vqgen.nn.pixelsnail"),
     "vqgen.nn.quantize": (
-        "vqgen.nn.quantize.cosine", "vqgen.nn.quantize.ema", "vqgen.nn.quantize.fsq", "vqgen.nn.quantize.gradient",
+        "vqgen.nn.quantize.cosine",
+        "vqgen.nn.quantize.ema",
+        "vqgen.nn.quantize.fsq",
+        "vqgen.nn.quantize.gradient",
         "vqgen.nn.quantize.rotation",
     ),
     "vqgen.optim": ("vqgen.schedules",),

@@ -19,8 +19,12 @@ from vqgen.runs.trained_run import TrainedRun
 
 
 def open_trained(
-    run: str | Path | Sequence[str | Path], checkpoint: str = "best", tokenizer: str | None = None,
-    data_root: str | None = None, data_changed: bool = False, device: str | torch.device = "auto",
+    run: str | Path | Sequence[str | Path],
+    checkpoint: str = "best",
+    tokenizer: str | None = None,
+    data_root: str | None = None,
+    data_changed: bool = False,
+    device: str | torch.device = "auto",
 ) -> TrainedRun:
     """A run, ready for the tasks of `vqgen.tasks`.
 
@@ -42,7 +46,10 @@ def open_trained(
 
 
 def trained(
-    runs: list[Run], tokenizer: str | None = None, data_root: str | None = None, data_changed: bool = False,
+    runs: list[Run],
+    tokenizer: str | None = None,
+    data_root: str | None = None,
+    data_changed: bool = False,
     device: str | torch.device = "auto",
 ) -> TrainedRun:
     """One run, or the priors of one tokenizer's levels, with their models built, as the tasks take them.
@@ -62,7 +69,7 @@ def trained(
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
         return TrainedRun(models[0], [], None, _images(runs[0], runs[0], data_root, data_changed), **details)
     marks = {run.tokenizer["fingerprint"] for run in runs if run.tokenizer}
-    if len(marks) > 1:   # an older run knows its tokenizer by a hash of another kind
+    if len(marks) > 1:  # an older run knows its tokenizer by a hash of another kind
         marks = {fingerprint(open_tokenizer(run, tokenizer)[1]) for run in runs if run.tokenizer}
     if len(marks) > 1:
         places = ", ".join(f"'{run.folder}' on {run.tokenizer['path']}" for run in runs if run.tokenizer)
@@ -127,7 +134,7 @@ def require_same(run: Run, images: RecordedImages, now: PlainDict, accepted: boo
         ConfigError: they are others.
     """
     if "splits" not in run.data and "variance" not in now and "splits" in now:
-        now = now | {"variance": images.variance()}   # all that an old run knows of its images
+        now = now | {"variance": images.variance()}  # all that an old run knows of its images
     told = differences(run.data, now)
     if told and not accepted:
         raise ConfigError(
@@ -150,7 +157,11 @@ def about(
     """What a `TrainedRun` tells of its run, from the config."""
     facts = config["facts"]
     return {
-        "folder": folder, "step": step, "seed": config["seed"], "data": data,
+        "folder": folder,
+        "step": step,
+        "seed": config["seed"],
+        "data": data,
         "open": functools.partial(open_trained, device=device),
-        "class_names": facts["class_names"] or [], "attribute_names": facts["attribute_names"] or [],
+        "class_names": facts["class_names"] or [],
+        "attribute_names": facts["attribute_names"] or [],
     }

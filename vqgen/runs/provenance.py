@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 
-_SHOWN = 3   # names of classes in a message
-_SAME_VARIANCE = 1e-3   # relative difference between equal images that two versions of a decoder have read
+_SHOWN = 3  # names of classes in a message
+_SAME_VARIANCE = 1e-3  # relative difference between equal images that two versions of a decoder have read
 
 
 def provenance(images: RecordedImages, splits: Sequence[str]) -> PlainDict:
     """What a run that learns from these images keeps of them: {"class_names": ..., "splits": {"train": ...}}."""
-    found = {name: images.record(name) for name in splits}   # reads the files, and so the names of the classes
+    found = {name: images.record(name) for name in splits}  # reads the files, and so the names of the classes
     return {"class_names": list(images.class_names), "splits": found}
 
 

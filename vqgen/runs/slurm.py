@@ -14,8 +14,8 @@ from vqgen.plain import PlainDict
 from vqgen.runs.claim import hold, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 
-RECORD = "slurm.json"   # in the folder of a run or a sweep of a job: whose it is
-_PATIENCE = 120.0   # seconds in which the first process of a run finds its folder
+RECORD = "slurm.json"  # in the folder of a run or a sweep of a job: whose it is
+_PATIENCE = 120.0  # seconds in which the first process of a run finds its folder
 
 
 class Place(NamedTuple):
@@ -73,7 +73,7 @@ def _is_mine(folder: Path, mine: PlainDict) -> bool:
     if not mine["restart"]:
         return False
     if not (said := _read(folder)):
-        return (folder / COMPOSED).is_file()   # of a version that kept no record
+        return (folder / COMPOSED).is_file()  # of a version that kept no record
     same = all(said.get(key) == mine[key] for key in ("job", "words"))
     return same and said.get("restart", 0) < mine["restart"]
 

@@ -154,5 +154,3 @@ class TrainedRun(NamedTuple):
         """The first `num` images of a split, `size` at a time."""
         num = min(num, self.num_images(split))
         return (self.batch(range(start, min(start + size, num)), split) for start in range(0, num, size))
-
-

@@ -15,7 +15,7 @@ from numpy import ndarray
 STEPS = 1024
 """Steps of a nat that log-probabilities are rounded to: dearer by 1e-7 nats a symbol, squared step over 24 or so."""
 
-_BITS = 32   # the likeliest symbol weighs 2^32, and none less than 1
+_BITS = 32  # the likeliest symbol weighs 2^32, and none less than 1
 
 
 def weights(steps: Int64[ndarray, " k"]) -> Int64[ndarray, " k"]:
@@ -32,7 +32,7 @@ def resolved(nats: Float64[ndarray, "*shape"]) -> Float64[ndarray, "*shape"]:
 @cache
 def _table() -> Int64[ndarray, " n"]:
     """The weights from 2^32 to 1. Powers of one factor, which `decimal` rounds correctly wherever it runs."""
-    more = 64   # bits, against what rounding down adds up to
+    more = 64  # bits, against what rounding down adds up to
     with localcontext(prec=60):
         factor = int((Decimal(-1) / STEPS).exp() * 2 ** (_BITS + more))
     powers = [1 << (_BITS + more)]

@@ -34,7 +34,7 @@ PLACES = (np.arange(16) + 0.5) / 16
 CAPABILITIES = ["?", "DEFAULT", "NO AVX", "AVX2", "AVX512", "SVE", "SVE256", "VSX", "Z VECTOR", "LASX"]
 """What torch calls the instructions that a processor has, as numbers in the file; the first stands for others."""
 
-_HEADER = struct.Struct(">B2sBBBBB")   # format, mark, vqgen, torch (2), border and threads, capability and place
+_HEADER = struct.Struct(">B2sBBBBB")  # format, mark, vqgen, torch (2), border and threads, capability and place
 _OLD = (
     "this file is of format 1, of which every probability must be the same to the last bit: decompress it with the "
     "version of vqgen and torch, the device, processor and number of threads that wrote it, or compress the image again"

@@ -66,7 +66,7 @@ class Evaluate(Task):
         """The table, the figures and the pictures; UserError where a measure is asked for that cannot be had."""
         network, index = self._network(trained), self._index(trained)
         chosen, left_out = self._plan(trained, network)
-        self.sampling.of_levels(trained.levels)   # a setting that cannot be is told before anything is measured
+        self.sampling.of_levels(trained.levels)  # a setting that cannot be is told before anything is measured
         settings = Settings(self.split, index, self.sampling, self.sampler, self.cas_epochs, self.batch_size)
         measured = Measurement(trained, trained.images(), None if isinstance(network, str) else network, settings)
         measured.take(chosen)
@@ -115,13 +115,15 @@ class Evaluate(Task):
 
     def _text(self, measured: Measurement, left_out: dict[str, str]) -> str:
         reasons = dict.fromkeys(left_out.values())
-        return "\n".join([
-            f"\n{len(measured.settings.index)} images of the {self.split} split",
-            report.table(measured.figures),
-            *(f"note: {note}" for note in self._notes(measured)),
-            *(f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons),
-            "time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items()),
-        ])
+        return "\n".join(
+            [
+                f"\n{len(measured.settings.index)} images of the {self.split} split",
+                report.table(measured.figures),
+                *(f"note: {note}" for note in self._notes(measured)),
+                *(f"left out: {', '.join(n for n in left_out if left_out[n] == why)}: {why}" for why in reasons),
+                "time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in measured.watch.seconds.items()),
+            ]
+        )
 
     def _notes(self, measured: Measurement) -> list[str]:
         """What one must know to compare these figures with others."""

@@ -167,7 +167,7 @@ def _to_onnx(export: _Export) -> bytes:
 
 def _run_onnx(contents: bytes, export: _Export) -> list[Tensor]:
     runtime = _onnxruntime()
-    runtime.set_default_logger_severity(3)   # errors; the rest is about what the exporter left over
+    runtime.set_default_logger_severity(3)  # errors; the rest is about what the exporter left over
     session = runtime.InferenceSession(contents, providers=["CPUExecutionProvider"])
     inputs = {name: x.cpu().numpy() for name, x in zip(export.names, export.inputs, strict=True)}
     return [torch.from_numpy(output) for output in session.run(None, inputs)]

@@ -51,7 +51,7 @@ class Outcome:
 
     def _write_arrays(self, folder: Path) -> list[Path]:
         """One npz for each FILE of the names FILE/NAME."""
-        files: dict[Path, dict[str, Any]] = {}   # numpy's keywords
+        files: dict[Path, dict[str, Any]] = {}  # numpy's keywords
         for key, array in self.arrays.items():
             file, _, name = key.partition("/")
             files.setdefault(folder / f"{file}.npz", {})[name or file] = array

@@ -22,7 +22,7 @@ from vqgen.tasks.task import Task, at_least, sheet
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]
 LEAST_REAL, COLUMNS = 10, 8
-LEAST_AT_A_POINT, LEAST_OF_A_CLASS = 20, 4   # more of a class than the 3 neighbours of recall
+LEAST_AT_A_POINT, LEAST_OF_A_CLASS = 20, 4  # more of a class than the 3 neighbours of recall
 
 
 @dataclass
@@ -73,11 +73,11 @@ class Reject(Task):
         images = trained.images()
         classifier = open_classifier(trained, images, self.classifier)
         given = self._given(trained, images)
-        if self.label is None:   # else the balls of recall reach from class to class, and cover what no sample shows
+        if self.label is None:  # else the balls of recall reach from class to class, and cover what no sample shows
             least = math.ceil(classifier.num_classes * LEAST_OF_A_CLASS / self._parts[-1])
             self._require(least, f" of {classifier.num_classes} classes", ", or one class by label")
         index, size = self._real_index(trained, images), self.batch_size
-        self.sampling.of_levels(trained.levels)   # told before anything is drawn
+        self.sampling.of_levels(trained.levels)  # told before anything is drawn
         drawn = sources.generated(trained, self.num_samples, given, self.sampling, size, self.sampler)
         pixels = sources.gather(drawn)
         found = sources.describe(classifier, sources.in_batches(pixels, size, trained.device))

@@ -19,21 +19,21 @@ def results_folder(run: Path, task: str, out: str | None = None) -> Iterator[Pat
     made or written to, or another call writes to it.
     """
     wanted = Path(out) if out else run / task
-    missing = [place for place in wanted.parents if not place.exists()]   # of a released run, say
+    missing = [place for place in wanted.parents if not place.exists()]  # of a released run, say
     try:
         was_there = bool(out) and wanted.exists()
         folder = wanted if out else numbered(wanted)
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):   # told now, rather than after an hour of drawing
+        with TemporaryFile(dir=folder):  # told now, rather than after an hour of drawing
             pass
     except OSError as error:
         raise UserError(_why(error, wanted, out)) from None
     try:
-        with claimed(folder):   # another call with the same out= would mix with this one
+        with claimed(folder):  # another call with the same out= would mix with this one
             yield folder
     finally:
         for place in () if was_there else (folder, *missing):
-            with suppress(OSError):   # not empty
+            with suppress(OSError):  # not empty
                 place.rmdir()
 
 

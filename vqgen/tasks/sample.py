@@ -114,7 +114,7 @@ def label_index(label: int | str, trained: TrainedRun) -> int:
     names, number = trained.class_names, trained.num_classes
     if not number:
         raise UserError(f"label={label}: '{trained.folder}' was trained without labels")
-    if str(label) in names:   # a class may be called by a number
+    if str(label) in names:  # a class may be called by a number
         return names.index(str(label))
     if isinstance(label, int) and 0 <= label < number:
         return label

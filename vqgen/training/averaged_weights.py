@@ -33,7 +33,7 @@ class AveragedWeights(WeightAveraging):
         """Average after an optimiser step, and project averaged code vectors to where code vectors belong."""
         before = self.state_dict()
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self.state_dict() != before:   # an update
+        if self.state_dict() != before:  # an update
             for module in average_model(self).modules():
                 if isinstance(module, Quantizer):
                     module.put_back()

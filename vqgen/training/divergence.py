@@ -14,7 +14,7 @@ from vqgen.errors import UserError, command
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.training.processes import on_any_rank
 
-_SHOWN = 8   # images of a batch named in the message
+_SHOWN = 8  # images of a batch named in the message
 _REMEDIES = (
     "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps; "
     "trainer.detect_anomaly=true shows the operation"
@@ -49,7 +49,7 @@ class Divergence(pl.Callback):
         if every_n_steps < 1:
             raise ValueError(f"{every_n_steps=} must be at least 1")
         self.dirpath, self.every_n_steps = dirpath, every_n_steps
-        self._steps: list[_Step] = []   # since the last look
+        self._steps: list[_Step] = []  # since the last look
 
     def on_train_batch_end(
         self,
@@ -120,7 +120,7 @@ def _first_loss(trainer: pl.Trainer, mine: _Step | None) -> str:
     """The first bad loss of all ranks, its terms and images; every rank knows it, as only one prints it."""
     plain = mine and (mine.number, float(mine.loss), mine.images.tolist(), _not_finite(mine.terms))
     number, loss, images, terms = min(filter(None, of_all_ranks(plain)), key=lambda step: step[0])
-    names = trainer.datamodule.names("train", images)   # type: ignore[attr-defined]
+    names = trainer.datamodule.names("train", images)  # type: ignore[attr-defined]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     which = f" ({', '.join(terms)})" if terms else ""
     return f"the loss is {loss}{which} at step {number}, with the images {shown}"

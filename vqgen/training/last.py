@@ -64,7 +64,7 @@ class Last(Checkpoint):
         if batch_idx and (batch_idx % trainer.accumulate_grad_batches or _validated_before(trainer, batch_idx)):
             return
         stop = on_any_rank(trainer, asked() is not None)
-        if batch_idx and (stop or self._due(trainer)):   # the first batch's state was saved by the epoch before
+        if batch_idx and (stop or self._due(trainer)):  # the first batch's state was saved by the epoch before
             self._save(trainer)
         if stop:
             self._stop(trainer, f"at step {trainer.global_step}")
@@ -89,8 +89,8 @@ class Last(Checkpoint):
         return bool(by_step or by_time)
 
     def _save(self, trainer: pl.Trainer) -> None:
-        if trainer.fast_dev_run:   # type: ignore[attr-defined]
-            return   # a trial leaves nothing, as with Lightning's own checkpoints
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return  # a trial leaves nothing, as with Lightning's own checkpoints
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         trainer.save_checkpoint(self.path, weights_only=False)
 

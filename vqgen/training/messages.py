@@ -21,7 +21,7 @@ def quiet() -> None:
     """Leave out warnings and notes that tell the user nothing to act on."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message)
-    for name in ("pytorch_lightning", "lightning_fabric"):   # whose notes go where Hydra's logging puts them
+    for name in ("pytorch_lightning", "lightning_fabric"):  # whose notes go where Hydra's logging puts them
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_of_use)
@@ -68,6 +68,6 @@ def tell_no_best(trainer: pl.Trainer, folder: str) -> None:
     reason = "callbacks.best has kept nothing"
     if not any(key.startswith("val/") for key in trainer.callback_metrics):
         reason = "ended before its first validation"
-    if trainer.fast_dev_run:   # type: ignore[attr-defined]
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
         reason = "trainer.fast_dev_run keeps nothing"
     rank_zero_info(f"\nRun folder: {folder}   ({reason}: no best.ckpt, no test)")

@@ -57,7 +57,7 @@ class Throughput(pl.Callback):
     ) -> None:
         """Count, and log where the trainer will; the clock starts anew there."""
         self._images += len(batch.index)
-        if not self._start:   # resumed inside an epoch
+        if not self._start:  # resumed inside an epoch
             self._images, self._start = 0, time.perf_counter()
         elif pl_module.step_ends and _logs_at(trainer, logged_step(trainer)):
             if pl_module.device.type == "cuda":

@@ -57,7 +57,7 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
     """Raise ConfigError where the sizes of a resumed run's model were changed."""
     weights = dict(resumed.contents["state_dict"])
     try:
-        model.load_state_dict(weights)   # a network of an older version may be built without a part of today's
+        model.load_state_dict(weights)  # a network of an older version may be built without a part of today's
         return
     except RuntimeError:
         pass
@@ -82,4 +82,4 @@ def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.C
         if config["logger"] or node["_target_"] not in NEED_LOGGER:
             wanted = signature_at(f"callbacks.{key}._target_", node["_target_"]).parameters.keys() & runtime.keys()
             callbacks.append(build(node, f"callbacks.{key}", **{name: runtime[name] for name in wanted}))
-    return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))   # after those that draw
+    return sorted(callbacks, key=lambda callback: isinstance(callback, AveragedWeights))  # after those that draw

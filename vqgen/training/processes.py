@@ -17,8 +17,8 @@ from vqgen.errors import ConfigError, Interruption
 from vqgen.plain import PlainDict
 from vqgen.training.signals import listening
 
-_PATIENCE = 60.0   # seconds for other processes to end by themselves
-_FIRST = 3.0   # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
+_PATIENCE = 60.0  # seconds for other processes to end by themselves
+_FIRST = 3.0  # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
 
 
 def on_any_rank(trainer: pl.Trainer, decision: bool) -> bool:
@@ -40,7 +40,7 @@ def check(trainer: pl.Trainer, hardware: PlainDict) -> None:
         )
     if number > 1 and not started_by_srun():
         rank_zero_warn(f"not started by srun, as it seems (no SLURM_STEP_ID): this waits for {number - 1} other tasks")
-    if port := slurm_port():   # Lightning's is one for all steps of a job
+    if port := slurm_port():  # Lightning's is one for all steps of a job
         os.environ.setdefault("MASTER_PORT", str(port))
 
 
@@ -67,13 +67,13 @@ def of_one_run(trainer: pl.Trainer) -> Iterator[None]:
     except BaseException as error:
         _end(trainer, _PATIENCE if isinstance(error, Interruption) else 0.0)
         if not isinstance(error, Interruption) and trainer.local_rank > 0:
-            time.sleep(_FIRST)   # most mistakes are everyone's: the first process tells it, and ends this one
+            time.sleep(_FIRST)  # most mistakes are everyone's: the first process tells it, and ends this one
         raise
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
         for key in {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - before:
-            os.environ.pop(key, None)   # Lightning's, for processes that it starts: the next job starts its own
+            os.environ.pop(key, None)  # Lightning's, for processes that it starts: the next job starts its own
 
 
 def _end(trainer: pl.Trainer, patience: float) -> None:
@@ -85,4 +85,4 @@ def _end(trainer: pl.Trainer, patience: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.returncode = 0   # for Lightning, which otherwise ends this process, too, and with it a sweep
+        process.returncode = 0  # for Lightning, which otherwise ends this process, too, and with it a sweep

@@ -32,7 +32,7 @@ class Record(pl.Callback):
 
     def __init__(self, config: PlainDict, tokenizer: dict[str, str] | None, data: PlainDict) -> None:
         self.config, self.tokenizer, self.data = config, tokenizer, data
-        self._random_states: list[PlainDict] = []   # of a resumed run, by rank
+        self._random_states: list[PlainDict] = []  # of a resumed run, by rank
         self._places: list[dict[str, int]] = []
         self._between_epochs = False
 
@@ -82,10 +82,10 @@ class Record(pl.Callback):
                 f"the run had {len(states)} process{'es' * (len(states) > 1)} and goes on with {trainer.world_size}: "
                 "its noise and dropout are from here on not those of a run that was not interrupted"
             )
-        if rank > 0 or states:   # a device of another kind than the saved one's has no state to go on with
+        if rank > 0 or states:  # a device of another kind than the saved one's has no state to go on with
             _seed(self.config["seed"], rank, trainer.global_step)
         if rank < len(states) and not (rank > 0 and torch.equal(states[rank]["torch"], states[0]["torch"])):
-            _set_random_state(states[rank], pl_module.device)   # older runs saved one state for all ranks
+            _set_random_state(states[rank], pl_module.device)  # older runs saved one state for all ranks
 
 
 def moved(state: PlainDict, folder: str) -> PlainDict:
@@ -125,5 +125,5 @@ def _set_random_state(state: PlainDict, device: torch.device) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    if states := state.get(device.type):   # one, or in an older run those of all GPUs
+    if states := state.get(device.type):  # one, or in an older run those of all GPUs
         set_rng_state(states[min(device.index or 0, len(states) - 1)], device)

@@ -15,7 +15,7 @@ from vqgen.errors import ConfigError
 from vqgen.training.messages import silence
 from vqgen.training.source import DataModule
 
-THROWN_AWAY: dict[str, object] = {   # options of a trainer that only searches
+THROWN_AWAY: dict[str, object] = {  # options of a trainer that only searches
     "max_epochs": -1,
     "max_steps": -1,
     "max_time": None,
@@ -57,9 +57,7 @@ class LearningRate:
             raise ValueError(f"{num_steps=} must be at least 20")
         self.min_lr, self.max_lr, self.num_steps = min_lr, max_lr, num_steps
 
-    def __call__(
-        self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path
-    ) -> SearchResult:
+    def __call__(self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path) -> SearchResult:
         """Search, and draw the search into the run folder."""
         lr_find = functools.partial(Tuner(trainer).lr_find, min_lr=self.min_lr, max_lr=self.max_lr)
         with silence():
@@ -84,12 +82,10 @@ class BatchSize:
             raise ValueError(f"{most=} must be at least 2")
         self.most = most
 
-    def __call__(
-        self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path
-    ) -> SearchResult:
+    def __call__(self, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, folder: Path) -> SearchResult:
         """Search; the data keep the size that was found."""
         limit = 1 << (min(self.most, data.train_dataloader().order.n).bit_length() - 1)
-        with silence():   # Lightning does not try the largest size itself: it is told the next
+        with silence():  # Lightning does not try the largest size itself: it is told the next
             size = Tuner(trainer).scale_batch_size(model, datamodule=data, max_val=limit + 1)
         data.batch_size = min(int(size or 1), limit)
         return SearchResult("data.batch_size", data.batch_size)

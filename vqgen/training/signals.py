@@ -14,14 +14,14 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vqgen.environment.launcher import slurm_job
 
-HANGUP = getattr(signal, "SIGHUP", None)   # the terminal or the connection to it is gone; Windows has no such signal,
-AGAIN = getattr(signal, "SIGUSR1", None)   # nor this, by which SLURM asks for a job that is queued again
+HANGUP = getattr(signal, "SIGHUP", None)  # the terminal or the connection to it is gone; Windows has no such signal,
+AGAIN = getattr(signal, "SIGUSR1", None)  # nor this, by which SLURM asks for a job that is queued again
 STOP = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
-_SAME = 1.0   # seconds within which a second signal is the first one again, sent to the group as well
+_SAME = 1.0  # seconds within which a second signal is the first one again, sent to the group as well
 
-_children: list[Callable[[int], object]] = []   # each sends a signal to the processes that this one has started
-_handlers: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}   # those of before
-_asked: list[tuple[int, float]] = []   # the signal that came first, and when
+_children: list[Callable[[int], object]] = []  # each sends a signal to the processes that this one has started
+_handlers: dict[int, signal.Handlers | Callable[..., object] | int | None] = {}  # those of before
+_asked: list[tuple[int, float]] = []  # the signal that came first, and when
 
 
 def asked() -> int | None:
@@ -57,7 +57,7 @@ def listen(children: Callable[[int], object] | None = None) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (*STOP, *([AGAIN] if slurm_job() and AGAIN else [])):
-        if signal.getsignal(number) != signal.SIG_IGN:   # as nohup and the shell's & ask for
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and the shell's & ask for
             before = signal.signal(number, _note)
             _handlers.setdefault(number, before)
 
@@ -83,7 +83,7 @@ def _leave_terminal() -> None:
     """
     waiting = select.poll()
     for file in (1, 2):
-        waiting.register(file, 0)   # only errors are told
+        waiting.register(file, 0)  # only errors are told
     for file, _ in waiting.poll(0):
         os.dup2(os.open(os.devnull, os.O_WRONLY), file)
 

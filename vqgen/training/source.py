@@ -73,7 +73,7 @@ def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Ru
     """The codes of the tokenizer of the resumed prior `known`, or of a new one, of which the run then keeps a copy."""
     run, tokenizer = checkpoint.open_tokenizer(known) if known else _open_tokenizer(config["tokenizer"])
     assert isinstance(tokenizer, Tokenizer)
-    refuse_foreign(run.config["facts"], run.file, "facts")   # they go into the prior's config
+    refuse_foreign(run.config["facts"], run.file, "facts")  # they go into the prior's config
     level = level_index(config["level"], tokenizer.level_names)
     mark = fingerprint(tokenizer)
     images = _read(checkpoint.images_of(run, config.get("data_root")))

@@ -66,12 +66,12 @@ def test_forward_nearest_and_embed_are_one_quantizer(path: Path, state: str, tra
         given = z_e.to(precision or torch.float32)
         nearest, looked_up = quantizer.nearest(given), quantizer.look_up(given)
         vectors = quantizer.embed(nearest)
-        quantized = quantizer(given)   # in training the codebook moves after it
+        quantized = quantizer(given)  # in training the codebook moves after it
     assert torch.equal(quantized.codes, nearest)
     assert torch.equal(quantized.z_q, vectors.to(quantized.z_q.dtype))
     assert torch.equal(looked_up.codes, nearest)
     assert torch.equal(looked_up.z_q, quantized.z_q)
-    assert looked_up.z_q.stride() == quantized.z_q.stride()   # the same kernels, to the last bit, are run on them
+    assert looked_up.z_q.stride() == quantized.z_q.stride()  # the same kernels, to the last bit, are run on them
 
 
 @pytest.mark.parametrize("path", [p for p in CHOICES if p.stem != "fsq"], ids=lambda path: path.stem)
@@ -94,7 +94,8 @@ def vqvae2(path: Path, downsampling: list[int]) -> VQVAE2:
 
 
 TOKENIZERS = {
-    "vqvae": vqvae, "two levels": partial(vqvae2, downsampling=[2, 2]),
+    "vqvae": vqvae,
+    "two levels": partial(vqvae2, downsampling=[2, 2]),
     "three levels": partial(vqvae2, downsampling=[2, 2, 2]),
 }
 

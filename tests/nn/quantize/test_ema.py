@@ -76,7 +76,7 @@ def test_the_micro_batches_of_a_step_move_the_codebook_once_as_one_batch_does():
     for z_e in batches(6, seed=1, size=(9, 4, 6, 6)):
         expected, before = whole(z_e), parts.codebook.clone()
         found = []
-        for part in z_e.split(4):   # the last one is of one image
+        for part in z_e.split(4):  # the last one is of one image
             assert torch.equal(parts.codebook, before)
             parts.step_ends = len(part) == 1
             found.append(parts(part).codes)
@@ -174,10 +174,10 @@ def test_a_restored_quantizer_goes_on_exactly_whatever_the_global_random_state()
 def test_codes_that_are_never_seen_stay_where_they_are(kind):
     torch.manual_seed(0)
     quantizer = kind(8, 3, revive_below=0.0, decay=0.5, warmup=1).train()
-    quantizer(torch.randn(8, 3, 2, 2) + 5)   # starts from all of the data
+    quantizer(torch.randn(8, 3, 2, 2) + 5)  # starts from all of the data
     start = quantizer.codebook.clone()
     one = start[:1].T.reshape(1, 3, 1, 1).expand(4, 3, 2, 2).contiguous()
-    start[quantizer.nearest(one).unique()] = torch.nan   # those may move
+    start[quantizer.nearest(one).unique()] = torch.nan  # those may move
     for _ in range(60):
         quantizer(one)
         assert torch.equal(quantizer.codebook[start.isfinite()], start[start.isfinite()])
@@ -193,7 +193,7 @@ def test_seeds_draw_otherwise_and_seed_0_as_quantizers_without_one_did():
     assert [drawn(0, t) for t in (0, 7, 10**6)] == [0, 7, 10**6]
     begun = sorted(drawn(seed, 0) for seed in range(1000))
     gaps = [later - earlier for earlier, later in zip(begun, [*begun[1:], begun[0] + 2**32], strict=True)]
-    assert min(gaps) > 10**6   # updates after which one seed draws as another did
+    assert min(gaps) > 10**6  # updates after which one seed draws as another did
 
 
 def test_a_codebook_starts_otherwise_with_another_seed():

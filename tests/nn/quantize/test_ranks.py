@@ -42,7 +42,7 @@ def train_unlike(rank, share):
 
 def run_rank(rank, folder):
     torch.manual_seed(rank)
-    timeout = timedelta(seconds=60)   # a rank that waits for another in vain is an error
+    timeout = timedelta(seconds=60)  # a rank that waits for another in vain is an error
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timeout)
     share = slice(0, 3) if rank == 0 else slice(3, None)
     torch.save(train(share), f"{folder}/{rank}.pt")

@@ -33,7 +33,7 @@ from vqgen.runs.atomic import make_once, reading
 Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
 
 _FORMAT = 3
-_MOST_IMAGES, _MOST_VALUES = 512, 2**24   # in a batch for the encoder
+_MOST_IMAGES, _MOST_VALUES = 512, 2**24  # in a batch for the encoder
 
 
 class CodeSplit(NamedTuple):
@@ -41,17 +41,17 @@ class CodeSplit(NamedTuple):
 
     codes: list[ndarray]
     given: dict[str, Shaped[ndarray, "n ..."]]
-    num_images: int   # row i is image i % num_images, mirrored if i >= num_images
+    num_images: int  # row i is image i % num_images, mirrored if i >= num_images
 
 
 @dataclass(frozen=True)
 class CodeStore:
     """Where the codes of one tokenizer and one source of images are, and how they get there."""
 
-    images: Images   # the source; its `key` and the fingerprint name the folder
-    fingerprint: str   # of all that decides the codes
-    num_embeddings: Sequence[int]   # codebook size of each level, top first
-    cache: Path   # folder of all code stores
+    images: Images  # the source; its `key` and the fingerprint name the folder
+    fingerprint: str  # of all that decides the codes
+    num_embeddings: Sequence[int]  # codebook size of each level, top first
+    cache: Path  # folder of all code stores
 
     def folder(self, split: str) -> Path:
         """The folder of a split."""

@@ -24,9 +24,9 @@ class ArrayFile:
     def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
         self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype), shape, 0
         self.size = math.prod(shape) * self.dtype.itemsize
-        self.folder = path.parent.parent   # the path's own folder has a temporary name
+        self.folder = path.parent.parent  # the path's own folder has a temporary name
         require_space(self.folder, self.size)
-        self._file = open(path, "wb")   # noqa: SIM115 - closed by __exit__
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by __exit__
         header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
 
@@ -41,12 +41,12 @@ class ArrayFile:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:
-            with suppress(OSError):   # what is left to write fails as what was written did
+            with suppress(OSError):  # what is left to write fails as what was written did
                 self._file.close()
             return
         with writing(self.folder, self.size), self._file:
             self._file.flush()
-            os.fsync(self._file.fileno())   # else a whole folder could hold an empty file after the power fails
+            os.fsync(self._file.fileno())  # else a whole folder could hold an empty file after the power fails
         if self.rows != self.shape[0]:
             raise DataError(f"{self.path} got {self.rows} rows and should have {self.shape[0]}.")
 

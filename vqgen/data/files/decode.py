@@ -15,17 +15,19 @@ from vqgen.errors import DataError
 Place: TypeAlias = str | bytes | os.PathLike[str]
 
 _ALWAYS = ".jpg .jpeg .jfif .jpe .mpo .png .apng .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .qoi"
-_OPTIONAL = {   # kinds that Pillow reads where it was built so
-    "webp": ".webp", "avif": ".avif .avifs", "jpg_2000": ".jp2 .j2k .jpx .jpf .jpc .j2c",
+_OPTIONAL = {  # kinds that Pillow reads where it was built so
+    "webp": ".webp",
+    "avif": ".avif .avifs",
+    "jpg_2000": ".jp2 .j2k .jpx .jpf .jpc .j2c",
 }
 _NEVER = ".heic .heif .hif .jxl .svg .psd .xcf .exr .hdr .dcm .dicom .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
 SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in _OPTIONAL if features.check(kind))]).split())
-IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())   # with those that are not read here
+IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())  # with those that are not read here
 _BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
-MAX_PIXELS = 2**26   # a larger image is refused before it is decoded: 67 megapixels take 200 MB
-PREPROCESSING = "middle, lanczos, 2"   # names how pixels come about, for caches; change it when they do
+MAX_PIXELS = 2**26  # a larger image is refused before it is decoded: 67 megapixels take 200 MB
+PREPROCESSING = "middle, lanczos, 2"  # names how pixels come about, for caches; change it when they do
 
-_UPRIGHT = {   # how to undo each EXIF orientation
+_UPRIGHT = {  # how to undo each EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -68,7 +70,7 @@ def decode(
         if error.errno in _OF_THE_MACHINE:
             raise DataError(f"{shown(path)}: {error.strerror}; correct that and start again.") from error
         raise _unreadable(path, error) from error
-    except Exception as error:   # decoders raise nearly anything for a damaged file
+    except Exception as error:  # decoders raise nearly anything for a damaged file
         raise _unreadable(path, error) from error
 
 
@@ -78,7 +80,7 @@ def upright_size(path: Place) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception as error:   # as in `decode`
+    except Exception as error:  # as in `decode`
         raise _unreadable(path, error) from error
 
 
@@ -88,7 +90,7 @@ def is_image(path: str) -> bool:
     try:
         with Image.open(path, formats=[kind for kind in _BY_CONTENT if kind in Image.OPEN]):
             return True
-    except Exception:   # as in decode
+    except Exception:  # as in decode
         return False
 
 
@@ -101,18 +103,18 @@ def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None,
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
     channels, height, width = shape
-    if window is None:   # the JPEG decoder itself halves a much larger image; what is left is enough to stay sharp
+    if window is None:  # the JPEG decoder itself halves a much larger image; what is left is enough to stay sharp
         side = 2 * max(height, width)
         image.draft(None, (side, side))
     image.load()
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)   # loading turns a TIFF, and forgets this
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # loading turns a TIFF, and forgets this
     upright = _colours(image, "L" if channels == 1 else "RGB", white)
     if orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[orientation])
     box = _middle(upright, height, width, window)
     if upright.size != (width, height) or box != (0, 0, width, height):
         upright = upright.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
-    return np.stack([np.asarray(plane) for plane in upright.split()])   # faster than transposing the whole
+    return np.stack([np.asarray(plane) for plane in upright.split()])  # faster than transposing the whole
 
 
 def _middle(image: Image.Image, height: int, width: int, window: int | None) -> tuple[float, float, float, float]:

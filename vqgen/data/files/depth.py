@@ -11,18 +11,18 @@ from PIL import Image
 
 from vqgen.data.files.decode import MAX_PIXELS, is_deep
 
-_DEEP = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", "")   # may be
-_DARK = 128   # of 256: a set of colour images of 16 bits that uses fewer levels gets a warning
+_DEEP = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", "")  # may be
+_DARK = 128  # of 256: a set of colour images of 16 bits that uses fewer levels gets a warning
 
 
 class Depth(NamedTuple):
     """How bright the images of 16 bits in a set are."""
 
-    brightest: int = 0   # the largest value in a grey image
-    grey: int = 0   # number of grey images
-    dark: int = 0   # number of grey images that are much darker than the brightest
-    brightest_colour: int = 0   # the largest value in a colour image, in the 8 bits that it is read as
-    colour: int = 0   # number of colour images
+    brightest: int = 0  # the largest value in a grey image
+    grey: int = 0  # number of grey images
+    dark: int = 0  # number of grey images that are much darker than the brightest
+    brightest_colour: int = 0  # the largest value in a colour image, in the 8 bits that it is read as
+    colour: int = 0  # number of colour images
 
     @property
     def white(self) -> int:
@@ -74,5 +74,5 @@ def _brightest(root: bytes, path: bytes) -> tuple[int, bool] | None:
                 return None
             grey = image.mode.startswith("I")
             return int(np.asarray(image).max()), grey
-    except Exception:   # decoding reports it
+    except Exception:  # decoding reports it
         return None

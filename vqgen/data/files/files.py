@@ -26,7 +26,7 @@ from vqgen.data.reading import Reading, listed
 from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once
 
-_FORMAT = 3   # of prepared folders
+_FORMAT = 3  # of prepared folders
 
 
 class Files(Images):
@@ -46,8 +46,8 @@ class Files(Images):
     """
 
     root: Path
-    expected: str   # of the folder, as a small tree
-    download: str   # how to get it
+    expected: str  # of the folder, as a small tree
+    download: str  # how to get it
 
     def __init__(
         self,
@@ -76,11 +76,11 @@ class Files(Images):
         whites = white == "auto" or (isinstance(white, int) and 1 <= white < 2**16)
         require(whites, "white", white, "expected auto, or a number from 1 to 65535")
         self.white, self.prepare_up_to, self.max_unreadable = white, prepare_up_to, max_unreadable
-        self.base = ""   # the folder below the root that holds all images
+        self.base = ""  # the folder below the root that holds all images
         self.left_out: dict[str, int] = {}
         self.notes: list[str] = []
         self._prepared: dict[str, PreparedSplit] = {}
-        self._reported = False   # Lightning prepares the data once more
+        self._reported = False  # Lightning prepares the data once more
 
     @abstractmethod
     def list_files(self, tree: Tree) -> dict[str, Listing]:
@@ -217,7 +217,7 @@ class Files(Images):
         if not lines:
             return
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable if path.endswith("/") or path == "."]
-        if folders and self.max_unreadable < 1:   # it may hold a whole class
+        if folders and self.max_unreadable < 1:  # it may hold a whole class
             raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Repair it, or move it away.")
         message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
         if len(lines) > self.max_unreadable * total:

@@ -10,11 +10,11 @@ from vqgen.data.reading import listed
 from vqgen.errors import DataError
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
-_WORDS = {   # names of split folders, upper or lower case
+_WORDS = {  # names of split folders, upper or lower case
     "train": "train|training|trn|tr|trainval",
     "val": "val|va|valid|validation|validate|dev|devel|development",
     "test": "test|testing|tst|te|ts|holdout|heldout",
-    "eval": "eval|evaluation",   # val where that is not given, else test
+    "eval": "eval|evaluation",  # val where that is not given, else test
 }
 _PLAIN = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|split|jpe?gs?|pngs?|unlabell?ed|unknown"
 _SPLIT_WORD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()))
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
 
 class _Role(NamedTuple):
     split: str
-    rest: tuple[str, ...]   # of the name: train_left is the train of left
+    rest: tuple[str, ...]  # of the name: train_left is the train of left
 
 
 def find_layout(paths: Sequence[str], layout: str, root: Path) -> Layout:
@@ -176,7 +176,7 @@ def _doubtful(folders: Folders, place: str) -> list[str]:
     if len(folders.entries(place)) < 2:
         return []
     roles = {name: role for name in sorted(folders.inside[place]) if (role := _role(name))}
-    alike = defaultdict(set)   # val_large and test_large
+    alike = defaultdict(set)  # val_large and test_large
     for role in roles.values():
         alike[role.rest].add(role.split)
     bare = {name: role.split for name, role in roles.items() if not role.rest}

@@ -25,7 +25,7 @@ from vqgen.errors import DataError
 from vqgen.runs.atomic import reading
 
 UNREADABLE = "unreadable.json"
-_AT_ONCE, _MOST_BYTES = 256, 2**28   # images, and their bytes, handed to the decoding threads together
+_AT_ONCE, _MOST_BYTES = 256, 2**28  # images, and their bytes, handed to the decoding threads together
 
 Index: TypeAlias = ndarray | slice
 T = TypeVar("T")
@@ -210,5 +210,5 @@ class PreparedSplit:
                     f"{self.folder} was made of other files, which had the names, sizes and times of these: delete it, "
                     "and it is made again."
                 )
-            with suppress(OSError):   # so that it is not looked at each time
+            with suppress(OSError):  # so that it is not looked at each time
                 meta.touch()

@@ -10,7 +10,7 @@ import numpy as np
 from vqgen.data.files.tree import File, Listing, stem_of
 from vqgen.errors import DataError
 
-LABELS = ("LOC_val_solution.csv", "val_annotations.txt")   # of ImageNet from Kaggle, and of Tiny ImageNet
+LABELS = ("LOC_val_solution.csv", "val_annotations.txt")  # of ImageNet from Kaggle, and of Tiny ImageNet
 
 
 class TextTable(NamedTuple):
@@ -52,6 +52,6 @@ def listed(files: Sequence[File], path: Path, class_names: Sequence[str]) -> Lis
     for line, words in table.rows():
         if len(words) < 2:
             raise table.error(f"{words[0][:40]!r} is no image with its class", line)
-        labels[Path(words[0]).stem] = numbers.get(words[1])   # of the heading, ImageId, none
+        labels[Path(words[0]).stem] = numbers.get(words[1])  # of the heading, ImageId, none
     known = [(file, label) for file in files if (label := labels.get(stem_of(file.path))) is not None]
     return Listing([file for file, _ in known], np.array([label for _, label in known], np.int64))

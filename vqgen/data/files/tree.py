@@ -16,25 +16,25 @@ from vqgen.data.files.decode import IMAGE_SUFFIXES, SUFFIXES, is_image, shown
 from vqgen.errors import DataError
 
 _OF_THE_SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
-_KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")   # of a file, by the end of its name; others are looked into
+_KIND = re.compile(r"\.[a-z][a-z0-9]{0,5}")  # of a file, by the end of its name; others are looked into
 
 
 class File(NamedTuple):
     """An image file."""
 
-    path: str   # below the root, with slashes
-    size: int   # bytes
-    time: int   # when it was written, ns
-    changed: int = 0   # when the system last saw it change, which no program can set back
+    path: str  # below the root, with slashes
+    size: int  # bytes
+    time: int  # when it was written, ns
+    changed: int = 0  # when the system last saw it change, which no program can set back
 
 
 class Tree(NamedTuple):
     """All image files below a folder, sorted by path, and what was not taken."""
 
     files: list[File]
-    unreadable: list[tuple[str, str]]   # folders and links that could not be read, with the reason
-    foreign: list[str]   # paths of images of kinds that are not read here, or that lead nowhere
-    left_out: Mapping[str, int] = {}   # the number of all others, by reason
+    unreadable: list[tuple[str, str]]  # folders and links that could not be read, with the reason
+    foreign: list[str]  # paths of images of kinds that are not read here, or that lead nowhere
+    left_out: Mapping[str, int] = {}  # the number of all others, by reason
 
 
 class Listing(NamedTuple):
@@ -108,8 +108,8 @@ def _take(place: str, path: str, tree: Tree, left_out: Counter[str]) -> None:
             if stat.S_ISREG(status.st_mode):
                 tree.files.append(File(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
                 return
-            reason = "no ordinary file"   # to open a pipe would take for ever
-        except OSError as error:   # a link to nowhere, or to itself
+            reason = "no ordinary file"  # to open a pipe would take for ever
+        except OSError as error:  # a link to nowhere, or to itself
             reason = str(error.strerror)
         tree.foreign.append(path)
         tree.unreadable.append((shown(path), reason))

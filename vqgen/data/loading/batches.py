@@ -13,7 +13,7 @@ from vqgen.batch import ImageBatch
 from vqgen.data.files.prepare import ImageFiles, Index
 from vqgen.data.loading.counter import integers, uniform
 
-New = Callable[..., ndarray]   # np.empty, or what takes a shape and a type as it does
+New = Callable[..., ndarray]  # np.empty, or what takes a shape and a type as it does
 
 
 @runtime_checkable
@@ -38,8 +38,8 @@ class Split(NamedTuple):
     """The images of one split, and what is given of each."""
 
     images: Pixels
-    labels: Int64[ndarray, " n"] | None = None   # their classes, where the source has classes
-    others: Mapping[str, Shaped[ndarray, "n ..."]] = {}   # by name, further values that a prior may be conditioned on
+    labels: Int64[ndarray, " n"] | None = None  # their classes, where the source has classes
+    others: Mapping[str, Shaped[ndarray, "n ..."]] = {}  # by name, further values that a prior may be conditioned on
 
     @property
     def given(self) -> dict[str, Shaped[ndarray, "n ..."]]:
@@ -53,7 +53,7 @@ def read(images: Pixels, index: Int64[ndarray, " b"], new: New) -> UInt8[ndarray
         return images.read(index, new)
     x = new((len(index), *images.shape[1:]), np.uint8)
     if isinstance(images, ndarray):
-        return np.take(images, index, axis=0, out=x, mode="clip")   # "raise" would go through a buffer
+        return np.take(images, index, axis=0, out=x, mode="clip")  # "raise" would go through a buffer
     x[...] = images[index]
     return x
 

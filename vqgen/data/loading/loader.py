@@ -14,10 +14,10 @@ from vqgen.data.loading.workers import Workers
 from vqgen.environment.compat import WithWorkers
 from vqgen.errors import DataError
 
-Batch: TypeAlias = Any   # an ImageBatch or a CodeBatch, as the data module has it
-Fetch = Callable[..., Batch]   # of indices (int64 array) and the epoch; see Workers for those that workers call
+Batch: TypeAlias = Any  # an ImageBatch or a CodeBatch, as the data module has it
+Fetch = Callable[..., Batch]  # of indices (int64 array) and the epoch; see Workers for those that workers call
 
-Clock = Callable[[], int]   # the epoch
+Clock = Callable[[], int]  # the epoch
 
 
 class Loader(WithWorkers):
@@ -44,7 +44,7 @@ class Loader(WithWorkers):
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.clock is not None:   # set_epoch by Lightning runs ahead after resuming a run with max_steps
+        if self.clock is not None:  # set_epoch by Lightning runs ahead after resuming a run with max_steps
             self.set_epoch(self.clock())
         start, self._start = self._start, 0
         self.batch = start
@@ -64,7 +64,7 @@ class Loader(WithWorkers):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Start the next iteration at the batch after the last one handed out."""
-        length = state.get("length", len(self))   # at an epoch's end any batch size will do
+        length = state.get("length", len(self))  # at an epoch's end any batch size will do
         self.epoch = state["epoch"]
         self.batch = self._start = state["batch"] if state["batch"] < length else len(self)
         inside = 0 < state["batch"] < length
@@ -102,7 +102,7 @@ class DataModule(LightningDataModule):
 
     batch_size: int
     seed: int
-    num_workers = 0   # processes that fetch ahead
+    num_workers = 0  # processes that fetch ahead
 
     def count(self, split: str) -> int:
         """The number of items of a split."""

@@ -23,12 +23,12 @@ from vqgen.batch import ImageBatch
 from vqgen.environment.compat import end_workers
 from vqgen.errors import DataError
 
-_AHEAD = 2   # batches that each worker makes ahead
-_HELD = 3   # batches that the model may hold before slots run out; more is slower, not wrong
+_AHEAD = 2  # batches that each worker makes ahead
+_HELD = 3  # batches that the model may hold before slots run out; more is slower, not wrong
 _NO_SLOT = -1
 _REMEDY = "Take a smaller data.batch_size or data.num_workers."
 
-Fetch = Callable[..., ImageBatch]   # of indices, the epoch, and what makes a new array (as np.empty, the default)
+Fetch = Callable[..., ImageBatch]  # of indices, the epoch, and what makes a new array (as np.empty, the default)
 Job = tuple[ndarray, int]
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Workers:
                     raise batch
                 yield self._slots.unpack(batch) if isinstance(batch, _SlotBatch) else batch
         except DataError:
-            end_workers(self.loader)   # the traceback holds them, and then they end slowly
+            end_workers(self.loader)  # the traceback holds them, and then they end slowly
             raise
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
@@ -80,7 +80,7 @@ class Workers:
             prefetch_factor=_AHEAD,
             persistent_workers=True,
             collate_fn=_as_it_is,
-            generator=torch.Generator(),   # else it draws from the model's numbers, and a resumed run draws others
+            generator=torch.Generator(),  # else it draws from the model's numbers, and a resumed run draws others
         )
 
 
@@ -104,8 +104,8 @@ class _Slots(Sampler):
             needed = f"{number} batches in shared memory need {tqdm.format_sizeof(number * size, 'B')}"
             raise DataError(f"{needed}, and /dev/shm is too small. {_REMEDY}") from error
         self.jobs: Iterator[Job] = iter(())
-        self._held: set[int] = set()   # by a batch that was handed out
-        self._taken: set[int] = set()   # by those and by jobs
+        self._held: set[int] = set()  # by a batch that was handed out
+        self._taken: set[int] = set()  # by those and by jobs
 
     def __iter__(self) -> Iterator[tuple[ndarray, int, int]]:
         """Each job with a free slot, or none. What jobs of an epoch that was given up had taken is free again."""
@@ -142,7 +142,7 @@ class _JobDataset(Dataset):
                 return self.fetch(index, epoch)
             memory = self.memory[slot].numpy()
             batch = self.fetch(index, epoch, partial(_new_in, memory))
-        except DataError as error:   # handed over as it is: torch would put a traceback into its message
+        except DataError as error:  # handed over as it is: torch would put a traceback into its message
             return error
         x = batch.x.numpy()
         if x.nbytes > len(memory):

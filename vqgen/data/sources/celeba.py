@@ -13,7 +13,7 @@ from vqgen.data.files.text_table import TextTable
 from vqgen.data.files.tree import Listing, Tree, stem_of
 from vqgen.data.images import Attributes
 
-_FOLDER = re.compile(r"(^|/)img_align_celeba(_png)?/")   # below any others, as from Kaggle or the authors' drive
+_FOLDER = re.compile(r"(^|/)img_align_celeba(_png)?/")  # below any others, as from Kaggle or the authors' drive
 _SPLITS = {"train": 0, "val": 1, "test": 2}
 _REMEDY = "Put a whole copy of the file there, from the address in conf/data/celeba.yaml."
 
@@ -35,7 +35,7 @@ class CelebA(Files):
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """The published splits."""
         faces = [file for file in tree.files if _FOLDER.search(file.path)]
-        files = {stem_of(file.path): file for file in reversed(faces)}   # JPEG before PNG, where both are there
+        files = {stem_of(file.path): file for file in reversed(faces)}  # JPEG before PNG, where both are there
         self.left_out["in other folders"] = len(tree.files) - len(faces)
         self.left_out["a second time"] = len(faces) - len(files)
         splits = read_list(self._path("list_eval_partition"), ["partition"], list(_SPLITS.values()))

@@ -19,8 +19,8 @@ from vqgen.errors import DataError
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _ARCHIVES = {"cifar-10-binary.tar.gz": "cifar-10-batches-bin", "cifar-10-python.tar.gz": "cifar-10-batches-py"}
-_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}   # without .bin: pickles
-_ROW = 1 + 3 * 32 * 32   # bytes: the label and the image, channel by channel
+_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}  # without .bin: pickles
+_ROW = 1 + 3 * 32 * 32  # bytes: the label and the image, channel by channel
 
 
 class CIFAR10(SmallImages):
@@ -106,7 +106,7 @@ def read_batch(content: bytes, where: str) -> UInt8[ndarray, "n 3073"]:
         return np.hstack([labels.astype(np.uint8)[:, None], data])
     except pickle.UnpicklingError as error:
         raise DataError(f"{where} cannot be read: {error}. Put a whole copy there.") from error
-    except Exception as error:   # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle raises nearly anything
         reason = str(error).replace("\n", " ") or type(error).__name__
         raise DataError(f"{where} is not whole ({reason}). Put a whole copy there.") from error
 
@@ -120,12 +120,12 @@ class _NumberArray(ndarray):
         super().__setstate__(state)
 
 
-_ALLOWED = {   # what makes an array
+_ALLOWED = {  # what makes an array
     ("numpy.core.multiarray", "_reconstruct"): lambda kind, shape, code: np.empty(0, np.uint8).view(_NumberArray),
     ("numpy.core.multiarray", "scalar"): lambda kind, content: int(np.frombuffer(content, kind)[0]),
     ("numpy", "ndarray"): _NumberArray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),   # how Python 3 writes bytes for Python 2
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),  # how Python 3 writes bytes for Python 2
 }
 
 

@@ -6,7 +6,7 @@ from vqgen.data.files.files import Files
 from vqgen.data.files.tree import Listing, Tree
 from vqgen.errors import DataError
 
-_NUMBERS = {   # the published validation images from 60000 on are our validation and test images
+_NUMBERS = {  # the published validation images from 60000 on are our validation and test images
     "train": range(60_000),
     "val": range(60_000, 65_000),
     "test": range(65_000, 70_000),

@@ -87,7 +87,7 @@ class Mnist(Idx):
     """70,000 handwritten digits (LeCun et al. 1998); the label is the digit."""
 
     class_names = tuple(map(str, range(10)))
-    address = "https://ossci-datasets.s3.amazonaws.com/mnist"   # a mirror of http://yann.lecun.com/exdb/mnist
+    address = "https://ossci-datasets.s3.amazonaws.com/mnist"  # a mirror of http://yann.lecun.com/exdb/mnist
     md5: ClassVar = {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -102,9 +102,7 @@ class FashionMnist(Idx):
     Debian's package dataset-fashion-mnist holds the files, too.
     """
 
-    class_names = (
-        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
-    )
+    class_names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
     also_in = ("/usr/share/datasets/fashion-mnist",)
     address = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     md5: ClassVar = {

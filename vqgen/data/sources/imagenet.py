@@ -13,8 +13,8 @@ from vqgen.data.files.text_table import LABELS, TextTable, first_of, listed
 from vqgen.data.files.tree import Listing, Subtree, Tree
 
 _TRAIN = re.compile(r"(.*/)?train/n\d+/")
-NAMES = ("LOC_synset_mapping.txt", "words.txt", "imagenet_class_index.json")   # tables of the ids' names
-_ABOVE = 3   # folders above the images in which the tables may lie, as Kaggle packs it
+NAMES = ("LOC_synset_mapping.txt", "words.txt", "imagenet_class_index.json")  # tables of the ids' names
+_ABOVE = 3  # folders above the images in which the tables may lie, as Kaggle packs it
 
 
 class ImageNet(Files):

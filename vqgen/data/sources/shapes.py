@@ -23,8 +23,8 @@ COLOURS = {
     "violet": (136, 82, 186),
 }
 GROUNDS = ((250, 248, 242), (36, 40, 52))
-_PROBED = 64   # images, enough to show every shape, colour and ground
-_FIRST = {"train": 0, "val": 2**40, "test": 2**41}   # where a split's image numbers start
+_PROBED = 64  # images, enough to show every shape, colour and ground
+_FIRST = {"train": 0, "val": 2**40, "test": 2**41}  # where a split's image numbers start
 
 
 Plane = Float32[ndarray, "n h w"]
@@ -85,7 +85,7 @@ def _fold(u: Plane, v: Plane, points: int) -> tuple[Plane, Plane]:
 
 
 DISTANCES = {distance.__name__: distance for distance in (circle, square, triangle, star, ring, cross)}
-SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}   # turns onto itself
+SYMMETRY = {"circle": 1, "square": 4, "triangle": 3, "star": 5, "ring": 1, "cross": 4}  # turns onto itself
 
 
 class Factors(NamedTuple):
@@ -120,7 +120,7 @@ def draw_factors(index: Int64[ndarray, " n"], seed: int) -> Factors:
 def render(factors: Factors, height: int, width: int) -> UInt8[ndarray, "n 3 h w"]:
     """Draw the images with anti-aliasing: a pixel takes the shape's colour as far as it is covered."""
     images = np.empty((len(factors.shape), 3, height, width), np.uint8)
-    at_once = max(1, 2**16 // (height * width))   # temporaries of 256 KiB stay in the cache
+    at_once = max(1, 2**16 // (height * width))  # temporaries of 256 KiB stay in the cache
     for shape in range(len(DISTANCES)):
         members = np.flatnonzero(factors.shape == shape)
         for start in range(0, len(members), at_once):
@@ -204,7 +204,7 @@ class Shapes(Images):
 
     def load(self, split: str) -> Split:
         """Draw the split."""
-        np.empty((self.numbers[split], 3, self.size, self.size), np.uint8)   # raises at once where it does not fit
+        np.empty((self.numbers[split], 3, self.size, self.size), np.uint8)  # raises at once where it does not fit
         factors = self.factors(split)
         return Split(render(factors, self.size, self.size), factors.shape)
 

@@ -17,9 +17,9 @@ from vqgen.data.loading.batches import bordered
 from vqgen.errors import DataError
 from vqgen.runs.atomic import alone, replacing, require_space, writing
 
-_TIMEOUT = 20.0   # seconds without an answer
+_TIMEOUT = 20.0  # seconds without an answer
 _BLOCK = 2**16
-NUM_VAL = 5000   # of the published training images
+NUM_VAL = 5000  # of the published training images
 
 
 class Arrays(NamedTuple):

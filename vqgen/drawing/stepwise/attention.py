@@ -67,8 +67,6 @@ class TensorAttentionState(AttentionState):
         return torch.bmm(query, keys).masked_fill(self.places > self.here, -torch.inf)
 
 
-def attention_stack(
-    layer: CausalAttention, num_samples: int, grid: Sequence[int], by_tensor: bool
-) -> AttentionState:
+def attention_stack(layer: CausalAttention, num_samples: int, grid: Sequence[int], by_tensor: bool) -> AttentionState:
     """The state of a layer for positions that are numbers or tensors."""
     return (TensorAttentionState if by_tensor else AttentionState)(layer, num_samples, grid)

@@ -41,7 +41,7 @@ class ConvStack(Stack):
         self.line = zeros(count, num_samples, padded, self.size)
         self.cells = self.line[:, :, self.reach : self.reach + width].unbind(2)
         self.rows_seen = -1
-        self.inputs, self.sums = [*self.line[:, :, 0]], self.line[:, :, 0].unbind(0)   # of a position, layer by layer
+        self.inputs, self.sums = [*self.line[:, :, 0]], self.line[:, :, 0].unbind(0)  # of a position, layer by layer
 
     def begin_row(self, contexts: Sequence[Float[Tensor, "_ e 1 _"] | None]) -> None:
         """Move the finished row up, and fold the rows above and the condition."""

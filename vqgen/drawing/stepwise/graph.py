@@ -63,6 +63,6 @@ def captured(compute: Callable[..., Tensor], *inputs: Tensor) -> Callable[..., T
     try:
         return Graph(compute, *inputs)
     except RuntimeError as error:
-        reason = str(error.__context__ or error).split("\n")[0]   # the end of a capture fails with what fails inside
+        reason = str(error.__context__ or error).split("\n")[0]  # the end of a capture fails with what fails inside
         warnings.warn(f"drawing is not captured as a CUDA graph and takes longer: {reason}", stacklevel=2)
         return compute

@@ -17,7 +17,7 @@ class Usage(NamedTuple):
 
 def usage(counts: Int[Tensor, " k"]) -> Usage:
     """Perplexity (1 to K) and usage (0 to 1) of code counts."""
-    n = counts.cpu().double()   # a GPU of Apple has no float64
+    n = counts.cpu().double()  # a GPU of Apple has no float64
     p = n / n.sum().clamp(min=1)
     entropy = -torch.special.xlogy(p, p).sum()
     return Usage(entropy.exp().float().to(counts.device), (counts > 0).float().mean())

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vqgen.nn.precision import float64, full_float32
 
-CHUNK_DISTANCES = 2**22   # distances held at a time: 32 MiB
-ROUNDING = 1e-12   # of squared distances, relative to squared lengths: closer ones are the same
+CHUNK_DISTANCES = 2**22  # distances held at a time: 32 MiB
+ROUNDING = 1e-12  # of squared distances, relative to squared lengths: closer ones are the same
 
 
 class Neighbors(NamedTuple):
@@ -40,8 +40,8 @@ def _squared_radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
     parts = []
     for start, squared in squared_distances(x, x):
         rows = torch.arange(len(squared), device=squared.device)
-        squared[rows, start + rows] = torch.inf   # a vector is no neighbour of itself; a duplicate of it is
-        parts.append(squared.topk(k, largest=False).values[:, -1])   # several times faster than kthvalue
+        squared[rows, start + rows] = torch.inf  # a vector is no neighbour of itself; a duplicate of it is
+        parts.append(squared.topk(k, largest=False).values[:, -1])  # several times faster than kthvalue
     return torch.cat(parts)
 
 

@@ -8,8 +8,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure, StructuralSimilarityIndexMeasure
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-WINDOW = 11            # of SSIM, in pixels
-MS_SSIM_SIDE = 176     # the window fits into the last of five scales, each half of the one before
+WINDOW = 11  # of SSIM, in pixels
+MS_SSIM_SIDE = 176  # the window fits into the last of five scales, each half of the one before
 
 
 class Reconstruction(torch.nn.Module):
@@ -44,7 +44,7 @@ class Reconstruction(torch.nn.Module):
         self.mse.update((x - x_hat).square().mean((1, 2, 3)))
         self.psnr.update(peak_signal_noise_ratio(x_hat, x, data_range=2.0, dim=(1, 2, 3), reduction="none"))
         if self.similarity:
-            self.similarity.update((x_hat + 1) / 2, (x + 1) / 2)   # SSIM is not the same for values below zero
+            self.similarity.update((x_hat + 1) / 2, (x + 1) / 2)  # SSIM is not the same for values below zero
         if self.lpips is not None:
             self.lpips.update(x_hat.expand(-1, 3, -1, -1), x.expand(-1, 3, -1, -1))
 

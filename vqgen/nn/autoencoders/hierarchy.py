@@ -74,7 +74,7 @@ class HierarchyEncoder(nn.Module):
 
     def _levels(self, x: Tensor, quantize: Callable[[Quantizer, Tensor], Quantization]) -> list[Quantization]:
         check_divisible(x.shape[2:], self.downsampling)
-        features: list[Tensor] = []   # of each level, top first
+        features: list[Tensor] = []  # of each level, top first
         for encoder in reversed(self.features):
             features.insert(0, encoder(features[0] if features else x))
         levels: list[Quantization] = []

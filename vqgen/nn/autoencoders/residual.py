@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         num_steps = num_doublings("downsampling", downsampling)
         widths = [in_channels, hidden_channels // 2, *[hidden_channels] * (num_steps - 1)]
         convs = [nn.Conv2d(*pair, kernel_size=4, stride=2, padding=1) for pair in pairwise(widths)]
-        for conv in convs[2:]:   # two start as the published results did; of more, nothing would come out
+        for conv in convs[2:]:  # two start as the published results did; of more, nothing would come out
             keep_scale(conv)
         self.network = nn.Sequential(
             *(layer for conv in convs for layer in (conv, nn.ReLU())),
@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         inner = [*[hidden_channels] * (num_steps - 2), hidden_channels // 2] if num_steps > 1 else []
         widths = [hidden_channels, *inner, out_channels]
         convs = [nn.ConvTranspose2d(*pair, kernel_size=4, stride=2, padding=1) for pair in pairwise(widths)]
-        for conv in convs[:-2]:   # as in the encoder, all but two
+        for conv in convs[:-2]:  # as in the encoder, all but two
             keep_scale(conv)
         self.network = nn.Sequential(
             nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
@@ -110,6 +110,6 @@ class Decoder(nn.Module):
 
 
 def _check_sizes(hidden_channels: int, num_residual_blocks: int, residual_channels: int) -> None:
-    check_at_least(2, hidden_channels=hidden_channels)   # halved at one place
+    check_at_least(2, hidden_channels=hidden_channels)  # halved at one place
     check_at_least(1, residual_channels=residual_channels)
     check_at_least(0, num_residual_blocks=num_residual_blocks)

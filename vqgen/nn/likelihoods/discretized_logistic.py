@@ -66,7 +66,7 @@ class DiscretizedLogistic(Likelihood):
 
     def mixture(self, output: Float[Tensor, "b o h w"]) -> Mixture:
         """The decoder's output, taken apart."""
-        n, output = self.num_components, output.float()   # bins of 2/255 are too narrow for half precision
+        n, output = self.num_components, output.float()  # bins of 2/255 are too narrow for half precision
         c = (isqrt(1 + 8 * (output.shape[1] // n)) - 3) // 2  # solves 1 + 2 c + c (c - 1) / 2 outputs for c
         parts = output.unflatten(1, (n, -1)).split([1, c, c, c * (c - 1) // 2], dim=2)
         weights, means, raw, pairs = parts

@@ -49,7 +49,7 @@ class IAF(nn.Module):
         log_det = torch.zeros_like(z)
         for i, step in enumerate(self.steps):
             given = step(z, context) if i % 2 == 0 else step(z.flip(1), context).flip(2)
-            m, s = given.to(z.dtype).unbind(1)   # float32 under autocast too: z and its log-determinant must agree
+            m, s = given.to(z.dtype).unbind(1)  # float32 under autocast too: z and its log-determinant must agree
             z = torch.sigmoid(s) * z + torch.sigmoid(-s) * m
             log_det = log_det + F.logsigmoid(s)
         return FlowOutput(z, log_det)

@@ -55,7 +55,7 @@ class GatedLayer(nn.Module):
         """Both stacks, the vertical one with `skip` times its input, the horizontal one with its whole input."""
         v, h = stacks
         above = self.vertical(v, condition)
-        here = self.horizontal(self.dropout(h), above)   # with the 1x1 convolution of `above`, as its condition
+        here = self.horizontal(self.dropout(h), above)  # with the 1x1 convolution of `above`, as its condition
         return Stacks(skip * v + gate(above), h + self.output(gate(here)))
 
 

@@ -34,7 +34,7 @@ class OneHotConv2d(MaskedConv2d):
     def table(self) -> Float[Tensor, "rows o"]:
         """What each code adds from each tap; the last row is that of no code, which adds nothing."""
         table = self.bias.new_zeros(self.no_code + 1, self.out_channels)
-        table[:-1] = self.taps.flatten(1).t()   # all taps in one plain transposition: much faster than tap by tap
+        table[:-1] = self.taps.flatten(1).t()  # all taps in one plain transposition: much faster than tap by tap
         return table
 
     def gather(self, windows: Int[Tensor, "b n"], table: Float[Tensor, "rows o"]) -> Float[Tensor, "b o"]:

@@ -13,7 +13,7 @@ POSITION_CHANNELS = 4 * len(WAVELENGTHS)
 
 def position_features(grid: Sequence[int], like: Tensor) -> Float[Tensor, "1 p h w"]:
     """Sines and cosines of row and column, counted from the top left: the size of the map does not change them."""
-    device = torch.device("cpu") if like.device.type == "mps" else like.device   # mps has no float64
+    device = torch.device("cpu") if like.device.type == "mps" else like.device  # mps has no float64
     frequencies = 2 * math.pi / torch.tensor(WAVELENGTHS, dtype=torch.float64, device=device)
     rows, columns = (torch.arange(n, device=device) * frequencies.unsqueeze(1) for n in grid)
     size = (-1, grid[0], grid[1])

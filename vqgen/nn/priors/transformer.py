@@ -149,7 +149,7 @@ class CodeTransformer(CodeNetwork):
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
         hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
-        self.embedding = nn.Embedding(num_embeddings + 1, channels)   # the last stands for no code
+        self.embedding = nn.Embedding(num_embeddings + 1, channels)  # the last stands for no code
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
         self.blocks = nn.ModuleList(

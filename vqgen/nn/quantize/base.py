@@ -192,7 +192,7 @@ def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> I
     return _nearest(x, vectors)
 
 
-@torch.compiler.disable   # it cannot trace a change of precision
+@torch.compiler.disable  # it cannot trace a change of precision
 def _nearest_in_full(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
     with full_float32():
         return _nearest(x, vectors)

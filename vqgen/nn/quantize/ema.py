@@ -14,7 +14,7 @@ KMEANS_MIN_ROWS = 2**14
 KMEANS_ROWS_PER_CODE = 16
 KMEANS_ITERATIONS = 10
 REVIVE_CANDIDATES = 16
-_APART = 0x9E3779B1   # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
+_APART = 0x9E3779B1  # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
 
 
 class EMAQuantizer(VectorQuantizer):
@@ -71,7 +71,7 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
-        self._gathered: list[tuple[Tensor, Tensor]] = []   # vectors and codes of the micro-batches of this step
+        self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Quantize with the codebook as it is, then, in training, update it by `x`."""
@@ -120,7 +120,7 @@ class EMAQuantizer(VectorQuantizer):
         self.counts.lerp_(counts, weight)
         self.sums.lerp_(sums, weight)
         averages = self.project(self.sums / self._smoothed_counts()[:, None])
-        seen = (counts > 0)[:, None]   # smoothing would draw the average of an unused code to the origin
+        seen = (counts > 0)[:, None]  # smoothing would draw the average of an unused code to the origin
         self.codebook.copy_(torch.where(seen, averages, self.codebook))
         dead = take_from_rank_zero(self.counts < self.revive_below * self.counts.mean())
         if dead.any():

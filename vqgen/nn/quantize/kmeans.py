@@ -46,7 +46,7 @@ def draw_far(
     squared = (x - centres[nearest_vectors(x, centres)]).square().sum(dim=1).cpu()
     odds = squared + squared.mean() * 1e-6 + 1e-30  # rows on a centre too, where no others are left
     if not odds.sum().isfinite():
-        odds = torch.ones_like(odds)   # of a run that diverges: its loss, a moment later, is what is told
+        odds = torch.ones_like(odds)  # of a run that diverges: its loss, a moment later, is what is told
     return x[torch.multinomial(odds, num_rows, generator=generator).to(x.device)]
 
 
