@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.processes import python
 from vqgen.runs.confine import confine
 
 # A job in the background ignores Ctrl-C, and hands that on to all that it starts: the runs of these tests must not.
@@ -54,9 +54,8 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     folder = tmp_path_factory.mktemp("user")
 
     def run(script: str, *words: str, cwd: Path = folder, modules: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, str(ROOT / script), *map(str, words)]
         mine = os.environ | {"PYTHONPATH": f"{modules}:{ROOT}"}  # for processes that a launcher starts elsewhere, too
-        return subprocess.run(line, cwd=cwd, env=mine, capture_output=True, text=True, timeout=300, check=False)
+        return python(str(ROOT / script), *words, cwd=cwd, env=mine)
 
     run.folder = folder  # type: ignore[attr-defined]
     return run

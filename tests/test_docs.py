@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.processes import python
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     "data.batch_size=16",
@@ -31,8 +33,7 @@ FILES = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
 
 def run(project: Path, *words: str) -> str:
     """What a command prints, run in a copy of the project."""
-    line = [sys.executable, *words]
-    done = subprocess.run(line, cwd=project, capture_output=True, text=True, timeout=300, check=False)
+    done = python(*words, cwd=project)
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr[-3000:]}"
     return done.stdout
 

@@ -15,6 +15,7 @@ import torch
 
 from tests import wandb_file
 from tests.conftest import ROOT, Command
+from tests.processes import python
 from vqgen.errors import CheckpointError
 from vqgen.runs.checkpoint import open_last
 from vqgen.runs.checkpoint_io import SaveError, WholeCheckpointIO
@@ -100,8 +101,7 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 
 def killed(step: int, *words: str) -> None:
-    line = [sys.executable, "-m", "tests.killed", str(step), *words]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = python("-m", "tests.killed", str(step), *words, cwd=ROOT)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

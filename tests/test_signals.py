@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, Command
+from tests.processes import python
 
 pytestmark = pytest.mark.slow
 
@@ -182,8 +183,7 @@ def test_a_signal_outside_of_the_training_loses_nothing(
 ):
     run = tmp_path / "run"
     words = [*WORDS, f"trainer.max_epochs={epochs}", f"run_dir={run}", "data.batch_size=4"]  # two batches of the test
-    line = [sys.executable, "-m", "tests.killed", place, *words]
-    stopped = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    stopped = python("-m", "tests.killed", place, *words, cwd=ROOT)
     assert stopped.returncode == 143, stopped.stderr
     assert message in stopped.stderr
     assert "Traceback" not in stopped.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TINY
+from tests.processes import python
 from tests.test_config import _compose
 from vqgen.config.resume import placed
 from vqgen.environment.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
@@ -179,24 +180,15 @@ def test_a_task_of_an_array_queues_itself_again_and_goes_on(tmp_path: Path, monk
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "100")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     words = [*TINY, "logger=csv", "callbacks=checkpoints"]
-    line = [sys.executable, "-m", "tests.killed", "4:SIGUSR1", *words]
-    stopped = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+    stopped = python("-m", "tests.killed", "4:SIGUSR1", *words, cwd=Path.cwd())
     assert stopped.returncode == 143, stopped.stderr
     assert (tmp_path / "said").read_text() == "requeue 100_3\n"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     with claimed(Path("runs/slurm_100_3")):  # as if the first command ran again
-        other = subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *words, "seed=1", "trainer.max_epochs=1"],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        other = python(str(ROOT / "train.py"), *words, "seed=1", "trainer.max_epochs=1", cwd=Path.cwd())
     assert other.returncode == 0, other.stderr
     assert "Run folder: runs/slurm_100_3_2" in other.stdout
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = python(str(ROOT / "train.py"), *words, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert "Run folder: runs/slurm_100_3 " in done.stdout
 

@@ -3,14 +3,13 @@
 import csv
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, TINY, Command
+from tests.processes import python
 from vqgen.errors import FolderError
 from vqgen.runs.leaderboard import UNFINISHED, Job, job_before, markdown, plot, read_jobs, swept, write_job, write_table
 
@@ -66,8 +65,7 @@ def test_a_killed_sweep_that_is_started_again_keeps_goes_on_and_runs_the_rest(co
         "trainer.log_every_n_steps=1",
         f"hydra.sweep.dir={tmp_path / 'sweep'}",
     ]
-    line = [sys.executable, "-m", "tests.killed", "3", "-m", *words]
-    killed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    killed = python("-m", "tests.killed", "3", "-m", *words, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     finished = {file: file.stat().st_mtime for file in (tmp_path / "sweep" / "0").rglob("*")}
     assert not (tmp_path / "sweep" / "2").exists()
