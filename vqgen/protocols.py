@@ -130,6 +130,7 @@ class Prior(_OnDevice, Protocol):
         *,
         sampler: Sampler | None = None,
         known: KnownCodes | None = None,
+        grid: Sequence[int] | None = None,
         first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:

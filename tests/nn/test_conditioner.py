@@ -81,9 +81,11 @@ def test_wrong_grids_are_refused():
         Conditioner((8, 9), [5], [[4, 4]])
     with pytest.raises(ValueError, match="upper_num_embeddings has 1 levels and upper_grids 0"):
         Conditioner((8, 8), [5], [])
-    conditioner = Conditioner((8, 8), [5], [[4, 4]])
-    with pytest.raises(ValueError, match=r"grids \[\(2, 4\)\]"):
-        conditioner(Condition([codes(2, 4)]))
+    conditioner = Conditioner((8, 8), [5, 5], [[2, 2], [4, 4]])
+    assert conditioner(Condition([codes(3, 4), codes(6, 8)])).shape[2:] == (12, 16)  # of larger images
+    for upper in ([codes(2, 2)], [codes(2, 4), codes(4, 4)], [codes(1, 1), codes(4, 4)]):
+        with pytest.raises(ValueError, match="the upper codes have grids"):
+            conditioner(Condition(upper))
 
 
 def test_each_thing_that_is_given_has_its_own_embedding_and_the_rest_is_left():

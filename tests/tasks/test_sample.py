@@ -72,6 +72,42 @@ def test_the_classes_drawn_in_turn_have_a_column_each():
     assert one.get_suptitle().replace("\n", " ").endswith("class b, temperature=0.7")
 
 
+def test_images_of_another_size_than_trained_are_drawn_where_the_grids_have_whole_codes():
+    run = tiny.trained(tiny.vqvae2(), tiny.priors(3))
+    drawn = Sample(num_samples=3, size=[24, 32])(run)
+    assert drawn.arrays["samples"].shape == (3, 3, 24, 32)
+    assert [drawn.arrays[f"codes/{name}"].shape[1:] for name in ("top", "bottom")] == [(3, 4), (6, 8)]
+    assert Sample(num_samples=3, size=24)(run).arrays["samples"].shape == (3, 3, 24, 24)
+    own, asked = (Sample(num_samples=3, size=size)(run).arrays["samples"] for size in (None, 16))
+    assert (own == asked).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (20, r"size=\[20, 20\]: sides are multiples of 8 \(did you mean 16 for 20\?\)"),
+        ([16, 0], r"did you mean 8 for 0\?"),
+        ([16, 16, 16], r"size=\[16, 16, 16\]: height and width"),
+    ],
+)
+def test_a_size_that_cannot_be_drawn_is_refused(size: int | list[int], message: str):
+    with pytest.raises(UserError, match=message):
+        Sample(size=size)(tiny.trained(tiny.vqvae2(), tiny.priors(3)))
+
+
+def test_a_network_of_one_grid_alone_says_so(monkeypatch: pytest.MonkeyPatch):
+    top, bottom = tiny.priors(0)
+    table = torch.zeros(8, 2, 2)
+    monkeypatch.setattr(type(top.network), "forward", lambda self, codes, condition: table + codes[:, None])
+    with pytest.raises(UserError, match="a map of 3x4: GatedPixelCNN was trained on 2x2, and draws no other"):
+        Sample(size=[24, 32])(tiny.trained(tiny.vqvae2(), [top, bottom]))
+
+
+def test_a_vae_has_images_of_one_size(vae: VAE):
+    with pytest.raises(UserError, match="size=16: a VAE draws images of the size that it was trained on"):
+        Sample(size=16)(_trained(vae))
+
+
 def test_two_priors_of_a_level_are_refused():
     top, bottom = tiny.priors(0)
     run = tiny.trained(tiny.vqvae2(), [top, top, bottom])

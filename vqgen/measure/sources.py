@@ -1,5 +1,6 @@
 """Real images and generated ones, batch by batch."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from vqgen.batch import Condition, Given, ImageBatch
 from vqgen.drawing import KnownCodes, Sampler, Sampling
+from vqgen.errors import UserError
 from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained_run import TrainedRun, on_device
@@ -42,6 +44,7 @@ def draw_levels(
     sampler: Sampler | None = None,
     *,
     known: Sequence[KnownCodes | None] = (),
+    size: Sequence[int] | None = None,
     first: int = 0,
     progress: bool = False,
 ) -> list[Int[Tensor, "b _ _"]]:
@@ -54,17 +57,36 @@ def draw_levels(
         sampling: one value for all levels or lists of one for each.
         sampler: how maps are drawn; None for one position after another.
         known: codes to keep of each level; left out, none are.
+        size: height and width of the images that the codes are of; None for those of training.
         first: number of the first of these samples, where they are drawn batch by batch.
         progress: show a bar.
     """
     codes: list[Tensor] = []
     kept = known or [None] * len(trained.priors)
-    for prior, own, keep in zip(trained.priors, sampling.of_levels(trained.levels), kept, strict=True):
+    grids = grids_of(trained, size) if size else [None] * len(trained.priors)
+    for prior, own, keep, grid in zip(trained.priors, sampling.of_levels(trained.levels), kept, grids, strict=True):
+        condition = Condition(codes, given)
         drawn = prior.sample(
-            num_samples, Condition(codes, given), own, sampler=sampler, known=keep, first=first, progress=progress
+            num_samples, condition, own, sampler=sampler, known=keep, grid=grid, first=first, progress=progress
         )
         codes = [*codes, drawn]  # a new list: the condition keeps the one it was given
     return codes
+
+
+def grids_of(trained: TrainedRun, size: Sequence[int]) -> list[tuple[int, int]]:
+    """Heights and widths of the code maps of each level, for images of a height and width.
+
+    Raises:
+        UserError: they have no whole number of codes.
+    """
+    (_, *trained_size), grids = trained.coder.shape, [prior.grid for prior in trained.priors]
+    for side, axis in zip(size, (0, 1), strict=True):
+        step = max(trained_size[axis] // math.gcd(trained_size[axis], grid[axis]) for grid in grids)
+        if side < 1 or side % step:
+            near = max(step, round(side / step) * step)
+            raise UserError(f"size={list(size)}: sides are multiples of {step} (did you mean {near} for {side}?)")
+    h, w = (side / of for side, of in zip(size, trained_size, strict=True))
+    return [(round(grid[0] * h), round(grid[1] * w)) for grid in grids]
 
 
 def generated(

@@ -77,6 +77,7 @@ class CodePrior(Model[CodeBatch]):
         *,
         sampler: Sampler | None = None,
         known: KnownCodes | None = None,
+        grid: Sequence[int] | None = None,
         first: int = 0,
         progress: bool = False,
     ) -> Int[Tensor, "b h w"]:
@@ -89,23 +90,28 @@ class CodePrior(Model[CodeBatch]):
             sampling: temperature and the like, and the seed; None leaves them as they stand.
             sampler: how maps are drawn; None for the usual way of such a prior.
             known: codes to keep, the rest is drawn (completion).
+            grid: height and width of the maps; None for those of training. Below other levels it is in the proportion
+                to their maps that it was trained in.
             first: number i of the first of these samples, where they are drawn batch by batch.
             progress: show a bar.
 
         Raises:
-            UserError: guidance, or no label, with a prior that has never been trained without one.
+            UserError: guidance, or no label, with a prior that has never been trained without one; a grid that its
+                network cannot draw.
         """
-        sampling = sampling or Sampling()
+        sampling, grid = sampling or Sampling(), tuple(grid or self.grid)
         training = self.training
         self.eval()
         with torch.no_grad():
             condition = self._here(condition)
             conditional = self.conditioner(condition, num_samples)
+            if grid != self.grid:
+                self._check_grid(grid, condition)
             guided = sampling.guidance != 1
             unconditional = self.conditioner(Condition(condition.upper), num_samples) if guided else None
             codes = sample_codes(
                 self.network,
-                self.grid,
+                grid,
                 num_samples,
                 conditional,
                 unconditional=unconditional,
@@ -117,6 +123,16 @@ class CodePrior(Model[CodeBatch]):
             )
         self.train(training)
         return codes
+
+    def _check_grid(self, grid: Sequence[int], condition: Condition) -> None:
+        """Raise UserError where the network takes no map of this size."""
+        try:
+            self(torch.zeros(1, *grid, dtype=torch.long, device=self.device), condition.first(1))
+        except (ValueError, RuntimeError, IndexError) as error:
+            name, (height, width) = type(self.network).__name__, self.grid
+            raise UserError(
+                f"a map of {grid[0]}x{grid[1]}: {name} was trained on {height}x{width}, and draws no other ({error})"
+            ) from None
 
     def _here(self, condition: Condition) -> Condition:
         """The condition on this prior's device, which names nothing that there is not."""

@@ -31,6 +31,7 @@ class Sample(Task):
         num_samples: how many images.
         label: class of the images, by number or name; None draws every class in turn.
         condition: what else is given of the images, a number by name; what is left out is not given.
+        size: height and width of the images, or one number for both; None for those of training.
         sampling: temperature and the like. The same seed gives the same images, on one machine with one number of
             threads.
         sampler: how maps are drawn; None for one position after another.
@@ -39,31 +40,43 @@ class Sample(Task):
     num_samples: int = 16
     label: int | str | None = None
     condition: Mapping[str, int] | None = None
+    size: int | Sequence[int] | None = None
     sampling: Sampling = NEUTRAL
     sampler: Sampler | None = None
     lacks = staticmethod(lacks_samples)
 
     def __post_init__(self) -> None:
         at_least(1, num_samples=self.num_samples)
+        if not isinstance(self.size, int | None) and len(self.size) != 2:
+            raise UserError(f"size={self.size}: height and width of the images, for instance size=[32,48]")
 
     def make(self, trained: TrainedRun) -> Outcome:
         """Samples and their code maps; where the classes are drawn in turn and are few, each has a column."""
         if isinstance(trained.model, Variational):
             return self._generate(trained, trained.model)
         given, columns = self._given(trained), self._columns(trained)
-        codes = draw_levels(trained, self.num_samples, given, self.sampling, self.sampler, progress=True)
+        codes = draw_levels(
+            trained, self.num_samples, given, self.sampling, self.sampler, size=self._size, progress=True
+        )
         shown = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
-        pictures, maps, (_, *size) = {}, {}, trained.coder.shape
+        pictures, maps, size = {}, {}, self._size or trained.coder.shape[1:]
         for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True):
             pictures[f"codes_{name}"] = figures.grid(figures.code_map(c, k, (size[0], size[1])), len(columns) or None)
             maps[f"{name}, {c.shape[1]}x{c.shape[2]}"] = pictures[f"codes_{name}"]
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
         return shown | Outcome(pictures, code_arrays(trained, codes), plots={"codes_labelled": plot})
 
+    @property
+    def _size(self) -> Sequence[int] | None:
+        """Height and width of the images, where they are asked for."""
+        return [self.size, self.size] if isinstance(self.size, int) else self.size
+
     def _generate(self, trained: TrainedRun, vae: Variational) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
+        if self.size is not None:
+            raise UserError(f"size={self.size}: a VAE draws images of the size that it was trained on; leave it out")
         self.sampling.of_levels([])
         images = vae.generate(self.num_samples, self.sampling.seed)
         return self._shown(trained, images, "decoded from z ~ N(0, I)")

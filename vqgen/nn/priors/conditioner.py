@@ -141,7 +141,7 @@ class Conditioner(nn.Module):
         """
         upper, given = condition
         grids = [tuple(codes.shape[1:]) for codes in upper]
-        if grids != self.upper_grids:
+        if not _in_proportion(grids, self.upper_grids):
             raise ValueError(f"the upper codes have grids {grids}, but the prior was built for {self.upper_grids}.")
         size = len(upper[0]) if upper else num_samples
         parts = [self._merge_levels(upper)] if upper else []
@@ -167,6 +167,13 @@ class Conditioner(nn.Module):
         for features, larger in zip(embeddings, upsample, strict=True):
             x = larger(x + features)
         return last_upsample(self.blocks(x + last))
+
+
+def _in_proportion(grids: Sequence[Sequence[int]], built: Sequence[Sequence[int]]) -> bool:
+    """Whether grids are those that were built for, or all larger or smaller by one factor an axis."""
+    if len(grids) != len(built):
+        return False
+    return all(a[i] * built[0][i] == b[i] * grids[0][i] for a, b in zip(grids, built, strict=True) for i in (0, 1))
 
 
 def _never_without(name: str) -> str:
