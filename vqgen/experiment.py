@@ -38,6 +38,7 @@ from vqgen.training.source import DataModule, open_source
 
 torch.set_float32_matmul_precision("high")
 _PATIENCE = 20.0  # seconds that another evaluation of the run may take to add its figures
+_MOST_LINES = 20  # files of a task that are named one by one
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:
@@ -148,7 +149,9 @@ def sample(cfg: DictConfig) -> None:
         with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
             outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
             written = outcome.write(folder, cfg.arrays)
-        for line in [*written, *filter(None, [outcome.text])]:
+        shown = written if len(written) <= _MOST_LINES else written[:3]
+        more = f"... and {len(written) - len(shown):,} more in {folder}" if len(shown) < len(written) else ""
+        for line in filter(None, [*map(str, shown), more, outcome.text]):
             print(line)
         drawn = {key: value for key, value in settings.get("sampling", {}).items() if key != "_target_"}
         logs.add_results(loggers, written, name, options | drawn, runs)

@@ -105,5 +105,5 @@ def test_a_compressed_file_holds_every_byte_of_a_colour_image(tmp_path):
     model, x = pixels(), every_value()
     of_levels = priors(partial(Transformer, channels=16, num_layers=1, num_heads=2), 3)
     run = TrainedRun(of_levels[0], of_levels, model, lambda: None, tmp_path, [], 0)
-    contents = compressed(run, model.encode(x), None).contents
-    assert torch.equal(model.decode(decompressed(run, contents).codes), x)
+    contents = compressed(run, model.encode(x), [None])[0].contents
+    assert torch.equal(model.decode(decompressed(run, {"x.vqc": contents})[0].codes), x)

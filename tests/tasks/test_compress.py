@@ -19,9 +19,18 @@ from vqgen.drawing import StepwiseGatedPixelCNN
 from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import Header, compressed, decompressed
+from vqgen.tasks import coding
+from vqgen.tasks.coding import CompressedImage, DecompressedImage, Header
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
+
+
+def compressed(run: TrainedRun, codes: list[torch.Tensor], label: int | None) -> CompressedImage:
+    return coding.compressed(run, codes, [label])[0]
+
+
+def decompressed(run: TrainedRun, contents: bytes) -> DecompressedImage:
+    return coding.decompressed(run, {"x.vqc": contents})[0]
 
 
 def _run(num_classes: int = 0) -> TrainedRun:
@@ -109,6 +118,42 @@ def test_an_image_file_is_taken(tmp_path: Path):
         Decompress(str(tmp_path / "nothing.vqc"))(run)
     with pytest.raises(UserError, match=r"nothing\.png' cannot be read as an image: there is no such file"):
         Compress(file=str(tmp_path / "nothing.png"))(run)
+
+
+@pytest.mark.parametrize("num_classes", [0, len(tiny.shapes().class_names)])
+def test_several_images_are_a_file_each_and_a_folder_of_files_comes_back(
+    num_classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = _run(num_classes)
+    monkeypatch.setattr(coding, "MOST_IMAGES", 4)  # so that seven are two batches
+    outcome = Compress(image=3, num_images=7)(run)
+    assert list(outcome.files) == [f"image_{i}.vqc" for i in range(3, 10)]
+    sizes = outcome.records["compress"]
+    assert sizes["file_bytes"] == sum(map(len, outcome.files.values()))
+    assert sizes["pixel_bytes"] == 7 * 3 * 16 * 16
+    outcome.write(tmp_path / "files")
+    codes = run.autoencoder.encode(run.batch(range(3, 10)).x)[1]
+    back = Decompress(str(tmp_path / "files"))(run)
+    assert list(back.pictures) == [f"image_{i}" for i in range(3, 10)]
+    for i in range(3, 10):
+        alone = Decompress(str(tmp_path / "files" / f"image_{i}.vqc"))(run)
+        assert (alone.arrays["codes/bottom"] == codes[i - 3].numpy()).all()
+        assert (back.arrays[f"codes_bottom/image_{i}"] == alone.arrays["codes/bottom"]).all()
+        assert (back.arrays[f"samples/image_{i}"] == alone.arrays["samples"]).all()
+
+
+def test_one_wrong_file_of_a_folder_is_named(tmp_path: Path):
+    run = _run()
+    with pytest.raises(UserError, match=r"this folder has no \.vqc file"):
+        Decompress(str(tmp_path))(run)
+    Compress(num_images=3)(run).write(tmp_path)
+    (tmp_path / "image_1.vqc").write_bytes(b"")
+    with pytest.raises(UserError, match=r"file=.*image_1\.vqc: this is no file of task=compress"):
+        Decompress(str(tmp_path))(run)
+    with pytest.raises(UserError, match="num_images=2: file=x is one image"):
+        Compress(file="x", num_images=2)
+    with pytest.raises(UserError, match="the test split has 24 images"):
+        Compress(image=20, num_images=5)(run)
 
 
 class _Bordered(Shapes):

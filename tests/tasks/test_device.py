@@ -39,7 +39,7 @@ def vae() -> TrainedRun:
 def round_trip(trained: TrainedRun) -> None:
     """Compressed and read back."""
     batch = trained.batch([0])
-    decompressed(trained, compressed(trained, trained.autoencoder.encode(batch.x), 0).contents)
+    decompressed(trained, {"x.vqc": compressed(trained, trained.autoencoder.encode(batch.x), [0])[0].contents})
 
 
 def exported(trained: TrainedRun) -> None:

@@ -54,14 +54,14 @@ def main(folder: Path, name: str) -> None:
         for model, state in zip(_models(trained), weights[kind], strict=True):
             model.load_state_dict(state)
         for image in range(IMAGES):
-            contents = compressed(trained, [codes(kind, image)], None).contents
+            contents = compressed(trained, [codes(kind, image)], [None])[0].contents
             (folder / f"{name}_{kind}_{image}.vqc").write_bytes(contents)
     print("written", torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), flush=True)
     sys.stdin.readline()
     for file in sorted(folder.glob("*.vqc")):
         _, kind, image = file.stem.split("_")
         try:
-            found = decompressed(runs[kind], file.read_bytes()).codes[0]
+            found = decompressed(runs[kind], {file.name: file.read_bytes()})[0].codes[0]
             said = "read" if torch.equal(found, codes(kind, int(image))) else "other codes"
         except UserError as error:
             said = str(error)
