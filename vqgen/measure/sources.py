@@ -9,9 +9,8 @@ from numpy import ndarray
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.batch import Condition, Given, ImageBatch
+from vqgen.batch import Condition, Given, ImageBatch, from_bytes, to_bytes
 from vqgen.drawing import KnownCodes, Sampler, Sampling
-from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained_run import TrainedRun, on_device
 
@@ -121,12 +120,7 @@ def describe(network: FeatureNetwork, batches: Iterable[Float[Tensor, "b c h w"]
 
 def gather(batches: Iterable[Float[Tensor, "b c h w"]]) -> UInt8[Tensor, "n c h w"]:
     """All images as bytes in the CPU's memory."""
-    return torch.cat([to_uint8(x).cpu() for x in batches])
-
-
-def from_bytes(images: UInt8[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
-    """Bytes to images in [-1, 1]."""
-    return images.float() / 127.5 - 1
+    return torch.cat([to_bytes(x).cpu() for x in batches])
 
 
 def in_batches(images: UInt8[Tensor, "n c h w"], size: int, device: torch.device) -> Iterator[Float[Tensor, "b c h w"]]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqgen.batch import to_bytes
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_order
-from vqgen.pictures import figures
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import decompressed
 from vqgen.tasks.outcome import Outcome
@@ -39,4 +39,4 @@ class Decompress(Task):
         image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
         if border:
             image = image[:, *trained.images().inside]
-        return Outcome({Path(self.file).stem: image}, arrays | {"samples": figures.to_uint8(image).cpu().numpy()})
+        return Outcome({Path(self.file).stem: image}, arrays | {"samples": to_bytes(image).cpu().numpy()})

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen.batch import from_bytes
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
@@ -118,7 +119,7 @@ class Reject(Task):
         points: TradeOff,
     ) -> Outcome:
         by, title = "classifier's directions", trained.title(self.sampling.seed)
-        rows = report.before_and_after(sources.from_bytes(pixels), classes, best, COLUMNS, trained.class_names)
+        rows = report.before_and_after(from_bytes(pixels), classes, best, COLUMNS, trained.class_names)
         note = f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept"
         shown = sheet("rejection", rows, title, note=note)
         lines = zip(points.kept, points.precision, points.recall, strict=True)

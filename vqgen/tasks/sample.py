@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen.batch import to_bytes
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.likelihood import taken
@@ -74,7 +75,7 @@ class Sample(Task):
         """A grid of images, as a picture and as a figure."""
         picture = figures.grid(images, len(columns) or None)
         plot = plots.titled({"": picture}, trained.title(self.sampling.seed), note, columns)
-        arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
+        arrays = {"samples": to_bytes(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
     def _columns(self, trained: TrainedRun) -> list[str]:
