@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from vqgen.batch import SPLITS
 from vqgen.config.arguments import CODES
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import PlainDict
@@ -19,7 +20,6 @@ from vqgen.runs.opening import about, require_same
 from vqgen.runs.provenance import provenance
 from vqgen.runs.trained_run import TrainedRun
 
-SPLITS = ("train", "val", "test")
 DataModule: TypeAlias = Any
 """One of vqgen.data: a LightningDataModule with `batch_size`, `tell` and, of images, `facts`."""
 

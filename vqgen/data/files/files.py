@@ -22,8 +22,8 @@ from vqgen.data.files.leftover import warn_of_leftovers
 from vqgen.data.files.prepare import UNREADABLE, ArrayRows, Decoder, ImageFiles, PreparedSplit, prepare
 from vqgen.data.files.tree import File, Listing, Tree, scan
 from vqgen.data.images import Images, Pixels, Split
-from vqgen.data.reading import Reading, listed
-from vqgen.errors import DataError
+from vqgen.data.reading import Reading
+from vqgen.errors import DataError, listed
 from vqgen.runs.atomic import make_once
 
 _FORMAT = 3  # of prepared folders
