@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
-from vqgen.errors import UserError
+from vqgen.errors import UserError, near_miss
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.models.base import Model, ModelOptions
 from vqgen.nn.priors import Conditioner
@@ -127,10 +127,16 @@ class CodePrior(Model[CodeBatch]):
     def check_given(self, batch: CodeBatch) -> None:
         """Raise UserError in training on images that do not tell what the prior takes."""
         if self.training and (missing := [name for name in self.takes if name not in batch.given]):
+            known = near_miss(missing[0], batch.given) or ", but nothing beside their pixels"
             raise UserError(
-                f"model.conditioner: the prior takes {missing[0]}, and the images tell "
-                f"{', '.join(batch.given) or 'nothing beside their pixels'}: train a tokenizer on data that tell it"
+                f"model.conditioner: the prior takes {missing[0]}, which the images do not tell{known}: train a "
+                "tokenizer on data that do"
             )
+
+    def on_before_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:
+        """Raise UserError for a label, or another condition, that has no embedding; on the CPU, where no GPU waits."""
+        self.conditioner.check(batch.condition, none=False)
+        return batch
 
     def measure(self, batch: CodeBatch) -> Objective:
         """The objective on a batch of the validation or test split."""
