@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.errors import UserError, near_miss
-from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.codebook import CodebookUsage, counters
 from vqgen.models.base import Model, ModelOptions
 from vqgen.nn.priors import Conditioner
 from vqgen.nn.priors.causality import check_causal
@@ -58,7 +58,7 @@ class CodePrior(Model[CodeBatch]):
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
         self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
-        self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
+        self.usage = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     @property
     def takes(self) -> list[str]:
@@ -147,7 +147,8 @@ class CodePrior(Model[CodeBatch]):
         objective = self.measure(batch)
         measured = {"bits_per_code" + ("" if self.exact else "_bound"): objective.loss / math.log(2)}
         self.log_means(stage, objective.terms | measured, len(batch.index))
-        self.usage[stage].update(batch.codes[-1])
+        (metric,) = counters(self.usage[stage])
+        metric.update(batch.codes[-1])
 
     def on_validation_epoch_end(self) -> None:
         """Log the entropy of the validation codes, each by itself."""
@@ -159,8 +160,9 @@ class CodePrior(Model[CodeBatch]):
 
     def _log_code_entropy(self, stage: str) -> None:
         """In nats: what a prior without any context would need per code."""
-        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log(), sync_dist=True)
-        self.usage[stage].reset()
+        (metric,) = counters(self.usage[stage])
+        self.log(f"{stage}/code_entropy", metric.compute().perplexity.log(), sync_dist=True)
+        metric.reset()
 
 
 class RasterPrior(CodePrior):

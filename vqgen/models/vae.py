@@ -107,12 +107,11 @@ class VAE(LatentModel):
                 terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
         self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
-    def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
-        """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
-        return self.bound(x, num_samples).log_prob
-
     def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Bound:
-        """`log_likelihood`, and the same bound of the log-probability of the images' bytes, from the same draws."""
+        """Importance-weighted lower bounds in nats of log p(x), and of that of the images' bytes (1509.00519, eq. 8).
+
+        Both are from the same `num_samples` draws.
+        """
         assert isinstance(self.likelihood, Likelihood)
         features = self.encoder(x)
         weights: list[Bound] = []
