@@ -396,10 +396,10 @@ def test_many_large_images_are_decoded_a_few_at_a_time(root, cache, monkeypatch)
     monkeypatch.setattr(prepare, "_MOST_BYTES", 3 * 8 * 8 * 5)
     assert numbers(folder(root, cache)) == sorted(numbers(folder(root, cache)))
     held = []
-    decode = prepare.Decoder.attempt
+    decode = prepare.FileDecoder.attempt
     started = []
-    monkeypatch.setattr(prepare.Decoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
-    for done, _ in enumerate(prepare.Decoder(str(root), (3, 8, 8), None).attempts([b"01.png"] * 40)):
+    monkeypatch.setattr(prepare.FileDecoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
+    for done, _ in enumerate(prepare.FileDecoder(str(root), (3, 8, 8), None).attempts([b"01.png"] * 40)):
         held.append(len(started) - done)
     assert max(held) <= 10
 

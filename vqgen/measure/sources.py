@@ -51,7 +51,7 @@ def draw_levels(
         num_samples: how many maps of each.
         given: label and other conditions of each sample, by name.
         sampling: one value for all levels or lists of one for each.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
         known: codes to keep of each level; left out, none are.
         first: number of the first of these samples, where they are drawn batch by batch.
         progress: show a bar.

@@ -20,6 +20,7 @@ from vqgen.nn.posteriors.posterior import (
     importance_weighted_bound,
     standard_normal_log_prob,
 )
+from vqgen.nn.sizes import check_at_least
 from vqgen.optim import Objective, weighted
 from vqgen.protocols import Bound
 
@@ -50,15 +51,8 @@ class VAE(LatentModel):
         importance_samples: int = 0,
         **arguments: Any,
     ) -> None:
-        for name, value in (
-            ("recon_weight", recon_weight),
-            ("kl_weight", kl_weight),
-            ("kl_warmup_steps", kl_warmup_steps),
-            ("free_bits", free_bits),
-            ("importance_samples", importance_samples),
-        ):
-            if value < 0:
-                raise ValueError(f"{name}={value} must not be negative")
+        check_at_least(0, recon_weight=recon_weight, kl_weight=kl_weight, kl_warmup_steps=kl_warmup_steps)
+        check_at_least(0, free_bits=free_bits, importance_samples=importance_samples)
         super().__init__(**arguments)
         self.posterior = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight

@@ -25,7 +25,7 @@ from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.protocols import AutoregressivePrior, Prior
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
+from vqgen.tasks.arithmetic import STEPS, ArithmeticDecoder, ArithmeticEncoder, resolved, weights
 
 FORMAT = 2
 PLACES = (np.arange(16) + 0.5) / 16
@@ -133,7 +133,7 @@ def compressed(
     code_by_code(trained, label, code)
     nll = sum(float(np.log(np.exp(-below).sum()) + below[symbol]) for symbol, below in zip(symbols, nats, strict=True))
     place, margin = _widest(nats)
-    encoder = Encoder()
+    encoder = ArithmeticEncoder()
     for symbol, below in zip(symbols, nats, strict=True):
         encoder.encode(symbol, _rounded(below, place))
     start = Header(_mark(trained), Writer.here(), border, place).pack() + _label_bytes(trained, label)
@@ -155,7 +155,7 @@ def decompressed(trained: TrainedRun, contents: bytes) -> DecompressedImage:
     classes, label = trained.num_classes, int.from_bytes(start[_HEADER.size :], "big")
     if label > classes:
         raise UserError(f"the file is damaged: it says class {label}, and there are {classes}")
-    decoder, encoder = Decoder(words), Encoder()
+    decoder, encoder = ArithmeticDecoder(words), ArithmeticEncoder()
 
     def code(below: Float64[ndarray, " k"]) -> int:
         shares = _rounded(below, header.place)

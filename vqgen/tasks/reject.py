@@ -39,7 +39,7 @@ class Reject(Task):
         label: class of the samples, by number or name; None draws those of the test images.
         batch_size: images at a time.
         sampling: as in task=sample. The same seed gives the same images, on one machine with one number of threads.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     classifier: str | None = None

@@ -34,7 +34,7 @@ class Sample(Task):
         condition: what else is given of the images, a number by name; what is left out is not given.
         sampling: temperature and the like. The same seed gives the same images, on one machine with one number of
             threads.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     num_samples: int = 16

@@ -112,6 +112,9 @@ class DataModule(LightningDataModule):
         """What makes a batch of a split, augmented in training."""
         raise NotImplementedError
 
+    def tell(self) -> None:
+        """Log once, in one line on rank 0, what was read."""
+
     def setup(self, stage: str | None = None) -> None:
         """Before a training, each process has an item of every split."""
         for name in SPLITS if stage == "fit" else ():
