@@ -157,6 +157,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
         images = rng.integers(0, 256, (n, 28, 28), np.uint8)
         (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(images))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx((np.arange(n) % 10).astype(np.uint8)))
+    mine = project / "FOLDER_OF_MINE" / "mine"
+    mine.mkdir(parents=True)
+    classes = ("from vqgen.drawing import Raster as Sampler", "from vqgen.nn.priors import PixelCNN as Network")
+    (mine / "__init__.py").write_text("\n".join([*classes, "class Network(Network): pass"]))
     (project / "PATH").mkdir()
     for number in [*range(30), *range(60_000, 60_015), *range(65_000, 65_015)]:  # as the faces of FFHQ are numbered
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(project / "PATH" / f"{number:05}.png")
@@ -185,7 +189,9 @@ def _smoke(words: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs(fresh: Path):
+def test_every_command_of_the_readme_runs(fresh: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONPATH", str(fresh / "FOLDER_OF_MINE"))
+    monkeypatch.setenv("VQGEN_PACKAGES", "mine")
     text = (ROOT / "README.md").read_text()
     commands = [shlex.split(line, comments=True) for line in re.findall(r"^    python (.*)$", text, re.M)]
     assert len(commands) >= 16

@@ -49,6 +49,10 @@ def test_a_class_of_ones_own_package_is_built_where_the_package_is_named(
         refuse_foreign(mine, None, "model")  # of a new run
     monkeypatch.setenv("VQGEN_PACKAGES", "other,ownpackage")
     refuse_foreign(mine, Path("a.ckpt"), "model")
+    with pytest.raises(
+        CheckpointError, match=r"refused, as there is no such class: is the folder of other on PYTHONPATH"
+    ):
+        refuse_foreign({"_target_": "other.Mine"}, Path("a.ckpt"), "model")
     for node, section in ((foreign, "model"), (mine, "facts"), ({"_target_": "os.system"}, "model")):
         with pytest.raises(CheckpointError, match="refused"):
             refuse_foreign(node, Path("a.ckpt"), section)

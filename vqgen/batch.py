@@ -1,16 +1,35 @@
-"""What a data module hands to a model. Data and models know this file and not each other."""
+"""What a data module hands to a model, and bytes to numbers. Data and models know this file and not each other."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from jaxtyping import Float, Int, Shaped
+import torch
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 
 Given = Mapping[str, Shaped[Tensor, "b ..."]]
 """Values of each image beside its pixels, by name: `label`, its class, and any others that a source has."""
+
+
+def from_bytes(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Pixel values 0..255 to [-1, 1]."""
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+def to_bytes(x: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+    """Values in [-1, 1] to 0..255, by rounding."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+class RawImages(NamedTuple):
+    """Images as bytes, as they go to the device, and what is given of each, as in `ImageBatch`."""
+
+    pixels: UInt8[Tensor, "b c h w"]
+    given: Given
+    index: Int[Tensor, " b"]  # type: ignore[assignment]  # a field, not tuple.index
 
 
 class ImageBatch(NamedTuple):

@@ -1,4 +1,4 @@
-"""The exceptions that reach the user as one line of text instead of a traceback, and words to copy from such a line."""
+"""The exceptions that reach the user as one line of text instead of a traceback, and the words of such a line."""
 
 import difflib
 import errno
@@ -67,6 +67,12 @@ def is_full(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
+    """The first of some names, and how many more there are: `a, b and 7 more`."""
+    first = list(names)
+    return between.join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
 
 
 def near_miss(word: str, candidates: Iterable[str]) -> str:

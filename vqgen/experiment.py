@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
 from vqgen.config.resolvers import sweep_name
+from vqgen.data.loading.loader import DataModule
 from vqgen.devices import device_of
 from vqgen.environment.faults import told, within_memory
 from vqgen.errors import FolderError
@@ -34,7 +35,7 @@ from vqgen.tasks.results import results_folder
 from vqgen.training.messages import quiet, tell_no_best, tell_results
 from vqgen.training.preparation import make_callbacks, make_model, root_device, tuned
 from vqgen.training.processes import of_one_run
-from vqgen.training.source import DataModule, open_source
+from vqgen.training.source import open_source
 
 torch.set_float32_matmul_precision("high")
 _PATIENCE = 20.0  # seconds that another evaluation of the run may take to add its figures

@@ -72,7 +72,7 @@ def rates(*passes: Batches, repeats: int = 3) -> list[float]:
 def as_bytes(loader: Loader) -> Batches:
     """Batches as they leave the loader, which has started its workers and filled the page cache."""
     sum(1 for _ in loader)
-    return lambda: (len(batch.x) for batch in loader)
+    return lambda: (len(batch.pixels) for batch in loader)
 
 
 def as_floats(images: Images) -> Batches:

@@ -149,16 +149,16 @@ def test_prepared_and_decoded_sets_give_the_same_batches(root, cache, num_worker
             loader.set_epoch(epoch)
             batches.append(list(loader))
         for a, b in zip(*batches, strict=True):
-            assert a.x.equal(b.x)
+            assert a.pixels.equal(b.pixels)
             assert a.index.equal(b.index)
-            assert a.x.shape[1:] == (3, 8, 8)
+            assert a.pixels.shape[1:] == (3, 8, 8)
     assert prepared.key == decoded.key
 
 
 def test_evaluation_is_deterministic_and_takes_the_middle(root, cache):
     write(root, *[f"{i}.png" for i in range(30)])
     images = folder(root, cache, flip=True, margin=4)
-    first, second = (next(iter(images.test_dataloader())).x for _ in range(2))
+    first, second = (next(iter(images.test_dataloader())).pixels for _ in range(2))
     assert first.equal(second)
     assert images.split("test").images.shape[1:] == (3, 12, 12)
 
@@ -333,7 +333,7 @@ def test_a_single_image_is_every_split(root, cache):
     write(root, "one.png")
     images = folder(root, cache)
     assert [numbers(images, name) for name in ("train", "val", "test")] == [[0]] * 3
-    assert next(iter(images.train_dataloader())).x.shape == (1, 3, 8, 8)
+    assert next(iter(images.train_dataloader())).pixels.shape == (1, 3, 8, 8)
 
 
 def test_unicode_names_and_names_that_are_no_unicode_are_read(root, cache):
@@ -396,10 +396,10 @@ def test_many_large_images_are_decoded_a_few_at_a_time(root, cache, monkeypatch)
     monkeypatch.setattr(prepare, "_MOST_BYTES", 3 * 8 * 8 * 5)
     assert numbers(folder(root, cache)) == sorted(numbers(folder(root, cache)))
     held = []
-    decode = prepare.Decoder.attempt
+    decode = prepare.FileDecoder.attempt
     started = []
-    monkeypatch.setattr(prepare.Decoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
-    for done, _ in enumerate(prepare.Decoder(str(root), (3, 8, 8), None).attempts([b"01.png"] * 40)):
+    monkeypatch.setattr(prepare.FileDecoder, "attempt", lambda self, path: started.append(path) or decode(self, path))
+    for done, _ in enumerate(prepare.FileDecoder(str(root), (3, 8, 8), None).attempts([b"01.png"] * 40)):
         held.append(len(started) - done)
     assert max(held) <= 10
 
@@ -599,8 +599,8 @@ def test_files_are_cut_to_images_that_are_not_square(root, cache):
     assert abs(int(high[0, 0, 30, 0]) - 39) <= 1
     for prepare_up_to in (0.0, 1.0):
         images = folder(root, cache, shape=(1, 12, 20), margin=2, prepare_up_to=prepare_up_to, flip=True)
-        assert next(iter(images.train_dataloader())).x.shape == (3, 1, 12, 20)
-        assert next(iter(images.test_dataloader())).x.shape[1:] == (1, 12, 20)
+        assert next(iter(images.train_dataloader())).pixels.shape == (3, 1, 12, 20)
+        assert next(iter(images.test_dataloader())).pixels.shape[1:] == (1, 12, 20)
     with pytest.raises(DataError, match=r"data.shape=\[3, 90000, 9000\]: images of 90000 x 9000 pixels are too large"):
         folder(root, cache, shape=(3, 90000, 9000))
 

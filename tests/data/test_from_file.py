@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tests.data.test_folder import folder
-from vqgen.data.images import Images, normalize
+from vqgen.batch import from_bytes
+from vqgen.data.images import Images
 from vqgen.data.sources.cifar10 import CIFAR10
 from vqgen.data.sources.idx import FashionMnist
 from vqgen.data.sources.shapes import Shapes
@@ -42,20 +43,20 @@ def test_a_file_of_the_size_of_the_set_gets_its_border_and_no_other_pixel(
     x, inside, said = data.from_file(tmp_path / "image.png")
     assert tuple(x.shape) == shape
     expected = torch.from_numpy(image if shape[0] == 3 else image[:, :, None]).permute(2, 0, 1)
-    assert torch.equal(x[:, *inside], normalize(expected))
+    assert torch.equal(x[:, *inside], from_bytes(expected))
     border = torch.ones(shape, dtype=torch.bool)
     border[:, *inside] = False
     assert (x[border] == -1).all()
     assert said == ""
     held = data._as_held(expected.numpy())  # as `load` does with the set's own
-    assert torch.equal(x, normalize(torch.from_numpy(held)))
+    assert torch.equal(x, from_bytes(torch.from_numpy(held)))
 
 
 def test_a_file_that_has_the_border_already_is_taken_as_it_is(tmp_path: Path):
     Image.fromarray(_noise(32, 32)).save(tmp_path / "image.png")
     data = FashionMnist(root=str(tmp_path), shape=(1, 32, 32), **LOADER)
     x, inside, _ = data.from_file(tmp_path / "image.png")
-    assert torch.equal(x[0], normalize(torch.from_numpy(_noise(32, 32))))
+    assert torch.equal(x[0], from_bytes(torch.from_numpy(_noise(32, 32))))
     assert inside == (slice(0, 32), slice(0, 32))
 
 

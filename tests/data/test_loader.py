@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import RawImages
 from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import SequentialOrder, ShuffledOrder
 from vqgen.errors import DataError
@@ -19,7 +19,7 @@ def fetch(indices, epoch, new=np.empty):
     """Images that show their index."""
     x = new((len(indices), 3, 2, 2), np.uint8)
     x[...] = indices[:, None, None, None]
-    return ImageBatch(torch.from_numpy(x), {}, torch.from_numpy(indices))
+    return RawImages(torch.from_numpy(x), {}, torch.from_numpy(indices))
 
 
 def loader(num_workers=0, batch_size=BATCH, clock=None):
@@ -69,7 +69,7 @@ def test_batches_stay_as_they_are_however_long_they_are_held(keep):
         batches.set_epoch(epoch)
         for batch in batches:
             held.append(batch)
-            assert all((batch.x == batch.index[:, None, None, None]).all() for batch in held)
+            assert all((batch.pixels == batch.index[:, None, None, None]).all() for batch in held)
             del batch
         next(iter(batches))  # given up inside the epoch
 
@@ -127,10 +127,10 @@ class Recorder(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         self.seen.append((self.current_epoch, batch_idx, batch.index.tolist()))
-        return (self.weight - batch.x.float().mean()).square()
+        return (self.weight - batch.pixels.float().mean()).square()
 
     def validation_step(self, batch, batch_idx):
-        self.log("loss", batch.x.float().sum())
+        self.log("loss", batch.pixels.float().sum())
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqgen.data.images import normalize
+from vqgen.batch import from_bytes
 from vqgen.data.loading.order import ShuffledOrder
 from vqgen.data.sources.shapes import COLOURS, DISTANCES, SYMMETRY, Factors, Shapes, draw_factors, render
 from vqgen.errors import DataError
@@ -105,7 +105,7 @@ def test_labels_and_attributes_are_the_factors():
 
 def test_facts_hold_what_only_the_data_know():
     images = shapes()
-    x = normalize(torch.from_numpy(images.split("train").images)).double()
+    x = from_bytes(torch.from_numpy(images.split("train").images)).double()
     facts = images.facts()
     assert facts["variance"] == pytest.approx(x.var(unbiased=False).item(), rel=1e-5)
     assert facts["num_classes"] == 6
@@ -115,7 +115,7 @@ def test_facts_hold_what_only_the_data_know():
 def test_batches_are_numbers_from_minus_one_to_one_after_the_transfer():
     images = shapes()
     batch = next(iter(images.val_dataloader()))
-    assert batch.x.dtype == torch.uint8
+    assert batch.pixels.dtype == torch.uint8
     moved = images.on_after_batch_transfer(batch, 0)
     assert moved.x.dtype == torch.float32
     assert moved.x.min() >= -1

@@ -9,7 +9,11 @@ from torch.overrides import TorchFunctionMode
 
 from vqgen.measure.metrics import neighbors
 from vqgen.measure.metrics.features import kernel_distance
-from vqgen.measure.metrics.neighbors import nearest, radii, squared_distances
+from vqgen.measure.metrics.neighbors import nearest, squared_distances, squared_radii
+
+
+def radii(x: torch.Tensor, k: int) -> torch.Tensor:
+    return squared_radii(x, k).sqrt().to(x)
 
 
 @pytest.fixture(params=[64, 10**6], ids=["many chunks", "one chunk"])

@@ -5,7 +5,6 @@ import torch
 
 from vqgen.measure.metrics import neighbors
 from vqgen.measure.metrics.density_coverage import density_coverage
-from vqgen.measure.metrics.features import FeatureSets
 from vqgen.measure.metrics.precision_recall import precision_recall
 
 
@@ -57,28 +56,9 @@ def test_an_outlier_among_the_real_raises_density_less_than_precision():
     assert density_coverage(real, generated).density <= 0.2
 
 
-@pytest.mark.parametrize(
-    ("metric", "function"),
-    [
-        (FeatureSets(precision_recall), precision_recall),
-        (FeatureSets(density_coverage), density_coverage),
-    ],
-    ids=["precision-recall", "density-coverage"],
-)
-def test_a_metric_over_batches_is_the_function_of_all(metric, function):
-    real, generated = _sets(60, 50)
-    for part in real.split(7):
-        metric.update(part, real=True)
-    for part in generated.split(9):
-        metric.update(part, real=False)
-    assert metric.compute() == function(real, generated)
-
-
 def test_too_few_vectors_are_refused():
     with pytest.raises(ValueError, match="3 feature vectors have no 3 nearest"):
         precision_recall(torch.randn(3, 2), torch.randn(9, 2), 3)
-    with pytest.raises(ValueError, match="of real and of generated"):
-        FeatureSets(precision_recall).compute()
 
 
 def _duplicates(rounds: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import KnownCodes, Sampling, begin
 from vqgen.errors import UserError
 from vqgen.models.prior import RasterPrior
-from vqgen.nn.priors.conditioner import Conditioner
+from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.optim.schedules import Constant
@@ -169,6 +169,26 @@ def test_a_prior_that_knows_no_image_without_class_is_not_asked_for_one():
 def test_a_prior_that_has_seen_images_without_class_draws_without_one():
     model = prior(num_classes=2)
     assert model.sample(2).shape == model.sample(2, labelled(torch.zeros(2).long()), Sampling(guidance=2.0)).shape
+
+
+def test_what_the_images_do_not_tell_or_tell_too_much_of_is_named_before_the_network_sees_it():
+    corners = {"corners": partial(LabelEmbedding, num_classes=3)}
+    model = RasterPrior(
+        NETWORKS["pixelcnn"],
+        partial(Conditioner, channels=8, others=corners),
+        (2, 2),
+        3,
+        [],
+        [],
+        0,
+        optimizer=partial(Adam, lr=1e-2),
+        schedule=Constant(),
+    )
+    codes, index = [torch.zeros(2, 2, 2, dtype=torch.long)], torch.arange(2)
+    with pytest.raises(UserError, match=r"takes corners, which the images do not tell \(did you mean corner\?\)"):
+        model.objective(CodeBatch(codes, {"corner": index}, index))
+    with pytest.raises(UserError, match="corners=3: there are 3, from 0"):  # and 3 stands for images without corners
+        model.on_before_batch_transfer(CodeBatch(codes, {"corners": index + 2}, index), 0)
 
 
 def test_a_batch_is_a_part_of_the_whole():

@@ -105,7 +105,9 @@ def test_each_thing_that_is_given_has_its_own_embedding_and_the_rest_is_left():
 def test_a_kind_that_there_is_not_is_named():
     conditioner = Conditioner((4, 4), num_classes=3, others={"corners": partial(LabelEmbedding, num_classes=6)})
     conditioner.check(Condition(given={"label": torch.tensor([0, 3]), "corners": torch.tensor([5, 6])}))
-    with pytest.raises(UserError, match="corners=9: there are 6, from 0"):
+    with pytest.raises(UserError, match=r"corners=9: there are 6, from 0 \(num_classes\)"):
         conditioner.check(Condition(given={"corners": torch.tensor([1, 9])}))
     with pytest.raises(UserError, match="label=-1: there are 3, from 0"):
         conditioner.check(labelled(torch.tensor([-1])))
+    with pytest.raises(UserError, match="label=3: there are 3, from 0"):  # which would be no class
+        conditioner.check(labelled(torch.tensor([0, 3])), none=False)

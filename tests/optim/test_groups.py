@@ -25,6 +25,10 @@ def test_biases_norms_and_embeddings_have_no_decay():
             r"parameter_groups.mine.match=Linaer.weight: fits no parameter; the nearest are Linear.weight, ",
         ),
         (
+            {"mine": ParameterGroup(r"conv\.weight", dims=2)},
+            r"mine.match=conv\\.weight: fits no parameter of 2 axes \(dims\); the nearest are conv.weight, ",
+        ),
+        (
             {"a": ParameterGroup("norm", lr=1.0), "b": ParameterGroup("bias", lr=1.0)},
             r"parameter_groups.b and parameter_groups.a both fit norm.bias",
         ),

@@ -7,18 +7,18 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, weights
+from vqgen.tasks.arithmetic import STEPS, ArithmeticDecoder, ArithmeticEncoder, weights
 
 
 def _coded(symbols: list[int], tables: list[np.ndarray]) -> bytes:
-    encoder = Encoder()
+    encoder = ArithmeticEncoder()
     for symbol, table in zip(symbols, tables, strict=True):
         encoder.encode(symbol, table)
     return encoder.contents()
 
 
 def _decoded(contents: bytes, tables: list[np.ndarray]) -> list[int]:
-    decoder = Decoder(contents)
+    decoder = ArithmeticDecoder(contents)
     return [decoder.decode(table) for table in tables]
 
 

@@ -67,16 +67,19 @@ def signature_at(key: str, target: str) -> Signature:
     """
     module, _, name = target.rpartition(".")
     names: list[str] = []
+    path = ""
     try:
         names = _public(package := importlib.import_module(module))
         return signature(getattr(package, name))
     except ImportError as error:
         if not (isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")):
             raise ConfigError(f"{key}={target}: {error}") from error
+        if error.name == target.partition(".")[0]:
+            path = f", as there is no package {error.name}: if it is your own, put its folder on PYTHONPATH"
     except (AttributeError, ValueError, TypeError):  # no such name, no module at all, or nothing that can be called
         pass
     now = current_name(target)
-    miss = near_miss(name, names) if now == target else f"; it is {now} now"
+    miss = path or near_miss(name, names) if now == target else f"; it is {now} now"
     raise ConfigError(f"{key}={target}: there is no such class{miss}") from None
 
 
@@ -119,7 +122,8 @@ def check_arguments(path: str, values: Mapping[str, object], accepts: Signature,
             raise ConfigError(f"{prefix}{key}={value}: expected {kind}, got {type(value).__name__} {value!r}")
     missing = [k for k, p in accepts.parameters.items() if p.required and k not in values]
     if missing and not partial:
-        raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default")
+        later = f" ({prefix}_partial_=true leaves it to who makes the object)" if "." in path else ""
+        raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default{later}")
 
 
 def fits(value: object, annotation: object) -> bool:

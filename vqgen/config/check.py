@@ -8,7 +8,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.config.arguments import CODES, KNOWN_LATER, Signature, check_arguments, check_node, signature, signature_at
 from vqgen.config.ranges import check_ranges
-from vqgen.errors import ConfigError, near_miss
+from vqgen.errors import ConfigError, first_line, near_miss
 from vqgen.plain import Plain
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
@@ -194,6 +194,6 @@ def _resolved(cfg: DictConfig) -> dict[str, Plain]:
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}=VALUE is needed: it has no default") from None
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{error.full_key or 'config'}: {first_line(error)}") from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}

@@ -145,7 +145,7 @@ def placed(words: list[str]) -> Placement:
         named = "hydra.sweep.dir" in chosen if swept else bool({"run_dir", "hydra.run.dir"} & chosen)
         folder = Path(cfg.hydra.sweep.dir if swept else cfg.hydra.run.dir)
     if slurm_job():
-        folder, goes_on = slurm.place(folder, named, words)
+        folder, goes_on = slurm.job_folder(folder, named, words)
         if goes_on and not swept:
             return Placement([option("resume", folder), "trust=true"], folder)
     elif not named:

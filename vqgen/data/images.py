@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
-from torch import Tensor
 
-from vqgen.batch import SPLITS, FileImage, ImageBatch
+from vqgen.batch import SPLITS, FileImage, ImageBatch, RawImages, from_bytes
 from vqgen.data.error import require
 from vqgen.data.files.array_file import digest
 from vqgen.data.files.decode import UnreadableError, decode, upright_size
@@ -27,7 +26,7 @@ from vqgen.data.loading.loader import DataModule, Fetch
 from vqgen.data.reading import Reading
 from vqgen.errors import DataError
 
-__all__ = ["Attributes", "Images", "Pixels", "Split", "hold_out", "normalize"]
+__all__ = ["Attributes", "Images", "Pixels", "Split", "hold_out"]
 
 _MOST_VALUES = 2**28  # of a larger split evenly spaced images are looked at, for its variance and record
 
@@ -43,11 +42,6 @@ class Attributes(NamedTuple):
 
     names: list[str]
     values: Float32[ndarray, "n a"]
-
-
-def normalize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Pixel values 0..255 to [-1, 1]."""
-    return x.float().div_(127.5).sub_(1.0)
 
 
 def hold_out(n: int, num_val: int) -> dict[str, Int64[ndarray, " _"]]:
@@ -202,9 +196,9 @@ class Images(DataModule):
             return partial(training_batch, self.split(split), self.shape, self.flip, self.seed)
         return partial(evaluation_batch, self.split(split), self.shape)
 
-    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
+    def on_after_batch_transfer(self, batch: RawImages, dataloader_idx: int) -> ImageBatch:
         """Images to [-1, 1], on the device."""
-        return batch._replace(x=normalize(batch.x))
+        return ImageBatch(from_bytes(batch.pixels), batch.given, batch.index)
 
     def from_file(self, path: str | Path, channels: int | None = None) -> FileImage:
         """Any image file, prepared as the images of the splits are; where these have a border, it may have it already.
@@ -218,12 +212,12 @@ class Images(DataModule):
         try:
             size = upright_size(path)
             if self.native and size == self.shape[1:]:
-                return FileImage(normalize(torch.from_numpy(self.decoded(path, (channels, *size)))), whole, "")
+                return FileImage(from_bytes(torch.from_numpy(self.decoded(path, (channels, *size)))), whole, "")
             pixels = self.decoded(path, (channels, height, width))
         except UnreadableError as error:
             raise DataError(f"'{path}' cannot be read as an image: {error}") from None
         said = "" if size == (height, width) else f"of {size[1]}x{size[0]} the middle, at {width}x{height}"
-        return FileImage(normalize(torch.from_numpy(self._as_held(pixels))), self.inside, said)
+        return FileImage(from_bytes(torch.from_numpy(self._as_held(pixels))), self.inside, said)
 
     def decoded(self, path: str | Path, shape: tuple[int, int, int]) -> UInt8[ndarray, "c h w"]:
         """A file's pixels at a shape, as this source decodes its own. Raises UnreadableError."""

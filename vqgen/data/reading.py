@@ -1,6 +1,6 @@
 """What was read, in one line that is logged before anything is made of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 _MOST_CLASSES, _MOST_REASONS = 10, 8  # named in the line
@@ -39,12 +39,6 @@ class Reading(NamedTuple):
             return "no classes"
         shown = names if len(names) <= _MOST_CLASSES else [*names[: _MOST_CLASSES - 1], "...", names[-1]]
         return f"{len(names):,} classes ({', '.join(shown)})"
-
-
-def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
-    """The first of some names, and how many more there are: `a, b and 7 more`."""
-    first = list(names)
-    return between.join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
 
 
 def printable(text: str) -> str:

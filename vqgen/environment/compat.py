@@ -1,4 +1,4 @@
-"""Private names of the libraries below: every one that vqgen uses, and nowhere else (tests/test_compat.py).
+"""Private names of the libraries below: every one that vqgen uses, and nowhere else (tests/environment/test_compat.py).
 
 Each says what it stands for and why there is no public way. Tried with pytorch-lightning 2.6.6 and torch 2.13.0; the
 upper bounds in pyproject.toml are there for this file.

@@ -9,8 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.classification import multiclass_accuracy
 from tqdm import tqdm
 
-from vqgen.batch import ImageBatch
-from vqgen.measure.sources import from_bytes, in_batches
+from vqgen.batch import ImageBatch, from_bytes
+from vqgen.measure.sources import in_batches
 from vqgen.protocols import Classifier
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import ImageBatch, to_bytes
 from vqgen.drawing import Sampler, Sampling
 from vqgen.measure import classification, likelihood, plan, quality, reconstruction, report, sources
 from vqgen.measure.classification import LabelledImages
@@ -125,7 +125,7 @@ class Measurement:
         def keep_first(batches: Iterable[Float[Tensor, "b c h w"]]) -> Iterator[Float[Tensor, "b c h w"]]:
             """The same batches; the first images are kept as bytes while they go by."""
             for x in batches:
-                kept.append(figures.to_uint8(x[: most - sum(len(part) for part in kept)]).cpu())
+                kept.append(to_bytes(x[: most - sum(len(part) for part in kept)]).cpu())
                 yield x
 
         given = sources.given_of(self.images, settings.split, settings.index)

@@ -10,10 +10,9 @@ from numpy import ndarray
 from torch import Tensor
 from tqdm import tqdm
 
-from vqgen.batch import Condition, Given, ImageBatch
+from vqgen.batch import Condition, Given, ImageBatch, from_bytes, to_bytes
 from vqgen.drawing import KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError
-from vqgen.pictures.figures import to_uint8
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained_run import TrainedRun, on_device
 
@@ -55,7 +54,7 @@ def draw_levels(
         num_samples: how many maps of each.
         given: label and other conditions of each sample, by name.
         sampling: one value for all levels or lists of one for each.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
         known: codes to keep of each level; left out, none are.
         size: height and width of the images that the codes are of; None for those of training.
         first: number of the first of these samples, where they are drawn batch by batch.
@@ -143,12 +142,7 @@ def describe(network: FeatureNetwork, batches: Iterable[Float[Tensor, "b c h w"]
 
 def gather(batches: Iterable[Float[Tensor, "b c h w"]]) -> UInt8[Tensor, "n c h w"]:
     """All images as bytes in the CPU's memory."""
-    return torch.cat([to_uint8(x).cpu() for x in batches])
-
-
-def from_bytes(images: UInt8[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
-    """Bytes to images in [-1, 1]."""
-    return images.float() / 127.5 - 1
+    return torch.cat([to_bytes(x).cpu() for x in batches])
 
 
 def in_batches(images: UInt8[Tensor, "n c h w"], size: int, device: torch.device) -> Iterator[Float[Tensor, "b c h w"]]:

@@ -3,14 +3,14 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.batch import ImageBatch
-from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.codebook import CodebookUsage, counters
 from vqgen.models.base import Model, ModelOptions, image_figures
 from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
 from vqgen.nn.quantize import Quantization, Quantizer
@@ -57,7 +57,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         self.grids = grids
         self.num_embeddings = num_embeddings
         self.likelihood = likelihood
-        self.usage: Any = nn.ModuleDict(
+        self.usage = nn.ModuleDict(
             {stage: nn.ModuleList(map(CodebookUsage, num_embeddings)) for stage in ("val", "test")}
         )
 
@@ -156,7 +156,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
                 f"{likelihood.bits_name}_given_codes": likelihood.bits_per_dim(nats, num_dims),
             }
         self.log_means(stage, objective.terms | measured, len(batch.x))
-        for metric, level in zip(self.usage[stage], forward.levels, strict=True):
+        for metric, level in zip(counters(self.usage[stage]), forward.levels, strict=True):
             metric.update(level.codes)
 
     def on_validation_epoch_end(self) -> None:
@@ -168,7 +168,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         self._log_usage("test")
 
     def _log_usage(self, stage: str) -> None:
-        for suffix, metric in zip(self._suffixes, self.usage[stage], strict=True):
+        for suffix, metric in zip(self._suffixes, counters(self.usage[stage]), strict=True):
             for key, value in metric.compute()._asdict().items():
                 self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import ImageBatch, from_bytes, to_bytes
 from vqgen.models.base import ModelOptions
 from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
 from vqgen.nn.likelihoods.likelihoods import Exact
@@ -56,7 +56,7 @@ class Pixels(DiscreteAutoencoder):
     def nearest(self, features: list[Float[Tensor, "b 1 h w"]]) -> list[Int[Tensor, "b h w"]]:
         """The number of each grey value, a map for each channel."""
         size = self.num_embeddings[0]
-        return [((z.squeeze(1) + 1) * 127.5).round().long().clamp(0, 255) * size // 256 for z in features]
+        return [to_bytes(z.squeeze(1)).long() * size // 256 for z in features]
 
     def code_vectors(self, level: int) -> Float[Tensor, "k 1"]:
         """The grey values in [-1, 1]."""
@@ -71,7 +71,7 @@ class Pixels(DiscreteAutoencoder):
 
     def _grey(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b 1 h w"]:
         """The values of codes in [-1, 1]: the darkest is black, the lightest white."""
-        return (codes.float() * (255 / (self.num_embeddings[0] - 1))).round()[:, None] / 127.5 - 1
+        return from_bytes((codes.float() * (255 / (self.num_embeddings[0] - 1))).round().to(torch.uint8))[:, None]
 
     @property
     def quantizers(self) -> list[Quantizer]:

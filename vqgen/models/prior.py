@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
-from vqgen.errors import UserError
-from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.errors import UserError, near_miss
+from vqgen.measure.metrics.codebook import CodebookUsage, counters
 from vqgen.models.base import Model, ModelOptions
 from vqgen.nn.priors import Conditioner
 from vqgen.nn.priors.causality import check_causal
@@ -58,7 +58,7 @@ class CodePrior(Model[CodeBatch]):
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
         self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
-        self.usage: Any = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
+        self.usage = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
     @property
     def takes(self) -> list[str]:
@@ -143,10 +143,16 @@ class CodePrior(Model[CodeBatch]):
     def check_given(self, batch: CodeBatch) -> None:
         """Raise UserError in training on images that do not tell what the prior takes."""
         if self.training and (missing := [name for name in self.takes if name not in batch.given]):
+            known = near_miss(missing[0], batch.given) or ", but nothing beside their pixels"
             raise UserError(
-                f"model.conditioner: the prior takes {missing[0]}, and the images tell "
-                f"{', '.join(batch.given) or 'nothing beside their pixels'}: train a tokenizer on data that tell it"
+                f"model.conditioner: the prior takes {missing[0]}, which the images do not tell{known}: train a "
+                "tokenizer on data that do"
             )
+
+    def on_before_batch_transfer(self, batch: CodeBatch, dataloader_idx: int) -> CodeBatch:
+        """Raise UserError for a label, or another condition, that has no embedding; on the CPU, where no GPU waits."""
+        self.conditioner.check(batch.condition, none=False)
+        return batch
 
     def measure(self, batch: CodeBatch) -> Objective:
         """The objective on a batch of the validation or test split."""
@@ -157,7 +163,8 @@ class CodePrior(Model[CodeBatch]):
         objective = self.measure(batch)
         measured = {"bits_per_code" + ("" if self.exact else "_bound"): objective.loss / math.log(2)}
         self.log_means(stage, objective.terms | measured, len(batch.index))
-        self.usage[stage].update(batch.codes[-1])
+        (metric,) = counters(self.usage[stage])
+        metric.update(batch.codes[-1])
 
     def on_validation_epoch_end(self) -> None:
         """Log the entropy of the validation codes, each by itself."""
@@ -169,8 +176,9 @@ class CodePrior(Model[CodeBatch]):
 
     def _log_code_entropy(self, stage: str) -> None:
         """In nats: what a prior without any context would need per code."""
-        self.log(f"{stage}/code_entropy", self.usage[stage].compute().perplexity.log(), sync_dist=True)
-        self.usage[stage].reset()
+        (metric,) = counters(self.usage[stage])
+        self.log(f"{stage}/code_entropy", metric.compute().perplexity.log(), sync_dist=True)
+        metric.reset()
 
 
 class RasterPrior(CodePrior):

@@ -20,6 +20,7 @@ from vqgen.nn.posteriors.posterior import (
     importance_weighted_bound,
     standard_normal_log_prob,
 )
+from vqgen.nn.sizes import check_at_least
 from vqgen.optim import Objective, weighted
 from vqgen.protocols import Bound
 
@@ -50,15 +51,8 @@ class VAE(LatentModel):
         importance_samples: int = 0,
         **arguments: Any,
     ) -> None:
-        for name, value in (
-            ("recon_weight", recon_weight),
-            ("kl_weight", kl_weight),
-            ("kl_warmup_steps", kl_warmup_steps),
-            ("free_bits", free_bits),
-            ("importance_samples", importance_samples),
-        ):
-            if value < 0:
-                raise ValueError(f"{name}={value} must not be negative")
+        check_at_least(0, recon_weight=recon_weight, kl_weight=kl_weight, kl_warmup_steps=kl_warmup_steps)
+        check_at_least(0, free_bits=free_bits, importance_samples=importance_samples)
         super().__init__(**arguments)
         self.posterior = posterior(num_features=self.encoder.num_features, latent_dim=self.latent_dim)
         self.recon_weight, self.kl_weight = recon_weight, kl_weight
@@ -107,12 +101,11 @@ class VAE(LatentModel):
                 terms |= self.named("importance_weighted_bound", Bound(log_prob.mean(), log_mass.mean()))
         self.log_evaluation(batch, self.decoder(self.posterior.mean(features)), stage, terms)
 
-    def log_likelihood(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Float[Tensor, " b"]:
-        """Importance-weighted lower bound of log p(x) in nats from `num_samples` draws (arXiv 1509.00519, eq. 8)."""
-        return self.bound(x, num_samples).log_prob
-
     def bound(self, x: Float[Tensor, "b c h w"], num_samples: int) -> Bound:
-        """`log_likelihood`, and the same bound of the log-probability of the images' bytes, from the same draws."""
+        """Importance-weighted lower bounds in nats of log p(x), and of that of the images' bytes (1509.00519, eq. 8).
+
+        Both are from the same `num_samples` draws.
+        """
         assert isinstance(self.likelihood, Likelihood)
         features = self.encoder(x)
         weights: list[Bound] = []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def check_at_least(least: int, **sizes: int) -> None:
+def check_at_least(least: int, **sizes: int | float) -> None:
     """Raise ValueError, naming it, where a size is below `least`."""
     for name, value in sizes.items():
         if value < least:

@@ -68,8 +68,9 @@ def groups_of(module: nn.Module, groups: Mapping[str, ParameterGroup]) -> dict[s
         if not fitting and group.required:
             candidates = dict.fromkeys([*names.values(), *names])
             near = ", ".join(difflib.get_close_matches(group.pattern.pattern, candidates, n=3, cutoff=0))
+            axes = "" if group.dims is None else f" of {group.dims} axes (dims)"
             raise ConfigError(
-                f"parameter_groups.{key}.match={group.pattern.pattern}: fits no parameter; the nearest are {near}"
+                f"parameter_groups.{key}.match={group.pattern.pattern}: fits no parameter{axes}; the nearest are {near}"
             )
         for name in fitting:
             if found[name] != REST:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.batch import to_bytes
 from vqgen.protocols import Autoencoder, Tokenizer
 
 RESOLUTION = 300
@@ -74,14 +75,9 @@ def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> F
     return (x - x_hat).abs().mean(1, keepdim=True).clamp(max=1) * 2 - 1
 
 
-def to_uint8(image: Float[Tensor, "*b c h w"]) -> UInt8[Tensor, "*b c h w"]:
-    """Values in [-1, 1] to bytes, by rounding."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
 def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
     """Write an image in [-1, 1] as PNG, each pixel `scale` pixels wide; makes the folder. Returns the path."""
-    pixels = to_uint8(image).cpu().numpy().transpose(1, 2, 0)
+    pixels = to_bytes(image).cpu().numpy().transpose(1, 2, 0)
     pixels = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(path)

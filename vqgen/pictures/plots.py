@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vqgen.batch import to_bytes
 from vqgen.pictures import figures
 from vqgen.pictures.figures import RESOLUTION
 
@@ -115,9 +116,7 @@ def show(axes: Axes, picture: Float[Tensor, "3 H W"], width: float) -> Axes:
     Its pixels stay squares, except where it has more of them than there are dots.
     """
     large = picture.shape[2] > RESOLUTION * width
-    axes.imshow(
-        figures.to_uint8(picture).cpu().permute(1, 2, 0).numpy(), interpolation="antialiased" if large else "nearest"
-    )
+    axes.imshow(to_bytes(picture).cpu().permute(1, 2, 0).numpy(), interpolation="antialiased" if large else "nearest")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9)
     return axes

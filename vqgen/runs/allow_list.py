@@ -130,8 +130,12 @@ def _is_named(path: str, target: object, section: str) -> bool:
 
 def _prefixes(section: str) -> tuple[str, ...]:
     """How the names of classes of a section begin; a section that may name nothing names none of the user's either."""
-    own = filter(None, os.environ.get(OWN, "").replace(",", " ").split())
-    return tuple(f"{package}." for package in (*ALLOWED[section], *own)) if section in ALLOWED else ()
+    return tuple(f"{package}." for package in (*ALLOWED[section], *_own())) if section in ALLOWED else ()
+
+
+def _own() -> list[str]:
+    """The user's packages, of which any section that may name classes may."""
+    return os.environ.get(OWN, "").replace(",", " ").split()
 
 
 def _found(target: str) -> object:
@@ -170,6 +174,8 @@ def _refusal(file: Path | None, path: str, target: object, section: str) -> User
     is_class = path.endswith("._target_") and section in ALLOWED and rest
     may_be_own = is_class and package.isidentifier() and package not in known
     advice = f"; if {package} is your own package: export {OWN}={package}" if may_be_own else ""
+    if may_be_own and any(f"{name}.".startswith(f"{package}.") for name in _own()):
+        advice = f", as there is no such class: is the folder of {package} on PYTHONPATH?"
     if file is None:
         return ConfigError(f"{path}={target}: {kind}: refused, as the run could not be opened again{advice}")
     return CheckpointError(f"'{file}' names {path}={target}, which is {kind}: refused{advice}")

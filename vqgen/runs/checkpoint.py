@@ -21,7 +21,7 @@ from torch import nn
 
 from vqgen.devices import device_of
 from vqgen.environment.faults import explained, is_told
-from vqgen.errors import CheckpointError, ConfigError, UserError
+from vqgen.errors import CheckpointError, ConfigError, UserError, first_line
 from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import refuse_foreign
@@ -239,7 +239,7 @@ def _unpickled(file: Path) -> Plain:
             raise CheckpointError(f"'{file}' cannot be read, it is no checkpoint") from None
         raise CheckpointError(f"'{file}' holds more than plain data ({named[1]}) and was not loaded") from None
     except (RuntimeError, EOFError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise CheckpointError(f"'{file}' cannot be read, it is cut short or no checkpoint: {reason}") from None
     return contents
 
@@ -276,7 +276,7 @@ def _rebuilt(run: Run, section: str) -> Any:
     try:
         return build(run.config[section])
     except (InstantiationException, ConfigError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise CheckpointError(
             f"'{run.file}' names a {section} that this version of vqgen does not build: {reason}"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from vqgen.errors import UserError, command, is_full, of_the_system
+from vqgen.errors import UserError, command, first_line, is_full, of_the_system
 from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
 
@@ -37,7 +37,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             _sync(path.parent)
         except (OSError, RuntimeError) as error:
             said = of_the_system(error)
-            reason = said.strerror if said else (str(error) or type(error).__name__).splitlines()[0]
+            reason = said.strerror if said else first_line(error)
             remedy = "make room" if is_full(error) else "mend that"
             raise SaveError(
                 f"'{path}' could not be written ({reason}); {_left(path.parent)}; {remedy} and go on with: "

@@ -47,22 +47,22 @@ class Leaderboard(Callback):
         finish()
 
 
-class Outcome(NamedTuple):
+class SweepEnd(NamedTuple):
     """Whether a sweep ran, with jobs to show for it, and whether all of them failed."""
 
     swept: bool
     all_failed: bool
 
 
-def finish(show: bool = True) -> Outcome:
+def finish(show: bool = True) -> SweepEnd:
     """Write and show the leaderboard of the sweep that runs, once, and let its folder go."""
     if not _running:
-        return Outcome(False, False)
+        return SweepEnd(False, False)
     folder = _running.pop()
     jobs = _show(folder) if show else []
     let_go(folder)
     failed.extend(job.folder for job in jobs if job.error)
-    return Outcome(bool(jobs), bool(jobs) and len(failed) == len(jobs))
+    return SweepEnd(bool(jobs), bool(jobs) and len(failed) == len(jobs))
 
 
 def finish_resumed(folder: Path, objective: float | None) -> None:

@@ -8,45 +8,23 @@ from collections.abc import Mapping
 
 from vqgen.plain import Plain
 
-_MOVED = {  # package whose face has the classes now: the modules and packages that had them
-    "vqgen.data.sources": (
-        "vqgen.data.celeba",
-        "vqgen.data.cifar10",
-        "vqgen.data.fashion_mnist",
-        "vqgen.data.ffhq",
-        "vqgen.data.folder",
-        "vqgen.data.imagenet",
-        "vqgen.data.mnist",
-        "vqgen.data.shapes",
-    ),
-    "vqgen.logging": ("vqgen.loggers",),
-    "vqgen.models": (
-        "vqgen.models.ae",
-        "vqgen.models.classifier",
-        "vqgen.models.prior",
-        "vqgen.models.vae",
-        "vqgen.models.vqvae",
-        "vqgen.models.vqvae2",
-    ),
-    "vqgen.nn": ("vqgen.nn.resnet",),
-    "vqgen.nn.autoencoders": ("vqgen.nn.conv", "vqgen.nn.flat", "vqgen.nn.mlp", "vqgen.nn.residual"),
-    "vqgen.nn.likelihoods": ("vqgen.nn.discretized_logistic", "vqgen.nn.reconstruction"),
-    "vqgen.nn.posteriors": ("vqgen.nn.posterior",),
-    "vqgen.nn.priors": ("vqgen.nn.conditioner", "vqgen.nn.gated_pixelcnn", "vqgen.nn.pixelcnn", "vqgen.nn.pixelsnail"),
-    "vqgen.nn.quantize": (
-        "vqgen.nn.quantize.cosine",
-        "vqgen.nn.quantize.ema",
-        "vqgen.nn.quantize.fsq",
-        "vqgen.nn.quantize.gradient",
-        "vqgen.nn.quantize.rotation",
-    ),
-    "vqgen.optim": ("vqgen.schedules",),
-    "vqgen.runs": ("vqgen.leaderboard",),
-    "vqgen.tasks": ("vqgen.tasks.evaluate",),
-    "vqgen.training": ("vqgen.callbacks", "vqgen.tuning"),
+_MOVED = {  # package whose face has the classes now: the package that had them, and its modules
+    "vqgen.data.sources": ("vqgen.data", "celeba cifar10 fashion_mnist ffhq folder imagenet mnist shapes"),
+    "vqgen.logging": ("vqgen", "loggers"),
+    "vqgen.models": ("vqgen.models", "ae classifier prior vae vqvae vqvae2"),
+    "vqgen.nn": ("vqgen.nn", "resnet"),
+    "vqgen.nn.autoencoders": ("vqgen.nn", "conv flat mlp residual"),
+    "vqgen.nn.likelihoods": ("vqgen.nn", "discretized_logistic reconstruction"),
+    "vqgen.nn.posteriors": ("vqgen.nn", "posterior"),
+    "vqgen.nn.priors": ("vqgen.nn", "conditioner gated_pixelcnn pixelcnn pixelsnail"),
+    "vqgen.nn.quantize": ("vqgen.nn.quantize", "cosine ema fsq gradient rotation"),
+    "vqgen.optim": ("vqgen", "schedules"),
+    "vqgen.runs": ("vqgen", "leaderboard"),
+    "vqgen.tasks": ("vqgen.tasks", "evaluate"),
+    "vqgen.training": ("vqgen", "callbacks tuning"),
 }
 _RENAMED = {"vqgen.models.Classifier": "vqgen.models.ImageClassifier", "vqgen.models.Prior": "vqgen.models.RasterPrior"}
-_PACKAGE = {before: now for now, befores in _MOVED.items() for before in befores}
+_PACKAGE = {f"{had}.{module}": now for now, (had, modules) in _MOVED.items() for module in modules.split()}
 
 
 def current_name(name: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from vqgen.errors import listed
 from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 
-_SHOWN = 3  # names of classes in a message
 _SAME_VARIANCE = 1e-3  # relative difference between equal images that two versions of a decoder have read
 
 
@@ -48,8 +48,7 @@ def _classes(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> Iterator[st
 
 
 def _named(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{'class' if len(names) == 1 else 'classes'} {', '.join(names[:_SHOWN])}{more} {what}"
+    return f"{'class' if len(names) == 1 else 'classes'} {listed(names, 3)} {what}"
 
 
 def _splits(then: Mapping[str, Plain], now: Mapping[str, Plain]) -> Iterator[str]:

@@ -18,14 +18,14 @@ RECORD = "slurm.json"  # in the folder of a run or a sweep of a job: whose it is
 _PATIENCE = 120.0  # seconds in which the first process of a run finds its folder
 
 
-class Place(NamedTuple):
+class JobFolder(NamedTuple):
     """The folder of a command, and whether there is a run in it to go on with."""
 
     folder: Path
     goes_on: bool
 
 
-def place(wanted: Path, named: bool, words: list[str]) -> Place:
+def job_folder(wanted: Path, named: bool, words: list[str]) -> JobFolder:
     """The folder of this command, held from now on.
 
     A job may have several commands, alike or not: each has a folder of its own, and finds that again by its words when
@@ -55,7 +55,7 @@ def place(wanted: Path, named: bool, words: list[str]) -> Place:
         if is_mine or named or not _is_taken(folder):
             goes_on = is_mine and (folder / COMPOSED).is_file()
             (folder / RECORD).write_text(json.dumps(mine | {"goes_on": goes_on}) + "\n")
-            return Place(folder, goes_on)
+            return JobFolder(folder, goes_on)
         let_go(folder)
     raise AssertionError("numbers do not end")
 
@@ -78,7 +78,7 @@ def _is_mine(folder: Path, mine: PlainDict) -> bool:
     return same and said.get("restart", 0) < mine["restart"]
 
 
-def _found(wanted: Path, mine: PlainDict) -> Place:
+def _found(wanted: Path, mine: PlainDict) -> JobFolder:
     """The folder that the first process of this run has found."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
@@ -86,7 +86,7 @@ def _found(wanted: Path, mine: PlainDict) -> Place:
         for file in sorted(records, key=lambda file: file.stat().st_mtime, reverse=True):
             said = _read(file.parent)
             if said and all(said.get(key) == value for key, value in mine.items()):
-                return Place(file.parent, said["goes_on"])
+                return JobFolder(file.parent, said["goes_on"])
         time.sleep(0.2)
     raise ConfigError(f"the first process of this run has taken no folder '{wanted}' in {_PATIENCE:.0f} seconds")
 

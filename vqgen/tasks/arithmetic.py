@@ -41,7 +41,7 @@ def _table() -> Int64[ndarray, " n"]:
     return np.array([power >> more for power in powers], np.int64)
 
 
-class Encoder:
+class ArithmeticEncoder:
     """Symbols to bytes. The interval so far is [low, low + width) in parts of `whole`."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Encoder:
             size += 1
 
 
-class Decoder:
+class ArithmeticDecoder:
     """Bytes back to symbols. Inside the interval so far their fraction stands at `place` of `width`."""
 
     def __init__(self, contents: bytes) -> None:

@@ -25,7 +25,7 @@ from vqgen.batch import Condition
 from vqgen.errors import UserError
 from vqgen.protocols import AutoregressivePrior, Prior
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.arithmetic import STEPS, Decoder, Encoder, resolved, weights
+from vqgen.tasks.arithmetic import STEPS, ArithmeticDecoder, ArithmeticEncoder, resolved, weights
 
 FORMAT = 2
 SUFFIX = ".vqc"
@@ -146,7 +146,7 @@ def compressed(
         own = np.stack([below[i] for below in nats])
         nll = float((np.log(np.exp(-own).sum(1)) + own[np.arange(len(own)), symbols[:, i]]).sum())
         place, margin = _widest(own)
-        encoder = Encoder()
+        encoder = ArithmeticEncoder()
         for symbol, below in zip(symbols[:, i], own, strict=True):
             encoder.encode(int(symbol), _rounded(below, place))
         start = Header(mark, writer, border, place).pack() + _label_bytes(trained, label)
@@ -163,7 +163,7 @@ def decompressed(trained: TrainedRun, files: Mapping[str, bytes]) -> list[Decomp
     """
     mark = _mark(trained)
     read = [_read(trained, mark, name, contents) for name, contents in files.items()]
-    decoders, encoders = [Decoder(file.words) for file in read], [Encoder() for _ in read]
+    decoders, encoders = [ArithmeticDecoder(file.words) for file in read], [ArithmeticEncoder() for _ in read]
 
     def code(below: Float64[ndarray, "b k"]) -> Int64[ndarray, " b"]:
         symbols = np.empty(len(read), np.int64)

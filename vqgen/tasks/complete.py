@@ -43,7 +43,7 @@ class Complete(Task):
         images: test images, by number.
         num_samples: completions of each.
         sampling: as for task=sample; completions are given the images' own labels.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     keep: str | Sequence[float] = "top"

@@ -7,9 +7,9 @@ from numpy import ndarray
 from torch import Tensor
 from tqdm import tqdm
 
+from vqgen.batch import to_bytes
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_order
-from vqgen.pictures import figures
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import SUFFIX, at_a_time, decompressed
 from vqgen.tasks.outcome import Outcome
@@ -40,7 +40,7 @@ class Decompress(Task):
                 image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
                 if border:
                     image = image[:, *trained.images().inside]
-                arrays = code_arrays(trained, codes) | {"samples": figures.to_uint8(image).cpu().numpy()}
+                arrays = code_arrays(trained, codes) | {"samples": to_bytes(image).cpu().numpy()}
                 if len(files) > 1:
                     arrays = {f"{name.replace('/', '_')}/{file.stem}": array for name, array in arrays.items()}
                 pictures[file.stem] = image

@@ -38,7 +38,7 @@ class Evaluate(Task):
         batch_size: images at a time.
         sampling: of the samples, as in task=sample. The same seed gives the same figures, on one machine with one
             number of threads.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     metrics: list[str] | None = None

@@ -15,8 +15,8 @@ from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, lacks_autoencoder, sheet
 
-LATENT = "between the latent vectors of two test images, in a line and on a sphere"
-CODES = "between the features of two test images, quantized on the way"
+OF_LATENTS = "between the latent vectors of two test images, in a line and on a sphere"
+OF_CODES = "between the features of two test images, quantized on the way"
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Interpolate(Task):
                 paths[f"{name}, sphere"] = model.decode(spherical(ends[0], ends[1], self.steps))
             rows |= {path: torch.cat([pair[:1], made, pair[1:]]) for path, made in paths.items()}
         columns = ["original", *(plots.number(t) for t in amounts), "original"]
-        return sheet("interpolations", rows, trained.title(), columns, LATENT if trained.has_latents else CODES)
+        return sheet("interpolations", rows, trained.title(), columns, OF_LATENTS if trained.has_latents else OF_CODES)
 
 
 def spherical(a: Float[Tensor, " d"], b: Float[Tensor, " d"], steps: int) -> Float[Tensor, "_ d"]:

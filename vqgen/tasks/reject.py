@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from vqgen.batch import from_bytes
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.measure import report, sources
@@ -38,7 +39,7 @@ class Reject(Task):
         label: class of the samples, by number or name; None draws those of the test images.
         batch_size: images at a time.
         sampling: as in task=sample. The same seed gives the same images, on one machine with one number of threads.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     classifier: str | None = None
@@ -118,7 +119,7 @@ class Reject(Task):
         points: TradeOff,
     ) -> Outcome:
         by, title = "classifier's directions", trained.title(self.sampling.seed)
-        rows = report.before_and_after(sources.from_bytes(pixels), classes, best, COLUMNS, trained.class_names)
+        rows = report.before_and_after(from_bytes(pixels), classes, best, COLUMNS, trained.class_names)
         note = f"by class: on the left samples as drawn, on the right from the part of {self.keep:g} that is kept"
         shown = sheet("rejection", rows, title, note=note)
         lines = zip(points.kept, points.precision, points.recall, strict=True)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen.batch import to_bytes
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.likelihood import taken
@@ -34,7 +35,7 @@ class Sample(Task):
         size: height and width of the images, or one number for both; None for those of training.
         sampling: temperature and the like. The same seed gives the same images, on one machine with one number of
             threads.
-        sampler: how maps are drawn; None for one position after another.
+        sampler: how maps are drawn; None for the usual way of such a prior.
     """
 
     num_samples: int = 16
@@ -87,7 +88,7 @@ class Sample(Task):
         """A grid of images, as a picture and as a figure."""
         picture = figures.grid(images, len(columns) or None)
         plot = plots.titled({"": picture}, trained.title(self.sampling.seed), note, columns)
-        arrays = {"samples": figures.to_uint8(images).cpu().numpy()}
+        arrays = {"samples": to_bytes(images).cpu().numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
     def _columns(self, trained: TrainedRun) -> list[str]:

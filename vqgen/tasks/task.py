@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 import vqgen.tasks
+from vqgen.batch import to_bytes
 from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Autoencoder
@@ -98,7 +99,7 @@ def sheet(
     under it, `note` are of the figure.
     """
     figure = plots.labelled_rows(rows, title, columns, note)
-    arrays = {f"{name}/{row}": figures.to_uint8(images).cpu().numpy() for row, images in rows.items()}
+    arrays = {f"{name}/{row}": to_bytes(images).cpu().numpy() for row, images in rows.items()}
     return Outcome({name: figures.rows(*rows.values())}, arrays, plots={f"{name}_labelled": figure})
 
 

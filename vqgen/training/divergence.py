@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from vqgen.batch import CodeBatch, ImageBatch
-from vqgen.errors import UserError, command
+from vqgen.errors import UserError, command, listed
 from vqgen.nn.distributed import of_all_ranks
 from vqgen.training.processes import on_any_rank
 
-_SHOWN = 8  # images of a batch named in the message
 _REMEDIES = (
     "A lower optim.lr, trainer.gradient_clip_val=1.0 or hardware.precision=32-true often helps; "
     "trainer.detect_anomaly=true shows the operation"
@@ -121,9 +120,8 @@ def _first_loss(trainer: pl.Trainer, mine: _Step | None) -> str:
     plain = mine and (mine.number, float(mine.loss), mine.images.tolist(), _not_finite(mine.terms))
     number, loss, images, terms = min(filter(None, of_all_ranks(plain)), key=lambda step: step[0])
     names = trainer.datamodule.names("train", images)  # type: ignore[attr-defined]
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     which = f" ({', '.join(terms)})" if terms else ""
-    return f"the loss is {loss}{which} at step {number}, with the images {shown}"
+    return f"the loss is {loss}{which} at step {number}, with the images {listed(names, 8)}"
 
 
 def _not_finite(terms: Mapping[str, Tensor]) -> list[str]:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import CodeCountLogger
-from vqgen.measure.metrics.codebook import CodebookUsage
+from vqgen.measure.metrics.codebook import counters
 from vqgen.nn.distributed import sum_over_ranks
 
 
@@ -81,8 +81,7 @@ class CodeHistograms(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the counts before the model resets them."""
-        metrics = pl_module.get_submodule("usage.val").modules()
-        self._counts = sum_over_ranks(*(one.counts for one in metrics if isinstance(one, CodebookUsage)))
+        self._counts = sum_over_ranks(*(one.counts for one in counters(pl_module.get_submodule("usage.val"))))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""

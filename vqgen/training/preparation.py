@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from vqgen.config.arguments import signature_at
+from vqgen.data.loading.loader import DataModule
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
 from vqgen.runs.checkpoint import Run, build
@@ -15,7 +16,7 @@ from vqgen.training.averaged_weights import AveragedWeights
 from vqgen.training.messages import silence
 from vqgen.training.record import Record
 from vqgen.training.searches import THROWN_AWAY, SearchResult, search
-from vqgen.training.source import DataModule, Source, in_training
+from vqgen.training.source import Source, in_training
 
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from pytorch_lightning.tuner.tuning import Tuner
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
+from vqgen.data.loading.loader import DataModule
 from vqgen.errors import ConfigError
 from vqgen.training.messages import silence
-from vqgen.training.source import DataModule
 
 THROWN_AWAY: dict[str, object] = {  # options of a trainer that only searches
     "max_epochs": -1,

@@ -1,13 +1,15 @@
 """The data of a run: images, or the codes that a trained tokenizer gives to its own images."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from vqgen.batch import SPLITS
 from vqgen.config.arguments import CODES
+from vqgen.data.loading.loader import DataModule
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import PlainDict
 from vqgen.protocols import Images, Prior, Tokenizer
@@ -18,10 +20,6 @@ from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.opening import about, require_same
 from vqgen.runs.provenance import provenance
 from vqgen.runs.trained_run import TrainedRun
-
-SPLITS = ("train", "val", "test")
-DataModule: TypeAlias = Any
-"""One of vqgen.data: a LightningDataModule with `batch_size`, `tell` and, of images, `facts`."""
 
 
 class Source(NamedTuple):
@@ -54,7 +52,7 @@ def open_source(config: PlainDict, folder: Path, device: torch.device, resumed: 
             or `tokenizer` or `level` does not fit.
     """
     if config["data"]["_target_"] != CODES:
-        data = _read(build(config["data"], "data"))
+        _read(data := build(config["data"], "data"))
         facts, record = data.facts(), provenance(data, SPLITS)
         if resumed:
             require_same(resumed, data, record | {"variance": facts["variance"]}, config["data_changed"])
@@ -62,11 +60,10 @@ def open_source(config: PlainDict, folder: Path, device: torch.device, resumed: 
     return _open_codes(config, folder, device, resumed if resumed and resumed.tokenizer else None)
 
 
-def _read(data: DataModule) -> DataModule:
+def _read(data: DataModule) -> None:
     """Prepare the data, and print the line that says what was read."""
     data.prepare_data()
     data.tell()
-    return data
 
 
 def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Run | None) -> Source:
@@ -76,7 +73,8 @@ def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Ru
     refuse_foreign(run.config["facts"], run.file, "facts")  # they go into the prior's config
     level = level_index(config["level"], tokenizer.level_names)
     mark = fingerprint(tokenizer)
-    images = _read(checkpoint.images_of(run, config.get("data_root")))
+    images: Any = checkpoint.images_of(run, config.get("data_root"))  # RecordedImages, and a data module
+    _read(images)
     record = provenance(images, SPLITS)
     changed = require_same(known or run, images, record, config["data_changed"])
     tokenizer.to(device)

@@ -21,10 +21,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqgen.batch import SPLITS
+from vqgen.batch import SPLITS, from_bytes
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.images import Images, normalize
+from vqgen.data.images import Images
 from vqgen.data.loading.loader import Loader
 from vqgen.data.loading.order import UndividedOrder
 from vqgen.errors import DataError
@@ -147,7 +147,7 @@ class CodeStore:
         with _evaluating(encode) as device:
             for repeat in range(self._repeats(split)):
                 for batch in loader:
-                    x = normalize(batch.x.to(device, non_blocking=True))
+                    x = from_bytes(batch.pixels.to(device, non_blocking=True))
                     yield encode(x.flip(-1) if repeat else x)
 
 

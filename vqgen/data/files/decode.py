@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, features
 from vqgen.data.reading import printable
 from vqgen.errors import DataError
 
-Place: TypeAlias = str | bytes | os.PathLike[str]
+AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
 _ALWAYS = ".jpg .jpeg .jfif .jpe .mpo .png .apng .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .qoi"
 _OPTIONAL = {  # kinds that Pillow reads where it was built so
@@ -46,7 +46,7 @@ class UnreadableError(ValueError):
 
 
 def decode(
-    path: Place, shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
+    path: AnyPath, shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
 ) -> UInt8[ndarray, "c h w"]:
     """The middle of the image, as large as the aspect ratio allows, resized with anti-aliasing to `shape`.
 
@@ -74,7 +74,7 @@ def decode(
         raise _unreadable(path, error) from error
 
 
-def upright_size(path: Place) -> tuple[int, int]:
+def upright_size(path: AnyPath) -> tuple[int, int]:
     """Height and width of an image as it is to be seen. Raises UnreadableError where `decode` would."""
     try:
         with Image.open(path) as image:
@@ -94,7 +94,7 @@ def is_image(path: str) -> bool:
         return False
 
 
-def _unreadable(path: Place, error: Exception) -> UnreadableError:
+def _unreadable(path: AnyPath, error: Exception) -> UnreadableError:
     is_empty = os.path.exists(path) and os.path.getsize(path) == 0
     return UnreadableError("the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " "))
 
@@ -152,6 +152,6 @@ def _eight_bits(image: Image.Image, white: int) -> Image.Image:
     return Image.fromarray((np.minimum(array, white) * 256 // (white + 1)).astype(np.uint8))
 
 
-def shown(path: Place) -> str:
+def shown(path: AnyPath) -> str:
     """A path, which may be of any bytes, as one printable line."""
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -19,11 +19,11 @@ from vqgen.data.error import OPTION, folder_of, require
 from vqgen.data.files.decode import MAX_PIXELS, PREPROCESSING, shown
 from vqgen.data.files.depth import Depth, measure
 from vqgen.data.files.leftover import warn_of_leftovers
-from vqgen.data.files.prepare import UNREADABLE, ArrayRows, Decoder, ImageFiles, PreparedSplit, prepare
+from vqgen.data.files.prepare import UNREADABLE, ArrayRows, FileDecoder, ImageFiles, PreparedSplit, prepare
 from vqgen.data.files.tree import File, Listing, Tree, scan
 from vqgen.data.images import Images, Pixels, Split
-from vqgen.data.reading import Reading, listed
-from vqgen.errors import DataError
+from vqgen.data.reading import Reading
+from vqgen.errors import DataError, listed
 from vqgen.runs.atomic import make_once
 
 _FORMAT = 3  # of prepared folders
@@ -258,9 +258,9 @@ class Files(Images):
         depth = self.depth("train") if measure("", [file]).grey else Depth()
         return replace(self._decoder(depth), shape=shape)(file)
 
-    def _decoder(self, depth: Depth) -> Decoder:
+    def _decoder(self, depth: Depth) -> FileDecoder:
         white = self.white if isinstance(self.white, int) else depth.white
-        return Decoder(str(self.root), self.held_shape, self.window, white)
+        return FileDecoder(str(self.root), self.held_shape, self.window, white)
 
     @cached_property
     def _measured(self) -> Depth:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vqgen.data.reading import listed
-from vqgen.errors import DataError
+from vqgen.errors import DataError, listed
 
 LAYOUTS = ("auto", "splits", "classes", "flat")
 _WORDS = {  # names of split folders, upper or lower case

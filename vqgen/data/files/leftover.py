@@ -8,7 +8,7 @@ from pathlib import Path
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from tqdm import tqdm
 
-from vqgen.data.reading import listed
+from vqgen.errors import listed
 
 
 def warn_of_leftovers(folder: Path, file: str, ours: Mapping[str, object], same: Sequence[str], changed: str) -> None:

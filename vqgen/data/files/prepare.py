@@ -48,7 +48,7 @@ class Attempt(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Decoder:
+class FileDecoder:
     """How the files below `root` become images of `shape`; `window` and `white` as in `decode`."""
 
     root: str
@@ -88,7 +88,7 @@ class Decoder:
 class ImageFiles:
     """Images that are decoded when they are asked for (Pixels). Paths below the decoder's root are held as bytes."""
 
-    decoder: Decoder
+    decoder: FileDecoder
     paths: ndarray
 
     @property
@@ -136,7 +136,7 @@ class ArrayRows:
         return self.images[self.rows[index]]
 
 
-def prepare(decoder: Decoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> str:
+def prepare(decoder: FileDecoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> str:
     """Decode all files with a progress bar; write images.npy, if `keep`, and unreadable.json.
 
     The row of an unreadable file stays black. Returns a hash of what is in the files.

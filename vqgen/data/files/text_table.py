@@ -42,7 +42,7 @@ def first_of(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
     return next((path for folder in folders for name in names if (path := folder / name).is_file()), None)
 
 
-def listed(files: Sequence[File], path: Path, class_names: Sequence[str]) -> Listing:
+def table_listing(files: Sequence[File], path: Path, class_names: Sequence[str]) -> Listing:
     """The files of these classes with their labels, as one of `LABELS` gives them; others are left out.
 
     A line is `ILSVRC2012_val_00000001,n01751748 111 108 370 285` or `val_0.JPEG n03444034 0 32 44 62`.

@@ -9,7 +9,7 @@ from jaxtyping import Int, Int64, Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import RawImages
 from vqgen.data.files.prepare import ImageFiles, Index
 from vqgen.data.loading.counter import integers, uniform
 
@@ -90,8 +90,8 @@ def bordered(x: UInt8[ndarray, "b c h w"], height: int, width: int) -> UInt8[nda
 
 def training_batch(
     split: Split, shape: tuple[int, int, int], flip: bool, seed: int, index: ndarray, epoch: int, new: New = np.empty
-) -> ImageBatch:
-    """Images as uint8 as they are in an epoch: a random window of `shape`, mirrored half the time if `flip`.
+) -> RawImages:
+    """Images as they are in an epoch: a random window of `shape`, mirrored half the time if `flip`.
 
     `new` makes the array that they are read into.
     """
@@ -105,13 +105,13 @@ def training_batch(
 
 def evaluation_batch(
     split: Split, shape: tuple[int, int, int], index: ndarray, epoch: int, new: New = np.empty
-) -> ImageBatch:
-    """The middles of images as uint8, the same in every epoch; `new` makes the array that they are read into."""
+) -> RawImages:
+    """The middles of images, the same in every epoch; `new` makes the array that they are read into."""
     return _batch(center_crop(read(split.images, index, new), *shape[1:]), split.given, index)
 
 
-def _batch(x: UInt8[ndarray, "b c h w"], given: Mapping[str, ndarray], index: ndarray) -> ImageBatch:
-    return ImageBatch(torch.from_numpy(np.ascontiguousarray(x)), chosen(given, index), torch.from_numpy(index))
+def _batch(x: UInt8[ndarray, "b c h w"], given: Mapping[str, ndarray], index: ndarray) -> RawImages:
+    return RawImages(torch.from_numpy(np.ascontiguousarray(x)), chosen(given, index), torch.from_numpy(index))
 
 
 def chosen(given: Mapping[str, ndarray], index: ndarray) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from vqgen.data.loading.workers import Workers
 from vqgen.environment.compat import WithWorkers
 from vqgen.errors import DataError
 
-Batch: TypeAlias = Any  # an ImageBatch or a CodeBatch, as the data module has it
+Batch: TypeAlias = Any  # RawImages or a CodeBatch, or what the data module makes of them on the device
 Fetch = Callable[..., Batch]  # of indices (int64 array) and the epoch; see Workers for those that workers call
 
 Clock = Callable[[], int]  # the epoch
@@ -111,6 +111,9 @@ class DataModule(LightningDataModule):
     def fetch(self, split: str, training: bool = False) -> Fetch:
         """What makes a batch of a split, augmented in training."""
         raise NotImplementedError
+
+    def tell(self) -> None:
+        """Log once, in one line on rank 0, what was read."""
 
     def setup(self, stage: str | None = None) -> None:
         """Before a training, each process has an item of every split."""

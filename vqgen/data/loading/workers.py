@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from vqgen.batch import ImageBatch
+from vqgen.batch import RawImages
 from vqgen.environment.compat import end_workers
 from vqgen.errors import DataError
 
@@ -28,7 +28,7 @@ _HELD = 3  # batches that the model may hold before slots run out; more is slowe
 _NO_SLOT = -1
 _REMEDY = "Take a smaller data.batch_size or data.num_workers."
 
-Fetch = Callable[..., ImageBatch]  # of indices, the epoch, and what makes a new array (as np.empty, the default)
+Fetch = Callable[..., RawImages]  # of indices, the epoch, and what makes a new array (as np.empty, the default)
 Job = tuple[ndarray, int]
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Workers:
         self._fetch, self._num_workers, self._batch_size = fetch, num_workers, batch_size
         self.loader: DataLoader | None = None
 
-    def map(self, jobs: Iterator[Job]) -> Iterator[ImageBatch]:
+    def map(self, jobs: Iterator[Job]) -> Iterator[RawImages]:
         """The batches of these jobs; the first call starts the workers.
 
         Raises the DataError of the worker that fetched, or one that says that a worker was ended from outside.
@@ -70,7 +70,7 @@ class Workers:
             raise DataError(f"{reason} Most often the memory is too small. {_REMEDY}") from error
 
     def _start(self, job: Job) -> DataLoader:
-        size = self._batch_size * self._fetch(job[0][:1], job[1]).x.nbytes
+        size = self._batch_size * self._fetch(job[0][:1], job[1]).pixels.nbytes
         self._slots = _Slots(_AHEAD * self._num_workers + _HELD, size)
         return DataLoader(
             _JobDataset(self._fetch, self._slots.memory),
@@ -115,13 +115,13 @@ class _Slots(Sampler):
             self._taken.add(slot)
             yield index, epoch, slot
 
-    def unpack(self, batch: _SlotBatch) -> ImageBatch:
+    def unpack(self, batch: _SlotBatch) -> RawImages:
         """The batch, its images still in the slot; when the last tensor of them is gone, the slot is free."""
         images = self.memory[batch.slot].numpy()[: math.prod(batch.shape)].reshape(batch.shape)
         self._held.add(batch.slot)
         weakref.finalize(images, self._release, batch.slot).atexit = False
         given = {name: torch.from_numpy(values) for name, values in batch.given.items()}
-        return ImageBatch(torch.from_numpy(images), given, torch.from_numpy(batch.index))
+        return RawImages(torch.from_numpy(images), given, torch.from_numpy(batch.index))
 
     def _release(self, slot: int) -> None:
         self._held.discard(slot)
@@ -135,7 +135,7 @@ class _JobDataset(Dataset):
     fetch: Fetch
     memory: Tensor
 
-    def __getitem__(self, job: tuple[ndarray, int, int]) -> ImageBatch | _SlotBatch | DataError:
+    def __getitem__(self, job: tuple[ndarray, int, int]) -> RawImages | _SlotBatch | DataError:
         index, epoch, slot = job
         try:
             if slot == _NO_SLOT:
@@ -144,7 +144,7 @@ class _JobDataset(Dataset):
             batch = self.fetch(index, epoch, partial(_new_in, memory))
         except DataError as error:  # handed over as it is: torch would put a traceback into its message
             return error
-        x = batch.x.numpy()
+        x = batch.pixels.numpy()
         if x.nbytes > len(memory):
             return batch
         if x.ctypes.data != memory.ctypes.data:

@@ -10,7 +10,7 @@ from vqgen.data.error import require
 from vqgen.data.files.decode import shown
 from vqgen.data.files.files import Files
 from vqgen.data.files.layout import LAYOUTS, Folders, find_layout
-from vqgen.data.files.text_table import LABELS, first_of, listed
+from vqgen.data.files.text_table import LABELS, first_of, table_listing
 from vqgen.data.files.tree import File, Listing, Subtree, Tree, divide
 
 
@@ -89,7 +89,7 @@ class Folder(Files):
         if any(map(inner.folder, inner.files)):
             return inner.labelled(self.class_names)
         table = first_of(LABELS, [self.root / inner.start, self.root / part.start, self.root])
-        return listed(part.files, table, self.class_names) if table else Listing([])
+        return table_listing(part.files, table, self.class_names) if table else Listing([])
 
     def _completed(self, given: dict[str, Listing]) -> dict[str, Listing]:
         self.how = f"by the folders of {' and '.join(sorted(given, key=SPLITS.index))}"

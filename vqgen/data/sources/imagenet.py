@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vqgen.data.files.files import Files
-from vqgen.data.files.text_table import LABELS, TextTable, first_of, listed
+from vqgen.data.files.text_table import LABELS, TextTable, first_of, table_listing
 from vqgen.data.files.tree import Listing, Subtree, Tree
 
 _TRAIN = re.compile(r"(.*/)?train/n\d+/")
@@ -65,7 +65,7 @@ class ImageNet(Files):
             if table is None:
                 place = f"{rest[0].path} lies in no class folder" if known else "val has no class folders"
                 raise self.missing(f"{place}, and nowhere is a table of its labels, {LABELS[0]}")
-            flat = listed(rest, table, ids)
+            flat = table_listing(rest, table, ids)
             listing = Listing(known + flat.files, np.concatenate([listing.labels, flat.labels]))
         if not listing.files:
             raise self.missing("the folders of val are not those of train, or its table knows none of these classes")

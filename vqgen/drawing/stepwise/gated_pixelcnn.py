@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
-from vqgen.drawing.stepwise.positions import Positions, Run
+from vqgen.drawing.stepwise.positions import Positions, RunLayer
 from vqgen.drawing.stepwise.rows import RowState, row_of
 from vqgen.nn.priors.causal import CausalConv2d, PastVerticalConv2d, PointwiseConv2d, VerticalConv2d
 from vqgen.nn.priors.gated_pixelcnn import GatedLayer, GatedPixelCNN, gate
@@ -48,7 +48,7 @@ class StepwiseGatedPixelCNN(Incremental):
         self.input.begin(self.position)
         return self.run(self.horizontal, self.position, self.input.read())
 
-    def horizontal(self, run: Run, h: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
+    def horizontal(self, run: RunLayer, h: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
         """The horizontal stack, from its input layer's features to the logits."""
         for layer in self.layers:
             h = h + run(layer.output, gate(run(layer.horizontal, h)))

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.drawing.incremental import Incremental, twin_of
-from vqgen.drawing.stepwise.positions import Positions, Run
+from vqgen.drawing.stepwise.positions import Positions, RunLayer
 from vqgen.drawing.stepwise.rows import row_of
 from vqgen.nn.priors.pixelcnn import MaskedResidualBlock, PixelCNN
 
@@ -41,7 +41,7 @@ class StepwisePixelCNN(Incremental):
         features = layer.gather(window.flatten(1)[:, : layer.num_taps], self.table)
         return self.run(self.body, self.position, features)
 
-    def body(self, run: Run, features: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
+    def body(self, run: RunLayer, features: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
         """Logits from the features of the input layer."""
         x = F.relu(features)
         for block in self.blocks:

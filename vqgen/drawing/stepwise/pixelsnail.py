@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqgen.drawing.incremental import Incremental, twin_of
 from vqgen.drawing.stepwise.conv_stack import SmallConvStack
-from vqgen.drawing.stepwise.positions import Positions, Run
+from vqgen.drawing.stepwise.positions import Positions, RunLayer
 from vqgen.drawing.stepwise.rows import RowState
 from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.pixelsnail import AttentionBlock, GatedResidualBlock, PixelSNAIL, with_positions
@@ -62,7 +62,7 @@ class StepwisePixelSNAIL(Incremental):
         x = x + self.above[self.column] if self.network.vertical else x
         return self.run(self.body, self.position, x, self.previous)
 
-    def body(self, run: Run, x: Float[Tensor, "b c"], previous: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
+    def body(self, run: RunLayer, x: Float[Tensor, "b c"], previous: Float[Tensor, "b c"]) -> Float[Tensor, "b k"]:
         """Logits from the input layer's features and the embedding of the code before."""
         for block in [*self.network.blocks, *self.network.output_blocks]:
             if isinstance(block, AttentionBlock):

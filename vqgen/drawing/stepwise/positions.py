@@ -27,7 +27,7 @@ from vqgen.drawing.stepwise.stack import Position, Stack
 from vqgen.nn.priors.attention import CausalAttention
 from vqgen.nn.priors.causal import RasterConv2d
 
-Run = Callable[[nn.Module, Tensor], Tensor]
+RunLayer = Callable[[nn.Module, Tensor], Tensor]
 """Gives a layer's result: ``run(layer, x)``."""
 
 Contexts = Mapping[nn.Module, Float[Tensor, "_ e 1 _"]]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -46,3 +46,8 @@ class CodebookUsage(Metric):
     def compute(self) -> Usage:
         """Perplexity and usage of all codes counted."""
         return usage(self.counts)
+
+
+def counters(module: nn.Module) -> list[CodebookUsage]:
+    """The counters of codes in a module, in order."""
+    return [part for part in module.modules() if isinstance(part, CodebookUsage)]

@@ -1,51 +1,21 @@
-"""What the sample metrics share: sets of real and generated feature vectors, and torchmetrics' metrics on them.
+"""The sample metrics of torchmetrics, as functions of real and generated feature vectors.
 
 The functions are of the vectors given alone, also in one of several processes: nothing is gathered from the others.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
-from torchmetrics.utilities import dim_zero_cat
 
 from vqgen.devices import fork_rng
 from vqgen.nn.precision import float64, full_float32
-
-
-class FeatureSets(Metric):
-    """Compares the real with the generated feature vectors of all batches and ranks.
-
-    Args:
-        compare: a function of both sets, such as `precision_recall` or `density_coverage`.
-    """
-
-    full_state_update = False
-    real: list[Tensor]
-    generated: list[Tensor]
-
-    def __init__(self, compare: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> None:
-        super().__init__()
-        self.compare = compare
-        self.add_state("real", [], dist_reduce_fx="cat")
-        self.add_state("generated", [], dist_reduce_fx="cat")
-
-    def update(self, features: Float[Tensor, "b d"], real: bool) -> None:
-        """Keep a batch of feature vectors, of real or of generated images."""
-        (self.real if real else self.generated).append(features)
-
-    def compute(self) -> tuple[Tensor, ...]:
-        """What `compare` makes of all vectors so far; ValueError where there are none of one kind."""
-        if not len(self.real) or not len(self.generated):
-            raise ValueError("there must be features of real and of generated images")
-        return self.compare(dim_zero_cat(self.real), dim_zero_cat(self.generated))
 
 
 class PrecomputedFeatures(nn.Identity):

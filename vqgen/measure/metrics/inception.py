@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.batch import to_bytes
 from vqgen.protocols import Features
 
 _OUTPUTS = ["2048", "logits_unbiased"]
@@ -37,6 +38,6 @@ class Inception(nn.Module):
 
     def describe(self, x: Float[Tensor, "b c h w"]) -> Features:
         """Feature vectors, and log-probabilities of the 1008 outputs; grey images are taken as RGB."""
-        pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).expand(-1, 3, -1, -1)
+        pixels = to_bytes(x).expand(-1, 3, -1, -1)
         vectors, logits = self.network._torch_fidelity_forward(pixels)
         return Features(vectors, logits.log_softmax(1))

@@ -29,12 +29,8 @@ def nearest(queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: 
     return Neighbors(distance.sqrt().to(queries.dtype), index)
 
 
-def radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
-    """Distance of each vector to the k-th nearest of the others; ValueError for fewer than k others."""
-    return _squared_radii(x, k).sqrt().to(x)
-
-
-def _squared_radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
+def squared_radii(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
+    """Squared distance of each vector to the k-th nearest of the others; ValueError for fewer than k others."""
     if len(x) <= k:
         raise ValueError(f"{len(x)} feature vectors have no {k} nearest neighbours each: give more than {k}")
     parts = []
@@ -57,7 +53,7 @@ class Balls(NamedTuple):
 
 def balls(references: Float[Tensor, "m d"], k: int) -> Balls:
     """Balls that reach to the k-th nearest of the other references, which is at the rim; ValueError for k or fewer."""
-    squared, vectors = _squared_radii(references, k), float64(references)
+    squared, vectors = squared_radii(references, k), float64(references)
     rounding = ROUNDING * (squared + (vectors - vectors.mean(0)).square().sum(1))
     return Balls(squared - rounding, squared + rounding)
 

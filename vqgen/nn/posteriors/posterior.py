@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from vqgen.nn.clamp import projected_clamp
 from vqgen.nn.distributed import mean_over_ranks
+from vqgen.nn.likelihoods.likelihoods import LOG_2PI
 from vqgen.nn.posteriors.flows import IAF
 from vqgen.nn.sizes import check_at_least
 
-LOG_2PI = log(2 * torch.pi)
 MAX_LOG_VAR = 14.0
 """Log-variances are kept within [-14, 14], standard deviations of 1/1000 and 1000, with a gradient that leads back."""
 

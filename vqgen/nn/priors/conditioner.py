@@ -51,11 +51,14 @@ class LabelEmbedding(nn.Module):
             return True
         return label is not None and not bool((label == self.num_classes).any())
 
-    def check(self, name: str, label: Int[Tensor, " b"]) -> None:
-        """Raise UserError for a label out of range. It reads values, which `forward` must not: a GPU would wait."""
+    def check(self, name: str, label: Int[Tensor, " b"], none: bool = True) -> None:
+        """Raise UserError for a label out of range, where `none` says whether no class may be among them.
+
+        It reads values, which `forward` must not: a GPU would wait.
+        """
         low, high = int(label.min()), int(label.max())
-        if low < 0 or high > self.num_classes:
-            raise UserError(f"{name}={low if low < 0 else high}: there are {self.num_classes}, from 0")
+        if low < 0 or high >= self.num_classes + none:
+            raise UserError(f"{name}={low if low < 0 else high}: there are {self.num_classes}, from 0 (num_classes)")
 
     def forward(self, label: Int[Tensor, " b"] | None, num_samples: int) -> Float[Tensor, "b c 1 1"]:
         """Vectors of the labels; `num_classes`, or None for all samples, is no class: UntrainedError with dropout 0."""
@@ -152,12 +155,12 @@ class Conditioner(nn.Module):
                 raise UserError(_never_without(name)) from None
         return sum(parts[1:], parts[0]) if parts else None
 
-    def check(self, condition: Condition) -> None:
-        """Raise UserError for a label, or another condition of kinds, that is none of them."""
+    def check(self, condition: Condition, none: bool = True) -> None:
+        """Raise UserError for a label, or another condition of kinds, that is none of them; see `LabelEmbedding`."""
         for name, embedding in self._embeddings.items():
             value = condition.given.get(name)
             if isinstance(embedding, LabelEmbedding) and value is not None and value.device.type != "meta":
-                embedding.check(name, value)
+                embedding.check(name, value, none)
 
     def _merge_levels(self, upper: Sequence[Tensor]) -> Tensor:
         """Features of all levels above on this level's grid."""

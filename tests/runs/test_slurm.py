@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.test_check import _compose
 from tests.conftest import ROOT, TINY
 from tests.processes import python
-from tests.test_config import _compose
 from vqgen.config.resume import placed
 from vqgen.environment.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
 from vqgen.errors import ConfigError, FolderError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 
-from tests.test_config import _compose
+from tests.config.test_check import _compose
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.config.check import check, check_sample
 from vqgen.config.command_line import _fail

@@ -46,7 +46,7 @@ MISSING = {
     "vqgen.nn.autoencoders.Encodr": "there is no such class (did you mean Encoder?)",
     "vqgen.nn.autoencoders.residual.Encodr": "there is no such class (did you mean Encoder?)",
     "vqgen.nowhere.Class": "there is no such class",
-    "nowhere.at.All": "there is no such class",
+    "nowhere.at.All": "there is no such class, as there is no package nowhere: if it is your own, put its folder on ",
     "plain": "there is no such class",
     "vqgen.nn.quantize.__doc__": "there is no such class",
     "vqgen.callbacks.Samples": "there is no such class; it is vqgen.training.Samples now",
@@ -65,6 +65,11 @@ def test_a_package_that_a_class_needs_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"^model\._target_=needy\.Mine: No module named 'not_installed_here'$"):
         check_node("model", {"_target_": "needy.Mine"})
+
+
+def test_a_part_that_is_made_too_early_is_told_how_it_is_made_later():
+    with pytest.raises(ConfigError, match=r"^model\.optimizer\.params is missing: .*model\.optimizer\._partial_=true"):
+        check_node("model.optimizer", {"_target_": "torch.optim.SGD", "lr": 0.1})
 
 
 GOOD = [
