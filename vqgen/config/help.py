@@ -64,9 +64,11 @@ def _header(root: str, program: str) -> str:
 
 
 def _options(root: str) -> Iterator[tuple[str, str]]:
-    """Top-level keys with a value on the same line, and their comment."""
+    """Top-level keys with a value on the same line, and their comment; of a key that stands twice, the first."""
+    told = {"defaults", "hydra"}
     for key, value, comment in re.findall(r"^(\w+): *([^#\n]*?) *(?:# *(.*))?$", root, flags=re.MULTILINE):
-        if key not in ("defaults", "hydra") and comment:
+        if key not in told and comment:
+            told.add(key)
             yield f"{key}={value}" if value else f"{key}.*", comment
 
 

@@ -97,10 +97,14 @@ class SearchPath:
         file = Path("conf", group, f"{name}.yaml")
         if self._own is None and file.is_file():
             return "; there is one in ./conf: --config-dir=conf"
+        if not group.startswith("hydra/"):
+            return ""
         plugin = f"hydra-{name.partition('_')[0]}-{group.rpartition('/')[2]}"
-        needed = metadata.requires("vqgen") or () if group.startswith("hydra/") else ()
-        extra = next((line.rpartition("extra == ")[2] for line in needed if line.startswith(plugin)), None)
-        return f"; pip install 'vqgen[{extra.strip(chr(34))}]' brings it" if extra else ""
+        needed = next((line for line in metadata.requires("vqgen") or () if line.startswith(plugin)), None)
+        if needed is None or any(metadata.distributions(name=plugin)):
+            return ""
+        extra = needed.rpartition("extra == ")[2].strip("\"' ")
+        return f"; pip install 'vqgen[{extra}]' brings it"
 
     def _further(self) -> list[Path]:
         """The folders of hydra.searchpath: of the command line, or else of the root config."""

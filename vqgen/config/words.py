@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -37,7 +38,7 @@ _SHORT = {
     "-cp": "--config-path",
 }
 _REFUSED = {
-    "--config-path": "would leave vqgen's own configs out; --config-dir=FOLDER adds yours to them",
+    "--config-path": "this would leave out the configs of vqgen; --config-dir=FOLDER adds yours to them",
     "--experimental-rerun": "a run goes on by resume=RUN, and is made again from its config.yaml",
 }
 _MODES = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
@@ -63,7 +64,7 @@ def ordered(words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         flag = _SHORT.get(name, name)
         if flag in _REFUSED:
-            raise ConfigError(f"{word}: this {_REFUSED[flag]}")
+            raise ConfigError(f"{word}: {_REFUSED[flag]}")
         if flag not in _TAKEN:
             raise ConfigError(f"{word}: there is no such flag{near_miss(name, _TAKEN)}")
         if not equals:
@@ -80,13 +81,14 @@ def completed(words: list[str]) -> list[str]:
 
     The shell asks by `-sc query=bash`, without the flags that say where configs are.
     """
-    line = os.environ.get("COMP_LINE", "").split()
-    if not {"-sc", "--shell-completion"} & set(words) or "--" in line:
+    if not {"-sc", "--shell-completion"} & set(words):
         return words
-    for place, word in enumerate(line):
-        flag, equals, _ = word.partition("=")
-        if _SHORT.get(flag, flag) in ("--config-dir", "--config-name"):
-            words = [*words, *line[place : place + (1 if equals else 2)]]
+    line = os.environ.get("COMP_LINE", "").split(" ")[:-1]  # the last word is the one that is to be completed
+    for word, following in zip(line, [*line[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        flag, value = _SHORT.get(flag, flag), value if equals else following
+        if flag == "--config-name" or (flag == "--config-dir" and Path(value).is_dir()):
+            words = [*words, f"{flag}={value}"]
     return words
 
 
