@@ -216,8 +216,9 @@ def _mistake(error: BaseException) -> UserError | None:
 
 
 def _fail(error: BaseException) -> int:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
-    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (first, "error", 2)
     if os.environ.get(SHOW):
         traceback.print_exception(error)
     if not isinstance(error, QuietInterruption):

@@ -10,7 +10,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqgen.config.arguments import signature_at
-from vqgen.config.search_path import SearchPath
+from vqgen.config.search_path import NOT_GLOBAL, SearchPath
 from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
@@ -35,6 +35,8 @@ def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictCo
             cfg = search_path.compose(chosen, with_hydra=True)
             _check_package(value_of(words, "--package"), cfg)
             _check_hydra(_without_hydra(cfg), search_path.program)
+            for name in {"experiment", "sweep", "extras"} & cfg.keys():
+                raise ConfigError(f"{name}=NAME: {NOT_GLOBAL}")
             if not has(words, "--cfg", "--info"):
                 check(cfg)
 

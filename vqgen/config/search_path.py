@@ -4,6 +4,7 @@ Whatever has to know which choices there are asks here: the check of the words, 
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata, resources
@@ -15,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import MissingConfigException
+from hydra.errors import ConfigCompositionException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +26,8 @@ from vqgen.errors import ConfigError, near_miss
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # of a wheel, or of a checkout
+NOT_GLOBAL = "what it says is about the whole config: its first line must be `# @package _global_`"
+_AT_HOME = re.compile(r"^In '([^']+)': Could not override '\w+@")  # instead of in the whole config
 FOLDER = "VQGEN_CONFIG_DIR"  # variable of the environment: the --config-dir of command lines that give none
 
 
@@ -75,9 +78,15 @@ class SearchPath:
         try:
             return compose(self.root, [*further, *overrides], return_hydra_config=with_hydra)
         except MissingConfigException as error:
-            raise self._explained(error) from None
+            raise self._missing(error) from None
+        except ConfigCompositionException as error:
+            if found := _AT_HOME.search(str(error)):
+                raise ConfigError(f"{found[1]}: {NOT_GLOBAL}") from None
+            raise
         except yaml.MarkedYAMLError as error:
             raise _of_yaml(error) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self._not_utf8()}: this is no text in UTF-8 ({error.reason})") from None
 
     def choices(self, group: str) -> list[str]:
         """What can be chosen from a group, also from one of Hydra's own, between `opened`."""
@@ -94,6 +103,8 @@ class SearchPath:
 
     def hint(self, group: str, name: str) -> str:
         """What to do where a choice is not found, but is in ./conf, or comes with a package that is not installed."""
+        if any((folder / group / f"{name}.yml").is_file() for folder in self.folders):
+            return f"; a config is a file in .yaml, and {name}.yml is not read"
         file = Path("conf", group, f"{name}.yaml")
         if self._own is None and file.is_file():
             return "; there is one in ./conf: --config-dir=conf"
@@ -134,14 +145,23 @@ class SearchPath:
                         "and take what is ours by its defaults list"
                     )
 
-    def _explained(self, error: MissingConfigException) -> ConfigError:
+    def _not_utf8(self) -> str:
+        """The first file of the user's that is no text."""
+        for file in (file for folder in self.folders[1:] for file in sorted(folder.rglob("*.yaml"))):
+            try:
+                file.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                return f"'{file}'"
+        return "a config"
+
+    def _missing(self, error: MissingConfigException) -> ConfigError:
         """Which config is not there, with the near miss."""
         missing = str(error.missing_cfg_file or "")
         if missing == self.root:
             return ConfigError(f"--config-name={missing}: there is no such config{near_miss(missing, self.roots())}")
         group, _, name = missing.rpartition("/")
-        where = str(error).partition(":")[0] if str(error).startswith("In ") else self.root
-        return ConfigError(f"{where}: there is no {group}={name}{near_miss(name, error.options or ())}")
+        entry = f"{group}: {name}" if group else name
+        return ConfigError(f"a defaults list has {entry}, which there is not{near_miss(name, error.options or ())}")
 
 
 class _OwnFolder(SearchPathPlugin):

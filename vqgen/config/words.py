@@ -84,7 +84,7 @@ def completed(words: list[str]) -> list[str]:
     if not {"-sc", "--shell-completion"} & set(words):
         return words
     line = os.environ.get("COMP_LINE", "").split(" ")[:-1]  # the last word is the one that is to be completed
-    for word, following in zip(line, [*line[1:], ""], strict=True):
+    for word, following in zip(line, [*line[1:], ""], strict=False):
         flag, equals, value = word.partition("=")
         flag, value = _SHORT.get(flag, flag), value if equals else following
         if flag == "--config-name" or (flag == "--config-dir" and Path(value).is_dir()):
