@@ -27,7 +27,7 @@ from vqgen.errors import ConfigError, near_miss
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # of a wheel, or of a checkout
 NOT_GLOBAL = "what it says is about the whole config: its first line must be `# @package _global_`"
-_AT_HOME = re.compile(r"^In '([^']+)': Could not override '\w+@")  # instead of in the whole config
+_NOT_OVERRIDDEN = re.compile(r"^In '((\w+)[^']*)': .*(?:override|Default for) '(\w[\w/]*)(?:@(\w+))?", re.DOTALL)
 FOLDER = "VQGEN_CONFIG_DIR"  # variable of the environment: the --config-dir of command lines that give none
 
 
@@ -80,9 +80,7 @@ class SearchPath:
         except MissingConfigException as error:
             raise self._missing(error) from None
         except ConfigCompositionException as error:
-            if found := _AT_HOME.search(str(error)):
-                raise ConfigError(f"{found[1]}: {NOT_GLOBAL}") from None
-            raise
+            raise self._not_overridden(error) or error from None
         except yaml.MarkedYAMLError as error:
             raise _of_yaml(error) from None
         except UnicodeDecodeError as error:
@@ -144,6 +142,18 @@ class SearchPath:
                         f"'{own}' would never be read, as {what} of vqgen comes first: give it another name, "
                         "and take what is ours by its defaults list"
                     )
+
+    def _not_overridden(self, error: ConfigCompositionException) -> ConfigError | None:
+        """What is wrong with an `override` of a defaults list, where that is what the error is about."""
+        if (found := _NOT_OVERRIDDEN.search(str(error))) is None:
+            return None
+        file, group, name, place = found.groups()
+        if place == group:
+            return ConfigError(f"{file}: {NOT_GLOBAL}")
+        groups = {place.name for folder in self.folders for place in folder.glob("*/") if "/" not in name}
+        return ConfigError(
+            f"{file}: it overrides {name}, which no defaults list before it has{near_miss(name, groups)}"
+        )
 
     def _not_utf8(self) -> str:
         """The first file of the user's that is no text."""
