@@ -1,18 +1,9 @@
-"""Use a trained run: `python sample.py run=RUN`. Every task and option: `python sample.py --help`."""
+"""Use a trained run: `python sample.py run=RUN`. Every task and option: `python sample.py --help`.
 
-from omegaconf import DictConfig
+Installed, it is `vqgen-sample`. It is a program of Hydra, whose tab completion looks for @hydra.main here.
+"""
 
-from vqgen.config.check import check_sample
-from vqgen.config.command_line import command
-
-
-@command("sample", check_sample)
-def main(cfg: DictConfig) -> None:
-    """Carry out one task on a run."""
-    from vqgen.experiment import sample  # torch and Lightning load after the config check
-
-    sample(cfg)
-
+from vqgen.programs import sample as main
 
 if __name__ == "__main__":
     main()

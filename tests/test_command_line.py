@@ -50,7 +50,7 @@ def test_a_mistake_is_one_line_at_once_and_leaves_nothing(command: Command, word
 @pytest.mark.parametrize("show", [["--cfg", "job"], ["--cfg=job"]])
 def test_flags_that_exclude_one_another_are_one_line(command: Command, show: list[str], tmp_path: Path):
     done = command("train.py", "-m", "model=ae,vae", *show, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "error: -m --cfg: give only one of these\n")
+    assert (done.returncode, done.stderr) == (2, "error: --multirun --cfg: give only one of these\n")
 
 
 def test_a_mistake_in_one_value_of_a_sweep_stops_it_before_it_starts(command: Command, tmp_path: Path):

@@ -6,8 +6,8 @@ import shlex
 import pytest
 from hydra import compose, initialize_config_dir
 
-from vqgen.config.overrides import parse
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
+from vqgen.config.words import parse
 from vqgen.errors import command, option, typed
 
 PLAIN = ["runs/2026-11-26_08-00-00", "/home/me/runs/a.b", "../x", "multirun/a/0"]

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from vqgen.config.check import check
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
 from vqgen.experiment import train
 
 SMALL = [

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from tests.nn.priors import assert_no_blind_spot
 from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
 from vqgen.runs.checkpoint import build
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"

@@ -2,12 +2,16 @@
 
 import difflib
 import errno
+import os
 import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 SHOW = "VQGEN_TRACEBACK"  # variable of the environment: with it, errors told in a line show their traceback as well
+TYPED = "VQGEN_COMMAND"  # variable of the environment, for the processes that one starts: how its program was called
+INSTALLED, CHECKOUT = "vqgen-{}", "python {}.py"
+_DEFAULT = INSTALLED if Path(__file__).with_name("conf").is_dir() else CHECKOUT  # where no program was called
 _PLAIN = re.compile(r"\.{0,2}[A-Za-z_/][\w./+@%-]*", re.ASCII)  # what Hydra takes as text as it stands, but for these:
 _NO_TEXT = ("null", "true", "false", "nan", "inf")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -102,5 +106,9 @@ def typed(key: str, value: object) -> str:
 
 
 def command(program: str, *words: str, **paths: str | Path) -> str:
-    """A command line of words and of a path for each key: `python sample.py task=report 'run="runs/a=b"'`."""
-    return " ".join(["python", f"{program}.py", *words, *(typed(key, path) for key, path in paths.items())])
+    """A command line of words and of a path for each key: `python sample.py task=report 'run="runs/a=b"'`.
+
+    It begins as the one that the user has typed: with `vqgen-sample` where that is installed and was called so.
+    """
+    called = os.environ.get(TYPED, _DEFAULT).format(program)
+    return " ".join([called, *words, *(typed(key, path) for key, path in paths.items())])

@@ -7,13 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-import vqgen.config.command_line  # registers the resolvers
 from tests.conftest import ROOT
 from vqgen.config.check import check, check_sample
 from vqgen.config.help import INCLUDED, first_comment, help_text
+from vqgen.config.search_path import CONF
 from vqgen.errors import ConfigError
 
-CONF = vqgen.config.command_line.CONF
 PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail", "transformer"}
 
 
@@ -61,7 +60,7 @@ def test_every_yaml_says_what_it_is(path: Path):
 
 @pytest.mark.parametrize("name", ["train", "sample"])
 def test_help_lists_every_group_and_choice(name: str):
-    text = help_text(CONF, name)
+    text = help_text([CONF], name, name)
     assert ("model=NAME" in text) == (name == "train")
     for path in (CONF / ("model" if name == "train" else "task")).glob("*.yaml"):
         assert path.stem in text

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Adam
 
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
 from vqgen.models.ae import AE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE

@@ -122,14 +122,14 @@ def test_starts_of_one_second_have_folders_of_their_own(started: str):
         f"run_dir=runs/{started}_2",
         f"run_dir=runs/{started}_3",
     ]
-    sweeps = [["seed=0,1", "-m"], ["sweep=quantizer"], ["hydra.mode=MULTIRUN", "seed=0,1"]]
+    sweeps = [["--multirun", "seed=0,1"], ["sweep=quantizer"], ["hydra.mode=MULTIRUN", "seed=0,1"]]
     placed_sweeps = [placed(words).words for words in sweeps]
     assert [words[-1] for words in placed_sweeps] == [
         f"hydra.sweep.dir=multirun/{started}",
         f"hydra.sweep.dir=multirun/{started}_2",
         f"hydra.sweep.dir=multirun/{started}_3",
     ]
-    assert placed_sweeps[0][:2] == ["-m", "seed=0,1"]  # Hydra wants its words in one row
+    assert placed_sweeps[0][:2] == ["--multirun", "seed=0,1"]
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_starts_of_one_second_have_folders_of_their_own(started: str):
     [
         ["run_dir=a"],
         ["hydra.run.dir=a"],
-        ["-m", "seed=0,1", "hydra.sweep.dir=a"],
-        ["--cfg", "job"],
+        ["--multirun", "seed=0,1", "hydra.sweep.dir=a"],
+        ["--cfg=job"],
     ],
 )
 def test_a_folder_that_was_named_stays_as_it_is(words: list[str], started: str, tmp_path: Path):
@@ -148,7 +148,7 @@ def test_a_folder_that_was_named_stays_as_it_is(words: list[str], started: str, 
 
 def test_a_run_folder_for_several_jobs_is_refused(started: str):
     with pytest.raises(ConfigError, match=r"run_dir=a: the jobs of a sweep .*; take hydra.sweep.dir=FOLDER"):
-        placed(["-m", "seed=0,1", "run_dir=a"])
+        placed(["--multirun", "seed=0,1", "run_dir=a"])
 
 
 def test_a_sweep_that_does_not_begin_leaves_no_folder(command: Command, tmp_path: Path):

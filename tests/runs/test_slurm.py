@@ -99,13 +99,13 @@ def test_a_folder_that_two_commands_name_is_that_of_the_first(monkeypatch: pytes
 
 
 def test_a_sweep_goes_on_in_its_folder(monkeypatch: pytest.MonkeyPatch):
-    expected = ["-m", "seed=0,1", "hydra.sweep.dir=multirun/slurm_7"]
-    assert placed(["-m", "seed=0,1"]).words == expected
+    expected = ["--multirun", "seed=0,1", "hydra.sweep.dir=multirun/slurm_7"]
+    assert placed(["--multirun", "seed=0,1"]).words == expected
     let_go(Path("multirun/slurm_7"))
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert placed(["-m", "seed=0,1"]).words == expected
+    assert placed(["--multirun", "seed=0,1"]).words == expected
     let_go(Path("multirun/slurm_7"))
-    assert placed(["-m", "seed=0,1,2"]).words[-1] == "hydra.sweep.dir=multirun/slurm_7_2"
+    assert placed(["--multirun", "seed=0,1,2"]).words[-1] == "hydra.sweep.dir=multirun/slurm_7_2"
     let_go(Path("multirun/slurm_7_2"))
 
 

@@ -15,7 +15,7 @@ from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.batch import Condition
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
 from vqgen.drawing import Sampling
 from vqgen.errors import UserError
 from vqgen.experiment import sample

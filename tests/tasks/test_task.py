@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.tasks import tiny
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import CONF
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
 from vqgen.runs.trained_run import TrainedRun

@@ -8,7 +8,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vqgen.config.arguments import CODES, KNOWN_LATER, Signature, check_arguments, check_node, signature, signature_at
 from vqgen.config.ranges import check_ranges
-from vqgen.errors import ConfigError, first_line, near_miss
+from vqgen.errors import ConfigError, command, first_line, near_miss
 from vqgen.plain import Plain
 from vqgen.runs.folders import check_run, find_runs, find_started, released
 
@@ -150,7 +150,7 @@ def _check_pairing(cfg: DictConfig) -> None:
     if is_prior and not cfg.tokenizer:
         raise ConfigError(
             "tokenizer=RUN is needed: this model is a prior and learns the codes of a trained VQ-VAE "
-            "(train one with: python train.py model=vqvae)"
+            f"(train one with: {command('train', 'model=vqvae')})"
         )
     if is_prior and not has_codes:
         raise ConfigError(

@@ -16,31 +16,46 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from vqgen.config.help import help_text
 from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
-from vqgen.config.resolvers import CONF
-from vqgen.config.resume import going_on, hydra_words, placed, resumed
+from vqgen.config.resume import going_on, hydra_words, placed, resumed, shown
+from vqgen.config.search_path import CONF, SearchPath, with_own_folder
+from vqgen.config.words import completed, has, ordered, overrides_of
 from vqgen.environment.launcher import is_first
-from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
+from vqgen.errors import (
+    CHECKOUT,
+    INSTALLED,
+    SHOW,
+    TYPED,
+    FolderError,
+    Interruption,
+    QuietInterruption,
+    UserError,
+    is_full,
+    option,
+)
+from vqgen.runs.allow_list import find_own_packages
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
 from vqgen.runs.slurm import RECORD
 
 
-def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
+def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
     """Make a task of a config into a Hydra program whose user's mistakes are one line and exit status 2."""
 
     def decorate(task: Callable) -> Callable:
-        words = sys.argv[1:]
+        words: list[str] = []
         resuming: DictConfig | None = None
 
         @functools.wraps(task)
         def told(cfg: DictConfig) -> object:
+            find_own_packages()  # a launcher may have begun this process
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return _job(task, check, cfg)
+                return _job(task, check, cfg, words)
             sys.argv[1:] = words  # other processes of this run are started with them
-            folder, owns = Path(HydraConfig.get().runtime.output_dir), config_name == "train" and is_first()
+            folder, owns = Path(HydraConfig.get().runtime.output_dir), name == "train" and is_first()
             try:
                 with claimed(folder) if owns else nullcontext():
                     if resuming is not None:
@@ -58,7 +73,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                     raise
                 sys.exit(_fail(mistake))
 
-        program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
+        program = hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(told)
 
         @functools.wraps(task)
         def run() -> None:
@@ -66,15 +81,24 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             made: Path | None = None  # for this start
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             try:
-                sys.argv[1:] = words[:] = [at_home(word) for word in words]
+                os.environ[TYPED] = INSTALLED if Path(sys.argv[0]).stem == f"vqgen-{name}" else CHECKOUT
+                find_own_packages()
+                words[:] = with_own_folder(ordered([at_home(word) for word in completed(sys.argv[1:])]))
+                search_path = SearchPath(name, words)
+                if has(words, "--help"):
+                    print(_help(search_path, words))
+                    return
                 make_home()
-                resuming = going_on(words)
+                resuming = going_on(words) if name == "train" else None
                 if resuming is None:
-                    preflight(config_name, words, check)
-                    if config_name == "train":
+                    preflight(search_path, words, check)
+                    if name == "train":
                         words[:], made = placed(words)
-                    resuming = going_on(words)
-                    sys.argv[1:] = words
+                        resuming = going_on(words)
+                elif has(words, "--cfg", "--info"):
+                    print(shown(resuming, words))
+                    return
+                sys.argv[1:] = words
                 if resuming is not None:
                     check(resuming)
                     sys.argv[1:] = hydra_words(words)
@@ -93,10 +117,24 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
     return decorate
 
 
-def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -> float | None:
-    """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone."""
+def _help(search_path: SearchPath, words: list[str]) -> str:
+    """The text of --help, of the groups that are named beside it or of all."""
+    groups = [word for word in overrides_of(words) if "=" not in word]
+    return help_text(search_path.folders, search_path.root, search_path.program, groups)
+
+
+def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig, typed: list[str]) -> float | None:
+    """One job of a sweep: what came of it is noted in its folder, and a failure leaves the other jobs alone.
+
+    Args:
+        task: what it does.
+        check: of its config.
+        cfg: its config.
+        typed: the words of the whole sweep, of which the processes of the job need those that say where configs are.
+    """
     job = HydraConfig.get()
     folder, words = Path(job.runtime.output_dir), job.overrides.task
+    found_by = [word for word in typed if word.startswith(("--config-", "hydra.searchpath="))]
     note: Callable[..., None] = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
     try:
         with claimed(folder) if is_first() else nullcontext():
@@ -107,7 +145,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
             begun = before is not None and (folder / COMPOSED).is_file()
             if not begun:
                 require_free(folder)
-            _make_single_job(folder, ["trust=true", option("resume", folder)] if begun else words)
+            _make_single_job(folder, [*found_by, *(["trust=true", option("resume", folder)] if begun else words)])
             note(None, UNFINISHED)
             try:
                 cfg = resumed(str(folder), {"trust": True}) if begun else cfg
@@ -178,8 +216,9 @@ def _mistake(error: BaseException) -> UserError | None:
 
 
 def _fail(error: BaseException) -> int:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
-    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (lines[0], "error", 2)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    line, kind, status = (error, error.kind, error.status) if isinstance(error, UserError) else (first, "error", 2)
     if os.environ.get(SHOW):
         traceback.print_exception(error)
     if not isinstance(error, QuietInterruption):

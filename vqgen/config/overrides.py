@@ -5,71 +5,83 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqgen.config.arguments import signature_at
-from vqgen.config.resolvers import CONF
+from vqgen.config.search_path import NOT_GLOBAL, SearchPath
+from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
 
-INFO_FLAGS = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
-_SHOW = ("--cfg", "-c")
-_MODES = (("--multirun", "-m"), ("--run", "-r"), _SHOW)
-_VALUE_FLAGS = (*_SHOW, "--package", "-p", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
-
-def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], None]) -> None:
+def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictConfig], None]) -> None:
     """Check each override by itself, then the configuration that they make together."""
-    if any(word in INFO_FLAGS for word in words):
+    if has(words, *ASKS):
         return
-    _check_flags(words)
-    overrides = parse(list(override_words(words)))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        groups = [o for o in overrides if is_group(o)]
+    overrides = parse(overrides_of(words))
+    with search_path.opened():
+        groups = [o for o in overrides if search_path.is_group(str(o.key_or_group))]
         for override in groups:
-            check_choice(override)
-        base = _base(config_name, groups)
+            check_choice(override, search_path)
+        base = _base(search_path, groups)
+        hydra = _without_hydra(base)
         for override in overrides:
-            if override not in groups and not (override.key_or_group or "").startswith("hydra"):
-                _check_key(override, base)
+            if override not in groups:
+                of_hydra = str(override.key_or_group).startswith("hydra.")
+                _check_key(override, DictConfig({"hydra": hydra}) if of_hydra else base)
         for chosen in _alternatives(overrides):
-            cfg = compose(config_name, chosen)
-            if not _flags(words, _SHOW):
+            cfg = search_path.compose(chosen, with_hydra=True)
+            _check_package(value_of(words, "--package"), cfg)
+            _check_hydra(_without_hydra(cfg), search_path.program)
+            for name in {"experiment", "sweep", "extras"} & cfg.keys():
+                raise ConfigError(f"{name}=NAME: {NOT_GLOBAL}")
+            if not has(words, "--cfg", "--info"):
                 check(cfg)
 
 
-def _check_flags(words: list[str]) -> None:
-    """A program runs once, runs often, or shows its configuration."""
-    given = [flags[0] for mode in _MODES if (flags := _flags(words, mode))]
-    if len(given) > 1:
-        raise ConfigError(f"{' '.join(given)}: give only one of these")
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    """What Hydra itself is told, which is then gone from the config."""
+    with open_dict(cfg):
+        return cfg.pop("hydra")
 
 
-def _flags(words: list[str], names: tuple[str, ...]) -> list[str]:
-    """The words that are one of these flags, without their values."""
-    return [flag for flag in (word.partition("=")[0] for word in words) if flag in names]
+def _check_hydra(hydra: DictConfig, program: str) -> None:
+    """Raise ConfigError where Hydra is told to do what a program cannot go along with."""
+    if hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: paths are those of the folder where the command is typed, and a run does not leave "
+            "it; run_dir=FOLDER says where the run goes"
+        )
+    if program == "sample" and hydra.run.dir != ".":
+        raise ConfigError(f"hydra.run.dir={hydra.run.dir}: out=FOLDER says where the results go")
 
 
-def _base(config_name: str, groups: list[Override]) -> DictConfig:
+def _check_package(package: str | None, cfg: DictConfig) -> None:
+    """What --package shows must be there."""
+    if package not in (None, "_global_") and OmegaConf.select(cfg, str(package)) is None:
+        raise ConfigError(
+            f"--package={package}: the config has no such section{near_miss(str(package), map(str, cfg))}"
+        )
+
+
+def _base(search_path: SearchPath, groups: list[Override]) -> DictConfig:
     """The configuration that choices make, before single values."""
     try:
-        return compose(config_name, first_values(groups))
+        return search_path.compose(first_values(groups), with_hydra=True)
     except ConfigCompositionException:
         sections = [o for o in groups if "/" not in str(o.key_or_group)]
         for override in groups:
             section, _, part = str(override.key_or_group).rpartition("/")
-            if section and not _composes(config_name, [*sections, override]):
+            if section and not _composes(search_path, [*sections, override]):
                 raise ConfigError(f"{override.input_line}: the chosen {section} has no {part} to choose") from None
         raise
 
 
-def _composes(config_name: str, overrides: list[Override]) -> bool:
+def _composes(search_path: SearchPath, overrides: list[Override]) -> bool:
     try:
-        compose(config_name, first_values(overrides))
+        search_path.compose(first_values(overrides))
     except ConfigCompositionException:
         return False
     return True
@@ -83,43 +95,22 @@ def at_home(word: str) -> str:
         raise ConfigError(f"{word}: ~ stands for no folder here, as HOME is not set; give the whole path") from None
 
 
-def override_words(words: list[str]) -> Iterator[str]:
-    """The words that are neither a flag nor a flag's value."""
-    rest = iter(words)
-    for word in rest:
-        if word in _VALUE_FLAGS:
-            next(rest, None)
-        elif not word.startswith("-"):
-            yield word
-
-
-def parse(words: list[str]) -> list[Override]:
-    """Hydra's overrides of the words."""
-    try:
-        return OverridesParser.create().parse_overrides(words)
-    except OverrideParseException as error:
-        raise ConfigError(
-            f"cannot read '{error.override}': an option is KEY=VALUE; quote values with special characters"
-        ) from None
-
-
-def is_group(override: Override) -> bool:
-    """Whether it chooses from a group of ours; those of Hydra have choices from its plugins, too."""
-    name = str(override.key_or_group)
-    return not name.startswith("hydra") and (CONF / name).is_dir()
-
-
-def check_choice(override: Override) -> None:
+def check_choice(override: Override, search_path: SearchPath) -> None:
     """What is chosen from a group must be in it."""
     if override.is_delete():
         return
-    folder = CONF / override.key_or_group
-    options = sorted(p.stem for p in folder.glob("*.yaml"))
     for value in _choices(override):
         for name in value if isinstance(value, list) else [value]:
-            if name not in options:
-                word = "null" if name is None else str(name)
-                raise ConfigError(f"{override.key_or_group}={word}: there is no such choice{near_miss(word, options)}")
+            _check_name(str(override.key_or_group), "null" if name is None else str(name), search_path)
+
+
+def _check_name(group: str, name: str, search_path: SearchPath) -> None:
+    """`name` may lie deeper in its group, as `mine/first`."""
+    inside, slash, leaf = name.rpartition("/")
+    options = search_path.choices(f"{group}/{inside}" if slash else group)
+    if leaf.removesuffix(".yaml") not in options:
+        hint = search_path.hint(group, name)
+        raise ConfigError(f"{group}={name}: there is no such choice{hint or near_miss(leaf, options)}")
 
 
 def _check_key(override: Override, base: DictConfig) -> None:

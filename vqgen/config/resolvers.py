@@ -1,4 +1,4 @@
-"""What the files of conf/ have computed: the folder of a run, the name of a sweep, the text of --help."""
+"""What the files of conf/ have computed: the folder of a run, the name of a sweep."""
 
 import os
 from datetime import datetime
@@ -8,12 +8,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from vqgen.config.help import help_text
 from vqgen.environment.launcher import slurm_job
 from vqgen.errors import ConfigError
 from vqgen.runs.folders import find_started
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 _STARTED = datetime.now()
 
 
@@ -49,7 +47,6 @@ def sweep_name() -> str | None:
 
 
 OmegaConf.register_new_resolver("environment", _environment, replace=True)
-OmegaConf.register_new_resolver("help", lambda name: help_text(CONF, name).replace("$", "$$"), replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
-from vqgen.config.resolvers import CONF
+from vqgen.config.overrides import check_choice, first_values
+from vqgen.config.search_path import SearchPath
+from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.environment.launcher import slurm_job, started_by_first
 from vqgen.errors import ConfigError, near_miss, option
 from vqgen.plain import PlainDict
@@ -21,7 +21,6 @@ from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
 
-_MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")  # that data may be written to
 
 
@@ -73,16 +72,19 @@ def _loaded(file: Path) -> DictConfig:
 
 
 def going_on(words: list[str]) -> DictConfig | None:
-    """The config of the run named by `resume=RUN`, changed by the other words; None where no run is named."""
-    if not any(word.startswith("resume=") for word in words) or any(word in INFO_FLAGS for word in words):
+    """The config of the run named by `resume=RUN`, changed by the other words; None where no run is named.
+
+    It is composed of nothing but what the run has written: of the search path only hardware=NAME is taken.
+    """
+    if not any(word.startswith("resume=") for word in words) or has(words, *ASKS):
         return None
-    overrides = {str(o.key_or_group): o for o in parse(list(override_words(words)))}
+    search_path, overrides = SearchPath("train", words), {str(o.key_or_group): o for o in parse(overrides_of(words))}
     _refuse_elsewhere(words, overrides)
-    hardware = _hardware(overrides.get("hardware"))
+    hardware = _hardware(overrides.get("hardware"), search_path)
     if hardware:
         del overrides["hardware"]
     for name, override in overrides.items():
-        if override.is_sweep_override() or override.is_add() or override.is_delete() or is_group(override):
+        if override.is_sweep_override() or override.is_add() or override.is_delete() or search_path.is_group(name):
             raise ConfigError(
                 f"{override.input_line}: a resumed run keeps its own config; single values can change, such as "
                 "trainer.max_epochs=40, and hardware=NAME"
@@ -93,13 +95,21 @@ def going_on(words: list[str]) -> DictConfig | None:
     return resumed(str(overrides["resume"].value()), hardware | changes)
 
 
-def _hardware(override: Override | None) -> PlainDict:
+def shown(config: DictConfig, words: list[str]) -> str:
+    """The config of a run that would go on, for --cfg=job; what Hydra would show is that of a new run."""
+    if not has(words, "--cfg") or value_of(words, "--cfg") != "job" or has(words, "--package"):
+        flags = " ".join(word for word in words if word.startswith("--"))
+        raise ConfigError(f"{flags}: beside resume=RUN there is --cfg=job alone, which shows the config of the run")
+    return OmegaConf.to_yaml(config, resolve=has(words, "--resolve")).rstrip()
+
+
+def _hardware(override: Override | None, search_path: SearchPath) -> PlainDict:
     """The values of another machine, by their keys."""
     if override is None or override.is_sweep_override():
         return {}
-    check_choice(override)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        machine = compose("train", [str(override.input_line)]).hardware
+    with search_path.opened():
+        check_choice(override, search_path)
+        machine = search_path.compose([str(override.input_line)]).hardware
     return {f"hardware.{key}": value for key, value in machine.items()}
 
 
@@ -107,7 +117,7 @@ def _refuse_elsewhere(words: list[str], overrides: Mapping[str, Override]) -> No
     """A run goes on by itself and in its own folder, whatever Hydra is told."""
     resume = overrides["resume"].value()
     mode = overrides.get("hydra.mode")
-    if set(_MULTIRUN) & set(words) or (mode and str(mode.value()).upper() == "MULTIRUN"):
+    if has(words, "--multirun") or (mode and str(mode.value()).upper() == "MULTIRUN"):
         raise ConfigError(f"resume={resume}: one run goes on at a time; leave -m out")
     place = overrides.get("hydra.run.dir")
     if resume and place and Path(str(place.value())).resolve() != find_started(str(resume)).resolve():
@@ -122,7 +132,7 @@ class Placement(NamedTuple):
 
 
 def placed(words: list[str]) -> Placement:
-    """The words of a training with its folder, made now; or those that go on with it.
+    """The ordered words of a training with its folder, made now; or those that go on with it.
 
     The folder is added where the user has named none, with a number where its name is taken. A command of a SLURM job
     that was queued again goes on with what it began.
@@ -130,14 +140,12 @@ def placed(words: list[str]) -> Placement:
     Raises:
         UserError: the folder is in use; or run_dir is given where several jobs need several.
     """
-    flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
-    shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
-    if shows or started_by_first():  # which has settled all
+    if has(words, *ASKS, "--cfg", "--info") or started_by_first():  # which has settled all
         return Placement(words, None)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
+    with SearchPath("train", words).opened() as search_path:
+        cfg = search_path.compose(first_values(parse(overrides_of(words))), with_hydra=True)
         chosen = _choices(cfg)
-        swept = bool(set(_MULTIRUN) & set(flags)) or str(cfg.hydra.mode).endswith("MULTIRUN")
+        swept = has(words, "--multirun") or str(cfg.hydra.mode).endswith("MULTIRUN")
         if swept and "run_dir" in chosen:
             raise ConfigError(
                 f"run_dir={cfg.run_dir}: the jobs of a sweep have folders of their own; take hydra.sweep.dir=FOLDER"
@@ -150,10 +158,9 @@ def placed(words: list[str]) -> Placement:
             return Placement([option("resume", folder), "trust=true"], folder)
     elif not named:
         folder = numbered(folder)
-    ordered = [*flags, *rest]  # the words in one row, as Hydra wants them
     if named:
-        return Placement(ordered, None)
-    return Placement([*ordered, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
+        return Placement(words, None)
+    return Placement([*words, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)
 
 
 def _choices(cfg: DictConfig) -> set[str]:
@@ -171,5 +178,4 @@ def _choices(cfg: DictConfig) -> set[str]:
 
 def hydra_words(words: list[str]) -> list[str]:
     """Without the changes of a resumed run, which name options that only its own config has."""
-    overrides = set(override_words(words))
-    return [w for w in words if w not in overrides or w.startswith(("resume=", "hydra"))]
+    return [w for w in words if w.startswith(("--", "resume=", "hydra"))]

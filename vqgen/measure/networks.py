@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from vqgen.errors import UserError
+from vqgen.errors import UserError, command
 from vqgen.measure.metrics.inception import FILE, Inception
 from vqgen.protocols import Classifier, FeatureNetwork, Images
 from vqgen.runs.provenance import differences
@@ -60,7 +60,8 @@ def feature_network(
 def open_classifier(trained: TrainedRun, images: Images, path: str | None) -> Classifier:
     """The classifier of the run at `path`; UserError unless it is one for images of this size and these classes."""
     if path is None:
-        raise UserError("classifier=RUN is needed: train one with python train.py model=classifier data=DATA")
+        train = command("train", "model=classifier", "data=DATA")
+        raise UserError(f"classifier=RUN is needed: train one with {train}")
     try:
         other = trained.open(path)
     except UserError as error:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from vqgen.batch import Condition, Given, ImageBatch, from_bytes, to_bytes
 from vqgen.drawing import KnownCodes, Sampler, Sampling
-from vqgen.errors import UserError
+from vqgen.errors import UserError, command
 from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
 from vqgen.runs.trained_run import TrainedRun, on_device
 
@@ -114,7 +114,7 @@ def generated(
 def lacks_priors(trained: TrainedRun) -> str:
     """What is missing to draw codes of every level; empty where nothing is."""
     if not trained.priors:
-        return "a prior (python train.py model=gated_pixelcnn tokenizer=RUN makes one)"
+        return f"a prior ({command('train', 'model=gated_pixelcnn', 'tokenizer=RUN')} makes one)"
     levels = [prior.level for prior in trained.priors]
     if twice := [name for level, name in enumerate(trained.levels) if levels.count(level) > 1]:
         return f"one prior of each level, and not several of {', '.join(twice)}"

@@ -5,8 +5,11 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.plain import Plain
@@ -128,14 +131,31 @@ def _is_named(path: str, target: object, section: str) -> bool:
     return path.endswith("._target_") and _FACES.get(str(target), str(target)).startswith(_prefixes(section))
 
 
+def own_packages() -> list[str]:
+    """The packages of the user that any section may name."""
+    return os.environ.get(OWN, "").replace(",", " ").split()
+
+
+def find_own_packages() -> None:
+    """From now on, the packages of the user are found in the working directory too, where none is installed."""
+    if not any(isinstance(finder, _Here) for finder in sys.meta_path):
+        sys.meta_path.append(_Here(Path.cwd()))
+
+
+class _Here(MetaPathFinder):
+    """Finds the packages of the user in a folder, and nothing else that happens to lie there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Where a package is, before it is imported."""
+        return PathFinder.find_spec(name, [str(self.folder)]) if path is None and name in own_packages() else None
+
+
 def _prefixes(section: str) -> tuple[str, ...]:
     """How the names of classes of a section begin; a section that may name nothing names none of the user's either."""
-    return tuple(f"{package}." for package in (*ALLOWED[section], *_own())) if section in ALLOWED else ()
-
-
-def _own() -> list[str]:
-    """The user's packages, of which any section that may name classes may."""
-    return os.environ.get(OWN, "").replace(",", " ").split()
+    return tuple(f"{package}." for package in (*ALLOWED[section], *own_packages())) if section in ALLOWED else ()
 
 
 def _found(target: str) -> object:
@@ -174,7 +194,7 @@ def _refusal(file: Path | None, path: str, target: object, section: str) -> User
     is_class = path.endswith("._target_") and section in ALLOWED and rest
     may_be_own = is_class and package.isidentifier() and package not in known
     advice = f"; if {package} is your own package: export {OWN}={package}" if may_be_own else ""
-    if may_be_own and any(f"{name}.".startswith(f"{package}.") for name in _own()):
+    if may_be_own and any(f"{name}.".startswith(f"{package}.") for name in own_packages()):
         advice = f", as there is no such class: is the folder of {package} on PYTHONPATH?"
     if file is None:
         return ConfigError(f"{path}={target}: {kind}: refused, as the run could not be opened again{advice}")
