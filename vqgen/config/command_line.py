@@ -20,8 +20,10 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
+from vqgen.environment.hydra_versions import VERSION_BASE, allowing
 from vqgen.environment.launcher import is_first
 from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
+from vqgen.runs.allow_list import PROGRAM, may_be_built
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
@@ -58,7 +60,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                     raise
                 sys.exit(_fail(mistake))
 
-        program = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(told)
+        program = hydra.main(config_path=str(CONF), config_name=config_name, **VERSION_BASE)(told)
 
         @functools.wraps(task)
         def run() -> None:
@@ -78,7 +80,8 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 if resuming is not None:
                     check(resuming)
                     sys.argv[1:] = hydra_words(words)
-                program()
+                with allowing([*PROGRAM, *may_be_built()]):
+                    program()
                 sys.exit(1 if failed else 0)
             except (Exception, KeyboardInterrupt) as error:
                 sys.exit(_explained(error, *finish()))

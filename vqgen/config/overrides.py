@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vqgen.config.arguments import signature_at
 from vqgen.config.resolvers import CONF
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
 
@@ -28,7 +29,7 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
         return
     _check_flags(words)
     overrides = parse(list(override_words(words)))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         groups = [o for o in overrides if is_group(o)]
         for override in groups:
             check_choice(override)

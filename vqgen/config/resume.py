@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
 from vqgen.config.resolvers import CONF
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.environment.launcher import slurm_job, started_by_first
 from vqgen.errors import ConfigError, near_miss, option
 from vqgen.plain import PlainDict
@@ -98,7 +99,7 @@ def _hardware(override: Override | None) -> PlainDict:
     if override is None or override.is_sweep_override():
         return {}
     check_choice(override)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         machine = compose("train", [str(override.input_line)]).hardware
     return {f"hardware.{key}": value for key, value in machine.items()}
 
@@ -134,7 +135,7 @@ def placed(words: list[str]) -> Placement:
     shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
     if shows or started_by_first():  # which has settled all
         return Placement(words, None)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
         chosen = _choices(cfg)
         swept = bool(set(_MULTIRUN) & set(flags)) or str(cfg.hydra.mode).endswith("MULTIRUN")
