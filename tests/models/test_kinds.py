@@ -34,7 +34,7 @@ CHOICES = sorted(p.stem for p in (CONF / "model" / "autoencoder").glob("*.yaml")
 
 def networks(choice: str) -> dict[str, Any]:
     config = OmegaConf.create({"model": OmegaConf.load(CONF / "model" / "autoencoder" / f"{choice}.yaml")})
-    return build(config.model)
+    return build(OmegaConf.to_container(config.model, resolve=True))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -31,7 +31,7 @@ PRECISIONS = [None, torch.bfloat16, torch.float16]
 def quantizer_of(path: Path) -> Any:
     config = OmegaConf.merge({"seed": 0}, {"quantizer": OmegaConf.load(path)}).quantizer
     sizes = {name: value for name, value in {"num_embeddings": 32, "embedding_dim": 4}.items() if name in config}
-    return build(config, **sizes)
+    return build(OmegaConf.to_container(config, resolve=True), **sizes)
 
 
 def in_state(make: Any, state: str, images: Tensor) -> Any:
