@@ -51,7 +51,7 @@ def run(script: Path, text: str, *words: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_every_module_is_imported_and_a_run_trains_where_posix_is_missing(platform: str, tmp_path: Path):
     """Imported first as it is, for the libraries below: they are others there."""
-    text = PRETEND.replace("PLATFORM", repr(platform)) + 'from train import main\nmain()\n'
+    text = PRETEND.replace("PLATFORM", repr(platform)) + "from train import main\nmain()\n"
     done = run(tmp_path / "start.py", text, "run_dir=run", "logger=csv", *TINY)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
