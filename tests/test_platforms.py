@@ -1,4 +1,4 @@
-"""Windows and macOS, as far as Linux can show them: their missing modules, calls and signals, and how processes start."""
+"""Windows and macOS, as far as Linux can show them: what is missing there, and how processes start."""
 
 import os
 import subprocess

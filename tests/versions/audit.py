@@ -1,4 +1,4 @@
-"""Known vulnerabilities of what requirements.lock names, where the list of them is reached: python -m tests.versions.audit."""
+"""Known vulnerabilities of what the lock names, where the list of them is reached: python -m tests.versions.audit."""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
-"""Makes requirements.lock of what `uv pip compile` prints: uv pip compile ... | python -m tests.versions.lock CPU_WHEEL...
+"""Makes requirements.lock of what `uv pip compile` prints: uv pip compile ... | python -m tests.versions.lock WHEEL...
 
-The libraries of CUDA, which only some builds of torch need, go to requirements-cuda.lock. The hash of each wheel that is
-given (a build of torch without CUDA) is put beside those of torch.
+The libraries of CUDA, which only some builds of torch need, go to requirements-cuda.lock. The hashes of the wheels that
+are given (builds of torch without CUDA) stand beside the others of torch.
 """
 
 import hashlib
@@ -12,9 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).parents[2]
 CUDA = re.compile(r"nvidia-|cuda-|triton==")
 HEADS = {
-    "requirements.lock": "# What the two commands need, with hashes: pip install --require-hashes -r requirements.lock",
-    "requirements-cuda.lock": "# Beside requirements.lock, for a build of torch with CUDA: pip install --require-hashes "
-    "-r requirements.lock -r requirements-cuda.lock",
+    "requirements.lock": "# pip install --require-hashes -r requirements.lock: what vqgen needs (made by `make lock`)",
+    "requirements-cuda.lock": "# beside requirements.lock, for a build of torch with CUDA (made by `make lock`)",
 }
 
 

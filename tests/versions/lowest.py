@@ -1,4 +1,4 @@
-"""The lowest versions that pyproject.toml allows, as constraints of pip: python -m tests.versions.lowest [NAME==VERSION].
+"""The lowest versions that pyproject.toml allows, for pip: python -m tests.versions.lowest [NAME==VERSION].
 
 A version that is given stands in the place of the lowest: torch==2.13.0, where only that one has a build without CUDA.
 """
