@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 RUNS := runs/demo
+QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check fast results-check clean
+.PHONY: demo test check fast results-check test-lowest test-newest lock clean
 
 demo: $(VENV)/ready
 	rm -rf $(RUNS)
@@ -21,6 +22,7 @@ check: $(VENV)/ready
 	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(PY) -m tests.versions.audit
 
 # the tests that need no more than two minutes
 fast: $(VENV)/ready
@@ -30,10 +32,36 @@ fast: $(VENV)/ready
 results-check: $(VENV)/ready
 	$(PY) -m tests.benchmarks.results --check
 
+# the fast tests with the lowest versions that pyproject.toml allows, and with the newest, Hydra's release candidate too.
+# TESTS=PATHS takes some of them; LOWEST=torch==2.13.0 another version than the lowest, as one has it without CUDA
+test-lowest: $(VENV)/lowest/ready
+	OMP_NUM_THREADS=1 $(VENV)/lowest/bin/python -m pytest -n 2 --dist worksteal -m "not slow" $(TESTS)
+
+test-newest: $(VENV)/newest/ready
+	OMP_NUM_THREADS=1 $(VENV)/newest/bin/python -m pytest -n 2 --dist worksteal -m "not slow" $(TESTS)
+
+$(VENV)/lowest/ready: pyproject.toml tests/versions/lowest.py | $(VENV)/ready
+	$(PYTHON) -m venv --clear $(VENV)/lowest
+	$(PY) -m tests.versions.lowest $(LOWEST) > $(VENV)/lowest/lowest.txt
+	$(VENV)/lowest/bin/python -m pip install $(QUIET) -c $(VENV)/lowest/lowest.txt -e ".[test]"
+	touch $@
+
+$(VENV)/newest/ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)/newest
+	$(VENV)/newest/bin/python -m pip install $(QUIET) -e ".[test]" "hydra-core>=1.4.0rc1"
+	touch $@
+
+# requirements.lock from constraints.txt, with the hashes of all wheels, and of the build of torch that pip finds here
+lock: $(VENV)/ready
+	$(PY) -m pip install $(QUIET) uv
+	$(PY) -m pip download $(QUIET) --no-deps -c constraints.txt -d $(VENV)/wheels torch
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		-c constraints.txt pyproject.toml | $(PY) -m tests.versions.lock $(VENV)/wheels/torch-*+cpu*.whl
+
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,sweep,tensorboard,dashboard]"
+	$(PY) -m pip install $(QUIET) -c constraints.txt torch
+	$(PY) -m pip install $(QUIET) -c constraints.txt -e ".[dev,onnx,sweep,tensorboard,dashboard]"
 	touch $@
 
 clean:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from vqgen.config.check import check
 from vqgen.config.search_path import CONF
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.experiment import train
 
 SMALL = [
@@ -56,7 +57,7 @@ PRIORS = {
 
 def composed(words: Sequence[str]) -> DictConfig:
     """The config that these words make of conf/train.yaml."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         return compose("train", list(words))
 
 

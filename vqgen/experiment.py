@@ -19,11 +19,12 @@ from vqgen.config.resolvers import sweep_name
 from vqgen.data.loading.loader import DataModule
 from vqgen.devices import device_of
 from vqgen.environment.faults import told, within_memory
+from vqgen.environment.hydra_versions import allowing
 from vqgen.errors import FolderError
 from vqgen.logging import of_run as logs
 from vqgen.logging.loggers import Wandb
 from vqgen.plain import PlainDict
-from vqgen.runs.allow_list import refuse_foreign_config, refuse_foreign_writing
+from vqgen.runs.allow_list import named, refuse_foreign_config, refuse_foreign_writing
 from vqgen.runs.atomic import replacing
 from vqgen.runs.checkpoint import Run, build, open_last, open_run
 from vqgen.runs.checkpoint_io import WholeCheckpointIO
@@ -138,7 +139,9 @@ def sample(cfg: DictConfig) -> None:
     folders = [run.folder for run in runs]
     confine(Path.cwd(), *folders, *([Path(cfg.out)] if cfg.out else []), foreign=folders)
     options, settings = _options(cfg)
-    task = build({"_target_": cfg.task, **options, **settings}, "task")
+    chosen = {"_target_": cfg.task, **options, **settings}
+    with allowing(named(chosen)):
+        task = build(chosen, "task")
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)

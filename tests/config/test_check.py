@@ -11,13 +11,14 @@ from tests.conftest import ROOT
 from vqgen.config.check import check, check_sample
 from vqgen.config.help import INCLUDED, first_comment, help_text
 from vqgen.config.search_path import CONF
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import ConfigError
 
 PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail", "transformer"}
 
 
 def _compose(*overrides: str, name: str = "train") -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         return compose(name, list(overrides))
 
 

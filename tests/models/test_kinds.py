@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Adam
 
@@ -17,6 +16,7 @@ from vqgen.nn.likelihoods.likelihoods import Bernoulli
 from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.nn.quantize import EMAQuantizer
 from vqgen.optim.schedules import Constant
+from vqgen.runs.checkpoint import build
 
 SHARED: dict[str, Any] = {
     "shape": (1, 32, 32),
@@ -34,7 +34,7 @@ CHOICES = sorted(p.stem for p in (CONF / "model" / "autoencoder").glob("*.yaml")
 
 def networks(choice: str) -> dict[str, Any]:
     config = OmegaConf.create({"model": OmegaConf.load(CONF / "model" / "autoencoder" / f"{choice}.yaml")})
-    return instantiate(config.model, _convert_="all")
+    return build(OmegaConf.to_container(config.model, resolve=True))
 
 
 @pytest.mark.parametrize("name", MODELS)

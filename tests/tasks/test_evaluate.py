@@ -17,6 +17,7 @@ from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.batch import Condition
 from vqgen.config.search_path import CONF
 from vqgen.drawing import Sampling
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import UserError
 from vqgen.experiment import sample
 from vqgen.measure import networks, quality
@@ -281,7 +282,7 @@ def test_cas_is_the_accuracy_on_real_images_of_three_classifiers():
 def test_figures_are_added_to_those_of_the_run(tmp_path: Path):
     run = train_in(tmp_path / "vqvae", ["model=vqvae", *NETWORK, *IMAGES, *SMALL])
     before = (run / "metrics.csv").read_text().splitlines()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         sample(compose("sample", ["task=evaluate", f"run={run}"]))
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -22,6 +22,7 @@ from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resume import going_on, hydra_words, placed, resumed, shown
 from vqgen.config.search_path import CONF, SearchPath, with_own_folder
 from vqgen.config.words import completed, has, ordered, overrides_of
+from vqgen.environment.hydra_versions import VERSION_BASE, allowing
 from vqgen.environment.launcher import is_first
 from vqgen.errors import (
     CHECKOUT,
@@ -35,7 +36,7 @@ from vqgen.errors import (
     is_full,
     option,
 )
-from vqgen.runs.allow_list import find_own_packages
+from vqgen.runs.allow_list import PROGRAM, find_own_packages, may_be_built
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
@@ -73,7 +74,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
                     raise
                 sys.exit(_fail(mistake))
 
-        program = hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(told)
+        program = hydra.main(config_path=str(CONF), config_name=name, **VERSION_BASE)(told)
 
         @functools.wraps(task)
         def run() -> None:
@@ -102,7 +103,8 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
                 if resuming is not None:
                     check(resuming)
                     sys.argv[1:] = hydra_words(words)
-                program()
+                with allowing([*PROGRAM, *may_be_built()]):
+                    program()
                 sys.exit(1 if failed else 0)
             except (Exception, KeyboardInterrupt) as error:
                 sys.exit(_explained(error, *finish()))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
+from vqgen.environment.hydra_versions import register
 from vqgen.environment.launcher import slurm_job
 from vqgen.errors import ConfigError
 from vqgen.runs.folders import find_started
@@ -46,8 +46,8 @@ def sweep_name() -> str | None:
     return Path(HydraConfig.get().sweep.dir).name
 
 
-OmegaConf.register_new_resolver("environment", _environment, replace=True)
-OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
-OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
-OmegaConf.register_new_resolver("wandb_group", lambda: _environment("WANDB_RUN_GROUP", sweep_name()), replace=True)
+register("environment", _environment)
+register("run_folder", _run_folder)
+register("sweep_folder", _sweep_folder)
+register("sweep_name", sweep_name)
+register("wandb_group", lambda: _environment("WANDB_RUN_GROUP", sweep_name()))

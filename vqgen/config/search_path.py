@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vqgen.config import resolvers  # noqa: F401  (conf/ calls them)
 from vqgen.config.words import overrides_of, parse, value_of
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import ConfigError, near_miss
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -62,7 +63,7 @@ class SearchPath:
         _OwnFolder.folder = self._own
         Plugins.instance().register(_OwnFolder)
         try:
-            with initialize_config_dir(str(CONF), version_base="1.3"):
+            with initialize_config_dir(str(CONF), **VERSION_BASE):
                 yield self
         finally:
             _OwnFolder.folder = None

@@ -26,6 +26,7 @@ ALLOWED = {  # packages whose classes may be named, by the section of the config
     "tune": ("vqgen.training",),
 }
 OWN = "VQGEN_PACKAGES"  # variable of the environment: further packages, of the user, that any section may name
+PROGRAM = ("vqgen.runs.Leaderboard", "optuna.samplers.*")  # that Hydra itself builds, from its own section
 LOCAL = ("vqgen.logging", "pytorch_lightning.loggers.csv_logs", "pytorch_lightning.loggers.tensorboard")
 RESOLVERS = ("run_folder", "sweep_name")  # that a reference may call
 _FACES = {"pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer"}  # named outside of its package
@@ -62,6 +63,16 @@ def refuse_foreign_config(config: Mapping[str, Plain], file: Path | None) -> Non
     """As `refuse_foreign`, for all sections."""
     for section, node in config.items():
         refuse_foreign(node, file, section)
+
+
+def may_be_built() -> list[str]:
+    """All names that some section may name, as Hydra knows them: the second look, at what the first has let pass."""
+    return [*_FACES, *{f"{prefix}*" for section in ALLOWED for prefix in _prefixes(section)}]
+
+
+def named(node: Plain) -> list[str]:
+    """What a node of the user's own words would have built, such as a task."""
+    return [str(value) for path, value in _leaves(node, "") if path.endswith("._target_")]
 
 
 def refuse_foreign_writing(config: Mapping[str, Plain], file: Path, folder: Path) -> None:

@@ -21,10 +21,11 @@ from torch import nn
 
 from vqgen.devices import device_of
 from vqgen.environment.faults import explained, is_told
+from vqgen.environment.hydra_versions import allowing
 from vqgen.errors import CheckpointError, ConfigError, UserError, first_line
 from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
-from vqgen.runs.allow_list import refuse_foreign
+from vqgen.runs.allow_list import may_be_built, refuse_foreign
 from vqgen.runs.atomic import replacing
 from vqgen.runs.fingerprint import fingerprint, old_fingerprint
 from vqgen.runs.folders import COMPOSED, find_run
@@ -154,7 +155,8 @@ def build(node: PlainDict, at: str = "", /, **runtime: object) -> Any:
         runtime: further arguments, objects that no yaml can hold.
     """
     try:
-        return instantiate(node, **runtime, _convert_="all")
+        with allowing(may_be_built()):
+            return instantiate(node, **runtime, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):

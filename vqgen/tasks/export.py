@@ -144,7 +144,7 @@ def _flat(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
 def _to_torch(export: _Export) -> bytes:
     """The part by torch.export."""
     buffer = io.BytesIO()
-    torch.export.save(torch.export.export(export.part, export.inputs), buffer)
+    torch.export.save(torch.export.export(export.part, export.inputs, strict=False), buffer)
     return buffer.getvalue()
 
 

@@ -16,6 +16,7 @@ from vqgen.environment.launcher import slurm_job
 
 HANGUP = getattr(signal, "SIGHUP", None)  # the terminal or the connection to it is gone; Windows has no such signal,
 AGAIN = getattr(signal, "SIGUSR1", None)  # nor this, by which SLURM asks for a job that is queued again
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a process by any
 STOP = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 _SAME = 1.0  # seconds within which a second signal is the first one again, sent to the group as well
 
@@ -71,7 +72,7 @@ def _note(number: int, frame: FrameType | None) -> None:
         _say(f"{signal.Signals(number).name}: the run stops after this step; once more stops it at once\n")
     elif now - _asked[0][1] > _SAME and number != AGAIN:
         for send in _children:
-            send(signal.SIGKILL)
+            send(KILL)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 

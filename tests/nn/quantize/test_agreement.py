@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.optim import Adam
@@ -21,6 +20,7 @@ from vqgen.nn.autoencoders.residual import Decoder, Encoder
 from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
 from vqgen.nn.quantize.base import nearest_vectors
 from vqgen.optim.schedules import Constant
+from vqgen.runs.checkpoint import build
 from vqgen.training import AveragedWeights
 
 CHOICES = sorted(Path(__file__).parents[3].glob("conf/model/quantizer/*.yaml"))
@@ -31,7 +31,7 @@ PRECISIONS = [None, torch.bfloat16, torch.float16]
 def quantizer_of(path: Path) -> Any:
     config = OmegaConf.merge({"seed": 0}, {"quantizer": OmegaConf.load(path)}).quantizer
     sizes = {name: value for name, value in {"num_embeddings": 32, "embedding_dim": 4}.items() if name in config}
-    return instantiate(config, **sizes)
+    return build(OmegaConf.to_container(config, resolve=True), **sizes)
 
 
 def in_state(make: Any, state: str, images: Tensor) -> Any:
