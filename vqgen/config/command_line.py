@@ -20,12 +20,14 @@ from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
-from vqgen.environment.launcher import is_first
-from vqgen.errors import SHOW, FolderError, Interruption, QuietInterruption, UserError, is_full, option
+from vqgen.environment.launcher import is_first, of_trial
+from vqgen.errors import SHOW, FolderError, Interruption, Pruned, QuietInterruption, UserError, is_full, option
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
 from vqgen.runs.slurm import RECORD
+from vqgen.sweeps import register
+from vqgen.sweeps.search import trial_of
 
 
 def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
@@ -68,6 +70,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
             try:
                 sys.argv[1:] = words[:] = [at_home(word) for word in words]
                 make_home()
+                register()
                 resuming = going_on(words)
                 if resuming is None:
                     preflight(config_name, words, check)
@@ -99,7 +102,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
     folder, words = Path(job.runtime.output_dir), job.overrides.task
     note: Callable[..., None] = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
     try:
-        with claimed(folder) if is_first() else nullcontext():
+        with claimed(folder, wait=1.0) if is_first() else nullcontext(), of_trial(trial_of(job)):
             before = job_before(folder, words)
             if before and before.error is None and before.objective is not None:
                 print(f"Kept: job {job.job.num}, which has ended already, with {before.objective}")
@@ -116,6 +119,9 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig) -
             except Interruption as error:
                 note(None, str(error))
                 raise
+            except Pruned as error:
+                note(error.objective, pruned=str(error))
+                return error.objective
             except Exception as error:
                 note(None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
                 raise

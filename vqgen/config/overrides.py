@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vqgen.config.arguments import signature_at
 from vqgen.config.resolvers import CONF
+from vqgen.config.sweep import check_search, searched_by_config
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
 
@@ -32,6 +33,8 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
         groups = [o for o in overrides if is_group(o)]
         for override in groups:
             check_choice(override)
+        overrides = [*_of_sweeper(config_name, overrides), *overrides]
+        groups = [o for o in overrides if is_group(o)]
         base = _base(config_name, groups)
         for override in overrides:
             if override not in groups and not (override.key_or_group or "").startswith("hydra"):
@@ -40,6 +43,18 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
             cfg = compose(config_name, chosen)
             if not _flags(words, _SHOW):
                 check(cfg)
+
+
+def _of_sweeper(config_name: str, overrides: list[Override]) -> list[Override]:
+    """What the config has a sweep vary, as words; Hydra's sweeper has the options that the words set."""
+    hydras = [o for o in overrides if str(o.key_or_group).startswith("hydra.sweeper.")]
+    others = [o for o in overrides if o not in hydras]
+    base = compose(config_name, first_values(others), return_hydra_config=True)
+    for override in hydras:
+        _check_key(override, base)
+    cfg = compose(config_name, first_values(overrides), return_hydra_config=True)
+    check_search(cfg)
+    return parse(searched_by_config(cfg, overrides))
 
 
 def _check_flags(words: list[str]) -> None:

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqgen.config.overrides import INFO_FLAGS, check_choice, first_values, is_group, override_words, parse
 from vqgen.config.resolvers import CONF
-from vqgen.environment.launcher import slurm_job, started_by_first
+from vqgen.environment.launcher import slurm_job, started_by_first, started_by_sweep
 from vqgen.errors import ConfigError, near_miss, option
 from vqgen.plain import PlainDict
 from vqgen.runs import slurm
@@ -20,6 +20,7 @@ from vqgen.runs.allow_list import refuse_foreign_names
 from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
+from vqgen.sweeps.search import search_begun
 
 _MULTIRUN = ("-m", "--multirun")
 FOLDERS = ("data_dir", "data.root", "data.cache")  # that data may be written to
@@ -132,7 +133,7 @@ def placed(words: list[str]) -> Placement:
     """
     flags, rest = [w for w in words if w.startswith("-")], list(override_words(words))
     shows = bool(set(flags) - {*_MULTIRUN, "-r", "--run"})
-    if shows or started_by_first():  # which has settled all
+    if shows or started_by_first() or started_by_sweep():  # which has settled all
         return Placement(words, None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", first_values(parse(rest)), return_hydra_config=True)
@@ -144,7 +145,9 @@ def placed(words: list[str]) -> Placement:
             )
         named = "hydra.sweep.dir" in chosen if swept else bool({"run_dir", "hydra.run.dir"} & chosen)
         folder = Path(cfg.hydra.sweep.dir if swept else cfg.hydra.run.dir)
-    if slurm_job():
+    if begun := search_begun(cfg, named) if swept else None:
+        folder = begun
+    elif slurm_job():
         folder, goes_on = slurm.place(folder, named, words)
         if goes_on and not swept:
             return Placement([option("resume", folder), "trust=true"], folder)
