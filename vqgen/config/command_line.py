@@ -21,7 +21,17 @@ from vqgen.config.overrides import at_home, preflight
 from vqgen.config.resolvers import CONF
 from vqgen.config.resume import going_on, hydra_words, placed, resumed
 from vqgen.environment.launcher import is_first, of_trial
-from vqgen.errors import SHOW, FolderError, Interruption, Pruned, QuietInterruption, UserError, is_full, option
+from vqgen.errors import (
+    SHOW,
+    ConfigError,
+    FolderError,
+    Interruption,
+    Pruned,
+    QuietInterruption,
+    UserError,
+    is_full,
+    option,
+)
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
@@ -84,7 +94,7 @@ def command(config_name: str, check: Callable[[DictConfig], None]) -> Callable[[
                 program()
                 sys.exit(1 if failed else 0)
             except (Exception, KeyboardInterrupt) as error:
-                sys.exit(_explained(error, *finish()))
+                sys.exit(_explained(error, *finish(show=not isinstance(error, ConfigError | FolderError))))
             finally:
                 finish(show=False)  # where a job in another process has ended the sweep
                 if made:

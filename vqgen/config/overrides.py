@@ -30,15 +30,10 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
     _check_flags(words)
     overrides = parse(list(override_words(words)))
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        groups = [o for o in overrides if is_group(o)]
-        for override in groups:
-            check_choice(override)
-        overrides = [*_of_sweeper(config_name, overrides), *overrides]
-        groups = [o for o in overrides if is_group(o)]
-        base = _base(config_name, groups)
-        for override in overrides:
-            if override not in groups and not (override.key_or_group or "").startswith("hydra"):
-                _check_key(override, base)
+        _check_words(config_name, overrides)
+        if swept := _of_sweeper(config_name, overrides):
+            overrides = [*swept, *overrides]
+            _check_words(config_name, overrides)
         for chosen in _alternatives(overrides):
             cfg = compose(config_name, chosen)
             if not _flags(words, _SHOW):
@@ -46,12 +41,13 @@ def preflight(config_name: str, words: list[str], check: Callable[[DictConfig], 
 
 
 def _of_sweeper(config_name: str, overrides: list[Override]) -> list[Override]:
-    """What the config has a sweep vary, as words; Hydra's sweeper has the options that the words set."""
+    """What the config has a sweep vary, as words, where Hydra's sweeper has the options that the words set."""
     hydras = [o for o in overrides if str(o.key_or_group).startswith("hydra.sweeper.")]
-    others = [o for o in overrides if o not in hydras]
-    base = compose(config_name, first_values(others), return_hydra_config=True)
-    for override in hydras:
-        _check_key(override, base)
+    if hydras:
+        others = [o for o in overrides if o not in hydras]
+        base = compose(config_name, first_values(others), return_hydra_config=True)
+        for override in hydras:
+            _check_key(override, base)
     cfg = compose(config_name, first_values(overrides), return_hydra_config=True)
     check_search(cfg)
     return parse(searched_by_config(cfg, overrides))
@@ -137,6 +133,17 @@ def check_choice(override: Override) -> None:
                 raise ConfigError(f"{override.key_or_group}={word}: there is no such choice{near_miss(word, options)}")
 
 
+def _check_words(config_name: str, overrides: list[Override]) -> None:
+    """Check what is chosen from groups, then the options that are set; those of Hydra are its own."""
+    groups = [o for o in overrides if is_group(o)]
+    for override in groups:
+        check_choice(override)
+    base = _base(config_name, groups)
+    for override in overrides:
+        if override not in groups and not (override.key_or_group or "").startswith("hydra"):
+            _check_key(override, base)
+
+
 def _check_key(override: Override, base: DictConfig) -> None:
     """A key that is not added (`+`) must exist."""
     if override.is_add() or override.is_force_add():
@@ -192,23 +199,22 @@ def _alternatives(overrides: list[Override]) -> Iterator[list[str]]:
     first = first_values(overrides)
     yield first
     for override in overrides:
-        if override.is_discrete_sweep():
-            for line in islice(override.sweep_string_iterator(), 1, 256):
-                yield [o for o, source in zip(first, overrides, strict=True) if source is not override] + [
-                    f"{override.get_key_element()}={line}"
-                ]
+        for line in _lines(override)[1:]:
+            yield [o for o, source in zip(first, overrides, strict=True) if source is not override] + [line]
 
 
 def first_values(overrides: list[Override]) -> list[str]:
     """Each override as typed, a sweep at its first value."""
-    lines = []
-    for override in overrides:
-        if override.is_discrete_sweep():
-            first = next(iter(override.sweep_string_iterator()))
-            lines.append(f"{override.get_key_element()}={first}")
-        elif not override.is_sweep_override():
-            lines.append(override.input_line or "")
-        else:
-            interval: Plain = override.value()  # of a sweeper such as Optuna
-            lines.append(f"{override.get_key_element()}={interval.start}")
-    return lines
+    return [_lines(override)[0] for override in overrides]
+
+
+def _lines(override: Override) -> list[str]:
+    """The override as typed; of a sweep one with each of its values, of an interval with both ends."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    if override.is_discrete_sweep():
+        values = list(islice(override.sweep_string_iterator(), 256))
+    else:
+        interval: Plain = override.value()  # of a sweeper such as Optuna
+        values = [interval.start, interval.end]
+    return [f"{override.get_key_element()}={value}" for value in values]

@@ -11,13 +11,18 @@ from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
 from vqgen.runs.leaderboard import is_search
 from vqgen.sweeps import OptunaSweeper
-from vqgen.sweeps.search import require_optuna
+from vqgen.sweeps.search import class_of, require_optuna
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}  # by the mode of a checkpoint callback
 
 
 def searched_by_config(cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
-    """The words of `hydra.sweeper.params` that no word of the command line comes before."""
+    """The words of `hydra.sweeper.params` that no word of the command line comes before.
+
+    Args:
+        cfg: with Hydra's own config.
+        overrides: the words of the command line.
+    """
     given = {override.key_or_group for override in overrides}
     params = cfg.hydra.sweeper.get("params") or {}
     old = cfg.hydra.sweeper.get("search_space") or {}
@@ -47,8 +52,9 @@ def check_search(cfg: DictConfig) -> None:
     _check_direction(cfg, options["direction"])
     check_arguments("hydra.sweeper", options, signature(OptunaSweeper))
     check_ranges("hydra.sweeper", options)
-    for part in ("sampler", "pruner"):
-        check_node(f"hydra.sweeper.{part}", {**options[part], "_partial_": True} if options[part] else None)
+    for part in filter(options.get, ("sampler", "pruner")):
+        class_of(options[part], f"{part}s")
+        check_node(f"hydra.sweeper.{part}", options[part] | {"_partial_": True})
 
 
 def _check_direction(cfg: DictConfig, direction: object) -> None:

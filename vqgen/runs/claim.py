@@ -92,7 +92,7 @@ def in_use(folder: Path) -> bool:
     if file in _held or not file.exists():
         return False
     try:
-        lock = locked(file, wait=0)
+        lock = locked(file, wait=0.0)
     except Timeout:
         return True
     if lock is not None:

@@ -40,10 +40,11 @@ def importances(study: "Study") -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # that the trials do not tell
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
             found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), normalize=False)
-        except (ValueError, RuntimeError):  # too few trials, or all alike
+        except (UserWarning, ValueError, RuntimeError):  # too few trials, or all alike
             return {}
     total = sum(found.values())
     return {name: value / total for name, value in found.items()} if np.isfinite(total) and total > 0 else {}

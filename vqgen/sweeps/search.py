@@ -3,7 +3,9 @@
 import functools
 import importlib
 import inspect
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,6 +76,7 @@ class Search:
         self.folder, self.space = folder, space
         self._locks: dict[int, FileLock | None] = {}
         self._sampler = functools.partial(_sampler, sampler, space)
+        first = self._sampler(0)
         mine = {"words": dict(words), "direction": direction, "folder": str(folder.resolve())}
         with self._alone(), _readable(storage):
             study = optuna.create_study(
@@ -81,7 +84,7 @@ class Search:
                 study_name=name,
                 direction=direction,
                 load_if_exists=True,
-                sampler=self._sampler(0),
+                sampler=first,
             )
             before = study.user_attrs.get(_MINE)
             if before is None and study.get_trials(deepcopy=False):
@@ -141,7 +144,7 @@ class Search:
         """Take the lock of a trial; not where it is held, or the trial's run goes on in a process of its own."""
         folder = self.folder / str(number)
         try:
-            lock = locked(folder / "trial.lock", wait=0)
+            lock = locked(folder / "trial.lock", wait=0.0)
         except Timeout:
             return False
         self._locks[number] = lock
@@ -151,21 +154,24 @@ class Search:
         return False
 
     def _let_go(self, number: int) -> None:
-        lock = self._locks.pop(number)
-        if lock is not None:
-            with suppress(OSError):
-                Path(lock.lock_file).unlink()
-            lock.release()
+        _release(self._locks.pop(number))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One process at a time; the file stays."""
+        """One process at a time."""
         lock = locked(self.folder / "search.lock")
         try:
             yield
         finally:
-            if lock is not None:
-                lock.release()
+            _release(lock)
+
+
+def _release(lock: FileLock | None) -> None:
+    """Let go of a lock, and leave no file behind; who waits with the file open begins anew."""
+    if lock is not None:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def require_optuna() -> None:
@@ -197,8 +203,22 @@ def storage_at(storage: str) -> "BaseStorage":
         return RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds to wait for others
     if "://" in storage:
         return get_storage(storage)
+    _require_journal(Path(storage))
     lock: Any = _JournalLock(Path(storage))
     return JournalStorage(JournalFileBackend(storage, lock))
+
+
+def _require_journal(file: Path) -> None:
+    """Raise ConfigError where there is a file that is none, before anything is written to it."""
+    if not file.is_file() or not file.stat().st_size:
+        return
+    try:
+        with file.open("rb") as lines:
+            is_journal = "op_code" in json.loads(lines.readline())
+    except (ValueError, TypeError):
+        is_journal = False
+    if not is_journal:
+        raise ConfigError(f"hydra.sweeper.storage={file}: no journal of Optuna; a database is given as sqlite:///FILE")
 
 
 def trial_of(hydra: Any) -> PlainDict | None:
@@ -255,23 +275,33 @@ def search_begun(cfg: DictConfig, named: bool) -> Path | None:
     return Path(mine["folder"]) if mine and Path(mine["folder"]).is_dir() else None
 
 
+def class_of(node: PlainDict, kind: str) -> Any:
+    """The class of `optuna.samplers` or `optuna.pruners` that a node names.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    package = importlib.import_module(f"optuna.{kind}")
+    target = str(node.get("_target_"))
+    module, _, name = target.rpartition(".")
+    found = getattr(package, name, None)
+    if module != package.__name__ or not inspect.isclass(found):
+        at = f"hydra.sweeper.{kind.removesuffix('s')}._target_"
+        raise ConfigError(f"{at}={target}: no class of {package.__name__}{near_miss(name, package.__all__)}")
+    return found
+
+
 def made(node: PlainDict, kind: str, **more: Any) -> Any:
-    """A sampler or pruner: an object of the class of `optuna.KIND` that a node names.
+    """A sampler or pruner: an object of the class that a node names.
 
     Raises:
         ConfigError: there is no such class, or it refuses a value, or needs a package that is not installed.
     """
-    package = importlib.import_module(f"optuna.{kind}")
-    target = str(node["_target_"])
-    module, _, name = target.rpartition(".")
-    found, at = getattr(package, name, None), f"hydra.sweeper.{kind.removesuffix('s')}"
-    if module != package.__name__ or not inspect.isclass(found):
-        raise ConfigError(f"{at}._target_={target}: no class of {package.__name__}{near_miss(name, package.__all__)}")
-    options = {key: value for key, value in node.items() if not key.startswith("_")} | more
+    found = class_of(node, kind)
     try:
-        return found(**options)
+        return found(**{key: value for key, value in node.items() if not key.startswith("_")} | more)
     except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(f"{at}: {name}: {first_line(error)}") from error
+        raise ConfigError(f"hydra.sweeper.{kind.removesuffix('s')}: {found.__name__}: {first_line(error)}") from error
 
 
 def pruner_of(node: PlainDict | None) -> "BasePruner":
@@ -287,12 +317,14 @@ def grid_size(space: Space) -> int:
 
 
 def _sampler(node: PlainDict, space: Space, number: int) -> "BaseSampler":
-    """The sampler of one trial, with random numbers of its own."""
-    more: dict[str, Any] = {}
-    if node.get("seed") is not None:
-        more["seed"] = int(np.random.SeedSequence([node["seed"], number]).generate_state(1)[0])
-    if str(node["_target_"]).endswith(".GridSampler"):
+    """The sampler of one trial, with random numbers of its own; a grid or a sequence is one for all trials."""
+    from optuna.samplers import GridSampler, QMCSampler
+
+    kind, more = class_of(node, "samplers"), dict[str, Any]()
+    if kind is GridSampler:
         more["search_space"] = {name: values_of(name, one) for name, one in space.searched.items()}
+    elif kind is not QMCSampler and node.get("seed") is not None:
+        more["seed"] = int(np.random.SeedSequence([node["seed"], number]).generate_state(1)[0])
     return made(node, "samplers", **more)
 
 
@@ -306,9 +338,14 @@ def _refuse_another(before: PlainDict, mine: PlainDict, storage: str, name: str)
         raise FolderError(f"{_another(storage, name, 'a search with its runs elsewhere')}; go on with it by {place}")
 
 
+def _shown(storage: str) -> str:
+    """A storage without its password."""
+    return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", storage)
+
+
 def _another(storage: str, name: str, what: str) -> str:
     return (
-        f"hydra.sweeper.storage={storage} holds {what}, under hydra.sweeper.study_name={name}: "
+        f"hydra.sweeper.storage={_shown(storage)} holds {what}, under hydra.sweeper.study_name={name}: "
         "take another name, or another hydra.sweep.dir"
     )
 
@@ -324,7 +361,7 @@ def _readable(storage: str) -> Iterator[None]:
         raise
     except Exception as error:  # each kind of storage has its own
         raise ConfigError(
-            f"hydra.sweeper.storage={storage}: Optuna {optuna.__version__} cannot read or write it "
+            f"hydra.sweeper.storage={_shown(storage)}: Optuna {optuna.__version__} cannot read or write it "
             f"({type(error).__name__}: {first_line(error)}); take another file, or the version that wrote it"
         ) from error
 
@@ -353,5 +390,4 @@ class _JournalLock:
 
     def release(self) -> None:
         """Let others have it."""
-        if self._lock is not None:
-            self._lock.release()
+        _release(self._lock)

@@ -31,7 +31,9 @@ def space_of(overrides: Sequence[Override], search_space: Mapping[str, Any]) -> 
         ConfigError: a distribution that there is not, such as a logarithmic one from 0 on.
     """
     fixed: dict[str, str] = {}
-    searched = {str(name): _told(f"search_space.{name}", _of_options, node) for name, node in search_space.items()}
+    searched = {
+        str(name): _told(f"hydra.sweeper.search_space.{name}", _of_options, node) for name, node in search_space.items()
+    }
     for override in overrides:
         name = override.get_key_element()
         searched.pop(name, None)

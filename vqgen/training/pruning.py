@@ -47,7 +47,7 @@ class Pruning(pl.Callback):
         is_last = epoch == trainer.max_epochs or 0 < trainer.max_steps <= trainer.global_step
         if on_any_rank(trainer, self._is_pruned(trainer, epoch)) and not is_last:
             self.pruned_after, trainer.should_stop = epoch, True
-            rank_zero_info(f"Pruned after {epoch} epochs: other trials were better by then")
+            rank_zero_info(f"Pruned after epoch {epoch}")
 
     def _is_pruned(self, trainer: pl.Trainer, epoch: int) -> bool:
         monitor = getattr(trainer.checkpoint_callback, "monitor", None)
