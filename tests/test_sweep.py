@@ -167,7 +167,7 @@ def test_parallel_launchers_train_all_jobs_but_the_failing_one(
 
 @pytest.mark.slow
 def test_optuna_searches_and_outlives_a_failing_trial(command: Command, tmp_path: Path):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    pytest.importorskip("optuna", minversion="4")
     words = ["sweep=optuna", "hydra.sweeper.n_trials=3", "model.encoder.downsampling=choice(4,2,3)", *SHORT]
     words = [word for word in words if "num_embeddings" not in word]
     done = command("train.py", *words, "hydra.sweeper.sampler.seed=1", cwd=tmp_path)

@@ -40,6 +40,21 @@ class DataError(UserError):
     """Missing, unreadable or unsuitable data; the message says where and what would do."""
 
 
+class Pruned(UserError):
+    """A trial of a search that was ended before its last epoch, as others were better by then.
+
+    Args:
+        message: after how many epochs.
+        objective: the best value until then.
+    """
+
+    kind = "pruned"
+
+    def __init__(self, message: str, objective: float | None) -> None:
+        super().__init__(message)
+        self.objective = objective
+
+
 class Interruption(UserError):
     """The run was asked to stop, and stands saved in its last checkpoint."""
 

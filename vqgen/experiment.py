@@ -36,6 +36,7 @@ from vqgen.tasks.results import results_folder
 from vqgen.training.messages import quiet, tell_no_best, tell_results
 from vqgen.training.preparation import make_callbacks, make_model, root_device, tuned
 from vqgen.training.processes import of_one_run
+from vqgen.training.pruning import is_pruned, raise_pruned
 from vqgen.training.source import open_source
 
 torch.set_float32_matmul_precision("high")
@@ -91,9 +92,10 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     try:
         with told(config), of_one_run(trainer):
             trainer.fit(model, datamodule=source.data, ckpt_path=checkpoint, weights_only=True)
-            score = _test(trainer, model, source.data, folder)
+            score = None if is_pruned(trainer) else _test(trainer, model, source.data, folder)
         if score is not None:
             logs.upload(trainer, model, source.lineage)
+        raise_pruned(trainer)
         return score
     finally:
         for logger in loggers:

@@ -42,9 +42,10 @@ def signature(made: Callable[..., object]) -> Signature:
     Those that a class takes by `**kwargs` are the arguments of its base class, which it may fill in by itself.
     """
     try:
-        found = inspect.signature(made, eval_str=True).parameters.values()
+        found = [*inspect.signature(made, eval_str=True).parameters.values()]
     except NameError:  # of an annotation that is imported for type checkers alone
-        found = inspect.signature(made).parameters.values()
+        names = vars(importlib.import_module(made.__module__))
+        found = [_evaluated(p, names) for p in inspect.signature(made).parameters.values()]
     named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     parameters = {p.name: Parameter(p.annotation, p.default is p.empty) for p in named}
     if all(p.kind is not p.VAR_KEYWORD for p in found):
@@ -57,6 +58,14 @@ def signature(made: Callable[..., object]) -> Signature:
     inherited = signature(bases[0])
     handed_on = {name: one._replace(required=False) for name, one in inherited.parameters.items()}
     return Signature(handed_on | parameters, inherited.open_ended)
+
+
+def _evaluated(parameter: inspect.Parameter, names: Mapping[str, Any]) -> inspect.Parameter:
+    """The parameter with its annotation evaluated, where the names in it are there."""
+    try:
+        return parameter.replace(annotation=eval(parameter.annotation, dict(names)))
+    except (NameError, TypeError):
+        return parameter
 
 
 def signature_at(key: str, target: str) -> Signature:

@@ -23,14 +23,16 @@ from vqgen.config.resume import going_on, hydra_words, placed, resumed, shown
 from vqgen.config.search_path import CONF, SearchPath, with_own_folder
 from vqgen.config.words import completed, has, ordered, overrides_of
 from vqgen.environment.hydra_versions import VERSION_BASE, allowing
-from vqgen.environment.launcher import is_first
+from vqgen.environment.launcher import is_first, of_trial
 from vqgen.errors import (
     CHECKOUT,
     INSTALLED,
     SHOW,
     TYPED,
+    ConfigError,
     FolderError,
     Interruption,
+    Pruned,
     QuietInterruption,
     UserError,
     is_full,
@@ -41,6 +43,8 @@ from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED, require_free
 from vqgen.runs.leaderboard import UNFINISHED, failed, finish, finish_resumed, job_before, write_job
 from vqgen.runs.slurm import RECORD
+from vqgen.sweeps import register
+from vqgen.sweeps.search import trial_of
 
 
 def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callable], Callable]:
@@ -90,6 +94,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
                     print(_help(search_path, words))
                     return
                 make_home()
+                register()
                 resuming = going_on(words) if name == "train" else None
                 if resuming is None:
                     preflight(search_path, words, check)
@@ -107,7 +112,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
                     program()
                 sys.exit(1 if failed else 0)
             except (Exception, KeyboardInterrupt) as error:
-                sys.exit(_explained(error, *finish()))
+                sys.exit(_explained(error, *finish(show=not isinstance(error, ConfigError | FolderError))))
             finally:
                 finish(show=False)  # where a job in another process has ended the sweep
                 if made:
@@ -139,7 +144,7 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig, t
     found_by = [word for word in typed if word.startswith(("--config-", "hydra.searchpath="))]
     note: Callable[..., None] = functools.partial(write_job, folder, words) if is_first() else lambda *_: None
     try:
-        with claimed(folder) if is_first() else nullcontext():
+        with claimed(folder, wait=1.0) if is_first() else nullcontext(), of_trial(trial_of(job)):
             before = job_before(folder, words)
             if before and before.error is None and before.objective is not None:
                 print(f"Kept: job {job.job.num}, which has ended already, with {before.objective}")
@@ -156,6 +161,9 @@ def _job(task: Callable, check: Callable[[DictConfig], None], cfg: DictConfig, t
             except Interruption as error:
                 note(None, str(error))
                 raise
+            except Pruned as error:
+                note(error.objective, pruned=str(error))
+                return error.objective
             except Exception as error:
                 note(None, str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
                 raise

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqgen.config.arguments import signature_at
 from vqgen.config.search_path import NOT_GLOBAL, SearchPath
+from vqgen.config.sweep import check_search, searched_by_config
 from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import Plain
@@ -22,15 +23,10 @@ def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictCo
         return
     overrides = parse(overrides_of(words))
     with search_path.opened():
-        groups = [o for o in overrides if search_path.is_group(str(o.key_or_group))]
-        for override in groups:
-            check_choice(override, search_path)
-        base = _base(search_path, groups)
-        hydra = _without_hydra(base)
-        for override in overrides:
-            if override not in groups:
-                of_hydra = str(override.key_or_group).startswith("hydra.")
-                _check_key(override, DictConfig({"hydra": hydra}) if of_hydra else base)
+        _check_words(search_path, overrides)
+        if swept := _of_sweeper(search_path, overrides):
+            overrides = [*swept, *overrides]
+            _check_words(search_path, overrides)
         for chosen in _alternatives(overrides):
             cfg = search_path.compose(chosen, with_hydra=True)
             _check_package(value_of(words, "--package"), cfg)
@@ -39,6 +35,26 @@ def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictCo
                 raise ConfigError(f"{name}=NAME: {NOT_GLOBAL}")
             if not has(words, "--cfg", "--info"):
                 check(cfg)
+
+
+def _check_words(search_path: SearchPath, overrides: list[Override]) -> None:
+    """Check what is chosen from groups, then the options that are set."""
+    groups = [o for o in overrides if search_path.is_group(str(o.key_or_group))]
+    for override in groups:
+        check_choice(override, search_path)
+    base = _base(search_path, groups)
+    hydra = _without_hydra(base)
+    for override in overrides:
+        if override not in groups:
+            of_hydra = str(override.key_or_group).startswith("hydra.")
+            _check_key(override, DictConfig({"hydra": hydra}) if of_hydra else base)
+
+
+def _of_sweeper(search_path: SearchPath, overrides: list[Override]) -> list[Override]:
+    """What the config has a sweep vary, as words."""
+    cfg = search_path.compose(first_values(overrides), with_hydra=True)
+    check_search(cfg)
+    return parse(searched_by_config(cfg, overrides))
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
@@ -168,23 +184,22 @@ def _alternatives(overrides: list[Override]) -> Iterator[list[str]]:
     first = first_values(overrides)
     yield first
     for override in overrides:
-        if override.is_discrete_sweep():
-            for line in islice(override.sweep_string_iterator(), 1, 256):
-                yield [o for o, source in zip(first, overrides, strict=True) if source is not override] + [
-                    f"{override.get_key_element()}={line}"
-                ]
+        for line in _lines(override)[1:]:
+            yield [o for o, source in zip(first, overrides, strict=True) if source is not override] + [line]
 
 
 def first_values(overrides: list[Override]) -> list[str]:
     """Each override as typed, a sweep at its first value."""
-    lines = []
-    for override in overrides:
-        if override.is_discrete_sweep():
-            first = next(iter(override.sweep_string_iterator()))
-            lines.append(f"{override.get_key_element()}={first}")
-        elif not override.is_sweep_override():
-            lines.append(override.input_line or "")
-        else:
-            interval: Plain = override.value()  # of a sweeper such as Optuna
-            lines.append(f"{override.get_key_element()}={interval.start}")
-    return lines
+    return [_lines(override)[0] for override in overrides]
+
+
+def _lines(override: Override) -> list[str]:
+    """The override as typed; of a sweep one with each of its values, of an interval with both ends."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    if override.is_discrete_sweep():
+        values = list(islice(override.sweep_string_iterator(), 256))
+    else:
+        interval: Plain = override.value()  # of a sweeper such as Optuna
+        values = [interval.start, interval.end]
+    return [f"{override.get_key_element()}={value}" for value in values]

@@ -35,7 +35,8 @@ _NAMES = {
     _COUNT: "batch_size hidden_channels residual_channels output_channels condition_channels channels kernel_size "
     "attention_channels num_heads num_components num_embeddings embedding_dim latent_dim size "
     "num_samples num_train num_val num_test num_images num_codes downsampling upsampling accumulate_grad_batches "
-    "check_val_every_n_epoch num_nodes every_n_epochs every_n_steps every_n_train_steps most side shape",
+    "check_val_every_n_epoch num_nodes every_n_epochs every_n_steps every_n_train_steps most side shape "
+    "n_trials n_jobs",
     _NOT_NEGATIVE: "warmup warmup_steps kl_warmup_steps importance_samples free_bits kl_weight "
     "recon_weight commitment_cost weight_decay epsilon eps revive_below min_entropy margin patience "
     "min_steps min_epochs log_every_n_steps gradient_clip_val context_dim "
@@ -43,7 +44,7 @@ _NAMES = {
     _LAYERS: "num_layers num_steps",
     _LAYERS_OR_NONE: "num_residual_blocks num_output_layers num_attention_layers",
     _POSITIVE: "lr min_lr max_lr std scale variance every_n_minutes",
-    _PART: "label_dropout final_factor min_usage max_unreadable val_fraction test_fraction",
+    _PART: "max_failure_rate label_dropout final_factor min_usage max_unreadable val_fraction test_fraction",
     _BELOW_ONE: "decay dropout label_smoothing betas",
     _PLANNED: "max_epochs max_steps",
     _BATCHES: "limit_train_batches val_check_interval",

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vqgen.config.overrides import check_choice, first_values
 from vqgen.config.search_path import SearchPath
 from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
-from vqgen.environment.launcher import slurm_job, started_by_first
+from vqgen.environment.launcher import slurm_job, started_by_first, started_by_sweep
 from vqgen.errors import ConfigError, near_miss, option
 from vqgen.plain import PlainDict
 from vqgen.runs import slurm
@@ -20,6 +20,7 @@ from vqgen.runs.allow_list import refuse_foreign_names
 from vqgen.runs.confine import allow
 from vqgen.runs.folders import COMPOSED, find_started, numbered
 from vqgen.runs.old_names import with_current_names
+from vqgen.sweeps.search import search_begun
 
 FOLDERS = ("data_dir", "data.root", "data.cache")  # that data may be written to
 
@@ -140,7 +141,7 @@ def placed(words: list[str]) -> Placement:
     Raises:
         UserError: the folder is in use; or run_dir is given where several jobs need several.
     """
-    if has(words, *ASKS, "--cfg", "--info") or started_by_first():  # which has settled all
+    if has(words, *ASKS, "--cfg", "--info") or started_by_first() or started_by_sweep():  # which has settled all
         return Placement(words, None)
     with SearchPath("train", words).opened() as search_path:
         cfg = search_path.compose(first_values(parse(overrides_of(words))), with_hydra=True)
@@ -152,7 +153,9 @@ def placed(words: list[str]) -> Placement:
             )
         named = "hydra.sweep.dir" in chosen if swept else bool({"run_dir", "hydra.run.dir"} & chosen)
         folder = Path(cfg.hydra.sweep.dir if swept else cfg.hydra.run.dir)
-    if slurm_job():
+    if begun := search_begun(cfg, named) if swept else None:
+        folder = begun
+    elif slurm_job():
         folder, goes_on = slurm.job_folder(folder, named, words)
         if goes_on and not swept:
             return Placement([option("resume", folder), "trust=true"], folder)

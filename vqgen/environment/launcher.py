@@ -1,6 +1,14 @@
 """What SLURM, torchrun or Lightning says of this process before the processes of its run have joined."""
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vqgen.plain import PlainDict
+
+JOB = "VQGEN_JOB"  # variable of the environment: the job of a sweep that this process was started for
+TRIAL = "VQGEN_TRIAL"  # and the trial of a search that this process, with those that it starts, trains
 
 
 def slurm_job() -> str | None:
@@ -56,6 +64,27 @@ def slurm_port() -> int | None:
         return None
     job = int("".join(filter(str.isdigit, os.environ["SLURM_JOB_ID"]))[-4:] or 0)
     return 15000 + (job + 997 * _number("SLURM_STEP_ID")) % 10000
+
+
+def started_by_sweep() -> bool:
+    """Whether this process was started for a job of the sweep of another one, which has settled all."""
+    return JOB in os.environ
+
+
+def trial() -> PlainDict | None:
+    """The trial of a search that this process trains; None where it trains no such."""
+    return json.loads(os.environ[TRIAL]) if TRIAL in os.environ else None
+
+
+@contextmanager
+def of_trial(trial: PlainDict | None) -> Iterator[None]:
+    """Around the job of a trial: this process and those that it starts know it."""
+    if trial is not None:
+        os.environ[TRIAL] = json.dumps(trial)
+    try:
+        yield
+    finally:
+        os.environ.pop(TRIAL, None)
 
 
 def _number(variable: str) -> int:

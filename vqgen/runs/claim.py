@@ -86,6 +86,20 @@ def locked(file: Path, wait: float = -1) -> FileLock | None:
     return None
 
 
+def in_use(folder: Path) -> bool:
+    """Whether another process holds a folder."""
+    file = folder.resolve() / LOCK
+    if file in _held or not file.exists():
+        return False
+    try:
+        lock = locked(file, wait=0.0)
+    except Timeout:
+        return True
+    if lock is not None:
+        lock.release()
+    return False
+
+
 def let_go(folder: Path) -> None:
     """Leave a folder to others, without a trace; nothing where it is not held."""
     file = folder.resolve() / LOCK

@@ -3,40 +3,61 @@
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from vqgen.errors import FolderError
+from vqgen.environment.launcher import started_by_sweep
+from vqgen.errors import FolderError, command
 from vqgen.runs.atomic import replacing
-from vqgen.runs.claim import hold, let_go
+from vqgen.runs.claim import hold, in_use, let_go
 
 JOB, TABLE = "job.json", "leaderboard.csv"
 UNFINISHED = "it did not end by itself: its process was killed"  # noted when a job begins
+RUNNING = "it still runs, in another process"
+PLUGINS = "hydra_plugins.vqgen"  # what Hydra knows our sweeper and launcher by; it takes no other names
+SEARCH = f"{PLUGINS}.OptunaSweeper"
 failed: list[str] = []  # folders of the jobs of this process's sweep that failed
 _running: list[Path] = []  # the folder of the sweep, from its start to its end
 
 
 class Job(NamedTuple):
-    """A job of a sweep: its folder, its overrides, and its objective or what went wrong."""
+    """A job of a sweep: its folder, its overrides, and its objective or what went wrong.
+
+    `pruned` says when a search ended it; its objective is then the best value until then.
+    """
 
     folder: str
     overrides: dict[str, str]
     objective: float | None
     error: str | None
+    pruned: str | None = None
+
+    @property
+    def told(self) -> str:
+        """The objective, or what became of the job."""
+        if self.objective is None or self.error:
+            return f"failed: {self.error}" if self.error != RUNNING else "running"
+        return f"{self.objective:.5g}" + (f", pruned {self.pruned}" if self.pruned else "")
 
 
 class Leaderboard(Callback):
     """Hydra's callback around a multirun."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Take the folder, and note it; the program ends where it is in use, as Hydra passes over other errors."""
+        """Take the folder, and note it; the program ends where it is in use, as Hydra passes over other errors.
+
+        The processes of a search share its folder, and a job's process has that of its sweep.
+        """
+        if started_by_sweep():
+            return
         folder = Path(config.hydra.sweep.dir)
         try:
-            hold(folder)
+            if not is_search(config):
+                hold(folder)
         except (FolderError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -61,7 +82,7 @@ def finish(show: bool = True) -> SweepEnd:
     folder = _running.pop()
     jobs = _show(folder) if show else []
     let_go(folder)
-    failed.extend(job.folder for job in jobs if job.error)
+    failed.extend(job.folder for job in jobs if job.error not in (None, RUNNING))
     return SweepEnd(bool(jobs), bool(jobs) and len(failed) == len(jobs))
 
 
@@ -70,11 +91,16 @@ def finish_resumed(folder: Path, objective: float | None) -> None:
     file = folder / JOB
     if objective is None or not file.is_file():
         return
-    record = json.loads(file.read_text()) | {"objective": objective, "error": None}
+    record = json.loads(file.read_text()) | {"objective": objective, "error": None, "pruned": None}
     with replacing(file) as part:
         part.write_text(json.dumps(record, indent=1) + "\n")
     if (folder.parent / TABLE).is_file():
         _show(folder.parent)
+
+
+def is_search(config: DictConfig) -> bool:
+    """Whether a sweep is a search, in whose folder several processes may work."""
+    return config.hydra.sweeper.get("_target_") == SEARCH
 
 
 def _show(folder: Path) -> list[Job]:
@@ -87,18 +113,34 @@ def _show(folder: Path) -> list[Job]:
         for name in names:
             if path := plot(jobs, name, folder):
                 print(path)
+        print(*best(jobs[0], names), sep="\n", end="")
     return jobs
 
 
-def write_job(folder: Path, overrides: Sequence[str], objective: float | None, error: str | None = None) -> None:
+def best(job: Job, names: Sequence[str]) -> list[str]:
+    """A line with the options and the objective of the best job, and how to use it; none where it did not end."""
+    if job.objective is None or job.error:
+        return []
+    words = " ".join(f"{name}={job.overrides[name]}" for name in names if name in job.overrides)
+    return [f"Best: {words} ({job.told}): {command('sample', run=job.folder)}", ""]
+
+
+def write_job(
+    folder: Path,
+    overrides: Sequence[str],
+    objective: float | None,
+    error: str | None = None,
+    pruned: str | None = None,
+) -> None:
     """Note in a job's folder what came of it."""
-    record = {"overrides": _pairs(overrides), "objective": objective, "error": error}
+    record = {"overrides": pairs(overrides), "objective": objective, "error": error, "pruned": pruned}
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / JOB) as part:
         part.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _pairs(overrides: Sequence[str]) -> dict[str, str]:
+def pairs(overrides: Sequence[str]) -> dict[str, str]:
+    """The values of overrides by their options."""
     return {key: value for key, _, value in (word.lstrip("+~").partition("=") for word in overrides)}
 
 
@@ -108,28 +150,44 @@ def job_before(folder: Path, overrides: Sequence[str]) -> Job | None:
     Raises:
         FolderError: the folder holds another job.
     """
-    if not (folder / JOB).is_file():
-        return None
-    job = _read_job(folder / JOB)
-    was, wanted = job.overrides.items(), _pairs(overrides).items()
-    if was != wanted:
-        told = [" ".join(f"{key}={value}" for key, value in sorted(part)) for part in (was - wanted, wanted - was)]
+    job = job_at(folder)
+    if job and (other := difference(job.overrides, pairs(overrides))):
         raise FolderError(
-            f"'{folder}' holds a job of another sweep, with '{told[0]}' where this one has '{told[1]}': a sweep goes "
-            "on in its folder by the same words; take another hydra.sweep.dir"
+            f"'{folder}' holds a job of another sweep, {other}: a sweep goes on in its folder by the same words; take "
+            "another hydra.sweep.dir"
         )
     return job
 
 
-def _read_job(file: Path) -> Job:
-    record = json.loads(file.read_text())
-    return Job(str(file.parent), record["overrides"], record["objective"], record["error"])
+def difference(was: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """In what the words of a sweep differ from those of before; None where they are the same."""
+    parts = (was.items() - wanted.items(), wanted.items() - was.items())
+    told = [" ".join(f"{key}={value}" for key, value in sorted(part)) for part in parts]
+    return f"with '{told[0]}' where this one has '{told[1]}'" if any(parts) else None
+
+
+def job_at(folder: Path) -> Job | None:
+    """The job whose run is in a folder; None where none began."""
+    if not (folder / JOB).is_file():
+        return None
+    record = json.loads((folder / JOB).read_text())
+    return Job(str(folder), record["overrides"], record["objective"], record["error"], record.get("pruned"))
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """The jobs of a sweep, best (least) objective first, failed ones last."""
-    jobs = [_read_job(file) for file in sorted(folder.glob(f"*/{JOB}"))]
-    return sorted(jobs, key=lambda job: (job.objective is None, job.objective if job.objective is not None else 0.0))
+    """The jobs of a sweep, best objective first, pruned ones after those that ended, failed ones last."""
+    jobs = [job for file in sorted(folder.glob(f"*/{JOB}")) if (job := job_at(file.parent))]
+    sign = -1 if any(_is_maximized(Path(job.folder)) for job in jobs[:1]) else 1
+    jobs = [
+        job._replace(error=RUNNING) if job.error == UNFINISHED and in_use(Path(job.folder)) else job for job in jobs
+    ]
+    return sorted(jobs, key=lambda job: (job.objective is None, job.pruned is not None, sign * (job.objective or 0.0)))
+
+
+def _is_maximized(folder: Path) -> bool:
+    """Whether more is better, by the checkpoint callback that chooses a run's best weights."""
+    file = folder / "config.yaml"
+    return file.is_file() and OmegaConf.select(OmegaConf.load(file), "callbacks.best.mode") == "max"
 
 
 def swept(jobs: Sequence[Job]) -> list[str]:
@@ -140,9 +198,9 @@ def swept(jobs: Sequence[Job]) -> list[str]:
 
 def write_table(jobs: Sequence[Job], names: Sequence[str], path: Path) -> None:
     """One row a job: rank, objective, the swept options, folder and error."""
-    with path.open("w", newline="") as lines:
+    with replacing(path) as part, part.open("w", newline="") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["rank", "objective", *names, "folder", "error"])
+        writer.writerow(["rank", "objective", *names, "folder", "error", "pruned"])
         writer.writerows(_row(rank, job, names) for rank, job in enumerate(jobs, 1))
 
 
@@ -150,14 +208,21 @@ def markdown(jobs: Sequence[Job], names: Sequence[str]) -> str:
     """The same as a Markdown table."""
     rows = [["rank", "objective", *names, "run"], ["---"] * (3 + len(names))]
     for rank, job in enumerate(jobs, 1):
-        rows.append([str(cell) for cell in _row(rank, job, names)[:-1]])
-        rows[-1][1] = f"{job.objective:.5g}" if job.objective is not None else f"failed: {job.error}"
+        rows.append([str(cell) for cell in _row(rank, job, names)[:-2]])
+        rows[-1][1] = job.told
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def _row(rank: int, job: Job, names: Sequence[str]) -> list[object]:
     values = [job.overrides.get(name, "") for name in names]
-    return [rank, "" if job.objective is None else job.objective, *values, job.folder, job.error or ""]
+    return [
+        rank,
+        "" if job.objective is None else job.objective,
+        *values,
+        job.folder,
+        job.error or "",
+        job.pruned or "",
+    ]
 
 
 def plot(jobs: Sequence[Job], name: str, folder: Path) -> Path | None:

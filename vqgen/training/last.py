@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from vqgen.environment.launcher import slurm_job
+from vqgen.environment.signals import AGAIN, asked, listen
 from vqgen.errors import ConfigError, Interruption, QuietInterruption, command
 from vqgen.plain import PlainDict
 from vqgen.training.processes import on_any_rank
-from vqgen.training.signals import AGAIN, asked, listen
 
 
 class Last(Checkpoint):

@@ -8,12 +8,14 @@ import torch
 
 from vqgen.config.arguments import signature_at
 from vqgen.data.loading.loader import DataModule
+from vqgen.environment.launcher import trial
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
 from vqgen.runs.checkpoint import Run, build
 from vqgen.training import processes
 from vqgen.training.averaged_weights import AveragedWeights
 from vqgen.training.messages import silence
+from vqgen.training.pruning import Pruning
 from vqgen.training.record import Record
 from vqgen.training.searches import THROWN_AWAY, SearchResult, search
 from vqgen.training.source import Source, in_training
@@ -75,6 +77,8 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
 def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
+    if trained := trial():
+        callbacks.append(Pruning(trained))
     runtime = {
         "decode": source.tokenizer and source.tokenizer.decode,
         "trained": functools.partial(in_training, config=config, folder=folder, source=source),

@@ -13,9 +13,9 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.environment.compat import starts_processes
 from vqgen.environment.launcher import slurm_port, slurm_tasks, started_by_srun
+from vqgen.environment.signals import listening
 from vqgen.errors import ConfigError, Interruption
 from vqgen.plain import PlainDict
-from vqgen.training.signals import listening
 
 _PATIENCE = 60.0  # seconds for other processes to end by themselves
 _FIRST = 3.0  # seconds for the first process to find the same mistake; Lightning looks for crashes every 5

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
-
-from vqgen.environment.launcher import slurm_job
+from vqgen.environment.launcher import is_first, slurm_job
 
 HANGUP = getattr(signal, "SIGHUP", None)  # the terminal or the connection to it is gone; Windows has no such signal,
 AGAIN = getattr(signal, "SIGUSR1", None)  # nor this, by which SLURM asks for a job that is queued again
@@ -89,10 +87,10 @@ def _leave_terminal() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), file)
 
 
-@rank_zero_only
 def _say(message: str) -> None:
     """To the standard error, past Python's buffers: the signal may have come while they are in use."""
-    os.write(2, message.encode())
+    if is_first():
+        os.write(2, message.encode())
 
 
 @atexit.register
