@@ -8,8 +8,8 @@ import torch
 from tests.tasks import tiny
 from vqgen.batch import Condition
 from vqgen.errors import UserError
-from vqgen.tasks import export
 from vqgen.tasks.export import Export, compare
+from vqgen.tasks.programs import TorchExport
 
 
 @pytest.mark.slow
@@ -27,7 +27,7 @@ def test_the_exported_programs_give_what_the_models_give():
 
 
 def test_a_file_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(export, "_run_torch", lambda contents, part: [x + 0.1 for x in part.part(*part.inputs)])
+    monkeypatch.setattr(TorchExport, "run", lambda _, contents, part: [x + 0.1 for x in part.part(*part.inputs)])
     with pytest.raises(UserError, match="the exported encoder differs from the model"):
         Export("torch_export")(tiny.trained(tiny.latent_model()))
 
