@@ -15,7 +15,7 @@ import torch
 from tests.conftest import TINY_PRIOR, Command
 from tests.test_checkpoint import EVIL
 from vqgen import load, open_trained
-from vqgen.batch import CodeBatch, Condition
+from vqgen.batch import CodeBatch
 from vqgen.drawing import Sampling
 from vqgen.errors import CheckpointError, ConfigError, UserError
 from vqgen.runs.checkpoint import open_run, open_tokenizer
@@ -77,7 +77,7 @@ def test_a_prior_comes_with_its_tokenizer_and_has_the_likelihood_and_the_draws_o
     again, before = open_trained(alone), open_trained(prior_run)
     assert open_run(alone).tokenizer["fingerprint"] == fingerprint(again.modules[0])
     codes = [torch.randint(0, 8, (2, 4, 4), generator=torch.Generator().manual_seed(0))]
-    batch = CodeBatch(codes[0], Condition([], {"label": torch.tensor([0, 1])}))
+    batch = CodeBatch(codes, {"label": torch.tensor([0, 1])}, torch.arange(2))
     assert torch.equal(again.priors[0].nll(batch), before.priors[0].nll(batch))
     drawn = [Sample(3, sampling=Sampling(seed=4))(run).arrays["samples"] for run in (again, before)]
     assert (drawn[0] == drawn[1]).all()
@@ -86,7 +86,7 @@ def test_a_prior_comes_with_its_tokenizer_and_has_the_likelihood_and_the_draws_o
 def test_every_task_of_a_run_fits_its_published_folder(prior: Path, prior_run: Path):
     again, before = open_trained(prior), open_trained(prior_run)
     assert fitting(again) == fitting(before)
-    for name in ("reconstruct", "complete", "compress", "codebook"):
+    for name in ("reconstruct", "interpolate", "codebook"):
         pictures = [tasks()[name]()(run).pictures for run in (again, before)]
         assert all(torch.equal(pictures[0][key], pictures[1][key]) for key in pictures[0]), name
 
@@ -147,8 +147,9 @@ def test_a_program_that_knows_nothing_of_vqgen_reads_it(vqvae: Path, vqvae_run: 
 def test_a_tensor_with_two_names_is_there_under_both(vqvae_run: Path):
     run = open_trained(vqvae_run)
     run.model.register_buffer("twin", run.model.quantizer.codebook)
-    from vqgen.runs.published import repository
     from safetensors.torch import load as read
+
+    from vqgen.runs.published import repository
 
     files = repository({"": (run.runs[0], run.model.state_dict(), "mark")}, None)
     tensors = read(files["model.safetensors"])

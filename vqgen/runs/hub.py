@@ -8,7 +8,7 @@ from typing import Any
 from vqgen.errors import CheckpointError, ConfigError, UserError, first_line
 from vqgen.runs.published import CONFIG, WEIGHTS, is_published, published_levels, read_config
 
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _ADDRESS = re.compile(rf"hf://({REPOSITORY.pattern})(?:@(refs/pr/\d+|[\w.-]+))?((?:/[\w-][\w.-]*)*)/?", re.ASCII)
 _CACHED = re.compile(r"models--(.+)")  # the folder of a repository in the Hub's cache
 
@@ -95,12 +95,18 @@ def upload(folder: Path, name: str, private: bool, revision: str | None, message
         [f"{prefix}{file}" for file in (CONFIG, WEIGHTS) for prefix in ("", "*/")],
     )
     try:
-        page = api.create_repo(name, private=private, exist_ok=True)
+        page = api.create_repo(name, private=private or None, exist_ok=True)
+        if private and not api.repo_info(name).private:
+            raise UserError(
+                f"repo={name}: this repository is there and everyone's; private=true is for one that is made"
+            )
         if revision:
             api.create_branch(name, branch=revision, exist_ok=True)
         api.upload_folder(
             repo_id=name, folder_path=folder, revision=revision, commit_message=message, delete_patterns=old
         )
+    except UserError:
+        raise
     except Exception as error:  # as above
         status = getattr(getattr(error, "response", None), "status_code", None)
         login = (

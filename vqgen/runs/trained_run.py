@@ -91,7 +91,7 @@ class TrainedRun(NamedTuple):
     @property
     def device(self) -> torch.device:
         """Where the models compute."""
-        return self.autoencoder.device
+        return cast(Autoencoder, self.tokenizer or self.model).device  # a classifier has one, too
 
     @property
     def num_classes(self) -> int:
@@ -101,12 +101,13 @@ class TrainedRun(NamedTuple):
     @property
     def levels(self) -> list[str]:
         """Names of the levels of codes, top first; empty for a model without codes."""
-        return list(self.coder.level_names) if isinstance(self.autoencoder, Tokenizer) else []
+        coder = self.tokenizer or self.model
+        return list(coder.level_names) if isinstance(coder, Tokenizer) else []
 
     @property
     def has_latents(self) -> bool:
         """Whether an image is one latent vector to the model."""
-        return isinstance(self.autoencoder, LatentAutoencoder)
+        return isinstance(self.tokenizer or self.model, LatentAutoencoder)
 
     @property
     def missing_priors(self) -> list[str]:

@@ -123,11 +123,11 @@ def _shape(trained: TrainedRun) -> str:
 def _use(trained: TrainedRun, address: str) -> str:
     shell = ["pip install 'vqgen[hub]'"]
     if trained.priors or isinstance(trained.model, Variational):
-        shell.append(command("sample", run=address))
+        shell.append(command("sample", f"run={address}"))
     elif trained.levels or trained.has_latents:
-        shell.append(command("sample", "task=reconstruct", run=address))
+        shell.append(command("sample", f"task=reconstruct run={address}"))
     if trained.levels and not trained.priors:
-        shell.append(command("train", "model=gated_pixelcnn", tokenizer=address))
+        shell.append(command("train", f"model=gated_pixelcnn tokenizer={address}"))
     lines = [f'from vqgen import load, open_trained\nrun = open_trained("{address}")   # for the tasks of vqgen.tasks']
     if len(trained.runs) == 1 + bool(trained.priors):
         lines.append(f'model = load("{address}")         # the model alone')
@@ -178,7 +178,7 @@ def _figures(trained: TrainedRun, address: str) -> Iterator[str]:
             words.append("classifier=RUN")
         changed = {name: record[name] for name in _SETTINGS if record.get(name) not in (None, _NEUTRAL.get(name))}
         words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float)]
-        yield f"By `{command('sample', *words, run=address)}`:\n\n{_table(record['metrics'])}"
+        yield f"By `{command('sample', *words, f'run={address}')}`:\n\n{_table(record['metrics'])}"
 
 
 def _table(figures: Mapping[str, float]) -> str:
