@@ -30,7 +30,7 @@ from vqgen.runs.checkpoint import Run, build, open_last, open_run
 from vqgen.runs.checkpoint_io import WholeCheckpointIO
 from vqgen.runs.claim import claimed
 from vqgen.runs.confine import confine
-from vqgen.runs.folders import COMPOSED, find_runs, output_base
+from vqgen.runs.folders import COMPOSED, find_runs, located, output_base
 from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
 from vqgen.training.messages import quiet, tell_no_best, tell_results
@@ -108,7 +108,7 @@ def _confine(cfg: DictConfig, folder: Path) -> None:
     if cfg.resume and not cfg.trust:
         confine(Path.cwd(), folder, foreign=[folder])
     elif cfg.tokenizer and not cfg.trust:
-        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache), foreign=[Path(cfg.tokenizer)])
+        confine(Path.cwd(), folder, Path(cfg.data_dir), Path(cfg.data.cache), foreign=[located(cfg.tokenizer)])
     else:
         confine()
 

@@ -1,15 +1,19 @@
 """Exported files give what the models give."""
 
 import io
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from tests.tasks import tiny
+from vqgen import open_trained
 from vqgen.batch import Condition
+from vqgen.environment.compat import has_compiler
 from vqgen.errors import UserError
-from vqgen.tasks import export
 from vqgen.tasks.export import Export, compare
+from vqgen.tasks.programs import AOTInductor, Part, Program, TorchExport
 
 
 @pytest.mark.slow
@@ -27,9 +31,52 @@ def test_the_exported_programs_give_what_the_models_give():
 
 
 def test_a_file_that_gives_something_else_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(export, "_run_torch", lambda contents, part: [x + 0.1 for x in part.part(*part.inputs)])
+    monkeypatch.setattr(TorchExport, "run", lambda _, contents, part: [x + 0.1 for x in part.part(*part.inputs)])
     with pytest.raises(UserError, match="the exported encoder differs from the model"):
         Export("torch_export")(tiny.trained(tiny.latent_model()))
+
+
+class Half(nn.Module):
+    """A model of one latent number, quick to compile."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).mean(1, keepdim=True) / 2
+
+
+@pytest.mark.slow
+def test_a_compiled_file_gives_in_another_process_what_the_model_gives():
+    if not has_compiler():
+        pytest.skip("no C++ compiler")
+    x, model = torch.rand(2, 3, 16, 16) * 2 - 1, Half()
+    program = Program(Part(model, model), (x,), ["x"], ["z"])
+    contents = AOTInductor().save(program)
+    assert torch.allclose(AOTInductor().run(contents, program)[0], model(x), atol=1e-6)
+    with pytest.raises(UserError, match="format=aoti: the file does not run in another process: "):
+        AOTInductor().run(contents[:100], program)
+
+
+@pytest.mark.slow
+def test_all_parts_of_a_prior_are_compiled_and_compared():
+    if not has_compiler():
+        pytest.skip("no C++ compiler")
+    outcome = Export("aoti")(tiny.trained(tiny.vqvae2(), tiny.priors(3)))
+    assert set(outcome.files) == {f"{n}.aoti.pt2" for n in ("encoder", "decoder", "prior_top", "prior_bottom")}
+    assert all(record["difference"] <= 1e-3 for record in outcome.records["export"].values())
+
+
+def test_without_a_compiler_it_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "nowhere/g++"))
+    assert not has_compiler()
+    with pytest.raises(UserError, match=r"^format=aoti needs a C\+\+ compiler, and there is none: install g\+\+"):
+        Export("aoti")(tiny.trained(tiny.latent_model()))
+
+
+def test_a_classifier_is_one_file():
+    run = open_trained(Path(__file__).parents[1] / "runs" / "of_0_1" / "classifier", "last")
+    files = Export("torch_export")(run).files
+    program, x = torch.export.load(io.BytesIO(files["classifier.pt2"])).module(), run.first(1).x
+    assert torch.allclose(program(x), run.model.log_prob(x), atol=1e-5)
 
 
 def test_codes_are_compared_by_share_and_numbers_by_size():

@@ -5,6 +5,7 @@ upper bounds in pyproject.toml are there for this file.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -116,3 +117,38 @@ def arrange_conv2d(kernel: Tensor, shape: Sequence[int]) -> Tensor:
 def convolve_arranged(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """`F.conv2d` without padding by an arranged kernel."""
     return torch.ops.mkldnn._convolution_pointwise(x, kernel, bias, *_GEOMETRY, "none", [], "")
+
+
+def has_compiler() -> bool:
+    """Whether `compile_package` finds a C++ compiler.
+
+    `torch._inductor.cpp_builder.get_cpp_compiler`, which torch itself asks. Without one it ends, in the middle of the
+    work, in one of several errors.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        return bool(get_cpp_compiler())
+    except RuntimeError:
+        return False
+
+
+def compile_package(program: torch.export.ExportedProgram, file: Path) -> None:
+    """Compile an exported program ahead of time into a package, FILE.pt2.
+
+    `torch._inductor.aoti_compile_and_package`, which the documentation names; it has no public place yet.
+    """
+    from torch._inductor import aoti_compile_and_package
+
+    aoti_compile_and_package(program, package_path=str(file))
+
+
+RUN_PACKAGE = """
+import sys
+import torch
+from torch._inductor import aoti_load_package
+package, inputs, outputs = sys.argv[1:]
+found = aoti_load_package(package)(*torch.load(inputs, weights_only=True))
+torch.save([found] if isinstance(found, torch.Tensor) else list(found), outputs)
+"""
+"""A program that runs a package: its file, and those of a list of inputs and of a list of outputs, of torch.save."""

@@ -45,7 +45,7 @@ def refuse_foreign(node: Plain, file: Path | None, section: str) -> None:
         file: where it comes from; None for a new run, which could not be opened again.
         section: its name; one that is not in the allow-list may name nothing.
     """
-    for path, value in _leaves(node, section):
+    for path, value in leaves(node, section):
         if "${" in str(value) or (_DIRECTIVE.search(path) and not _is_allowed(path, value, section)):
             raise _refusal(file, path, value, section)
 
@@ -53,7 +53,7 @@ def refuse_foreign(node: Plain, file: Path | None, section: str) -> None:
 def refuse_foreign_names(config: Mapping[str, Plain], file: Path) -> None:
     """As `refuse_foreign`, for a whole config whose references are not resolved yet; imports nothing."""
     for section, node in config.items():
-        for path, value in _leaves(node, section):
+        for path, value in leaves(node, section):
             foreign = "${" in _without_references(str(value))
             if foreign or (_DIRECTIVE.search(path) and not _is_named(path, value, section)):
                 raise _refusal(file, path, value, section)
@@ -72,7 +72,7 @@ def may_be_built() -> list[str]:
 
 def named(node: Plain) -> list[str]:
     """What a node of the user's own words would have built, such as a task."""
-    return [str(value) for path, value in _leaves(node, "") if path.endswith("._target_")]
+    return [str(value) for path, value in leaves(node, "") if path.endswith("._target_")]
 
 
 def refuse_foreign_writing(config: Mapping[str, Plain], file: Path, folder: Path) -> None:
@@ -96,8 +96,8 @@ def refuse_foreign_writing(config: Mapping[str, Plain], file: Path, folder: Path
                 f"{_TRUST}"
             )
     for section in ("callbacks", "logger", "trainer"):
-        for path, value in _leaves(config[section], section):
-            if isinstance(value, str) and (_PATH.search(path) or _leads_away(value)) and not _is_inside(value, folder):
+        for path, value in leaves(config[section], section):
+            if isinstance(value, str) and (_PATH.search(path) or leads_away(value)) and not _is_inside(value, folder):
                 raise CheckpointError(f"'{file}' would write {path}={value}, outside of '{folder}': refused{_TRUST}")
 
 
@@ -115,14 +115,14 @@ def refuse_links(place: Path, folder: Path, advice: str) -> None:
             )
 
 
-def _leaves(node: Plain, path: str) -> Iterator[tuple[str, Plain]]:
+def leaves(node: Plain, path: str) -> Iterator[tuple[str, Plain]]:
     """Key path and value of everything in a config that holds nothing itself: `("optim.betas[0]", 0.9)`."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}")
+            yield from leaves(value, f"{path}.{key}")
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
-            yield from _leaves(value, f"{path}[{index}]")
+            yield from leaves(value, f"{path}[{index}]")
     else:
         yield path, node
 
@@ -185,7 +185,7 @@ def _without_references(text: str) -> str:
     return text
 
 
-def _leads_away(value: str) -> bool:
+def leads_away(value: str) -> bool:
     """Whether a text, taken as the name of a file in some folder, would leave that folder."""
     return os.path.isabs(value) or ".." in Path(value).parts or value.startswith("~") or "://" in value
 

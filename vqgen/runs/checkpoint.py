@@ -10,7 +10,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
@@ -28,12 +28,13 @@ from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import may_be_built, refuse_foreign
 from vqgen.runs.atomic import replacing
 from vqgen.runs.fingerprint import fingerprint, old_fingerprint
-from vqgen.runs.folders import COMPOSED, find_run
+from vqgen.runs.folders import COMPOSED, find_run, located
 from vqgen.runs.old_names import with_current_names
 from vqgen.runs.provenance import well_formed
+from vqgen.runs.published import WEIGHTS, is_published, read_published
+from vqgen.runs.run import TOKENIZER, Run
 
 PREPARED = "data/prepared"  # as in conf/data
-TOKENIZER = "tokenizer.ckpt"  # a prior's copy of its tokenizer, in its run folder
 _HOLDS: PlainDict = {  # what a checkpoint does, of what kind
     "vqgen.config.model._target_": str,
     "vqgen.config.data._target_": str,
@@ -46,43 +47,11 @@ _HOLDS: PlainDict = {  # what a checkpoint does, of what kind
 }
 
 
-class Run(NamedTuple):
-    """A trained run, as found on disk."""
-
-    folder: Path
-    file: Path
-    config: PlainDict
-    contents: PlainDict
-
-    @property
-    def tokenizer(self) -> dict[str, str] | None:
-        """Path (as seen from the run folder) and fingerprint of a prior's tokenizer."""
-        return self.contents["vqgen"]["tokenizer"] if "vqgen" in self.contents else None
-
-    @property
-    def has_weights(self) -> bool:
-        """False where the run was killed before it wrote a checkpoint."""
-        return "state_dict" in self.contents
-
-    @property
-    def data(self) -> PlainDict:
-        """What the run has read (vqgen.runs.provenance); of a run of an older version what its config knows of that."""
-        known = self.contents.get("vqgen", {}).get("data")
-        facts = self.config["facts"]
-        return dict(known or {name: facts[name] for name in ("class_names", "variance") if facts.get(name) is not None})
-
-    def tokenizer_path(self) -> Path:
-        """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
-        assert self.tokenizer is not None
-        copy = self.folder / TOKENIZER
-        return copy if copy.exists() else (self.folder / self.tokenizer["path"]).resolve()
-
-
 def load(run: str | Path, which: str = "best", device: str | torch.device = "cpu") -> nn.Module:
     """The trained module of a run folder or checkpoint file, in evaluation mode.
 
     Args:
-        run: a run folder, or one of its checkpoint files.
+        run: a run folder, one of its checkpoint files, a published folder or `hf://USER/NAME`.
         which: `best` or `last`, for a folder.
         device: where it computes: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`, which is a GPU where there is one.
 
@@ -95,8 +64,9 @@ def load(run: str | Path, which: str = "best", device: str | torch.device = "cpu
 
 def open_run(run: str | Path, which: str = "best") -> Run:
     """Read a run's checkpoint without building its model; arguments and errors as `load`."""
-    folder = find_run(run)
-    file = Path(run) if Path(run).is_file() else _checkpoint_file(folder, which)
+    place = located(run)
+    folder = find_run(place)
+    file = place if place.is_file() else _checkpoint_file(folder, which)
     contents = _read(file)
     return Run(folder, file, with_current_names(contents["vqgen"]["config"]), contents)
 
@@ -178,7 +148,7 @@ def open_tokenizer(run: Run, path: str | Path | None = None) -> tuple[Run, nn.Mo
     """
     if run.tokenizer is None:
         raise CheckpointError(f"'{run.folder}' is not a prior: it has no tokenizer")
-    found = Path(path) if path else run.tokenizer_path()
+    found = located(path) if path else run.tokenizer_path()
     if not found.exists():
         raise CheckpointError(f"the tokenizer of '{run.folder}' is not at '{found}'; say where it is: tokenizer=RUN")
     opened = open_run(found)
@@ -214,13 +184,18 @@ def _checkpoint_file(folder: Path, which: str) -> Path:
             if file.stem != which:
                 rank_zero_warn(f"'{folder}' has no {which}.ckpt: {file.name} is taken")
             return file
+    if is_published(folder):
+        if which != "best":
+            rank_zero_warn(f"'{folder}' is published with one set of weights: these are taken, and no {which}.ckpt")
+        return folder / WEIGHTS
     names = ", ".join(sorted(file.name for file in (folder / "checkpoints").glob("*.ckpt")))
     raise CheckpointError(f"'{folder}' has neither best.ckpt nor last.ckpt; give one of its files: {names}")
 
 
 def _read(file: Path) -> PlainDict:
-    """The contents of a checkpoint of vqgen."""
-    contents = _unpickled(file)
+    """The contents of a checkpoint of vqgen, or what a published run has of them."""
+    published = file.suffix == Path(WEIGHTS).suffix
+    contents = read_published(file.parent, file) if published else _unpickled(file)
     for path, kind in _HOLDS.items():
         node: Plain = contents
         for name in path.split("."):

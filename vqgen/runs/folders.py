@@ -5,7 +5,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from vqgen.errors import ConfigError, FolderError, near_miss, typed
+from vqgen.errors import ConfigError, FolderError, UserError, near_miss, typed
+from vqgen.runs.hub import cached_name, is_address, snapshot
+from vqgen.runs.published import is_published, published_levels
 
 COMPOSED = "composed.yaml"  # in a run folder: the config before its references were resolved, to resume from
 RELEASED = Path(__file__).resolve().parents[1] / "released"  # small trained runs that come with the project
@@ -30,7 +32,9 @@ def require_free(folder: Path) -> None:
 
 
 def located(path: str | Path) -> Path:
-    """The path, or, where nothing is there, the released run of this name if there is one."""
+    """The path, or, where nothing is there, the released run of this name if there is one; of `hf://` its snapshot."""
+    if is_address(path):
+        return snapshot(str(path))
     path = Path(path)
     return path if path.exists() or not (RELEASED / path).exists() else RELEASED / path
 
@@ -41,16 +45,23 @@ def released() -> list[str]:
 
 
 def output_base(folder: Path) -> Path:
-    """Where what is made of a run belongs: its folder, or `runs/released/NAME` here for a released run."""
+    """Where what is made of a run belongs: its folder; of a released run or one of the Hub, one in `runs` here."""
+    if name := cached_name(folder):
+        return Path("runs", "hub", name)
     inside = folder.resolve().is_relative_to(RELEASED)
     return Path("runs", "released", folder.resolve().relative_to(RELEASED)) if inside else folder
 
 
+def run_name(folder: Path) -> str:
+    """What a run is called in figures: the name of its folder, or of its repository."""
+    return (cached_name(folder) or folder).name
+
+
 def find_run(path: str | Path) -> Path:
-    """The folder of a run given as its folder, one of its checkpoint files or the name of a released run.
+    """The folder of a run given as its folder, one of its checkpoint files, the name of a released run or `hf://...`.
 
     Raises:
-        ConfigError: nothing there, or no checkpoint in it.
+        UserError: nothing there, or no checkpoint in it.
     """
     path = located(path)
     if path.is_file():
@@ -58,8 +69,10 @@ def find_run(path: str | Path) -> Path:
     if not path.is_dir():
         siblings = [p.parent.name for p in path.parent.glob("*/checkpoints")] + released()
         raise ConfigError(f"no run folder or checkpoint at '{path}'{near_miss(path.name, siblings)}")
-    if not any((path / "checkpoints").glob("*.ckpt")):
-        raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt)")
+    if not any((path / "checkpoints").glob("*.ckpt")) and not is_published(path):
+        if levels := published_levels(path):
+            raise ConfigError(f"'{path}' holds several runs: say which: {', '.join(map(str, levels))}")
+        raise ConfigError(f"'{path}' holds no checkpoint (looked for checkpoints/*.ckpt and model.safetensors)")
     return path
 
 
@@ -72,9 +85,12 @@ def find_started(path: str | Path) -> Path:
     if Path(path, COMPOSED).is_file():
         return Path(path)
     try:
-        return find_run(path)
-    except ConfigError as error:
+        folder = find_run(path)
+    except UserError as error:
         raise ConfigError(f"resume={path}: {error}") from None
+    if not any((folder / "checkpoints").glob("*.ckpt")):
+        raise ConfigError(f"resume={path}: a published run has no state of an optimiser to go on with; train a new one")
+    return folder
 
 
 def find_runs(run: str | Sequence[str]) -> list[str]:
@@ -85,10 +101,15 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
     """
     if not isinstance(run, str):
         return [found for one in run for found in find_runs(one)]
-    place = located(run)
+    try:
+        place = located(run)
+    except UserError as error:
+        raise ConfigError(f"run={run}: {error}") from None
     jobs = sorted(p for p in place.glob("*/checkpoints") if any(p.glob("*.ckpt")))
     if jobs and not (place / "checkpoints").exists():
         return [str(job.parent) for job in jobs]
+    if not jobs and (levels := published_levels(place)):
+        return [str(level) for level in levels]
     check_run("run", run)
     return [run]
 
@@ -98,5 +119,5 @@ def check_run(key: str, run: object) -> None:
     if isinstance(run, str) and run:  # other types are told by the check of types
         try:
             find_run(run)
-        except ConfigError as error:
+        except UserError as error:
             raise ConfigError(f"{key}={run}: {error}") from None

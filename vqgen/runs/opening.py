@@ -13,7 +13,7 @@ from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import Prior, RecordedImages, Tokenizer
 from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
-from vqgen.runs.folders import find_runs
+from vqgen.runs.folders import find_runs, run_name
 from vqgen.runs.provenance import differences, other_classes, provenance
 from vqgen.runs.trained_run import TrainedRun
 
@@ -29,7 +29,8 @@ def open_trained(
     """A run, ready for the tasks of `vqgen.tasks`.
 
     Args:
-        run: a run folder or checkpoint file; a list of them, or the folder of a multirun, for the priors of all levels.
+        run: a run folder, checkpoint file, published folder or `hf://USER/NAME`; a list of them, or the folder of a
+            multirun, for the priors of all levels.
         checkpoint: which of a folder's checkpoints, `best` or `last`.
         tokenizer: where a prior's tokenizer is, if it has moved.
         data_root: where the images are, if they have moved.
@@ -67,7 +68,8 @@ def trained(
     if runs[0].tokenizer is None:
         if len(runs) > 1:
             raise ConfigError(f"run: several runs must be the priors of one tokenizer, and '{runs[0].folder}' is none")
-        return TrainedRun(models[0], [], None, _images(runs[0], runs[0], data_root, data_changed), **details)
+        images = _images(runs[0], runs[0], data_root, data_changed)
+        return TrainedRun(models[0], [], None, images, **details, runs=runs)
     marks = {run.tokenizer["fingerprint"] for run in runs if run.tokenizer}
     if len(marks) > 1:  # an older run knows its tokenizer by a hash of another kind
         marks = {fingerprint(open_tokenizer(run, tokenizer)[1]) for run in runs if run.tokenizer}
@@ -83,13 +85,13 @@ def trained(
         pairs.append((model, run))
     pairs.sort(key=lambda pair: pair[0].level)
     priors = [prior for prior, _ in pairs]
-    details["steps"] = {run.folder.name: run.contents["global_step"] for _, run in pairs}
+    details["steps"] = {run_name(run.folder): run.contents["global_step"] for _, run in pairs}
     source, module = open_tokenizer(runs[0], tokenizer)
     images = _images(source, runs[0], data_root, data_changed)
     coder = module.to(device)
     if not isinstance(coder, Tokenizer):
         raise CheckpointError(f"'{source.file}' is no tokenizer: it gives images no codes")
-    return TrainedRun(models[0], priors, coder, images, **details)
+    return TrainedRun(models[0], priors, coder, images, **details, runs=[source, *(run for _, run in pairs)])
 
 
 def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], RecordedImages]:
@@ -162,6 +164,6 @@ def about(
         "seed": config["seed"],
         "data": data,
         "open": functools.partial(open_trained, device=device),
-        "class_names": facts["class_names"] or [],
-        "attribute_names": facts["attribute_names"] or [],
+        "class_names": facts.get("class_names") or [],
+        "attribute_names": facts.get("attribute_names") or [],
     }

@@ -11,6 +11,8 @@ from torch import nn
 from vqgen.batch import FileImage, ImageBatch
 from vqgen.errors import UserError
 from vqgen.protocols import Autoencoder, Images, LatentAutoencoder, Prior, Tokenizer
+from vqgen.runs.folders import run_name
+from vqgen.runs.run import Run
 
 
 def _no_other(path: str) -> "TrainedRun":
@@ -30,7 +32,8 @@ class TrainedRun(NamedTuple):
     learnt (none, for an autoencoder's run); `images` opens the data module that the run was trained on; `class_names`
     and `attribute_names` are the names of its labels and attributes; `step` is the optimiser step of the checkpoint
     and `seed` the one that the run was trained with; `open` opens another run by its path; `steps` are the
-    names and steps of several priors; `data` is what the run has read (vqgen.runs.provenance).
+    names and steps of several priors; `data` is what the run has read (vqgen.runs.provenance); `runs` are those of
+    `modules` as they are on disk, empty while they are trained.
     """
 
     model: nn.Module
@@ -45,6 +48,7 @@ class TrainedRun(NamedTuple):
     open: Callable[[str], "TrainedRun"] = _no_other
     steps: dict[str, int] | None = None
     data: Mapping[str, object] = {}
+    runs: Sequence[Run] = ()
 
     @property
     def kind(self) -> str:
@@ -55,6 +59,11 @@ class TrainedRun(NamedTuple):
     def a_kind(self) -> str:
         """The same with its article."""
         return f"{'an' if self.kind[0] in 'AEIO' else 'a'} {self.kind}"
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return run_name(self.folder)
 
     @property
     def autoencoder(self) -> Autoencoder:
@@ -82,7 +91,7 @@ class TrainedRun(NamedTuple):
     @property
     def device(self) -> torch.device:
         """Where the models compute."""
-        return self.autoencoder.device
+        return cast(Autoencoder, self.tokenizer or self.model).device  # a classifier has one, too
 
     @property
     def num_classes(self) -> int:
@@ -92,12 +101,13 @@ class TrainedRun(NamedTuple):
     @property
     def levels(self) -> list[str]:
         """Names of the levels of codes, top first; empty for a model without codes."""
-        return list(self.coder.level_names) if isinstance(self.autoencoder, Tokenizer) else []
+        coder = self.tokenizer or self.model
+        return list(coder.level_names) if isinstance(coder, Tokenizer) else []
 
     @property
     def has_latents(self) -> bool:
         """Whether an image is one latent vector to the model."""
-        return isinstance(self.autoencoder, LatentAutoencoder)
+        return isinstance(self.tokenizer or self.model, LatentAutoencoder)
 
     @property
     def missing_priors(self) -> list[str]:
@@ -112,7 +122,7 @@ class TrainedRun(NamedTuple):
             seed: of what was drawn for the figure; None where nothing was.
         """
         drawn = "" if seed is None else f", drawn with seed {seed}"
-        steps = self.steps or {self.folder.name: self.step}
+        steps = self.steps or {self.name: self.step}
         named = " and ".join(f"{name}, step {step:,}" for name, step in steps.items())
         return f"{named}, trained with seed {self.seed}{drawn}"
 

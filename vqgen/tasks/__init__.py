@@ -11,6 +11,7 @@ from vqgen.tasks.interpolate import Interpolate
 from vqgen.tasks.latents import Latents
 from vqgen.tasks.levels import Levels
 from vqgen.tasks.morph import Morph
+from vqgen.tasks.publish import Publish
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
 from vqgen.tasks.sample import Sample
@@ -28,6 +29,7 @@ __all__ = [
     "Latents",
     "Levels",
     "Morph",
+    "Publish",
     "Reconstruct",
     "Reject",
     "Sample",

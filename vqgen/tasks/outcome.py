@@ -46,6 +46,7 @@ class Outcome:
         texts = {f"{name}.json": json.dumps(record, indent=1) + "\n" for name, record in self.records.items()}
         for name, contents in ({name: text.encode() for name, text in texts.items()} | self.files).items():
             written.append(folder / name)
+            written[-1].parent.mkdir(parents=True, exist_ok=True)
             written[-1].write_bytes(contents)
         return written + (self._write_arrays(folder) if arrays else [])
 
