@@ -94,6 +94,11 @@ def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
     return between.join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
 
 
+def format_number(value: float) -> str:
+    """Four significant digits, and from 1,000 on whole numbers: 0.01235, 12.35, 12,346."""
+    return f"{value:.4g}" if value and abs(value) < 1000 else f"{value:,.0f}"
+
+
 def near_miss(word: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest to `word`, or the list of candidates if none is close."""
     candidates = sorted(map(str, candidates))

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vqgen.errors import format_number
 from vqgen.measure.rejection import TradeOff
-from vqgen.number import format_number
 from vqgen.pictures import figures, plots
 
 

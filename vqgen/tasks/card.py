@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from vqgen.errors import UserError, command, option
-from vqgen.number import format_number
+from vqgen.errors import UserError, command, format_number, option
 from vqgen.plain import PlainDict
 from vqgen.protocols import Classifier, Variational
 from vqgen.runs.folders import output_base

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from vqgen.errors import command
-from vqgen.number import format_number
+from vqgen.errors import command, format_number
 from vqgen.protocols import Prior, Tokenizer
 
 _WARNINGS = (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*is not empty.*")

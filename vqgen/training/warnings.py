@@ -3,8 +3,8 @@
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
+from vqgen.errors import format_number
 from vqgen.nn.distributed import mean_over_ranks
-from vqgen.number import format_number
 from vqgen.plain import PlainDict
 from vqgen.training.divergence import loss_of
 
