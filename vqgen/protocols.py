@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -119,8 +119,11 @@ class Prior(_OnDevice, Protocol):
     def takes(self) -> list[str]:
         """Names of what is given of an image and makes a difference to it, such as `label`."""
 
-    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
-        """Negative log-likelihood of each code in nats; where it is not `exact`, a bound of it from above."""
+    def nll(self, batch: CodeBatch, known: Bool[Tensor, "h w"] | None = None) -> Float[Tensor, "b h w"]:
+        """Negative log-likelihood of each code in nats; where it is not `exact`, a bound of it from above.
+
+        With `known`, that of the others as the prior completes the map: 0 at the positions that are known.
+        """
 
     def sample(
         self,

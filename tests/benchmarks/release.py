@@ -1,6 +1,6 @@
 """Put a trained run among those that come with the project: its weights and config, no optimiser, no private path.
 
-    python -m tests.benchmarks.release RUN NAME          NAME such as fashion_vqvae or fashion_vqvae2_pixelsnail/top
+    python -m tests.benchmarks.release RUN NAME          NAME such as fashion_vqvae or fashion_vqvae2_transformer/top
 
 The tokenizer of a prior is released first. A model card, README.md in the same folder, is written by hand.
 """

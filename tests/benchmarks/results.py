@@ -40,12 +40,17 @@ class Row(NamedTuple):
 
 
 def _with_priors(name: str, tokenizer: str, levels: tuple[str, ...]) -> dict[str, Row]:
-    kinds = {"pixelcnn": "PixelCNN", "gated_pixelcnn": "gated PixelCNN", "pixelsnail": "PixelSNAIL"}
+    kinds = {
+        "pixelcnn": "PixelCNN",
+        "gated_pixelcnn": "gated PixelCNN",
+        "pixelsnail": "PixelSNAIL",
+        "transformer": "transformer",
+    }
     return {
         f"{name} + {title}": Row(
             tokenizer,
             tuple(f"{tokenizer}_{kind}{level}" for level in levels),
-            f"{tokenizer}_{kind}" if kind == "pixelsnail" else None,
+            f"{tokenizer}_{kind}" if kind == "transformer" else None,
         )
         for kind, title in kinds.items()
     }

@@ -200,7 +200,7 @@ def test_a_section_that_makes_nothing_is_refused(section: str):
 
 @pytest.mark.parametrize("seed", [2**32, 2**63 - 1])
 def test_samples_are_drawn_with_any_seed_that_torch_takes(seed: int):
-    cfg = _compose(f"seed={seed}", "run=fashion_vqvae_pixelsnail", name="sample")
+    cfg = _compose(f"seed={seed}", "run=fashion_vqvae_transformer", name="sample")
     check_sample(cfg)
     assert torch.Generator().manual_seed(cfg.seed).initial_seed() == seed
 

@@ -102,6 +102,19 @@ def test_nll_estimates_the_bound_and_is_the_same_every_time():
         assert torch.equal(model.nll(batch(many)), nats)
 
 
+def test_nll_of_what_is_hidden_is_the_bound_given_all_that_is_known():
+    model, codes = prior(num_masks=8), all_maps()
+    known = torch.tensor([[False, True], [False, True]])  # which stand before and after
+    one_by_one = [
+        (conditional(model, codes, [first, last])[:, first] + conditional(model, codes, [last])[:, last])
+        for first, last in ((0, 2), (2, 0))
+    ]
+    with torch.no_grad():
+        nats = model.nll(batch(codes.repeat(500, 1, 1)), known)
+    assert (nats[:, known] == 0).all()
+    assert nats.sum((1, 2)).mean().item() == pytest.approx(torch.stack(one_by_one).mean().item(), abs=0.02)
+
+
 def test_the_loss_is_the_bound_a_code():
     model, codes = prior(), all_maps()
     torch.manual_seed(0)
@@ -112,7 +125,7 @@ def test_the_loss_is_the_bound_a_code():
 
 def test_masks_are_of_every_number_alike_and_spread_over_a_batch():
     share, order = torch.arange(20) / 20, torch.rand(20, 4, 5)
-    masked = masks(share, order)
+    masked = masks(share, order, 20)
     assert masked.sum((1, 2)).tolist() == list(range(1, 21))
     assert all(order[i][masked[i]].max() < order[i][~masked[i]].min() for i in range(19))
 

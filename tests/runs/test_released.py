@@ -11,7 +11,7 @@ from vqgen.runs.checkpoint import open_run, open_tokenizer
 from vqgen.runs.folders import RELEASED, find_runs, output_base, released
 from vqgen.tasks.sample import Sample
 
-PRIORS = ["fashion_vqvae_pixelsnail", "fashion_vqvae2_pixelsnail/top", "fashion_vqvae2_pixelsnail/bottom"]
+PRIORS = ["fashion_vqvae_transformer", "fashion_vqvae2_transformer/top", "fashion_vqvae2_transformer/bottom"]
 
 
 def test_all_together_they_are_small_and_each_has_a_card():
@@ -34,7 +34,7 @@ def test_a_prior_is_found_by_name_and_knows_its_tokenizer(name: str):
 
 
 def test_a_label_by_name_is_the_same_as_by_number():
-    trained = open_trained("fashion_vqvae_pixelsnail")
+    trained = open_trained("fashion_vqvae_transformer")
     tasks = [Sample(2, label=label, sampling=Sampling(seed=3)) for label in ("sneaker", 7)]
     named, numbered = (task(trained).arrays["samples"] for task in tasks)
     assert (named == numbered).all()
@@ -42,8 +42,8 @@ def test_a_label_by_name_is_the_same_as_by_number():
 
 
 def test_both_levels_are_found_by_one_name():
-    assert len(find_runs("fashion_vqvae2_pixelsnail")) == 2
-    assert Sample(num_samples=1)(open_trained("fashion_vqvae2_pixelsnail")).arrays["samples"].shape == (1, 1, 32, 32)
+    assert len(find_runs("fashion_vqvae2_transformer")) == 2
+    assert Sample(num_samples=1)(open_trained("fashion_vqvae2_transformer")).arrays["samples"].shape == (1, 1, 32, 32)
 
 
 def test_an_image_goes_through_the_released_tokenizer():

@@ -142,7 +142,7 @@ def test_a_vae_is_measured_by_its_bound_its_reconstructions_and_its_samples():
 def test_one_level_alone_has_a_likelihood_and_no_samples():
     outcome = Evaluate(classifier="classifier")(runs.prior_run(levels=1))
     record = outcome.records["evaluation"]
-    assert set(record["metrics"]) == {"nats_per_code_top", "bits_per_code_top"}
+    assert set(record["metrics"]) == {"nats_per_code_top", "bits_per_code_top", "completion_nats_per_code_top"}
     assert "bottom too: run=" in record["left_out"]["fid"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.batch import CodeBatch, Given, ImageBatch
@@ -41,6 +41,9 @@ def of_priors(
     priors that have a bound alone are named so, `nats_per_code_bound`, `code_bits_bound_given_label`: the true ones are
     at most as large (and `compression_ratio_prior` at least).
 
+    `completion_nats_per_code` is of the codes in a hole in the middle, half as high and wide as the map: by a causal
+    prior, given those before them, by a masked one, given all around.
+
     Args:
         tokenizer: whose codes they are.
         priors: of some levels or all, top first.
@@ -48,12 +51,16 @@ def of_priors(
         marginal: add the figures over labels (`over_labels`), for as many passes as there are classes.
     """
     sums = [torch.zeros(*prior.grid, dtype=torch.float64) for prior in priors]
+    holes = [torch.zeros((), dtype=torch.float64) for _ in priors]
     distortion, count, marginal_nats = 0.0, 0, 0.0
     complete = [prior.level for prior in priors] == list(range(len(tokenizer.grids)))
     for batch in batches:
         codes = tokenizer.encode(batch.x)
         for i, prior in enumerate(priors):
-            sums[i] = sums[i] + _nats(prior, codes, batch.given).sum(0)
+            nats = _nats(prior, codes, batch.given)
+            sums[i] = sums[i] + nats.sum(0)
+            known = ~hole(prior.grid)
+            holes[i] += (nats * ~known if prior.exact else _nats(prior, codes, batch.given, known)).sum()
         if marginal:
             marginal_nats += float(over_labels(priors, codes, batch.given).sum())
         if complete and likelihood_of(tokenizer):
@@ -61,11 +68,12 @@ def of_priors(
         count += len(batch.x)
     figures: dict[str, float] = {}
     maps = {}
-    for prior, total in zip(priors, sums, strict=True):
+    for prior, total, in_hole in zip(priors, sums, holes, strict=True):
         nats, suffix = total / count, bound_suffix([prior]) + level_suffix(tokenizer, prior.level)
         maps[tokenizer.level_names[prior.level]] = nats.float().cpu()
         figures[f"nats_per_code{suffix}"] = float(nats.mean())
         figures[f"bits_per_code{suffix}"] = float(nats.mean()) / math.log(2)
+        figures[f"completion_nats_per_code{suffix}"] = float(in_hole / (count * hole(prior.grid).sum()))
     bound = bound_suffix(priors)
     if complete:
         code_nats = sum(float((total / count).sum()) for total in sums)
@@ -101,9 +109,20 @@ def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: G
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
 
-def _nats(prior: Prior, codes: list[Tensor], given: Given) -> Float[Tensor, "b h w"]:
-    """Of each code of a prior's level, in float64."""
-    return prior.nll(CodeBatch(codes[: prior.level + 1], given, torch.arange(len(codes[0])))).cpu().double()
+def hole(grid: Sequence[int]) -> Bool[Tensor, "h w"]:
+    """Positions in the middle of a map, half of its height and width."""
+    height, width = grid
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[height // 4 :, width // 4 :][: (height + 1) // 2, : (width + 1) // 2] = True
+    return inside
+
+
+def _nats(
+    prior: Prior, codes: list[Tensor], given: Given, known: Bool[Tensor, "h w"] | None = None
+) -> Float[Tensor, "b h w"]:
+    """Of each code of a prior's level that is not known, in float64."""
+    batch = CodeBatch(codes[: prior.level + 1], given, torch.arange(len(codes[0])))
+    return prior.nll(batch, known).cpu().double()
 
 
 def _totals(

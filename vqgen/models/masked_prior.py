@@ -47,7 +47,7 @@ class MaskedPrior(CodePrior):
         codes = batch.codes[-1]
         size = codes.shape[0]
         share = (torch.rand((), device=codes.device) + torch.randperm(size, device=codes.device) / size) % 1
-        masked = masks(share, torch.rand(codes.shape, device=codes.device))
+        masked = masks(share, torch.rand(codes.shape, device=codes.device), codes[0].numel())
         logits = self._logits(codes, masked, batch.condition)
         nats = F.cross_entropy(logits, codes, reduction="none") * masked / masked.sum((1, 2), keepdim=True)
         accuracy = ((logits.argmax(1) == codes) & masked).sum() / masked.sum()
@@ -57,20 +57,23 @@ class MaskedPrior(CodePrior):
         """The bound by `num_masks` masks of each image, the same ones every time."""
         return weighted({"nats_per_code_bound": self.nll(batch).mean()}, {})
 
-    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
-        """An estimate of the bound in nats: the mean over all positions is the mean of the bound.
+    def nll(self, batch: CodeBatch, known: Bool[Tensor, "h w"] | None = None) -> Float[Tensor, "b h w"]:
+        """An estimate of the bound in nats of the codes that are not known, given those that are, wherever they are.
 
-        The masks of an image are a function of its index, their numbers of codes spread over all there can be.
+        The mean over these positions is the mean of the bound. The masks of an image are a function of its index, their
+        numbers of codes spread over all there can be.
         """
         codes, total = batch.codes[-1], torch.zeros(batch.codes[-1].shape, device=batch.codes[-1].device)
+        known = torch.zeros(self.grid, dtype=torch.bool) if known is None else known.cpu()
+        number = int((~known).sum())
         seeds = sample_seeds(0, batch.index.tolist(), self.level, "masks")
         streams = [np.random.default_rng(seed) for seed in seeds]
         first = torch.tensor([stream.random() for stream in streams])
         for i in range(self.num_masks):
             order = torch.from_numpy(np.stack([stream.random(codes.shape[1:]) for stream in streams]))
-            masked = masks((first + i) / self.num_masks, order).to(codes.device)
+            masked = masks((first + i) / self.num_masks, order.masked_fill(known, 1.0), number).to(codes.device)
             nats = F.cross_entropy(self._logits(codes, masked, batch.condition), codes, reduction="none")
-            total += nats * masked * (codes[0].numel() / masked.sum((1, 2), keepdim=True))
+            total += nats * masked * (number / masked.sum((1, 2), keepdim=True))
         return total / self.num_masks
 
     def _logits(
@@ -79,9 +82,8 @@ class MaskedPrior(CodePrior):
         return self(codes.masked_fill(masked, self.num_embeddings), condition)
 
 
-def masks(share: Float[Tensor, " b"], order: Float[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    """Of each map the positions that come first in `order`: 1 of N for a share of 0, all for one just below 1."""
-    length = order[0].numel()
-    number = 1 + (share * length).long().clamp(max=length - 1)
+def masks(share: Float[Tensor, " b"], order: Float[Tensor, "b h w"], most: int) -> Bool[Tensor, "b h w"]:
+    """Of each map the positions that come first in `order`: 1 for a share of 0, `most` for one just below 1."""
+    number = 1 + (share * most).long().clamp(max=most - 1)
     rank = order.flatten(1).argsort(dim=1).argsort(dim=1).view_as(order)
     return rank < number[:, None, None]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -191,9 +191,10 @@ class RasterPrior(CodePrior):
         """Log-probability of each code in nats."""
         return -F.cross_entropy(self(codes, condition), codes, reduction="none")
 
-    def nll(self, batch: CodeBatch) -> Float[Tensor, "b h w"]:
-        """Negative log-likelihood in nats of each code of this level, exactly."""
-        return -self.log_prob(batch.codes[-1], batch.condition)
+    def nll(self, batch: CodeBatch, known: Bool[Tensor, "h w"] | None = None) -> Float[Tensor, "b h w"]:
+        """Negative log-likelihood in nats of each code of this level that is not known, given those before it."""
+        nats = -self.log_prob(batch.codes[-1], batch.condition)
+        return nats if known is None else nats.masked_fill(known, 0.0)
 
     @torch.no_grad()
     def begin(self, num_samples: int, condition: Condition = ALONE) -> Incremental:
