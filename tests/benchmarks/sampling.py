@@ -1,6 +1,7 @@
 """What drawing a map costs, in forward passes of the same batch and in runs of the plain loop.
 
     python -m tests.benchmarks.sampling [NAME ...] [--device cuda] [--threads 2] [--repeats 3]
+    python -m tests.benchmarks.sampling fixed_point [--run RUN]
 
 In float32, on a GPU with products in TF32 as `sample.py` computes them. On a busy machine with a CPU `--threads 1`
 counts the thread's own CPU time, which neighbours do not take part in.
@@ -8,6 +9,9 @@ counts the thread's own CPU time, which neighbours do not take part in.
 The plain loop is what public code does: for every position, a forward pass over the rows seen so far (or over
 the whole map). It is run in full where that takes seconds, elsewhere it is the sum over rows of one measured
 forward pass each, interpolated between some rows. All numbers of a line come from one process.
+
+Of single maps, `readings` compares a position with a bare product of each matrix with a vector, which reads every
+weight once. `fixed_point` draws the maps of trained priors both ways: calls of the network, and seconds.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +27,13 @@ import torch
 from torch import nn
 
 from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
-from vqgen.drawing import begin, sample_codes
+from vqgen.batch import Condition
+from vqgen.drawing import FixedPoint, Raster, begin, sample_codes
+from vqgen.nn.priors import Transformer
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.runs.opening import open_trained
 
 
 class Case(NamedTuple):
@@ -47,6 +55,10 @@ def large(attention: int, condition_channels: int) -> PixelSNAIL:
     return PixelSNAIL(512, condition_channels, 256, 288, 5, 16, attention, 8, 128, num_output_layers=4)
 
 
+def transformer(channels: int, layers: int, heads: int, k: int) -> Transformer:
+    return Transformer(k, 0, channels, layers, heads, dropout=0.0)
+
+
 CASES = {
     "snail85m": Case(lambda: large(4, 0), (32, 32), 8, most_forwards=1.5, least_loops=200),
     "bottom": Case(lambda: large(0, 128), (64, 64), 1, most_forwards=4, least_loops=500),
@@ -57,6 +69,10 @@ CASES = {
     "snail8 one": Case(lambda: small(4, 4), (8, 8), 1, least_loops=10),
     "gated7 one": Case(lambda: GatedPixelCNN(128), (7, 7), 1, least_loops=10),
     "pixelcnn7 one": Case(lambda: PixelCNN(128), (7, 7), 1, least_loops=10),
+    "transformer85m": Case(lambda: transformer(768, 12, 12, 512), (32, 32), 8, most_forwards=1.6),
+    "transformer85m one": Case(lambda: transformer(768, 12, 12, 512), (32, 32), 1),
+    "transformer8": Case(lambda: transformer(64, 4, 4, 128), (8, 8), 64, most_forwards=2),
+    "transformer8 one": Case(lambda: transformer(64, 4, 4, 128), (8, 8), 1),
     "pixelcnn7": Case(lambda: PixelCNN(128), (7, 7), 64, least_loops=10),
 }
 
@@ -81,6 +97,18 @@ def loop_seconds(network: nn.Module, codes: torch.Tensor, condition: torch.Tenso
     return float(width * np.interp(range(1, height + 1), measured, [forward(r) for r in measured]).sum())
 
 
+def reading_seconds(network: nn.Module, device: str) -> float:
+    """Time of a product of each matrix of the network with a vector."""
+    matrices = [p for p in network.parameters() if p.dim() == 2]
+    vectors = [torch.randn(p.shape[1], device=device) for p in matrices]
+
+    def read() -> None:
+        for matrix, vector in zip(matrices, vectors, strict=True):
+            matrix @ vector
+
+    return statistics.median(seconds(read, 20, device))
+
+
 @torch.no_grad()
 def report(name: str, case: Case, repeats: int, device: str) -> None:
     """Print one line of ratios."""
@@ -100,10 +128,12 @@ def report(name: str, case: Case, repeats: int, device: str) -> None:
     forward, drawing = statistics.median(forwards), statistics.median(draws)
     loop = loop_seconds(network, codes, condition, case)
     parameters = sum(p.numel() for p in network.parameters())
+    positions = case.grid[0] * case.grid[1]
+    reading = f"  = {drawing / positions / reading_seconds(network, device):.2f} readings" if case.batch == 1 else ""
     print(
-        f"{name:14s} {parameters / 1e6:6.2f} M  {case.grid[0]}x{case.grid[1]} batch {case.batch:2d}"
+        f"{name:18s} {parameters / 1e6:6.2f} M  {case.grid[0]}x{case.grid[1]} batch {case.batch:2d}"
         f"  forward {forward:7.3f} s  draw {drawing:7.3f} s (best {min(draws):.3f})"
-        f"  {1000 * drawing / (case.grid[0] * case.grid[1]):6.2f} ms/position"
+        f"  {1000 * drawing / positions:6.2f} ms/position{reading}"
         f"  = {drawing / forward:5.2f} forwards (best {min(draws) / min(forwards):.2f}, bound {case.most_forwards})"
         f"  loop {loop:8.1f} s = {loop / drawing:5.0f} x (bound {case.least_loops})",
         flush=True,
@@ -131,10 +161,34 @@ def report_memory(device: str) -> None:
     print(f"memory         85 M, 32x32 batch 16: {grown:.0f} MiB over the weights at the peak (bound 400 MB)")
 
 
+@torch.no_grad()
+def report_fixed_point(run: str, repeats: int, device: str) -> None:
+    """Print, of each level of trained priors, what its maps cost drawn by position and all at once."""
+    trained = open_trained(run, device=device)
+    for batch in (1, 16):
+        given = {"label": torch.arange(batch) % trained.num_classes} if trained.num_classes else {}
+        codes: list[torch.Tensor] = []
+        for prior in trained.priors:
+            condition, sampler = Condition(codes, given), FixedPoint()
+            draws = {kind: partial(prior.sample, batch, condition, sampler=kind) for kind in (Raster(), sampler)}
+            maps = [draw() for draw in draws.values()]
+            times = [statistics.median(seconds(draw, repeats, device)) for draw in draws.values()]
+            level, (height, width) = trained.autoencoder.level_names[prior.level], prior.grid
+            print(
+                f"{run} {level:6s} {height}x{width} batch {batch:2d}  by position {times[0]:6.3f} s, "
+                f"{height * width} steps  fixed point {times[1]:6.3f} s, {sampler.calls} calls  "
+                f"{'the same maps' if torch.equal(*maps) else 'OTHER MAPS'}",
+                flush=True,
+            )
+            codes.append(maps[0])
+
+
 def main(words: list[str] | None = None) -> None:
     """Print the lines asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", default=["memory", *CASES], help=f"of memory, {', '.join(CASES)}")
+    names = ["memory", "fixed_point", *CASES]
+    parser.add_argument("names", nargs="*", default=names, help=f"of {', '.join(names)}")
+    parser.add_argument("--run", nargs="*", default=["fashion_vqvae_transformer", "fashion_vqvae2_transformer"])
     add_device(parser)
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--repeats", type=int, default=3)
@@ -146,6 +200,9 @@ def main(words: list[str] | None = None) -> None:
     for name in options.names:
         if name == "memory":
             report_memory(options.device)
+        elif name == "fixed_point":
+            for run in options.run:
+                report_fixed_point(run, options.repeats, options.device)
         else:
             report(name, CASES[name], options.repeats, options.device)
 
