@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import TINY, Command
 from vqgen.batch import SPLITS
 from vqgen.data.sources import HuggingFace
 from vqgen.environment import extras
@@ -37,7 +38,7 @@ def file_of(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def table(datasets: Any, numbers: range, **columns: Any) -> Any:
+def table(datasets: Any, numbers: range) -> Any:
     """A split of pictures of these numbers; the class of each is that of its number modulo 2."""
     features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["wasp", "ant"])}
     rows = {"image": [picture(i) for i in numbers], "label": [i % 2 for i in numbers]}
@@ -105,6 +106,21 @@ def test_one_saved_split_and_a_folder_of_images_are_read(datasets: Any, tmp_path
     images = source(tmp_path / "files", tmp_path / "cache")
     assert everywhere(images) == list(range(10))
     assert images.class_names == ["kind0", "kind1"]
+
+
+def test_splits_are_found_by_their_names_or_named_and_others_said_to_be_left_out(datasets: Any, tmp_path: Path):
+    kinds = {"train": range(10), "dev": range(20, 24), "eval": range(30, 33), "extra": range(40, 45)}
+    root = write(tmp_path / "set", train=table(datasets, range(1)))
+    datasets.DatasetDict({name: table(datasets, rows) for name, rows in kinds.items()}).save_to_disk(
+        str(tmp_path / "of")
+    )
+    with pytest.raises(DataError, match=r"data.val=null: the set has dev and eval: name one of them"):
+        source(tmp_path / "of", tmp_path / "cache")
+    images = source(tmp_path / "of", tmp_path / "cache", val="dev", test="eval")
+    assert [numbers(images, split) for split in SPLITS] == [list(kinds[name]) for name in ("train", "dev", "eval")]
+    assert "left out: 1 splits (extra)" in images.reading().line()
+    one = source(root, tmp_path / "cache")
+    assert [numbers(one, split) for split in SPLITS] == [[0]] * 3
 
 
 def test_splits_that_are_not_there_are_divided_off_the_training_images(datasets: Any, tmp_path: Path):
@@ -189,12 +205,26 @@ def test_images_without_a_class_are_left_out_and_a_split_of_them_is_not_used(dat
     assert [len(numbers(unlabelled, split)) for split in SPLITS] == [20, 3, 4]
 
 
+def test_of_a_split_without_the_column_no_class_is_known(datasets: Any, tmp_path: Path):
+    splits = {"train": table(datasets, range(10)), "test": table(datasets, range(20, 25)).remove_columns("label")}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "set"))
+    images = source(tmp_path / "set", tmp_path / "cache")
+    assert everywhere(images) == list(range(10))
+    assert "5 of test (no class" in images.reading().line()
+    assert numbers(source(tmp_path / "set", tmp_path / "cache", label=None), "test") == list(range(20, 25))
+
+
 def test_unreadable_images_are_left_out_up_to_the_fraction_that_is_allowed(datasets: Any, tmp_path: Path):
     files = [{"bytes": file_of(i) if i != 3 else b"no image", "path": None} for i in range(9)] + [None]
     rows = {"image": files, "label": [i % 2 for i in range(10)]}
     root = write(tmp_path / "set", train=datasets.Dataset.from_dict(rows, table(datasets, range(1)).features))
     with pytest.raises(DataError, match=r"2 of 10 image files in .* are unreadable, such as train\[3\]: Unidentified"):
         source(root, tmp_path / "cache")
+    bad = datasets.Dataset.from_dict(
+        {"image": [{"bytes": b"", "path": None}], "label": [0]}, table(datasets, range(1)).features
+    )
+    with pytest.raises(DataError, match=r"train has no image to train on \(0: the file is empty\)"):
+        source(write(tmp_path / "bad", train=bad), tmp_path / "cache")
     with pytest.warns(UserWarning, match="they are left out"):
         images = source(root, tmp_path / "cache", max_unreadable=0.5)
     assert images.unreadable()[1] == "train[9]: the file is empty"
@@ -252,7 +282,9 @@ def test_a_set_that_can_be_taken_in_two_ways_asks_which(datasets: Any, tmp_path:
     assert root.is_dir()
 
 
-def test_a_set_without_images_or_that_is_nowhere_is_refused_in_a_line(datasets: Any, tmp_path: Path):
+def test_a_set_without_images_or_that_is_nowhere_is_refused_in_a_line(
+    datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("no\nimage\n")
     with pytest.raises(DataError, match=r"data.image=auto: the set has no column of images, only text"):
@@ -260,14 +292,57 @@ def test_a_set_without_images_or_that_is_nowhere_is_refused_in_a_line(datasets: 
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"none cannot be opened: .*doesn't contain any data files"):
         source(tmp_path / "none", tmp_path / "cache")
-    with pytest.raises(
-        DataError, match=r"tex is no folder here \(did you mean \S+/text\?\), and as a name on the hub: "
-    ):
+    with pytest.raises(DataError, match=r"/tex: there is no such folder \(did you mean \S+/text\?\). Set data.root "):
         source(tmp_path / "tex", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"tex is no folder here \(did you mean text\?\), and as a name on the hub: "):
+        source("tex", tmp_path / "cache")
     with pytest.raises(
         DataError, match=r"data.root=user/name is no folder here, and as a name on the hub: .*user/name"
     ):
         source("user/name", tmp_path / "cache")
+
+
+def test_a_set_of_the_hub_is_asked_for_by_name_part_and_revision_and_once(
+    datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def load_dataset(*words: Any, **options: Any) -> dict[str, Any]:
+        asked.append((*words, options))
+        return {"train": table(datasets, range(10)).to_iterable_dataset()}
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    first, again = (source("user/name", tmp_path / "cache", config="small") for _ in range(2))
+    assert asked == [("user/name", "small", {"revision": None, "streaming": True})]
+    assert first.origin == "hf://datasets/user/name"
+    assert everywhere(first) == everywhere(again) == list(range(10))
+    pinned = source("user/name", tmp_path / "cache", config="small", revision="abc")
+    assert len(asked) == 2
+    assert pinned.key != first.key
+    assert pinned.content("train") == first.content("train")
+
+
+def test_images_elsewhere_are_fetched_and_only_those_that_are_not_there_are_left_out(
+    datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import fsspec
+
+    for number in range(10):
+        fsspec.filesystem("memory").pipe(f"/{tmp_path.name}/{number}.png", file_of(number))
+
+    def of(*paths: str) -> str:
+        rows, features = {"image": [{"bytes": None, "path": path} for path in paths]}, {"image": datasets.Image()}
+        split = datasets.Dataset.from_dict(rows, datasets.Features(features))
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: {"train": split.to_iterable_dataset()})
+        return f"of_{len(paths)}"
+
+    there = [f"memory://{tmp_path.name}/{number}.png" for number in range(10)]
+    with pytest.warns(UserWarning, match=r"1 of 11 .* such as train\[10\]: .*lost.png"):
+        images = source(of(*there, f"memory://{tmp_path.name}/lost.png"), tmp_path / "cache", max_unreadable=0.2)
+    assert everywhere(images) == list(range(10))
+    with pytest.raises(DataError, match=r"nowhere://a.png cannot be read: Protocol not known: nowhere"):
+        source(of(*there, there[0], "nowhere://a.png"), tmp_path / "cache", max_unreadable=1.0)
 
 
 def test_a_set_that_breaks_off_leaves_nothing_behind(datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -283,3 +358,25 @@ def test_a_set_that_breaks_off_leaves_nothing_behind(datasets: Any, tmp_path: Pa
     with pytest.raises(DataError, match="The split train cannot be read after 1 images: connection lost"):
         source(root, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_a_set_and_its_images_are_found_where_they_have_moved(
+    datasets: Any, tmp_path: Path, command: Command
+):
+    root = write(tmp_path / "set", train=table(datasets, range(40)), test=table(datasets, range(50, 60)))
+    words = [word for word in TINY if not word.startswith(("data.num", "trainer.max_epochs"))]
+    here = [
+        f"data.root={root}",
+        f"data_dir={tmp_path / 'data'}",
+        f"run_dir={tmp_path / 'run'}",
+        "logger=csv",
+        "trainer.max_epochs=1",
+    ]
+    done = command("train.py", "data=huggingface", *words, *here)
+    assert done.returncode == 0, done.stderr
+    assert "38 train, 2 val, 10 test; 2 classes (wasp, ant); val is a part of train" in done.stdout + done.stderr
+    moved = root.rename(tmp_path / "moved")
+    done = command("sample.py", "task=reconstruct", f"run={tmp_path / 'run'}", "device=cpu", f"data_root={moved}")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[0]).is_file()

@@ -14,12 +14,11 @@ from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.batch import SPLITS
-from vqgen.data.error import folder_of, require, require_fractions
-from vqgen.data.files import hub
+from vqgen.data.error import folder_of, require_fractions
+from vqgen.data.files import table
 from vqgen.data.files.array_file import read_array
 from vqgen.data.files.decode import PREPROCESSING, decode
 from vqgen.data.files.depth import Depth, depth_of
-from vqgen.data.files.layout import role_of
 from vqgen.data.files.leftover import warn_of_leftovers
 from vqgen.data.files.prepare import ArrayRows
 from vqgen.data.files.resized import FORMAT, Resized
@@ -27,7 +26,7 @@ from vqgen.data.images import Split
 from vqgen.data.loading.counter import permutation
 from vqgen.data.reading import Reading, listed
 from vqgen.environment.extras import require_extra
-from vqgen.errors import DataError, near_miss
+from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once, reading
 
 
@@ -182,30 +181,33 @@ class HuggingFace(Resized):
     def _prepare(self, folder: Path) -> None:
         """Stream the splits into a folder, and divide their images."""
         require_extra("datasets", "data=huggingface")
-        splits = hub.open_splits(self.set_name, self.root, self.config, self.revision)
-        given = self._find(list(splits))
-        features = hub.features_of(splits[given["train"]])
-        columns = hub.image_column(features, self.image), hub.label_column(features, self.label)
+        splits = table.open_splits(self.set_name, self.root, self.config, self.revision)
+        given = table.find_splits(list(splits), self.asked)
+        features = table.features_of(splits[given["train"]])
+        columns = table.image_column(features, self.image), table.label_column(features, self.label)
 
-        def read(white: int) -> dict[str, hub.Streamed]:
+        def read(white: int) -> dict[str, table.Streamed]:
             how = columns, self.held_shape, self.window, white
-            return {name: hub.stream(splits[name], name, folder / name, *how) for name in dict.fromkeys(given.values())}
+            return {
+                name: table.stream(splits[name], name, folder / name, *how) for name in dict.fromkeys(given.values())
+            }
 
         white = self.white if isinstance(self.white, int) else Depth().white
         found, depth = read(white), Depth()
         if self.white == "auto":
             depth = depth_of(one for part in found.values() for one in part.deep)
             found = found if depth.white == white else read(depth.white)  # it is known only now
-        left_out = {f"splits ({listed(splits.keys() - found)})": len(splits) - len(found)}
+        left_out = {f"splits ({listed(sorted(splits.keys() - found))})": len(splits) - len(found)}
         parts = self._parts(given, found, left_out)
         for split, part in parts.items():
             np.save(folder / f"{split}-rows.npy", part.rows)
             np.save(folder / f"{split}-labels.npy", part.labels)
+        how = ", ".join(f"{split} is {part.said}" for split, part in parts.items() if part.said != split)
         meta = {"origin": self.origin, "files": self._digest, "format": FORMAT}
         others = {
             "class_names": found[given["train"]].classes,
             "parts": {split: part.name for split, part in parts.items()},
-            "how": ", ".join(f"{split} is {part.said}" for split, part in parts.items()),
+            "how": how or "as in the set",
             "images": sum(len(part.labels) for part in found.values()),
             "content": {name: part.content for name, part in found.items()},
             "unreadable": [f"{name}[{row}]: {why}" for name, part in found.items() for row, why in part.unreadable],
@@ -215,41 +217,23 @@ class HuggingFace(Resized):
         (folder / "meta.json").write_text(json.dumps(meta | others, indent=1))
         warn_of_leftovers(self.cache / self.key, "meta.json", meta, ("origin",), "files")
 
-    def _find(self, names: list[str]) -> dict[str, str]:
-        """Which split of the set is ours, by the options or by its name. Raises DataError where that is unclear."""
-        found = {}
-        for split, asked in self.asked.items():
-            if asked is not None:
-                require(asked in names, split, asked, f"the set has no such split{near_miss(asked, names)}")
-                found[split] = asked
-                continue
-            named = [name for name in names if role_of(name) == split]
-            require(len(named) < 2, split, "null", f"the set has {' and '.join(named)}: name one of them")
-            if named:
-                found[split] = named[0]
-        if "train" not in found and len(names) == 1:
-            found["train"] = names[0]
-        require("train" in found, "train", "null", f"name the split to train on, one of {', '.join(names)}")
-        return found
-
     def _parts(
-        self, given: dict[str, str], found: dict[str, hub.Streamed], left_out: dict[str, int]
+        self, given: dict[str, str], found: dict[str, table.Streamed], left_out: dict[str, int]
     ) -> dict[str, _Part]:
         """The images of our splits: as given, or divided off those of training; of too few each has all."""
         classes = found[given["train"]].classes
-        numbers = {label: number for number, label in enumerate(classes)}
+        numbers: dict[str | None, int] = {label: number for number, label in enumerate(classes)}
         parts = {}
         for split, name in given.items():
-            labels = np.array([numbers.get(str(label), -1) for label in found[name].labels], np.int64)
+            labels = np.array([numbers.get(label, -1) for label in found[name].labels], np.int64)
             readable = np.delete(np.arange(len(labels)), [row for row, _ in found[name].unreadable])
             rows = readable[labels[readable] >= 0] if classes else readable
             left_out[f"of {name} (no class, or none that training has)"] = len(readable) - len(rows)
             if len(rows):
                 parts[split] = _Part(name, rows, labels[rows], name)
         if "train" not in parts:
-            raise DataError(
-                f"data.root={self.set_name}: the split {given['train']} has no image that can be trained on."
-            )
+            reasons = "".join(f" ({row}: {why})" for row, why in found[given["train"]].unreadable[:1])
+            raise DataError(f"data.root={self.set_name}: {given['train']} has no image to train on{reasons}.")
         whole, absent = parts["train"], [split for split in SPLITS if split not in parts]
         order = permutation(len(whole.rows), "hold_out")
         for split in absent if len(order) > len(absent) else ():

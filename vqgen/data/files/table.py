@@ -3,18 +3,18 @@
 import difflib
 import hashlib
 import io
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy import ndarray
 
-from vqgen.data.error import OPTION
+from vqgen.data.error import OPTION, require
 from vqgen.data.files.decode import UnreadableError, decode_bytes
 from vqgen.data.files.depth import brightest
+from vqgen.data.files.layout import role_of
 from vqgen.data.files.prepare import UNREADABLE, Attempt, ahead, prepare
 from vqgen.data.reading import printable
 from vqgen.errors import DataError, near_miss
@@ -59,6 +59,24 @@ def _similar(path: Path) -> str:
     names = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, names, 1)
     return f" (did you mean {path.with_name(close[0])}?)" if close else ""
+
+
+def find_splits(names: Sequence[str], asked: Mapping[str, str | None]) -> dict[str, str]:
+    """Which splits of a set are train, val and test: those asked for, else by name; val and test may be absent.
+
+    Raises DataError where that is unclear, or a split that is asked for is not there.
+    """
+    found = {}
+    for split, word in asked.items():
+        named = [name for name in names if role_of(name) == split] if word is None else [word]
+        require(word is None or word in names, split, word, f"the set has no such split{near_miss(str(word), names)}")
+        require(len(named) < 2, split, "null", f"the set has {' and '.join(named)}: name one of them")
+        if named:
+            found[split] = named[0]
+    if "train" not in found and len(names) == 1:
+        found["train"] = names[0]
+    require("train" in found, "train", "null", f"name the split to train on, one of {', '.join(names)}")
+    return found
 
 
 def features_of(split: Any) -> dict[str, Any]:
@@ -146,13 +164,13 @@ def stream(
         DataError: the set cannot be read to its end.
     """
     image, label = columns
-    kind = None if label is None else features_of(split)[label]
+    kind = features_of(split).get(str(label))  # None of a split without that column, whose classes nobody knows
     labels: list[Any] = []
     deep: list[tuple[int, bool] | None] = []
 
     def images() -> Iterator[Mapping[str, Any] | None]:
-        for row in _rows(split, name, [column for column in columns if column]):
-            labels.append(row[label] if label else None)
+        for row in _rows(split, name, [image, label] if label and kind else [image]):
+            labels.append(row.get(str(label)))
             yield row[image]
 
     def attempt(stored: Mapping[str, Any] | None) -> Attempt:
@@ -181,15 +199,13 @@ def _rows(split: Any, name: str, columns: list[str]) -> Iterator[dict[str, Any]]
     """All rows of a split in their order; images, in the first column, as they are stored."""
     import datasets
 
-    stored = iter(split.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False)))
-    for number in itertools.count():
-        try:
-            row = next(stored, None)
-        except Exception as error:  # of the network and of damaged files
-            raise DataError(f"The split {name} cannot be read after {number} images: {_reason(error)}") from error
-        if row is None:
-            return
-        yield row
+    number = 0
+    try:
+        for row in split.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False)):
+            yield row
+            number += 1
+    except Exception as error:  # of the network and of damaged files
+        raise DataError(f"The split {name} cannot be read after {number} images: {_reason(error)}") from error
 
 
 def _content(image: Mapping[str, Any] | None) -> bytes:
