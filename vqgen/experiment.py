@@ -22,7 +22,7 @@ from vqgen.environment.faults import told, within_memory
 from vqgen.environment.hydra_versions import allowing
 from vqgen.errors import FolderError
 from vqgen.logging import of_run as logs
-from vqgen.logging.loggers import Wandb
+from vqgen.logging.row_logger import RowLogger
 from vqgen.plain import PlainDict
 from vqgen.runs.allow_list import named, refuse_foreign_config, refuse_foreign_writing
 from vqgen.runs.atomic import replacing
@@ -56,7 +56,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     """
     resumed = open_last(cfg.resume) if cfg.resume else None
     cfg.run_dir = _shown(folder)
-    logs.name_wandb_run(cfg, in_sweep=sweep_name() is not None)
+    logs.name_run(cfg, in_sweep=sweep_name() is not None)
     composed = cfg.copy()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     quiet()
@@ -99,7 +99,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         return score
     finally:
         for logger in loggers:
-            if isinstance(logger, Wandb):
+            if isinstance(logger, RowLogger):
                 logger.close()  # the next job of a sweep is another run
 
 

@@ -146,7 +146,7 @@ def test_a_row_that_a_kill_cut_short_is_none(tmp_path: Path):
     (tmp_path / "metrics.csv").write_text("a,step\n0.1,100\n0.2,101\n0.3,10")  # of step 102
     CSV(str(tmp_path)).rewind(102, 0)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == ["a,step", "0.1,100", "0.2,101"]
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, "wandb")
     journal.add({"step": 0, "metrics": {"a": 1.0}})
     with journal.file.open("a") as file:
         file.write('{"step": 1, "met')
@@ -157,13 +157,13 @@ def test_a_row_that_a_kill_cut_short_is_none(tmp_path: Path):
 
 def test_pictures_that_are_gone_are_left_out(tmp_path: Path):
     (tmp_path / "run" / "wandb").mkdir(parents=True)
-    journal = Journal(tmp_path / "run")
+    journal = Journal(tmp_path / "run", "wandb")
     for name in ("run/a.png", "run/b.png", "c.png"):
         (tmp_path / name).touch()
         journal.add({"step": 0, "images": {"x": journal.noted([str(tmp_path / name)])}})
     (tmp_path / "run" / "b.png").unlink()
     (tmp_path / "run").rename(tmp_path / "moved")
-    there = Journal(tmp_path / "moved")
+    there = Journal(tmp_path / "moved", "wandb")
     assert [row["images"] for row in there.keep(10)] == [{"x": ["a.png"]}, {}, {}]
     assert (there.folder / "a.png").exists()
 

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from vqgen.errors import ConfigError
-from vqgen.logging.of_run import name_wandb_run
+from vqgen.logging.of_run import name_run
 from vqgen.logging.wandb_mode import wandb_mode
 
 KEY = 40 * "a"
@@ -127,7 +127,7 @@ def test_a_wrong_variable_is_told_before_anything_is_read(
 ):
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=rf"^{told}"):
-        name_wandb_run(OmegaConf.create({"logger": {"w": {"_target_": "vqgen.logging.Wandb"}}, "project": "p"}))
+        name_run(OmegaConf.create({"logger": {"w": {"_target_": "vqgen.logging.Wandb"}}, "project": "p"}))
 
 
 def test_a_run_id_names_one_run_and_a_name_with_the_job_all_of_a_sweep(monkeypatch: pytest.MonkeyPatch):
@@ -136,7 +136,7 @@ def test_a_run_id_names_one_run_and_a_name_with_the_job_all_of_a_sweep(monkeypat
     def named(in_sweep: bool) -> tuple[str, str]:
         node = {"_target_": "vqgen.logging.Wandb", "id": None, "name": "${oc.env:WANDB_NAME}"}
         cfg = OmegaConf.create({"logger": {"w": node}, "project": "p", "run_dir": "multirun/x/3"})
-        name_wandb_run(cfg, in_sweep)
+        name_run(cfg, in_sweep)
         plain = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(plain, dict)
         return plain["logger"]["w"]["id"], plain["logger"]["w"]["name"]

@@ -14,6 +14,13 @@ def require(holds: bool, option: str, value: object, wanted: str) -> None:
         raise DataError(f"data.{option}={value}: {wanted}.")
 
 
+def require_fractions(val: float, test: float) -> None:
+    """Raise DataError unless these fractions of the images, for two splits, leave some for training."""
+    for option, value in {"val_fraction": val, "test_fraction": test}.items():
+        require(value >= 0, option, value, "expected a fraction, 0 or more")
+    require(val + test < 1, "val_fraction", f"{val}, data.test_fraction={test}", "together they are less than 1")
+
+
 def folder_of(option: str, value: str) -> Path:
     """The path that an option gives for a folder. Raises DataError where it, or what should hold it, is a file."""
     try:

@@ -1,4 +1,4 @@
-"""The rows that a run has given to W&B, kept in the run folder to be sent again when the run goes on."""
+"""The rows that a run has given to a tracker, kept in the run folder to be sent again when the run goes on."""
 
 import json
 import os
@@ -11,13 +11,19 @@ from vqgen.runs.atomic import replacing
 
 
 class Journal:
-    """`wandb/rows.jsonl` in a run folder: a line a row; pictures by their paths within the folder, which may move."""
+    """`PLACE/rows.jsonl` in a run folder: a line a row; pictures by their paths within the folder, which may move.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder.resolve(), folder / "wandb" / "rows.jsonl"
+    Args:
+        folder: of the run.
+        place: what the tracker's own folder in it is called, `wandb` say.
+    """
+
+    def __init__(self, folder: Path, place: str) -> None:
+        self.folder, self.file = folder.resolve(), folder / place / "rows.jsonl"
 
     def add(self, row: PlainDict) -> None:
         """Append a row."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a") as lines:
             lines.write(json.dumps(row) + "\n")
 
@@ -37,7 +43,7 @@ class Journal:
         try:
             return [self._kept(json.loads(line)) for line in lines]
         except (ValueError, AttributeError, TypeError):
-            raise UserError(f"'{self.file}' is damaged; delete it, and W&B shows what comes from here on") from None
+            raise UserError(f"'{self.file}' is damaged; delete it, and what comes from here on is shown") from None
 
     def _kept(self, row: PlainDict) -> PlainDict:
         images = {key: list(filter(self._is_here, files)) for key, files in row.get("images", {}).items()}

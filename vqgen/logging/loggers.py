@@ -14,14 +14,14 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from vqgen.errors import ConfigError, first_line
-from vqgen.logging.journal import Journal, whole_lines
+from vqgen.logging.journal import whole_lines
+from vqgen.logging.row_logger import RowLogger, pooled
 from vqgen.logging.wandb_mode import Mode, wandb_mode
 from vqgen.plain import PlainDict
 from vqgen.runs.atomic import replacing
 from vqgen.runs.version import code_version
 
 _FLUSHED = 100  # steps between two writings of metrics.csv
-_MOST_BINS = 512  # that W&B shows
 
 
 class CSV(Logger):
@@ -99,7 +99,7 @@ def _write_rows(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
         writer.writerows(rows)
 
 
-class Wandb(WandbLogger):
+class Wandb(RowLogger, WandbLogger):  # type: ignore[misc]  # log_image of ours
     """Weights & Biases: online where the client has credentials, otherwise offline, without a question.
 
     Every row has a number, and is kept in wandb/rows.jsonl as well. A resumed run sends the rows before its checkpoint
@@ -130,7 +130,7 @@ class Wandb(WandbLogger):
         mode, reason = wandb_mode() if first else Mode("offline", None)
         if reason:
             rank_zero_info(f"W&B: {mode.replace('dryrun', 'offline')} ({reason})")
-        super().__init__(save_dir=save_dir, project=project, id=id)
+        super().__init__(save_dir, "wandb", save_dir=save_dir, project=project, id=id)
         self._settings: PlainDict = {
             "name": name or Path(save_dir).name,
             "project": project,
@@ -143,8 +143,6 @@ class Wandb(WandbLogger):
         }
         self._run: Any = None
         self.artifacts = artifacts
-        self._journal = Journal(Path(save_dir))
-        self._rows, self._step, self._rows_before_step = 0, -1, 0
 
     @property
     @rank_zero_experiment
@@ -173,46 +171,19 @@ class Wandb(WandbLogger):
         super().log_hyperparams({**params, "code_version": code_version()})
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log one row of numbers at optimiser step `step` (None: the last one logged)."""
-        self._add({"step": self._step if step is None else step, "metrics": dict(metrics)})
-
-    @rank_zero_only
-    def log_image(self, key: str, images: list[str], step: int | None = None) -> None:
-        """Log pictures, given as files."""
-        images = self._journal.noted(images)
-        self._add({"step": self._step if step is None else step, "images": {key: images}})
-
-    @rank_zero_only
     def log_code_counts(self, key: str, counts: Sequence[int], step: int) -> None:
         """Log how often each code occurs, the most frequent first."""
-        self._add({"step": step, "counts": {key: sorted(counts, reverse=True)}})
+        self.add({"step": step, "counts": {key: sorted(counts, reverse=True)}})
 
-    def rows_before(self, step: int) -> int:
-        """Rows logged so far that belong to earlier optimiser steps than `step`."""
-        return self._rows_before_step if self._step == step else self._rows
-
-    @rank_zero_only
-    def rewind(self, step: int, row: int) -> None:
-        """Go on after the first `row` rows, and send these again: a killed process may not have sent them."""
-        for entry in self._journal.keep(row):
-            self._send(entry)
-
-    def _add(self, entry: PlainDict) -> None:
-        self._journal.add(entry)
-        self._send(entry)
-
-    def _send(self, entry: PlainDict) -> None:
+    def give(self, entry: PlainDict, number: int) -> None:
+        """A row of numbers, pictures and histograms; W&B ignores one whose number it has."""
         import wandb
 
-        if entry["step"] != self._step:
-            self._step, self._rows_before_step = entry["step"], self._rows
         values = {"trainer/global_step": entry["step"], **entry.get("metrics", {})}
-        for key, files in entry.get("images", {}).items():
-            values[key] = [wandb.Image(str(self._journal.folder / file)) for file in files]
-        values |= {key: _histogram(counts) for key, counts in entry.get("counts", {}).items()}
-        self.experiment.log(values, step=self._rows, commit=True)
-        self._rows += 1
+        values |= {key: [wandb.Image(file) for file in files] for key, files in self.pictures(entry).items()}
+        counts = entry.get("counts", {})
+        values |= {key: wandb.Histogram(np_histogram=pooled(of_codes)) for key, of_codes in counts.items()}
+        self.experiment.log(values, step=number, commit=True)
 
     @rank_zero_only
     def close(self) -> None:
@@ -233,15 +204,6 @@ class Wandb(WandbLogger):
         for file in files:
             artifact.add_file(str(file))
         self.experiment.log_artifact(artifact)
-
-
-def _histogram(counts: Sequence[int]) -> object:
-    """Bars of how often codes occur, in the order given; neighbours are pooled where W&B would not show them all."""
-    import wandb
-
-    size = -(-len(counts) // _MOST_BINS)
-    pooled = [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
-    return wandb.Histogram(np_histogram=(np.array(pooled), np.linspace(0, len(counts), len(pooled) + 1)))
 
 
 class TensorBoard(TensorBoardLogger):

@@ -12,8 +12,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import nn
 
+from vqgen.environment.extras import require_extra
 from vqgen.errors import ConfigError
 from vqgen.logging.protocols import ArtifactLogger, ImageLogger, RewindableLogger
+from vqgen.logging.row_logger import RowLogger
 from vqgen.logging.wandb_mode import read_settings
 from vqgen.plain import PlainDict
 from vqgen.protocols import Classifier, Prior, Tokenizer
@@ -22,24 +24,29 @@ from vqgen.runs.checkpoint import Run, build, module_of
 from vqgen.runs.fingerprint import fingerprint
 
 WANDB = "vqgen.logging.Wandb"
-_PLACES = ("metrics.csv", "wandb", "tensorboard")  # in a run folder, that loggers write to
+EXTRAS = {"vqgen.logging.MLflow": "mlflow", "vqgen.logging.Trackio": "trackio"}
+_PLACES = ("metrics.csv", "wandb", "tensorboard", *EXTRAS.values())  # in a run folder, that loggers write to
 
 
-def name_wandb_run(cfg: DictConfig, in_sweep: bool = False) -> None:
-    """Write the run's W&B id and names into the config, for this start and for each time that it is resumed.
+def name_run(cfg: DictConfig, in_sweep: bool = False) -> None:
+    """Write the run's id and names for its trackers into the config, for this start and each time that it is resumed.
 
-    Its id, where it has none, is that of WANDB_RUN_ID (as a W&B sweep says) or a new one, and for each job of a sweep a
-    new one; a name gets the job's added. References to variables of the environment are replaced by their values.
+    Its id, where it has none, is a new one, for W&B that of WANDB_RUN_ID (as a W&B sweep says) where that names one run
+    and no jobs; a name gets the job's added. References to variables of the environment are replaced by their values.
 
     Raises:
-        ConfigError: a variable of W&B has a value that is none.
+        ConfigError: a variable of W&B has a value that is none, or a tracker is not installed.
     """
     for node in (cfg.logger or {}).values():
-        if node["_target_"] != WANDB:
+        if (kind := node["_target_"]) not in (WANDB, *EXTRAS):
             continue
-        read_settings()
+        if kind == WANDB:
+            read_settings()
+        else:
+            require_extra(EXTRAS[kind], f"logger={EXTRAS[kind]}")
         if node.get("id") is None:
-            node["id"] = (not in_sweep and os.environ.get("WANDB_RUN_ID")) or secrets.token_hex(4)
+            named = os.environ.get("WANDB_RUN_ID") if kind == WANDB and not in_sweep else None
+            node["id"] = named or secrets.token_hex(4)
             if in_sweep and node.get("name"):
                 node["name"] = f"{node['name']}-{Path(cfg.run_dir).name}"
         for key in {"name", "group"} & set(node):
@@ -98,9 +105,11 @@ def add_figures(loggers: Sequence[Logger], metrics: dict[str, float], run: Run) 
 
 
 def end(loggers: Sequence[Logger]) -> None:
-    """Write what is left."""
+    """Write what is left, and end the runs of trackers."""
     for logger in loggers:
         logger.finalize("success")
+        if isinstance(logger, RowLogger):
+            logger.close()
 
 
 def refuse_linked(folder: Path) -> None:
@@ -118,11 +127,18 @@ def loggers_of(run: Run, images: bool = False) -> list[Logger]:
     nodes = run.config["logger"] or {}
     refuse_foreign(nodes, run.file, "logger")
     ours = [dict(n) for n in nodes.values() if isinstance(n, Mapping) and n["_target_"].startswith("vqgen.")]
-    loggers: list[Logger] = [build(node | {"save_dir": str(run.folder)}) for node in ours]
+    loggers: list[Logger] = []
+    for node in ours:
+        try:
+            logger: Logger = build(node | {"save_dir": str(run.folder)})
+            if isinstance(logger, RewindableLogger):
+                logger.rewind(sys.maxsize, sys.maxsize)  # to its end: all that is there stays
+            logger.log_hyperparams(run.config)
+            loggers.append(logger)
+        except ConfigError as error:  # a tracker that is not installed here, or cannot be reached
+            if images:
+                raise
+            rank_zero_warn(f"the figures are not added there: {error}")
     if images and not any(isinstance(logger, ImageLogger) for logger in loggers):
         raise ConfigError(f"log=true: '{run.folder}' was trained without a logger that shows images, such as W&B")
-    for logger in loggers:
-        if isinstance(logger, RewindableLogger):
-            logger.rewind(sys.maxsize, sys.maxsize)  # to its end: all that is there stays
-        logger.log_hyperparams(run.config)
     return loggers

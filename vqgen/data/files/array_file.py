@@ -16,22 +16,32 @@ from vqgen.runs.atomic import require_space, writing
 
 
 class ArrayFile:
-    """A .npy file of known shape. Unlike a memory map, a full disk is an error here and not the end of the process.
+    """A .npy file. Unlike a memory map, a full disk is an error here and not the end of the process.
 
     Raises DataError where the disk has no room, and at the end of the block where rows are missing.
+
+    Args:
+        path: of the file.
+        dtype: of its numbers.
+        shape: rows, and the shape of a row; as many rows as are appended where the first is None.
     """
 
-    def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
         self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype), shape, 0
-        self.size = math.prod(shape) * self.dtype.itemsize
+        self.size = math.prod(size or 0 for size in shape) * self.dtype.itemsize
         self.folder = path.parent.parent  # the path's own folder has a temporary name
         require_space(self.folder, self.size)
         self._file = open(path, "wb")  # noqa: SIM115 - closed by __exit__
-        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        self._write_header(shape[0] or 0)
+
+    def _write_header(self, rows: int) -> None:
+        """Write the header, in which NumPy leaves room for any number of rows."""
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(self._file, header | {"shape": (rows, *self.shape[1:])})
 
     def append(self, rows: ndarray) -> None:
         """Write the next rows."""
+        self.size += rows.nbytes if self.shape[0] is None else 0
         with writing(self.folder, self.size):
             self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self.rows += len(rows)
@@ -45,9 +55,12 @@ class ArrayFile:
                 self._file.close()
             return
         with writing(self.folder, self.size), self._file:
+            if self.shape[0] is None:
+                self._file.seek(0)
+                self._write_header(self.rows)
             self._file.flush()
             os.fsync(self._file.fileno())  # else a whole folder could hold an empty file after the power fails
-        if self.rows != self.shape[0]:
+        if self.shape[0] not in (None, self.rows):
             raise DataError(f"{self.path} got {self.rows} rows and should have {self.shape[0]}.")
 
 

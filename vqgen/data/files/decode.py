@@ -1,6 +1,7 @@
 """One image file of any kind to an array of a given shape."""
 
 import errno
+import io
 import os
 from typing import TypeAlias
 
@@ -74,6 +75,19 @@ def decode(
         raise _unreadable(path, error) from error
 
 
+def decode_bytes(
+    content: bytes, shape: tuple[int, int, int], window: int | None = None, white: int = 2**16 - 1
+) -> UInt8[ndarray, "c h w"]:
+    """As `decode`, of the content of a file."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return _decode(image, shape, window, white)
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `decode`
+        raise UnreadableError(_reason(error, not content)) from error
+
+
 def upright_size(path: AnyPath) -> tuple[int, int]:
     """Height and width of an image as it is to be seen. Raises UnreadableError where `decode` would."""
     try:
@@ -95,8 +109,11 @@ def is_image(path: str) -> bool:
 
 
 def _unreadable(path: AnyPath, error: Exception) -> UnreadableError:
-    is_empty = os.path.exists(path) and os.path.getsize(path) == 0
-    return UnreadableError("the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " "))
+    return UnreadableError(_reason(error, os.path.exists(path) and os.path.getsize(path) == 0))
+
+
+def _reason(error: Exception, is_empty: bool) -> str:
+    return "the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
 def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None, white: int) -> ndarray:

@@ -1,9 +1,9 @@
 """How many of their 16 bits the grey images of a set use: scanners and cameras write 10, 12 or 14 into 16."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -59,17 +59,22 @@ def measure(root: str, paths: Sequence[bytes]) -> Depth:
     """Look at all files that may have 16 bits; those that cannot be read count for nothing."""
     deep = [path for path in paths if os.path.splitext(os.fsdecode(path))[1].lower() in _DEEP]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [one for one in pool.map(partial(_brightest, os.fsencode(root)), deep) if one]
+        return depth_of(pool.map(brightest, (os.path.join(os.fsencode(root), path) for path in deep)))
+
+
+def depth_of(values: Iterable[tuple[int, bool] | None]) -> Depth:
+    """What all images of a set are together, of `brightest` of each."""
+    found = [one for one in values if one]
     grey, colour = ([value for value, is_grey in found if is_grey == kind] for kind in (True, False))
-    brightest = max(grey, default=0)
-    dark = sum(value.bit_length() <= brightest.bit_length() - 4 for value in grey)
-    return Depth(brightest, len(grey), dark, max(colour, default=0), len(colour))
+    most = max(grey, default=0)
+    dark = sum(value.bit_length() <= most.bit_length() - 4 for value in grey)
+    return Depth(most, len(grey), dark, max(colour, default=0), len(colour))
 
 
-def _brightest(root: bytes, path: bytes) -> tuple[int, bool] | None:
-    """The largest number in an image of 16 bits, and whether it is grey; None of any other."""
+def brightest(file: bytes | BytesIO) -> tuple[int, bool] | None:
+    """The largest number in an image of 16 bits, at a path or open, and whether it is grey; None of others."""
     try:
-        with Image.open(os.path.join(root, path)) as image:
+        with Image.open(file) as image:
             if not is_deep(image) or image.width * image.height > MAX_PIXELS:
                 return None
             grey = image.mode.startswith("I")

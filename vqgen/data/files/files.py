@@ -12,73 +12,41 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.batch import SPLITS
 from vqgen.data.error import OPTION, folder_of, require
-from vqgen.data.files.decode import MAX_PIXELS, PREPROCESSING, shown
+from vqgen.data.files.decode import PREPROCESSING, shown
 from vqgen.data.files.depth import Depth, measure
 from vqgen.data.files.leftover import warn_of_leftovers
 from vqgen.data.files.prepare import UNREADABLE, ArrayRows, FileDecoder, ImageFiles, PreparedSplit, prepare
+from vqgen.data.files.resized import FORMAT, Resized
 from vqgen.data.files.tree import File, Listing, Tree, scan
-from vqgen.data.images import Images, Pixels, Split
+from vqgen.data.images import Pixels, Split
 from vqgen.data.reading import Reading
-from vqgen.errors import DataError, listed
+from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once
 
-_FORMAT = 3  # of prepared folders
 
-
-class Files(Images):
+class Files(Resized):
     """Images in files, read once to leave out the bad ones. A subclass divides them in `list_files`.
 
     Args:
         root: the folder of the files.
-        size: side in pixels that images are resized to, by their middle.
-        shape: [1 or 3, size, size], or any height and width that differ: those count, and not the size.
-        cache: folder of what is prepared.
         prepare_up_to: a set that takes no more than this many GB as pixels is kept as an array in `cache`, and read
             from there; a larger one is decoded again and again by `num_workers` processes.
-        max_unreadable: the largest fraction of files that may be unreadable, 0 to 1.
-        window: use only the middle square with this side, in pixels of the file; None for all.
-        white: what is white in grey images of 16 bits; "auto" takes that of the bits which the set uses, 4095 of 12.
-        Others as in Images.
+        Others as in Resized.
     """
 
     root: Path
     expected: str  # of the folder, as a small tree
     download: str  # how to get it
 
-    def __init__(
-        self,
-        root: str,
-        size: int,
-        shape: Sequence[int],
-        cache: str,
-        prepare_up_to: float,
-        max_unreadable: float,
-        window: int | None = None,
-        white: int | str = 2**16 - 1,
-        **images: Any,
-    ) -> None:
-        super().__init__(shape=shape, **images)
-        _, height, width = self.held_shape
-        square = height == width
-        option, asked = ("size", size) if square else ("shape", list(shape))
-        option, asked = ("margin", self.margin) if self.margin > max(shape) else (option, asked)
-        require(height * width <= MAX_PIXELS, option, asked, f"images of {height} x {width} pixels are too large")
-        wanted = f"files are resized to [{shape[0]}, {size}, {size}] (data.size)"
-        require(not square or self.shape[1] == size, "shape", list(shape), wanted)
-        require(window is None or window >= 1, "window", window, "expected 1 pixel or more, or null for all")
-        require(0 <= max_unreadable <= 1, "max_unreadable", max_unreadable, "expected a fraction, 0 to 1")
+    def __init__(self, root: str, prepare_up_to: float, **resized: Any) -> None:
+        super().__init__(**resized)
         require(prepare_up_to >= 0, "prepare_up_to", prepare_up_to, "expected 0 GB or more")
-        self.root, self.cache, self.window = folder_of("root", root), folder_of("cache", cache), window
-        whites = white == "auto" or (isinstance(white, int) and 1 <= white < 2**16)
-        require(whites, "white", white, "expected auto, or a number from 1 to 65535")
-        self.white, self.prepare_up_to, self.max_unreadable = white, prepare_up_to, max_unreadable
+        self.root, self.prepare_up_to = folder_of("root", root), prepare_up_to
         self.base = ""  # the folder below the root that holds all images
-        self.left_out: dict[str, int] = {}
-        self.notes: list[str] = []
         self._prepared: dict[str, PreparedSplit] = {}
         self._reported = False  # Lightning prepares the data once more
 
@@ -146,7 +114,7 @@ class Files(Images):
             self.prepared(name)
         if not self._reported:
             self._report()
-            self._tell_untrained()
+            self.tell_untrained(self.listings["train"].labels)
             for warning in self.depth("train").warnings():
                 rank_zero_warn(warning)
             self._reported = True
@@ -178,18 +146,6 @@ class Files(Images):
         found = {(path, reason) for name in SPLITS for _, path, reason in self.prepared(name).unreadable}
         return folders + [f"{path}: {reason}" for path, reason in sorted(found)]
 
-    def setup(self, stage: str | None = None) -> None:
-        """Before a training, list what is unreadable in the run's folder."""
-        super().setup(stage)
-        if stage == "fit" and self.trainer is not None:
-            self._write_unreadable(Path(self.trainer.default_root_dir) / "unreadable.txt")
-
-    @rank_zero_only
-    def _write_unreadable(self, path: Path) -> None:
-        if lines := self.unreadable():
-            title = f"Left out of {os.path.realpath(self.root)}:"
-            path.write_text("\n".join([title, *lines, ""]), errors="backslashreplace")
-
     def _refuse_lost_class(self) -> None:
         """Raise DataError where of a class no training image can be read."""
         files, labels = self.listings["train"]
@@ -204,14 +160,6 @@ class Files(Images):
             f"Of {what} no image can be read, such as {first}: convert or repair its files, or move the folder away."
         )
 
-    def _tell_untrained(self) -> None:
-        """Warn of classes that have no training image."""
-        labels = self.listings["train"].labels
-        without = set() if labels is None else {*range(len(self.class_names))} - {*labels}
-        if without:
-            self.notes.append(f"no training image of {listed([self.class_names[i] for i in sorted(without)], 3)}")
-            rank_zero_warn(f"There is {self.notes[-1]} in {self.place}: a label of it means nothing to a model.")
-
     def _report(self) -> None:
         lines, total = self.unreadable(), sum(len(listing.files) for listing in self.listings.values())
         if not lines:
@@ -219,14 +167,8 @@ class Files(Images):
         folders = [f"{path}: {reason}" for path, reason in self.tree.unreadable if path.endswith("/") or path == "."]
         if folders and self.max_unreadable < 1:  # it may hold a whole class
             raise DataError(f"In {self.root} a folder cannot be read: {folders[0]}. Repair it, or move it away.")
-        message = f"{len(lines)} of {total} image files in {self.root} are unreadable, such as {lines[0]}"
-        if len(lines) > self.max_unreadable * total:
-            raise DataError(
-                f"{message}. That is more than data.max_unreadable={self.max_unreadable} allows; all are listed in "
-                f"unreadable.json below {self._folder('train').parent}."
-            )
+        self.tell_unreadable(lines, total, self._folder("train").parent)
         self._refuse_lost_class()
-        rank_zero_warn(f"{message}; they are left out, and listed in unreadable.txt of the run.")
 
     def missing(self, what: str) -> DataError:
         """The error that names what is missing and shows what is expected."""
@@ -271,9 +213,12 @@ class Files(Images):
 
     def _prepare(self, split: str, folder: Path) -> None:
         title, paths = f"{'Preparing' if self._fits else 'Checking'} {split}", self.listings[split].paths
-        content = prepare(self._decoder(self._measured), paths, folder, self._fits, title)
+        attempts = self._decoder(self._measured).attempts(paths)
+        content = prepare(
+            attempts, lambda row: shown(paths[row]), len(paths), self.held_shape, folder, self._fits, title
+        )
         files = Listing(self.tree.files).digest(times=True)
-        meta = {"origin": self.origin, "files": files, "content": content, "format": _FORMAT}
+        meta = {"origin": self.origin, "files": files, "content": content, "format": FORMAT}
         (folder / "meta.json").write_text(json.dumps(meta, indent=1))
         if self.white == "auto":
             (folder / "depth.json").write_text(json.dumps(self._measured._asdict()))

@@ -106,6 +106,12 @@ def _role(name: str) -> _Role | None:
     return _Role(split, tuple(rest)) if split else None
 
 
+def role_of(name: str) -> str | None:
+    """The split, of train, val and test, that has this name in its whole; None of others."""
+    role = _role(name)
+    return None if role is None or role.rest else {"eval": "val"}.get(role.split, role.split)
+
+
 def _is_plain(name: str) -> bool:
     role = _role(name)
     tokens = map(str.lower, _TOKEN.findall(name))

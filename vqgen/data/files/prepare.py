@@ -4,11 +4,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -28,6 +29,7 @@ UNREADABLE = "unreadable.json"
 _AT_ONCE, _MOST_BYTES = 256, 2**28  # images, and their bytes, handed to the decoding threads together
 
 Index: TypeAlias = ndarray | slice
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -73,15 +75,20 @@ class FileDecoder:
             return Attempt(str(error), content)
 
     def attempts(self, paths: Sequence[bytes]) -> Iterator[Attempt]:
-        """The results in order, by all cores; one part is decoded while the one before it is used."""
-        at_once = max(1, min(_AT_ONCE, _MOST_BYTES // math.prod(self.shape)))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            waiting: Iterator[Attempt] = iter(())
-            for start in range(0, len(paths), at_once):
-                submitted = pool.map(self.attempt, paths[start : start + at_once])
-                yield from waiting
-                waiting = submitted
+        """The results in order."""
+        return ahead(self.attempt, paths, max(1, min(_AT_ONCE, _MOST_BYTES // math.prod(self.shape))))
+
+
+def ahead(function: Callable[[S], T], items: Iterable[S], at_once: int) -> Iterator[T]:
+    """The results in order, by all cores; one part, of `at_once` items, is made while the one before it is used."""
+    items = iter(items)
+    waiting: Iterator[T] = iter(())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while part := list(islice(items, at_once)):
+            submitted = pool.map(function, part)
             yield from waiting
+            waiting = submitted
+        yield from waiting
 
 
 @dataclass(frozen=True)
@@ -136,19 +143,37 @@ class ArrayRows:
         return self.images[self.rows[index]]
 
 
-def prepare(decoder: FileDecoder, paths: Sequence[bytes], folder: Path, keep: bool, title: str) -> str:
-    """Decode all files with a progress bar; write images.npy, if `keep`, and unreadable.json.
+def prepare(
+    attempts: Iterable[Attempt],
+    names: Callable[[int], str],
+    number: int | None,
+    shape: tuple[int, int, int],
+    folder: Path,
+    keep: bool,
+    title: str,
+) -> str:
+    """Decode all images with a progress bar; write images.npy, if `keep`, and unreadable.json.
 
-    The row of an unreadable file stays black. Returns a hash of what is in the files.
+    Args:
+        attempts: the images, or why there is none; the row of an unreadable one stays black.
+        names: what the image of a row is called.
+        number: of images; None where nobody knows.
+        shape: of an image.
+        folder: where to.
+        keep: whether the images are kept.
+        title: of the progress bar.
+
+    Returns:
+        A hash of what is in the files.
     """
-    results = tqdm(decoder.attempts(paths), title, len(paths), unit="image", smoothing=0.05)
+    results = tqdm(attempts, title, number, unit="image", smoothing=0.05)
     unreadable: list[tuple[int, str, str]] = []
-    black, content = np.zeros(decoder.shape, np.uint8), hashlib.sha256()
-    with ArrayFile(folder / "images.npy", np.uint8, (len(paths), *decoder.shape)) if keep else nullcontext() as file:
+    black, content = np.zeros(shape, np.uint8), hashlib.sha256()
+    with ArrayFile(folder / "images.npy", np.uint8, (number, *shape)) if keep else nullcontext() as file:
         for row, (result, of_this) in enumerate(results):
             content.update(of_this)
             if isinstance(result, str):
-                unreadable.append((row, shown(paths[row]), result))
+                unreadable.append((row, names(row), result))
             if file is not None:
                 file.append(black[None] if isinstance(result, str) else result[None])
     (folder / UNREADABLE).write_text(json.dumps(unreadable, indent=1))

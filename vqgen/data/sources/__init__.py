@@ -4,8 +4,9 @@ from vqgen.data.sources.celeba import CelebA
 from vqgen.data.sources.cifar10 import CIFAR10
 from vqgen.data.sources.ffhq import FFHQ
 from vqgen.data.sources.folder import Folder
+from vqgen.data.sources.huggingface import HuggingFace
 from vqgen.data.sources.idx import FashionMnist, Mnist
 from vqgen.data.sources.imagenet import ImageNet
 from vqgen.data.sources.shapes import Shapes
 
-__all__ = ["CIFAR10", "FFHQ", "CelebA", "FashionMnist", "Folder", "ImageNet", "Mnist", "Shapes"]
+__all__ = ["CIFAR10", "FFHQ", "CelebA", "FashionMnist", "Folder", "HuggingFace", "ImageNet", "Mnist", "Shapes"]

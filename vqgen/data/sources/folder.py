@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.batch import SPLITS
-from vqgen.data.error import require
+from vqgen.data.error import require, require_fractions
 from vqgen.data.files.decode import shown
 from vqgen.data.files.files import Files
 from vqgen.data.files.layout import LAYOUTS, Folders, find_layout
@@ -37,10 +37,7 @@ class Folder(Files):
 
     def __init__(self, val_fraction: float, test_fraction: float, layout: str = "auto", **files: Any) -> None:
         super().__init__(**files)
-        for option, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
-            require(value >= 0, option, value, "expected a fraction, 0 or more")
-        both = f"{val_fraction}, data.test_fraction={test_fraction}"
-        require(val_fraction + test_fraction < 1, "val_fraction", both, "together they are less than 1")
+        require_fractions(val_fraction, test_fraction)
         require(layout in LAYOUTS, "layout", layout, f"expected one of {', '.join(LAYOUTS)}")
         self.fractions, self.layout = (val_fraction, test_fraction), layout
 
