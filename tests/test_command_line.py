@@ -106,11 +106,12 @@ def test_metrics_are_logged_under_train_val_and_test(vqvae_run: Path):
 
 @pytest.mark.slow
 def test_a_prior_takes_all_it_knows_from_its_tokenizer(prior_run: Path, vqvae_run: Path, command: Command):
-    facts = torch.load(prior_run / "checkpoints/best.ckpt", weights_only=True)["vqgen"]["config"]["facts"]
+    contents = torch.load(prior_run / "checkpoints/best.ckpt", weights_only=True)["vqgen"]
+    facts, mark = contents["config"]["facts"], contents["tokenizer"]["fingerprint"][:12]
     assert facts["grid"] == [4, 4]
     assert facts["num_embeddings"] == 8
     assert facts["num_classes"] == len(facts["class_names"]) > 0
-    stores = list((command.folder / "data/codes").rglob("level0.npy"))  # type: ignore[attr-defined]
+    stores = list((command.folder / "data/codes").glob(f"*{mark}*/*/level0.npy"))  # type: ignore[attr-defined]
     assert len(stores) == 3
 
 

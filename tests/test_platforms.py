@@ -22,6 +22,8 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "vqgen"]:
     del sys.modules[name]
 sys.platform = PLATFORM
 if sys.platform == "win32":
+    from pytorch_lightning.trainer.connectors import signal_connector
+    signal_connector._IS_WINDOWS = True  # which it has asked when it was imported
     for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "readline"):
         sys.modules[name] = None
     for name in ("fork", "register_at_fork", "getuid", "geteuid", "killpg", "getpgid", "setsid", "statvfs", "mkfifo"):

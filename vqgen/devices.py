@@ -33,6 +33,11 @@ def place() -> Place:
     return Place(0, 1)
 
 
+def num_gpus() -> int:
+    """How many CUDA GPUs this process sees."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def device_of(choice: str | torch.device) -> torch.device:
     """The device that `device=` names.
 
@@ -47,7 +52,7 @@ def device_of(choice: str | torch.device) -> torch.device:
         return choice
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(choice)):
         raise ConfigError(f"device={choice}: there is no such device{near_miss(str(choice), WORDS)}")
-    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = num_gpus()
     if choice == "cpu" or (choice == "auto" and not number):
         return torch.device("cpu")
     if choice == "mps":

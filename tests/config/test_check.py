@@ -36,6 +36,8 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
     name = choice.rpartition("=")[2]
     needs_prior = choice in ("data=codes", "callbacks=prior") or choice.startswith("model/conditioner")
     words = [f"{choice}"] if choice not in ("data=codes", "callbacks=prior") else []
+    if choice.startswith("hydra/sweeper/"):
+        words.insert(0, "hydra/sweeper=optuna")
     if needs_prior:
         words.append("model=gated_pixelcnn")
     if choice.startswith("model/posterior"):

@@ -73,7 +73,7 @@ TRIED: dict[str, tuple[Callable[[], TrainedRun], Callable[[TrainedRun], Any]]] =
 
 
 def test_every_task_is_tried():
-    assert {name.partition(" ")[0] for name in TRIED} == set(tasks())
+    assert {name.partition(" ")[0] for name in TRIED} == set(tasks()) - {"publish"}  # which computes nothing
 
 
 @pytest.mark.parametrize("name", TRIED)

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.conftest import Command
+from vqgen.data.loading.loader import DataModule
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +84,10 @@ def test_the_rate_found_for_a_quadratic_is_where_its_loss_falls_fastest(tmp_path
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=1.0)
 
-    class Ones(pl.LightningDataModule):
+    class Ones(DataModule):
+        def count(self, split: str) -> int:
+            return 8
+
         def train_dataloader(self) -> Any:
             return torch.utils.data.DataLoader(torch.ones(8, 1), batch_size=1)
 

@@ -18,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from vqgen.environment.launcher import JOB
-from vqgen.environment.signals import asked, listen, listening
+from vqgen.environment.signals import KILL, asked, listen, listening
 from vqgen.errors import ConfigError, Interruption
 from vqgen.runs.claim import in_use
 from vqgen.runs.leaderboard import PLUGINS, UNFINISHED, job_at, write_job
@@ -98,7 +98,7 @@ class LocalGPUs(Launcher):
                             print(f"GPU {device}: job {job.number} {_ended(job, process.returncode)}", flush=True)
                     time.sleep(_PAUSE)
         finally:
-            send(signal.SIGKILL)
+            send(KILL)
         if number := asked():
             raise Interruption(f"by {signal.Signals(number).name}; the same words with hydra.sweep.dir go on")
         return [_returned(job) for job in jobs]
@@ -136,7 +136,7 @@ def gpus() -> list[str]:
 
     Another process looks: one that has looked cannot hide GPUs from itself any more.
     """
-    count = "import torch; print(torch.cuda.device_count())"
+    count = "from vqgen import devices; print(devices.num_gpus())"
     found = int(subprocess.run([sys.executable, "-c", count], check=True, stdout=subprocess.PIPE).stdout)
     visible = os.environ.get(VISIBLE)
     return [one.strip() for one in visible.split(",")][:found] if visible else [str(number) for number in range(found)]
