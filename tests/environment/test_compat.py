@@ -1,8 +1,6 @@
 """No private name of a library is used outside of vqgen/environment/compat.py."""
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,22 +60,3 @@ def test_the_walk_finds_private_names():
         "_g",
     }
     assert not set(foreign_names(ast.parse("def _f(): ...\nself._g = 1\nx._f(self._g)\ny.__class__\nt._replace()")))
-
-
-WINDOWS = """
-import importlib, pkgutil, signal, sys
-for name in ("fcntl", "grp", "pwd", "resource", "termios"):
-    sys.modules[name] = None
-import torch, pytorch_lightning, wandb, matplotlib.figure   # they know Windows by sys.platform
-for name in ("SIGHUP", "SIGUSR1", "SIGKILL"):
-    delattr(signal, name)
-import vqgen
-for module in pkgutil.walk_packages(vqgen.__path__, "vqgen."):
-    importlib.import_module(module.name)
-"""
-
-
-@pytest.mark.slow
-def test_every_module_imports_without_what_windows_does_not_have():
-    done = subprocess.run([sys.executable, "-c", WINDOWS], cwd=HERE.parent, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
