@@ -61,7 +61,7 @@ lock: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install $(QUIET) -c constraints.txt torch
-	$(PY) -m pip install $(QUIET) -c constraints.txt -e ".[dev,hub,onnx,sweep,tensorboard,dashboard]"
+	$(PY) -m pip install $(QUIET) -c constraints.txt -e ".[dev,dashboard,datasets,hub,mlflow,onnx,sweep,tensorboard,trackio]"
 	touch $@
 
 clean:

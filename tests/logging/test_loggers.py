@@ -97,7 +97,7 @@ def test_a_logger_of_lightning_itself_can_be_added(command: Command, tmp_path: P
 
 @pytest.mark.slow
 def test_a_logger_whose_package_is_missing_is_told_in_one_line(command: Command, tmp_path: Path):
-    own = "+logger.own={_target_: pytorch_lightning.loggers.MLFlowLogger}"
+    own = "+logger.own={_target_: pytorch_lightning.loggers.CometLogger}"
     done = command("train.py", *TINY, "logger=csv", own, f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: logger.own: ")
