@@ -51,7 +51,7 @@ $(VENV)/newest/ready: pyproject.toml
 	$(VENV)/newest/bin/python -m pip install $(QUIET) -e ".[test]" "hydra-core>=1.4.0rc1"
 	touch $@
 
-# requirements.lock from constraints.txt, with the hashes of all wheels, and of the build of torch that pip finds here
+# the locks from constraints.txt, with the hashes of all wheels, and of the build of torch without CUDA that pip finds
 lock: $(VENV)/ready
 	$(PY) -m pip install $(QUIET) uv
 	$(PY) -m pip download $(QUIET) --no-deps -c constraints.txt -d $(VENV)/wheels torch
