@@ -110,7 +110,8 @@ class SearchPath:
         if not group.startswith("hydra/"):
             return ""
         plugin = f"hydra-{name.partition('_')[0]}-{group.rpartition('/')[2]}"
-        needed = next((line for line in metadata.requires("vqgen") or () if line.startswith(plugin)), None)
+        ours = next(iter(metadata.distributions(name="vqgen")), None)  # none where it is run from a folder
+        needed = next((line for line in (ours.requires if ours else None) or () if line.startswith(plugin)), None)
         if needed is None or any(metadata.distributions(name=plugin)):
             return ""
         extra = needed.rpartition("extra == ")[2].strip("\"' ")

@@ -22,7 +22,8 @@ _OPTIONAL = {  # kinds that Pillow reads where it was built so
     "jpg_2000": ".jp2 .j2k .jpx .jpf .jpc .j2c",
 }
 _NEVER = ".heic .heif .hif .jxl .svg .psd .xcf .exr .hdr .dcm .dicom .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
-SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in _OPTIONAL if features.check(kind))]).split())
+_HERE = _OPTIONAL.keys() & features.get_supported()
+SUFFIXES = tuple(" ".join([_ALWAYS, *(_OPTIONAL[kind] for kind in sorted(_HERE))]).split())
 IMAGE_SUFFIXES = (*SUFFIXES, *" ".join([*_OPTIONAL.values(), _NEVER]).split())  # with those that are not read here
 _BY_CONTENT = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 MAX_PIXELS = 2**26  # a larger image is refused before it is decoded: 67 megapixels take 200 MB
