@@ -235,6 +235,7 @@ class Images(Protocol):
         """Named numbers of every image, where there are any."""
 
 
+@runtime_checkable
 class RecordedImages(Images, Protocol):
     """Images that tell what was read of them, for a checkpoint, and compare it where they are opened again."""
 

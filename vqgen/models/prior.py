@@ -44,8 +44,8 @@ class CodePrior(Model[CodeBatch]):
         conditioner: Callable[..., Conditioner],
         grid: Sequence[int],
         num_embeddings: int,
-        upper_grids: list[list[int]],
-        upper_num_embeddings: list[int],
+        upper_grids: Sequence[Sequence[int]],
+        upper_num_embeddings: Sequence[int],
         num_classes: int,
         **model: Unpack[ModelOptions],
     ) -> None:
