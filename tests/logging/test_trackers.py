@@ -261,8 +261,8 @@ def test_a_server_that_has_later_points_keeps_them_and_gets_none_twice(place: Pa
     assert run["points"]["train/loss"] == [(step, step / 10) for step in range(5)]
 
 
-@pytest.mark.parametrize("kind", ["MLflow", "Trackio"])
-def test_a_tracker_that_is_not_installed_is_told_before_anything_is_read(kind: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kind", ["MLflow", "Trackio", "TensorBoard"])
+def test_a_logger_that_is_not_installed_is_told_before_anything_is_read(kind: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     name = kind.lower()
     cfg = OmegaConf.create({"logger": {"one": {"_target_": f"vqgen.logging.{kind}"}}, "project": "p"})
