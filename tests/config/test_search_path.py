@@ -198,6 +198,7 @@ def test_a_plugin_that_is_not_installed_is_named_with_what_brings_it(own: Path, 
     known = Plugins.instance().class_name_to_class
     monkeypatch.setattr(Plugins.instance(), "class_name_to_class", {k: v for k, v in known.items() if "ray" not in k})
     monkeypatch.setattr(metadata, "distributions", lambda name: iter(()))
+    Path("conf").symlink_to(CONF)  # as in a checkout
     with pytest.raises(ConfigError, match=r"hydra/launcher=ray_cluster: .*; pip install 'vqgen\[ray\]' brings it$"):
         composed("hydra/launcher=ray_cluster")
     written(own, {"hydra/sweeper/far.yaml": "_target_: nowhere.Sweeper\n"})

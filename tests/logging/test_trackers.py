@@ -298,7 +298,8 @@ TINY = [
 
 def of_folder(folder: Path) -> list[dict[str, dict[str, Any]]]:
     """The runs in a folder's files, of MLflow and of Trackio, as another process reads them."""
-    code = "import json; from tests.logging import test_trackers as t; print(json.dumps([t.mlflow_runs(), t.trackio_runs()]))"
+    code = "import json; from tests.logging.test_trackers import mlflow_runs, trackio_runs\n"
+    code += "print(json.dumps([mlflow_runs(), trackio_runs()]))"
     mine = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=mine, capture_output=True, text=True, check=True

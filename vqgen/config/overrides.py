@@ -11,7 +11,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqgen.config.arguments import signature_at
-from vqgen.config.search_path import NOT_GLOBAL, SearchPath
+from vqgen.config.search_path import NOT_GLOBAL, SearchPath, plugin_hint
 from vqgen.config.sweep import check_search, searched_by_config
 from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.errors import ConfigError, near_miss
@@ -33,7 +33,7 @@ def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictCo
             _check_package(value_of(words, "--package"), cfg)
             hydra = _without_hydra(cfg)
             _check_hydra(hydra, search_path.program)
-            _check_plugins(hydra, search_path)
+            _check_plugins(hydra)
             for name in {"experiment", "sweep", "extras"} & cfg.keys():
                 raise ConfigError(f"{name}=NAME: {NOT_GLOBAL}")
             if not has(words, "--cfg", "--info"):
@@ -77,14 +77,14 @@ def _check_hydra(hydra: DictConfig, program: str) -> None:
         raise ConfigError(f"hydra.run.dir={hydra.run.dir}: out=FOLDER says where the results go")
 
 
-def _check_plugins(hydra: DictConfig, search_path: SearchPath) -> None:
+def _check_plugins(hydra: DictConfig) -> None:
     """Launcher and sweeper must be installed; the config of one may be there without."""
     for kind in ("launcher", "sweeper"):
         target, group = str(hydra[kind].get("_target_")), f"hydra/{kind}"
         if target not in Plugins.instance().class_name_to_class:
             name = str(hydra.runtime.choices[group])
             raise ConfigError(
-                f"{group}={name}: Hydra has no plugin {target}{search_path.hint(group, name) or '; is it installed?'}"
+                f"{group}={name}: Hydra has no plugin {target}{plugin_hint(group, name) or '; is it installed?'}"
             )
 
 
