@@ -197,13 +197,17 @@ def test_flags_that_contradict_are_one_line():
 def test_a_plugin_that_is_not_installed_is_named_with_what_brings_it(own: Path, monkeypatch: pytest.MonkeyPatch):
     known = Plugins.instance().class_name_to_class
     monkeypatch.setattr(Plugins.instance(), "class_name_to_class", {k: v for k, v in known.items() if "ray" not in k})
-    monkeypatch.setattr(metadata, "distributions", lambda name: iter(()))
+    installed = metadata.distributions
+    monkeypatch.setattr(metadata, "distributions", lambda name: installed(name=name) if name == "vqgen" else [])
     Path("conf").symlink_to(CONF)  # as in a checkout
     with pytest.raises(ConfigError, match=r"hydra/launcher=ray_cluster: .*; pip install 'vqgen\[ray\]' brings it$"):
         composed("hydra/launcher=ray_cluster")
     written(own, {"hydra/sweeper/far.yaml": "_target_: nowhere.Sweeper\n"})
     with pytest.raises(ConfigError, match=r"^hydra/sweeper=far: Hydra has no plugin nowhere\.Sweeper; is it installed"):
         composed("--config-dir=../my configs", "hydra/sweeper=far")
+    monkeypatch.setattr(metadata, "distributions", lambda name: [])  # vqgen itself is a checkout alone
+    with pytest.raises(ConfigError, match=r"hydra/launcher=joblb: there is no such choice \("):
+        composed("hydra/launcher=joblb")
 
 
 def test_help_lists_what_is_the_users(own: Path):

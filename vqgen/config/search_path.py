@@ -181,7 +181,8 @@ class _OwnFolder(SearchPathPlugin):
 def plugin_hint(group: str, name: str) -> str:
     """The extra that brings a launcher or sweeper of Hydra; nothing where it is installed, or none does."""
     plugin = f"hydra-{name.partition('_')[0]}-{group.rpartition('/')[2]}"
-    needed = next((line for line in metadata.requires("vqgen") or () if line.startswith(plugin)), None)
+    ours = (line for one in metadata.distributions(name="vqgen") for line in one.requires or ())  # of a checkout: none
+    needed = next((line for line in ours if line.startswith(plugin)), None)
     if needed is None or any(metadata.distributions(name=plugin)):
         return ""
     extra = needed.rpartition("extra == ")[2].strip("\"' ")
