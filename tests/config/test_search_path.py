@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from tests.conftest import ROOT, TINY, Command
@@ -151,6 +153,8 @@ REFUSED = {
     "--experimental-rerun=x": r"resume=RUN",
     "--confg-dir=x": r"--confg-dir=x: there is no such flag \(did you mean --config-dir\?\)",
     "--cfg=jb": r"--cfg=jb: there is no such choice \(did you mean job\?\)",
+    "--config-dir=": r"--config-dir=VALUE is needed",
+    "--cfg=": r"--cfg=VALUE is needed \(there are: all, hydra, job\)",
     "--cfg": r"--cfg=VALUE is needed \(there are: all, hydra, job\)",
     "--resolve": r"--resolve: only beside --cfg",
     "--multirun=3": r"--multirun takes no value",
@@ -173,6 +177,7 @@ def test_what_hydra_is_told_wrongly_is_one_line(own: Path, word: str, message: s
         (["-i", "seed=1"], ["--info=all", "seed=1"]),
         (["--info", "searchpath"], ["--info=searchpath"]),
         (["a=1", "-m", "b=2"], ["--multirun", "a=1", "b=2"]),
+        (["--info", "~model", "seed=1"], ["--info=all", "~model", "seed=1"]),
         (["-cn", "x", "-cd=a b"], ["--config-name=x", "--config-dir=a b"]),
     ],
 )
@@ -183,8 +188,26 @@ def test_flags_come_first_in_one_form(words: list[str], expected: list[str]):
 def test_flags_that_contradict_are_one_line():
     with pytest.raises(ConfigError, match=r"--config-dir=a --config-dir=b: give only one of these"):
         ordered(["--config-dir=a", "-cd", "b"])
+    with pytest.raises(ConfigError, match=r"--info=plugin: there is no such choice \(did you mean plugins\?\)"):
+        ordered(["--info", "plugin"])
     with pytest.raises(ConfigError, match=r"--multirun --info: give only one of these"):
         ordered(["-m", "--info"])
+
+
+def test_a_plugin_that_is_not_installed_is_named_with_what_brings_it(own: Path, monkeypatch: pytest.MonkeyPatch):
+    known = Plugins.instance().class_name_to_class
+    monkeypatch.setattr(Plugins.instance(), "class_name_to_class", {k: v for k, v in known.items() if "ray" not in k})
+    installed = metadata.distributions
+    monkeypatch.setattr(metadata, "distributions", lambda name: installed(name=name) if name == "vqgen" else [])
+    Path("conf").symlink_to(CONF)  # as in a checkout
+    with pytest.raises(ConfigError, match=r"hydra/launcher=ray_cluster: .*; pip install 'vqgen\[ray\]' brings it$"):
+        composed("hydra/launcher=ray_cluster")
+    written(own, {"hydra/sweeper/far.yaml": "_target_: nowhere.Sweeper\n"})
+    with pytest.raises(ConfigError, match=r"^hydra/sweeper=far: Hydra has no plugin nowhere\.Sweeper; is it installed"):
+        composed("--config-dir=../my configs", "hydra/sweeper=far")
+    monkeypatch.setattr(metadata, "distributions", lambda name: [])  # vqgen itself is a checkout alone
+    with pytest.raises(ConfigError, match=r"hydra/launcher=joblb: there is no such choice \("):
+        composed("hydra/launcher=joblb")
 
 
 def test_help_lists_what_is_the_users(own: Path):

@@ -261,8 +261,8 @@ def test_a_server_that_has_later_points_keeps_them_and_gets_none_twice(place: Pa
     assert run["points"]["train/loss"] == [(step, step / 10) for step in range(5)]
 
 
-@pytest.mark.parametrize("kind", ["MLflow", "Trackio"])
-def test_a_tracker_that_is_not_installed_is_told_before_anything_is_read(kind: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kind", ["MLflow", "Trackio", "TensorBoard"])
+def test_a_logger_that_is_not_installed_is_told_before_anything_is_read(kind: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     name = kind.lower()
     cfg = OmegaConf.create({"logger": {"one": {"_target_": f"vqgen.logging.{kind}"}}, "project": "p"})
@@ -298,8 +298,8 @@ TINY = [
 
 def of_folder(folder: Path) -> list[dict[str, dict[str, Any]]]:
     """The runs in a folder's files, of MLflow and of Trackio, as another process reads them."""
-    module = "tests.logging.test_trackers"
-    code = f"import json, {module} as t; print(json.dumps([t.mlflow_runs(), t.trackio_runs()]))"
+    code = "import json; from tests.logging.test_trackers import mlflow_runs, trackio_runs\n"
+    code += "print(json.dumps([mlflow_runs(), trackio_runs()]))"
     mine = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=mine, capture_output=True, text=True, check=True

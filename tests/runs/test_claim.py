@@ -146,6 +146,12 @@ def test_a_folder_that_was_named_stays_as_it_is(words: list[str], started: str, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sweep_by_a_config_is_one_by_its_words_as_hydra_1_4_asks_for(started: str):
+    assert placed(["sweep=quantizer", "hydra.sweep.dir=a"]).words[-1] == "hydra.mode=MULTIRUN"
+    assert placed(["sweep=quantizer"]).words[1] == "hydra.mode=MULTIRUN"
+    assert "hydra.mode=MULTIRUN" not in placed(["sweep=quantizer", "hydra.mode=RUN"]).words
+
+
 def test_a_run_folder_for_several_jobs_is_refused(started: str):
     with pytest.raises(ConfigError, match=r"run_dir=a: the jobs of a sweep .*; take hydra.sweep.dir=FOLDER"):
         placed(["--multirun", "seed=0,1", "run_dir=a"])

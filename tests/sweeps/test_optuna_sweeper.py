@@ -4,19 +4,24 @@ import csv
 import signal
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.conftest import ROOT, TINY, Command
 from vqgen.config.check import check
 from vqgen.config.overrides import preflight
 from vqgen.config.search_path import SearchPath
+from vqgen.environment.hydra_versions import allowing
 from vqgen.errors import ConfigError
-from vqgen.runs.leaderboard import best, job_at, read_jobs, write_job
-from vqgen.sweeps import OptunaSweeper, register
+from vqgen.runs.allow_list import PROGRAM
+from vqgen.runs.leaderboard import PLUGINS, best, job_at, read_jobs, write_job
+from vqgen.sweeps import LocalGPUs, OneJob, OptunaSweeper, register
 from vqgen.sweeps.search import require_optuna
 
 SHORT = [*TINY, "data.num_train=32", "trainer.max_epochs=1", "logger=csv", "callbacks=checkpoints"]
@@ -114,6 +119,15 @@ def test_without_optuna_or_with_an_old_one_a_line_says_what_to_install(monkeypat
             require_optuna()
         with pytest.raises(ConfigError, match=told):
             preflight(SearchPath("train"), ["sweep=optuna"], check)
+
+
+@pytest.mark.parametrize(("plugin", "options"), [(OneJob, {}), (LocalGPUs, {}), (OptunaSweeper, {"sampler": {}})])
+def test_hydra_may_build_our_plugins_which_1_4_has_a_list_for(plugin: type, options: dict):
+    register()
+    assert any(fnmatch(f"{plugin.__module__}.{plugin.__name__}", name) for name in PROGRAM)
+    with allowing(PROGRAM):
+        node = OmegaConf.create({"_target_": f"{PLUGINS}.{plugin.__name__}", **options})
+        assert type(Plugins.instance()._instantiate(node)) is plugin
 
 
 def test_the_plugin_of_that_name_makes_way():

@@ -6,11 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqgen.config.arguments import signature_at
-from vqgen.config.search_path import NOT_GLOBAL, SearchPath
+from vqgen.config.search_path import NOT_GLOBAL, SearchPath, plugin_hint
 from vqgen.config.sweep import check_search, searched_by_config
 from vqgen.config.words import ASKS, has, overrides_of, parse, value_of
 from vqgen.errors import ConfigError, near_miss
@@ -30,7 +31,9 @@ def preflight(search_path: SearchPath, words: list[str], check: Callable[[DictCo
         for chosen in _alternatives(overrides):
             cfg = search_path.compose(chosen, with_hydra=True)
             _check_package(value_of(words, "--package"), cfg)
-            _check_hydra(_without_hydra(cfg), search_path.program)
+            hydra = _without_hydra(cfg)
+            _check_hydra(hydra, search_path.program)
+            _check_plugins(hydra)
             for name in {"experiment", "sweep", "extras"} & cfg.keys():
                 raise ConfigError(f"{name}=NAME: {NOT_GLOBAL}")
             if not has(words, "--cfg", "--info"):
@@ -72,6 +75,17 @@ def _check_hydra(hydra: DictConfig, program: str) -> None:
         )
     if program == "sample" and hydra.run.dir != ".":
         raise ConfigError(f"hydra.run.dir={hydra.run.dir}: out=FOLDER says where the results go")
+
+
+def _check_plugins(hydra: DictConfig) -> None:
+    """Launcher and sweeper must be installed; the config of one may be there without."""
+    for kind in ("launcher", "sweeper"):
+        target, group = str(hydra[kind].get("_target_")), f"hydra/{kind}"
+        if target not in Plugins.instance().class_name_to_class:
+            name = str(hydra.runtime.choices[group])
+            raise ConfigError(
+                f"{group}={name}: Hydra has no plugin {target}{plugin_hint(group, name) or '; is it installed?'}"
+            )
 
 
 def _check_package(package: str | None, cfg: DictConfig) -> None:

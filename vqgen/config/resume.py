@@ -161,6 +161,8 @@ def placed(words: list[str]) -> Placement:
             return Placement([option("resume", folder), "trust=true"], folder)
     elif not named:
         folder = numbered(folder)
+    if swept and not has(words, "--multirun"):
+        words = [*words, "hydra.mode=MULTIRUN"]  # Hydra 1.4 heeds that of the root config and of the words alone
     if named:
         return Placement(words, None)
     return Placement([*words, option("hydra.sweep.dir" if swept else "run_dir", folder)], folder)

@@ -107,15 +107,7 @@ class SearchPath:
         file = Path("conf", group, f"{name}.yaml")
         if self._own is None and file.is_file():
             return "; there is one in ./conf: --config-dir=conf"
-        if not group.startswith("hydra/"):
-            return ""
-        plugin = f"hydra-{name.partition('_')[0]}-{group.rpartition('/')[2]}"
-        ours = next(iter(metadata.distributions(name="vqgen")), None)  # none where it is run from a folder
-        needed = next((line for line in (ours.requires if ours else None) or () if line.startswith(plugin)), None)
-        if needed is None or any(metadata.distributions(name=plugin)):
-            return ""
-        extra = needed.rpartition("extra == ")[2].strip("\"' ")
-        return f"; pip install 'vqgen[{extra}]' brings it"
+        return plugin_hint(group, name) if group.startswith("hydra/") else ""
 
     def _further(self) -> list[Path]:
         """The folders of hydra.searchpath: of the command line, or else of the root config."""
@@ -184,6 +176,17 @@ class _OwnFolder(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if self.folder is not None:
             search_path.append("command-line", f"file://{self.folder}")
+
+
+def plugin_hint(group: str, name: str) -> str:
+    """The extra that brings a launcher or sweeper of Hydra; nothing where it is installed, or none does."""
+    plugin = f"hydra-{name.partition('_')[0]}-{group.rpartition('/')[2]}"
+    ours = (line for one in metadata.distributions(name="vqgen") for line in one.requires or ())  # of a checkout: none
+    needed = next((line for line in ours if line.startswith(plugin)), None)
+    if needed is None or any(metadata.distributions(name=plugin)):
+        return ""
+    extra = needed.rpartition("extra == ")[2].strip("\"' ")
+    return f"; pip install 'vqgen[{extra}]' brings it"
 
 
 def with_own_folder(words: list[str]) -> list[str]:

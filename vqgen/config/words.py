@@ -67,8 +67,8 @@ def ordered(words: Sequence[str]) -> list[str]:
             raise ConfigError(f"{word}: {_REFUSED[flag]}")
         if flag not in _TAKEN:
             raise ConfigError(f"{word}: there is no such flag{near_miss(name, _TAKEN)}")
-        if not equals:
-            value = _following(flag, left)
+        if not value:
+            value = _following(flag, [] if equals else left)
         made = f"{flag}={value}" if value else flag
         if flags.setdefault(flag, made) != made:
             raise ConfigError(f"{flags[flag]} {made}: give only one of these")
@@ -126,7 +126,7 @@ def _following(flag: str, left: list[str]) -> str:
     taken = _TAKEN[flag]
     if taken == ():
         return ""
-    if left and (left[0] in taken if taken else not left[0].startswith("-")):
+    if left and not left[0].startswith("-") and (taken is None or not {"=", "~"} & set(left[0])):
         return left.pop(0)
     if flag == "--info":
         return "all"

@@ -24,8 +24,9 @@ from vqgen.runs.checkpoint import Run, build, module_of
 from vqgen.runs.fingerprint import fingerprint
 
 WANDB = "vqgen.logging.Wandb"
-EXTRAS = {"vqgen.logging.MLflow": "mlflow", "vqgen.logging.Trackio": "trackio"}
-_PLACES = ("metrics.csv", "wandb", "tensorboard", *EXTRAS.values())  # in a run folder, that loggers write to
+TRACKERS = (WANDB, "vqgen.logging.MLflow", "vqgen.logging.Trackio")
+EXTRAS = {f"vqgen.logging.{name}": name.lower() for name in ("TensorBoard", "MLflow", "Trackio")}
+_PLACES = ("metrics.csv", "wandb", *EXTRAS.values())  # in a run folder, that loggers write to
 
 
 def name_run(cfg: DictConfig, in_sweep: bool = False) -> None:
@@ -35,15 +36,15 @@ def name_run(cfg: DictConfig, in_sweep: bool = False) -> None:
     and no jobs; a name gets the job's added. References to variables of the environment are replaced by their values.
 
     Raises:
-        ConfigError: a variable of W&B has a value that is none, or a tracker is not installed.
+        ConfigError: a variable of W&B has a value that is none, or a logger is not installed.
     """
     for node in (cfg.logger or {}).values():
-        if (kind := node["_target_"]) not in (WANDB, *EXTRAS):
+        if (kind := node["_target_"]) in EXTRAS:
+            require_extra(EXTRAS[kind], f"logger={EXTRAS[kind]}")
+        if kind not in TRACKERS:
             continue
         if kind == WANDB:
             read_settings()
-        else:
-            require_extra(EXTRAS[kind], f"logger={EXTRAS[kind]}")
         if node.get("id") is None:
             named = os.environ.get("WANDB_RUN_ID") if kind == WANDB and not in_sweep else None
             node["id"] = named or secrets.token_hex(4)

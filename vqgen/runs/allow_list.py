@@ -26,7 +26,7 @@ ALLOWED = {  # packages whose classes may be named, by the section of the config
     "tune": ("vqgen.training",),
 }
 OWN = "VQGEN_PACKAGES"  # variable of the environment: further packages, of the user, that any section may name
-PROGRAM = ("vqgen.runs.Leaderboard", "optuna.samplers.*")  # that Hydra itself builds, from its own section
+PROGRAM = ("vqgen.runs.Leaderboard", "vqgen.sweeps.*")  # that Hydra itself builds, from its own section
 LOCAL = ("vqgen.logging", "pytorch_lightning.loggers.csv_logs", "pytorch_lightning.loggers.tensorboard")
 RESOLVERS = ("run_folder", "sweep_name")  # that a reference may call
 _FACES = {"pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer"}  # named outside of its package
