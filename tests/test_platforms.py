@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import ROOT, TINY
 
 PRETEND = """
-import importlib, os, pkgutil, signal, sys
+import importlib, os, pkgutil, shutil, signal, sys
+from types import SimpleNamespace
 
 def load():
     import vqgen
@@ -24,6 +25,7 @@ sys.platform = PLATFORM
 if sys.platform == "win32":
     from pytorch_lightning.trainer.connectors import signal_connector
     signal_connector._IS_WINDOWS = True  # which it has asked when it was imported
+    shutil._winapi = SimpleNamespace(NeedCurrentDirectoryForExePath=lambda _: False)
     signal.valid_signals = lambda: {signal.SIGINT, signal.SIGTERM, signal.SIGABRT, signal.SIGSEGV}
     for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "readline"):
         sys.modules[name] = None

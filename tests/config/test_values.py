@@ -227,7 +227,8 @@ class Narrow(torch.nn.Module):
         self.layer = torch.nn.Conv2d(1, 1, size, padding="same", stride=2)
 
 
-def test_a_fault_of_a_class_is_no_mistake_of_the_user():
+def test_a_fault_of_a_class_is_no_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VQGEN_PACKAGES", "tests")
     with pytest.raises(InstantiationException):
         build({"_target_": f"{__name__}.Faulty", "size": 3}, "model")
     with pytest.raises(ConfigError, match=r"^model: padding='same' is not supported for strided"):
@@ -241,7 +242,8 @@ class Picky:
         raise ValueError(f"steps={steps} are too few")
 
 
-def test_an_option_of_a_sampler_is_named_as_it_is_typed():
+def test_an_option_of_a_sampler_is_named_as_it_is_typed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VQGEN_PACKAGES", "tests")
     task: dict[str, Any] = {"_target_": "vqgen.tasks.Sample", "num_samples": 1}
     task["sampler"] = {"_target_": f"{__name__}.Picky", "steps": 0}
     with pytest.raises(ConfigError, match=r"^sampler\.steps=0: steps=0 are too few$"):

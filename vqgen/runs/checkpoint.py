@@ -127,12 +127,13 @@ def build(node: PlainDict, at: str = "", /, **runtime: object) -> Any:
     try:
         with allowing(may_be_built()):
             return instantiate(node, **runtime, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
+    except Exception as error:
+        wrapped = isinstance(error, InstantiationException)  # by Hydra 1.3
+        cause = error.__cause__ if wrapped else error
         if isinstance(cause, UserError):
             raise cause from None
         if cause is None or not is_told(cause):
-            raise
+            raise error if wrapped else InstantiationException(f"{type(error).__name__}: {error}") from cause
         raise explained(cause, at or node["_target_"].rpartition(".")[2], node) from error
 
 
