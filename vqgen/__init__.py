@@ -9,7 +9,10 @@ from vqgen.tasks.sample import Sample
 Sample(num_samples=4)(open_trained("runs/my_prior")).plots["samples_labelled"]
 """
 
+import logging
 from typing import Any
+
+logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # torch 2.14 tells all that there is no Triton
 
 __all__ = ["load", "open_trained"]
 

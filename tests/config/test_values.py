@@ -13,10 +13,12 @@ from vqgen.config.check import check, check_sample
 from vqgen.config.command_line import _fail
 from vqgen.config.ranges import RANGES
 from vqgen.environment.faults import told, within_memory
+from vqgen.environment.hydra_versions import allowing
 from vqgen.errors import SHOW, ConfigError
 from vqgen.experiment import sample, train
 from vqgen.models.vqvae import VQVAE
 from vqgen.optim.schedules import Constant, Cosine
+from vqgen.runs.allow_list import named
 from vqgen.runs.checkpoint import build
 
 EXTRAS = "extras=[averaged_weights,early_stopping]"
@@ -249,7 +251,8 @@ def test_an_option_of_a_sampler_is_named_as_it_is_typed(monkeypatch: pytest.Monk
     with pytest.raises(ConfigError, match=r"^sampler\.steps=0: steps=0 are too few$"):
         build(task, "task")
     task |= {"sampler": None, "sampling": {"_target_": "vqgen.drawing.Sampling", "temperature": -1.0}}
-    with pytest.raises(ConfigError, match=r"^temperature=-1\.0: temperature=-1\.0 must be above 0"):
+    refused = pytest.raises(ConfigError, match=r"^temperature=-1\.0: temperature=-1\.0 must be above 0")
+    with refused, allowing(named(task)):
         build(task, "task")
 
 
@@ -275,6 +278,7 @@ def test_a_full_memory_is_told_wherever_it_is_found():
 
 
 def test_the_traceback_of_a_line_can_be_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("VQGEN_PACKAGES", "tests")
     with pytest.raises(ConfigError) as error:
         build({"_target_": f"{__name__}.Narrow", "size": 3}, "model")
     assert _fail(error.value) == 2
