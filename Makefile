@@ -48,7 +48,7 @@ $(VENV)/lowest/ready: pyproject.toml tests/versions/lowest.py | $(VENV)/ready
 
 $(VENV)/newest/ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)/newest
-	$(VENV)/newest/bin/python -m pip install $(QUIET) -e ".[test]" "hydra-core>=1.4.0rc1"
+	$(VENV)/newest/bin/python -m pip install $(QUIET) -e ".[test,sweep]" "hydra-core>=1.4.0rc1"
 	touch $@
 
 # the locks from constraints.txt, with the hashes of all wheels, and of the build of torch without CUDA that pip finds
