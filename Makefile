@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 	$(PY) sample.py run=$(RUNS)/prior num_samples=36 temperature=0.7
 
 test: check
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf --durations=20
 
 check: $(VENV)/ready
 	$(VENV)/bin/ruff check .
