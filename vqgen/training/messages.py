@@ -12,7 +12,13 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from vqgen.errors import command, format_number
 from vqgen.protocols import Prior, Tokenizer
 
-_WARNINGS = (".*does not have many workers.*", ".*LeafSpec.*", ".*TreeSpec.*", ".*is not empty.*")
+_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*TreeSpec.*",
+    ".*is not empty.*",
+    ".*overridden `on_before_batch_transfer` in `LightningModule`.*",  # where a prior checks labels, and no data does
+)
 _NOTES = ("litlogger", "TPU available", "estimate number of stepping batches")
 
 
