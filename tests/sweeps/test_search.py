@@ -18,8 +18,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from vqgen.sweeps.plots import HISTORY, IMPORTANCE, draw, importances
-from vqgen.sweeps.search import Search, Taken, located, made, storage_at
+from vqgen.sweeps.samplers import made
+from vqgen.sweeps.search import Search, Taken
 from vqgen.sweeps.space import Space
+from vqgen.sweeps.storage import located, storage_at
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "seed": 0, "n_startup_trials": 2}
 GRID = {"_target_": "optuna.samplers.GridSampler", "seed": 0}

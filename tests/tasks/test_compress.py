@@ -20,9 +20,10 @@ from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks import coding
-from vqgen.tasks.coding import CompressedImage, DecompressedImage, Header
+from vqgen.tasks.coding import CompressedImage, DecompressedImage
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
+from vqgen.tasks.header import Header
 
 
 def compressed(run: TrainedRun, codes: list[torch.Tensor], label: int | None) -> CompressedImage:

@@ -11,7 +11,8 @@ from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
 from vqgen.runs.leaderboard import is_search
 from vqgen.sweeps import OptunaSweeper
-from vqgen.sweeps.search import class_of, require_optuna
+from vqgen.sweeps.samplers import class_of
+from vqgen.sweeps.search import require_optuna
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}  # by the mode of a checkpoint callback
 

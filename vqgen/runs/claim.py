@@ -86,6 +86,14 @@ def locked(file: Path, wait: float = -1) -> FileLock | None:
     return None
 
 
+def unlocked(lock: FileLock | None) -> None:
+    """Let go of a lock, and leave no file behind; who waits with the file open begins anew."""
+    if lock is not None:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
 def in_use(folder: Path) -> bool:
     """Whether another process holds a folder."""
     file = folder.resolve() / LOCK

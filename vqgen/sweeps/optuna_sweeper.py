@@ -15,8 +15,10 @@ from vqgen.errors import ConfigError, UserError
 from vqgen.plain import PlainDict
 from vqgen.runs.leaderboard import pairs
 from vqgen.sweeps.plots import draw
-from vqgen.sweeps.search import Search, Taken, grid_size, located, require_optuna
+from vqgen.sweeps.samplers import grid_size
+from vqgen.sweeps.search import Search, Taken, require_optuna
 from vqgen.sweeps.space import Space, space_of
+from vqgen.sweeps.storage import located
 
 
 class OptunaSweeper(Sweeper):

@@ -1,33 +1,25 @@
 """A search of Optuna that lasts: its trials in a storage, taken by any number of processes, each trial by one."""
 
 import functools
-import importlib
-import inspect
-import json
-import os
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from vqgen.errors import ConfigError, FolderError, first_line, near_miss, typed
+from vqgen.errors import ConfigError, FolderError, typed
 from vqgen.plain import PlainDict
-from vqgen.runs.claim import in_use, locked
+from vqgen.runs.claim import in_use, locked, unlocked
 from vqgen.runs.leaderboard import SEARCH, Job, difference, is_search, job_at
-from vqgen.sweeps.space import Space, values_of
+from vqgen.sweeps.samplers import pruner_of, sampler_of
+from vqgen.sweeps.space import Space
+from vqgen.sweeps.storage import located, readable, shown, storage_at
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
     from optuna.study import Study
 
-JOURNAL = "search.journal"  # in the folder of a sweep: the storage, where the user names no other
 _MINE = "vqgen"  # attribute of a study: whose it is
 _OLDEST = 4  # version of Optuna
 
@@ -75,10 +67,10 @@ class Search:
 
         self.folder, self.space = folder, space
         self._locks: dict[int, FileLock | None] = {}
-        self._sampler = functools.partial(_sampler, sampler, space)
+        self._sampler = functools.partial(sampler_of, sampler, space)
         first = self._sampler(0)
         mine = {"words": dict(words), "direction": direction, "folder": str(folder.resolve())}
-        with self._alone(), _readable(storage):
+        with self._alone(), readable(storage):
             study = optuna.create_study(
                 storage=storage_at(storage),
                 study_name=name,
@@ -154,7 +146,7 @@ class Search:
         return False
 
     def _let_go(self, number: int) -> None:
-        _release(self._locks.pop(number))
+        unlocked(self._locks.pop(number))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -163,15 +155,7 @@ class Search:
         try:
             yield
         finally:
-            _release(lock)
-
-
-def _release(lock: FileLock | None) -> None:
-    """Let go of a lock, and leave no file behind; who waits with the file open begins anew."""
-    if lock is not None:
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()
-        lock.release()
+            unlocked(lock)
 
 
 def require_optuna() -> None:
@@ -184,41 +168,6 @@ def require_optuna() -> None:
     if int(optuna.__version__.partition(".")[0]) < _OLDEST:
         raise ConfigError(f"hydra/sweeper=optuna: Optuna {optuna.__version__} is too old: {advice}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def located(storage: str | None, folder: Path) -> str:
-    """The storage of a search, the same from any working directory."""
-    sqlite, path = "sqlite:///", storage or str(folder / JOURNAL)
-    if path.startswith(sqlite):
-        return sqlite + str(Path(path.removeprefix(sqlite)).absolute())
-    return path if "://" in path else str(Path(path).absolute())
-
-
-def storage_at(storage: str) -> "BaseStorage":
-    """A database by its URL, or a journal by its path: a file to which every process appends."""
-    from optuna.storages import JournalStorage, RDBStorage, get_storage
-    from optuna.storages.journal import JournalFileBackend
-
-    if storage.startswith("sqlite:"):
-        return RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})  # seconds to wait for others
-    if "://" in storage:
-        return get_storage(storage)
-    _require_journal(Path(storage))
-    lock: Any = _JournalLock(Path(storage))
-    return JournalStorage(JournalFileBackend(storage, lock))
-
-
-def _require_journal(file: Path) -> None:
-    """Raise ConfigError where there is a file that is none, before anything is written to it."""
-    if not file.is_file() or not file.stat().st_size:
-        return
-    try:
-        with file.open("rb") as lines:
-            is_journal = "op_code" in json.loads(lines.readline())
-    except (ValueError, TypeError):
-        is_journal = False
-    if not is_journal:
-        raise ConfigError(f"hydra.sweeper.storage={file}: no journal of Optuna; a database is given as sqlite:///FILE")
 
 
 def trial_of(hydra: Any) -> PlainDict | None:
@@ -269,63 +218,10 @@ def search_begun(cfg: DictConfig, named: bool) -> Path | None:
     storage = located(storage, Path())
     if not Path(storage.removeprefix("sqlite:///")).is_file() and "://" not in storage.removeprefix("sqlite://"):
         return None
-    with _readable(storage):
+    with readable(storage):
         studies = {study.study_name: study for study in optuna.get_all_study_summaries(storage_at(storage))}
     mine = studies[name].user_attrs.get(_MINE) if name in studies else None
     return Path(mine["folder"]) if mine and Path(mine["folder"]).is_dir() else None
-
-
-def class_of(node: PlainDict, kind: str) -> Any:
-    """The class of `optuna.samplers` or `optuna.pruners` that a node names.
-
-    Raises:
-        ConfigError: there is no such class.
-    """
-    package = importlib.import_module(f"optuna.{kind}")
-    target = str(node.get("_target_"))
-    module, _, name = target.rpartition(".")
-    found = getattr(package, name, None)
-    if module != package.__name__ or not inspect.isclass(found):
-        at = f"hydra.sweeper.{kind.removesuffix('s')}._target_"
-        raise ConfigError(f"{at}={target}: no class of {package.__name__}{near_miss(name, package.__all__)}")
-    return found
-
-
-def made(node: PlainDict, kind: str, **more: Any) -> Any:
-    """A sampler or pruner: an object of the class that a node names.
-
-    Raises:
-        ConfigError: there is no such class, or it refuses a value, or needs a package that is not installed.
-    """
-    found = class_of(node, kind)
-    try:
-        return found(**{key: value for key, value in node.items() if not key.startswith("_")} | more)
-    except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(f"hydra.sweeper.{kind.removesuffix('s')}: {found.__name__}: {first_line(error)}") from error
-
-
-def pruner_of(node: PlainDict | None) -> "BasePruner":
-    """The pruner of a node; one that never prunes for none."""
-    from optuna.pruners import NopPruner
-
-    return made(node, "pruners") if node else NopPruner()
-
-
-def grid_size(space: Space) -> int:
-    """Number of points of a grid."""
-    return int(np.prod([len(values_of(name, one)) for name, one in space.searched.items()]))
-
-
-def _sampler(node: PlainDict, space: Space, number: int) -> "BaseSampler":
-    """The sampler of one trial, with random numbers of its own; a grid or a sequence is one for all trials."""
-    from optuna.samplers import GridSampler, QMCSampler
-
-    kind, more = class_of(node, "samplers"), dict[str, Any]()
-    if kind is GridSampler:
-        more["search_space"] = {name: values_of(name, one) for name, one in space.searched.items()}
-    elif kind is not QMCSampler and node.get("seed") is not None:
-        more["seed"] = int(np.random.SeedSequence([node["seed"], number]).generate_state(1)[0])
-    return made(node, "samplers", **more)
 
 
 def _refuse_another(before: PlainDict, mine: PlainDict, storage: str, name: str) -> None:
@@ -338,56 +234,8 @@ def _refuse_another(before: PlainDict, mine: PlainDict, storage: str, name: str)
         raise FolderError(f"{_another(storage, name, 'a search with its runs elsewhere')}; go on with it by {place}")
 
 
-def _shown(storage: str) -> str:
-    """A storage without its password."""
-    return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", storage)
-
-
 def _another(storage: str, name: str, what: str) -> str:
     return (
-        f"hydra.sweeper.storage={_shown(storage)} holds {what}, under hydra.sweeper.study_name={name}: "
+        f"hydra.sweeper.storage={shown(storage)} holds {what}, under hydra.sweeper.study_name={name}: "
         "take another name, or another hydra.sweep.dir"
     )
-
-
-@contextmanager
-def _readable(storage: str) -> Iterator[None]:
-    """What Optuna and its database cannot read or open, in one line."""
-    import optuna
-
-    try:
-        yield
-    except (ConfigError, FolderError):
-        raise
-    except Exception as error:  # each kind of storage has its own
-        raise ConfigError(
-            f"hydra.sweeper.storage={_shown(storage)}: Optuna {optuna.__version__} cannot read or write it "
-            f"({type(error).__name__}: {first_line(error)}); take another file, or the version that wrote it"
-        ) from error
-
-
-class _JournalLock:
-    """The lock of a journal, which the operating system takes from a process that is killed.
-
-    What that process had not written to its end is taken away, so that the journal can be read on.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        self._journal, self._file = journal, journal.with_name(f"{journal.name}.lock")
-        self._lock: FileLock | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._lock = locked(self._file)
-        with self._journal.open("rb+") as journal:
-            end = journal.seek(0, os.SEEK_END)
-            start = max(0, end - 2**20)
-            journal.seek(start)
-            tail = journal.read()
-            if tail and not tail.endswith(b"\n") and b"\n" in tail:
-                journal.truncate(start + tail.rindex(b"\n") + 1)
-        return True
-
-    def release(self) -> None:
-        """Let others have it."""
-        _release(self._lock)

@@ -9,10 +9,8 @@ that keeps every log-probability farthest from where it would be rounded to anot
 
 import copy
 import hashlib
-import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import numpy as np
@@ -26,78 +24,13 @@ from vqgen.errors import UserError
 from vqgen.protocols import AutoregressivePrior, Prior
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.arithmetic import STEPS, ArithmeticDecoder, ArithmeticEncoder, resolved, weights
+from vqgen.tasks.header import HEADER_SIZE, Header, Writer
 
-FORMAT = 2
-SUFFIX = ".vqc"
 MEMORY, MOST_IMAGES = 2**28, 128
 """Bytes, and images, that are coded together at most."""
 
 PLACES = (np.arange(16) + 0.5) / 16
 """Where steps may begin; never near 0, where the likeliest code is."""
-
-CAPABILITIES = ["?", "DEFAULT", "NO AVX", "AVX2", "AVX512", "SVE", "SVE256", "VSX", "Z VECTOR", "LASX"]
-"""What torch calls the instructions that a processor has, as numbers in the file; the first stands for others."""
-
-_HEADER = struct.Struct(">B2sBBBBB")  # format, mark, vqgen, torch (2), border and threads, capability and place
-_OLD = (
-    "this file is of format 1, of which every probability must be the same to the last bit: decompress it with the "
-    "version of vqgen and torch, the device, processor and number of threads that wrote it, or compress the image again"
-)
-
-
-class Writer(NamedTuple):
-    """What computes the priors of a file: versions as (major, minor), threads and the processor's instructions."""
-
-    vqgen: tuple[int, int]
-    torch: tuple[int, int]
-    threads: int
-    capability: str
-
-    @classmethod
-    def here(cls) -> "Writer":
-        """This process."""
-        capability = torch.backends.cpu.get_cpu_capability()
-        known = capability if capability in CAPABILITIES else CAPABILITIES[0]
-        return cls(_version("vqgen", 15), _version("torch", 255), min(torch.get_num_threads(), 127), known)
-
-    def __str__(self) -> str:
-        ours, torchs = (".".join(map(str, number)) for number in (self.vqgen, self.torch))
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"vqgen {ours}, torch {torchs} in float64, {threads}, {self.capability}"
-
-    @property
-    def settings(self) -> str:
-        """The environment in which a process computes as this one did, on a processor that can."""
-        capability = {"NO AVX": "default", "?": "default"}.get(self.capability, self.capability.lower())
-        return f"OMP_NUM_THREADS={self.threads} ATEN_CPU_CAPABILITY={capability}"
-
-
-class Header(NamedTuple):
-    """What stands before the codes: who wrote them, whether the image got a border, and where steps begin."""
-
-    mark: bytes
-    writer: Writer
-    border: bool
-    place: int
-
-    def pack(self) -> bytes:
-        """The header's bytes."""
-        ours, capability = self.writer.vqgen, CAPABILITIES.index(self.writer.capability)
-        threads = self.border << 7 | self.writer.threads
-        version = (ours[0] << 4 | ours[1], *self.writer.torch)
-        return _HEADER.pack(FORMAT, self.mark, *version, threads, capability << 4 | self.place)
-
-    @classmethod
-    def unpack(cls, contents: bytes) -> "Header":
-        """The header of a file. Raises UserError where there is none of this format."""
-        if contents[:1] == b"\1":
-            raise UserError(_OLD)
-        if len(contents) < _HEADER.size or contents[0] != FORMAT:
-            raise UserError("this is no file of task=compress")
-        _, mark, ours, *torchs, threads, capability = _HEADER.unpack_from(contents)
-        name = CAPABILITIES[capability >> 4] if capability >> 4 < len(CAPABILITIES) else CAPABILITIES[0]
-        writer = Writer((ours >> 4, ours & 15), (torchs[0], torchs[1]), threads & 127, name)
-        return cls(mark, writer, bool(threads >> 7), capability & 15)
 
 
 class CompressedImage(NamedTuple):
@@ -207,9 +140,9 @@ def _read(trained: TrainedRun, mark: bytes, name: str, contents: bytes) -> _File
     if header.mark != mark:
         models = f"'{trained.folder}' and its tokenizer"
         raise UserError(f"file={name}: this file was compressed with other models than {models} ({header.writer})")
-    size = _HEADER.size + len(_label_bytes(trained, None))
+    size = HEADER_SIZE + len(_label_bytes(trained, None))
     start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
-    classes, label = trained.num_classes, int.from_bytes(start[_HEADER.size :], "big")
+    classes, label = trained.num_classes, int.from_bytes(start[HEADER_SIZE:], "big")
     if label > classes:
         raise UserError(f"file={name}: the file is damaged: it says class {label}, and there are {classes}")
     return _File(header, None if label == classes else label, start, checksum, words)
@@ -291,12 +224,3 @@ def _mark(trained: TrainedRun) -> bytes:
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.digest()[:2]
-
-
-def _version(package: str, most: int) -> tuple[int, int]:
-    """Major and minor version of a package, each `most` at the most; (0, 0) where it is not installed."""
-    try:
-        major, minor, *_ = version(package).split(".")
-    except PackageNotFoundError:
-        return 0, 0
-    return min(int(major), most), min(int(minor), most)

@@ -15,7 +15,8 @@ from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import SUFFIX, CompressedImage, at_a_time, compressed
+from vqgen.tasks.coding import CompressedImage, at_a_time, compressed
+from vqgen.tasks.header import SUFFIX
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, at_least, sheet

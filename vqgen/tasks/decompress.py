@@ -11,7 +11,8 @@ from vqgen.batch import to_bytes
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import SUFFIX, at_a_time, decompressed
+from vqgen.tasks.coding import at_a_time, decompressed
+from vqgen.tasks.header import SUFFIX
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, code_arrays
 
