@@ -17,7 +17,7 @@ from vqgen.optim.schedules import Constant
 from vqgen.protocols import Tokenizer
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import compressed, decompressed
+from vqgen.tasks.coding import blocks_of, compressed, decompressed
 
 TRAINING = {"optimizer": Adam, "schedule": Constant()}
 
@@ -106,4 +106,4 @@ def test_a_compressed_file_holds_every_byte_of_a_colour_image(tmp_path):
     of_levels = priors(partial(Transformer, channels=16, num_layers=1, num_heads=2), 3)
     run = TrainedRun(of_levels[0], of_levels, model, lambda: None, tmp_path, [], 0)
     contents = compressed(run, model.encode(x), [None])[0].contents
-    assert torch.equal(model.decode(decompressed(run, {"x.vqc": contents})[0].codes), x)
+    assert torch.equal(model.decode(decompressed(run, blocks_of(run, {"x.vqc": contents}))[0].codes), x)

@@ -20,18 +20,18 @@ from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks import coding
-from vqgen.tasks.coding import CompressedImage, DecompressedImage
+from vqgen.tasks.coding import Compressed, DecompressedImage
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
 from vqgen.tasks.header import Header
 
 
-def compressed(run: TrainedRun, codes: list[torch.Tensor], label: int | None) -> CompressedImage:
+def compressed(run: TrainedRun, codes: list[torch.Tensor], label: int | None) -> Compressed:
     return coding.compressed(run, codes, [label])[0]
 
 
 def decompressed(run: TrainedRun, contents: bytes) -> DecompressedImage:
-    return coding.decompressed(run, {"x.vqc": contents})[0]
+    return coding.decompressed(run, coding.blocks_of(run, {"x.vqc": contents}))[0]
 
 
 def _run(num_classes: int = 0) -> TrainedRun:
@@ -141,6 +141,41 @@ def test_several_images_are_a_file_each_and_a_folder_of_files_comes_back(
         assert (alone.arrays["codes/bottom"] == codes[i - 3].numpy()).all()
         assert (back.arrays[f"codes_bottom/image_{i}"] == alone.arrays["codes/bottom"]).all()
         assert (back.arrays[f"samples/image_{i}"] == alone.arrays["samples"]).all()
+
+
+@pytest.mark.parametrize("num_classes", [0, len(tiny.shapes().class_names)])
+def test_an_archive_has_the_same_images_in_fewer_bytes(
+    num_classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = _run(num_classes)
+    monkeypatch.setattr(coding, "MOST_IMAGES", 4)  # so that seven are two blocks
+    each = Compress(image=3, num_images=7)(run)
+    outcome = Compress(image=3, num_images=7, archive=True)(run)
+    (name, contents), *others = outcome.files.items()
+    assert (name, others) == ("images_3_to_9.vqc", [])
+    assert outcome.text.startswith(f"{name}: {len(contents):,} bytes")
+    assert len(contents) == outcome.records["compress"]["file_bytes"]
+    # two headers of ten bytes and a number remain of seven, and a byte for each image's size; steps begin elsewhere
+    expected = each.records["compress"]["file_bytes"] - 7 * 10 + 2 * (10 + 1) + 7
+    assert len(contents) == pytest.approx(expected, abs=2)
+    (tmp_path / name).write_bytes(contents)
+    back = Decompress(str(tmp_path / name))(run)
+    codes = run.autoencoder.encode(run.batch(range(3, 10)).x)[1]
+    assert list(back.pictures) == [f"images_3_to_9_{i}" for i in range(7)]
+    assert all((back.arrays[f"codes_bottom/images_3_to_9_{i}"] == codes[i].numpy()).all() for i in range(7))
+
+
+@pytest.mark.parametrize("num_classes", [0, 6])
+def test_whatever_is_wrong_with_an_archive_is_told_in_words(num_classes: int):
+    run = _run(num_classes)
+    (contents,) = Compress(num_images=3, archive=True)(run).files.values()
+    damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents))]
+    damaged += [contents + b"\1", contents + b"\0", contents + b"\3", *(contents[:i] for i in range(len(contents)))]
+    for wrong in damaged:
+        with pytest.raises(UserError, match=r"file=x\.vqc"):
+            decompressed(run, wrong)
+    with pytest.raises(UserError, match="archive=true: it is for several images"):
+        Compress(archive=True)
 
 
 def test_one_wrong_file_of_a_folder_is_named(tmp_path: Path):

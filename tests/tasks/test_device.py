@@ -11,7 +11,7 @@ from vqgen.drawing import Sampling
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.attribute import Attribute
 from vqgen.tasks.codebook import Codebook
-from vqgen.tasks.coding import compressed, decompressed
+from vqgen.tasks.coding import blocks_of, compressed, decompressed
 from vqgen.tasks.complete import Complete
 from vqgen.tasks.evaluate import Evaluate
 from vqgen.tasks.export import parts
@@ -39,7 +39,10 @@ def vae() -> TrainedRun:
 def round_trip(trained: TrainedRun) -> None:
     """Compressed and read back."""
     batch = trained.batch([0])
-    decompressed(trained, {"x.vqc": compressed(trained, trained.autoencoder.encode(batch.x), [0])[0].contents})
+    decompressed(
+        trained,
+        blocks_of(trained, {"x.vqc": compressed(trained, trained.autoencoder.encode(batch.x), [0])[0].contents}),
+    )
 
 
 def exported(trained: TrainedRun) -> None:

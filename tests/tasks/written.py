@@ -21,7 +21,7 @@ from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import compressed, decompressed
+from vqgen.tasks.coding import blocks_of, compressed, decompressed
 
 IMAGES = 1
 _SNAIL = partial(PixelSNAIL, hidden_channels=32, residual_channels=32, num_layers=2, attention_channels=32)
@@ -61,7 +61,7 @@ def main(folder: Path, name: str) -> None:
     for file in sorted(folder.glob("*.vqc")):
         _, kind, image = file.stem.split("_")
         try:
-            found = decompressed(runs[kind], {file.name: file.read_bytes()})[0].codes[0]
+            found = decompressed(runs[kind], blocks_of(runs[kind], {file.name: file.read_bytes()}))[0].codes[0]
             said = "read" if torch.equal(found, codes(kind, int(image))) else "other codes"
         except UserError as error:
             said = str(error)

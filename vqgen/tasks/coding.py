@@ -3,13 +3,12 @@
 Both directions ask the priors one code after another, and must come to the same weights. Floating-point sums come out
 differently, in their last bits, with another number of threads, another processor or library. So the priors compute in
 float64 on the CPU, whatever device they are on, and what they say is rounded to steps of 1/1024 nat, from which all
-that follows is done in integers. Where the steps begin is chosen for each file, and said in it: of 16 places the one
-that keeps every log-probability farthest from where it would be rounded to another step.
+that follows is done in integers. Where the steps begin is chosen for each file or block, and said in it: of 16 places
+the one that keeps every log-probability farthest from where it would be rounded to another step.
 """
 
 import copy
 import hashlib
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,7 +23,8 @@ from vqgen.errors import UserError
 from vqgen.protocols import AutoregressivePrior, Prior
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.arithmetic import STEPS, ArithmeticDecoder, ArithmeticEncoder, resolved, weights
-from vqgen.tasks.header import HEADER_SIZE, Header, Writer
+from vqgen.tasks.block import Block, blocks
+from vqgen.tasks.header import Header, Writer
 
 MEMORY, MOST_IMAGES = 2**28, 128
 """Bytes, and images, that are coded together at most."""
@@ -33,10 +33,10 @@ PLACES = (np.arange(16) + 0.5) / 16
 """Where steps may begin; never near 0, where the likeliest code is."""
 
 
-class CompressedImage(NamedTuple):
-    """A file's contents.
+class Compressed(NamedTuple):
+    """A file's contents, or those of a block in it.
 
-    `nll` is the negative log-likelihood of its codes in nats, given the label if there is one; `margin` is how much
+    `nll` is the negative log-likelihood of the codes in nats, given the label if there is one; `margin` is how much
     another machine's log-probabilities may differ, in nats, for the file to be read there.
     """
 
@@ -46,25 +46,27 @@ class CompressedImage(NamedTuple):
 
 
 class DecompressedImage(NamedTuple):
-    """`codes` of a file, top level first, and whether its image got a `border` before it was compressed."""
+    """`codes` of an image, top level first, and whether it got a `border` before it was compressed."""
 
     codes: list[Int[Tensor, "1 _ _"]]
     border: bool
 
 
 def compressed(
-    trained: TrainedRun, codes: Sequence[Int[Tensor, "b _ _"]], labels: Sequence[int | None], border: bool = False
-) -> list[CompressedImage]:
-    """The codes of each image, top level first, as the contents of a file.
-
-    After the header of 8 bytes come the label, in as many bytes as it needs (none where there are no classes), a
-    checksum of all this and the codes (2 bytes), and the bytes of the arithmetic coder.
+    trained: TrainedRun,
+    codes: Sequence[Int[Tensor, "b _ _"]],
+    labels: Sequence[int | None],
+    border: bool = False,
+    together: bool = False,
+) -> list[Compressed]:
+    """The codes of each image, top level first, as the contents of a file, or those of all as one `Block`.
 
     Args:
         trained: the run, with the priors of all levels.
         codes: of images that are computed together (see `at_a_time`).
         labels: class of each image, None for no class.
         border: whether the images got a border, which is to be taken off again.
+        together: all images in one block, which saves headers.
     """
     symbols = torch.cat([c.flatten(1) for c in codes], 1).T.cpu().numpy()
     nats: list[Float64[ndarray, "b k"]] = []
@@ -74,78 +76,78 @@ def compressed(
         return symbols[len(nats) - 1]
 
     code_by_code(trained, labels, code)
-    mark, writer, images = _mark(trained), Writer.here(), []
-    for i, label in enumerate(labels):
-        own = np.stack([below[i] for below in nats])
-        nll = float((np.log(np.exp(-own).sum(1)) + own[np.arange(len(own)), symbols[:, i]]).sum())
-        place, margin = _widest(own)
-        encoder = ArithmeticEncoder()
-        for symbol, below in zip(symbols[:, i], own, strict=True):
-            encoder.encode(int(symbol), _rounded(below, place))
-        start = Header(mark, writer, border, place).pack() + _label_bytes(trained, label)
-        contents = start + _checksum(start, [c[i : i + 1] for c in codes]) + encoder.contents()
-        images.append(CompressedImage(contents, nll, margin))
-    return images
+    mark, writer = _mark(trained), Writer.here()
+    size = len(labels) if together else 1
+    coded = []
+    for some in (slice(i, i + size) for i in range(0, len(labels), size)):
+        place, margin = _widest(nats, some)
+        header = Header(mark, writer, border, place, several=together)
+        nll, words = 0.0, []
+        for i in range(*some.indices(len(labels))):
+            encoder, own = ArithmeticEncoder(), np.stack([below[i] for below in nats])
+            nll += float((np.log(np.exp(-own).sum(1)) + own[np.arange(len(own)), symbols[:, i]]).sum())
+            for symbol, below in zip(symbols[:, i], own, strict=True):
+                encoder.encode(int(symbol), _rounded(below, place))
+            words.append(encoder.contents())
+        block = Block(header, list(labels[some]), words, b"")
+        block = block.with_checksum([c[some] for c in codes], trained.num_classes)
+        coded.append(Compressed(block.pack(trained.num_classes), nll, margin))
+    return coded
 
 
-def decompressed(trained: TrainedRun, files: Mapping[str, bytes]) -> list[DecompressedImage]:
-    """The contents of files, by their names, decoded together.
+class NamedBlock(NamedTuple):
+    """A block, and the name of its file."""
 
-    UserError for a file of another format or of other models, one whose codes come out wrong, or with other bytes than
-    its codes have.
-    """
+    name: str
+    block: Block
+
+
+def blocks_of(trained: TrainedRun, files: Mapping[str, bytes]) -> list[NamedBlock]:
+    """The blocks of files, by their names. UserError for a file of another format or of other models."""
     mark = _mark(trained)
-    read = [_read(trained, mark, name, contents) for name, contents in files.items()]
-    decoders, encoders = [ArithmeticDecoder(file.words) for file in read], [ArithmeticEncoder() for _ in read]
+    read: list[NamedBlock] = []
+    for name, contents in files.items():
+        try:
+            header = Header.unpack(contents)
+            if header.mark != mark:
+                models = f"'{trained.folder}' and its tokenizer"
+                raise UserError(f"this file was compressed with other models than {models} ({header.writer})")
+            read += [NamedBlock(name, block) for block in blocks(contents, trained.num_classes)]
+        except UserError as error:
+            raise UserError(f"file={name}: {error}") from None
+    return read
+
+
+def decompressed(trained: TrainedRun, read: Sequence[NamedBlock]) -> list[DecompressedImage]:
+    """The images of blocks, decoded together.
+
+    UserError for a block whose codes come out wrong, or that has other bytes than its codes have.
+    """
+    images = [(block.header, label, words) for _, block in read for label, words in zip(*block[1:3], strict=True)]
+    decoders, encoders = [ArithmeticDecoder(words) for *_, words in images], [ArithmeticEncoder() for _ in images]
 
     def code(below: Float64[ndarray, "b k"]) -> Int64[ndarray, " b"]:
-        symbols = np.empty(len(read), np.int64)
-        for i, (file, nats) in enumerate(zip(read, below, strict=True)):
-            shares = _rounded(nats, file.header.place)
+        symbols = np.empty(len(images), np.int64)
+        for i, ((header, *_), nats) in enumerate(zip(images, below, strict=True)):
+            shares = _rounded(nats, header.place)
             symbols[i] = decoders[i].decode(shares)
             encoders[i].encode(int(symbols[i]), shares)
         return symbols
 
-    codes, images = code_by_code(trained, [file.label for file in read], code), []
-    for i, (name, file, encoder) in enumerate(zip(files, read, encoders, strict=True)):
-        own = [c[i : i + 1] for c in codes]
-        if _checksum(file.start, own) != file.checksum:
+    codes = code_by_code(trained, [label for _, label, _ in images], code)
+    first = 0
+    for name, block in read:
+        end = first + len(block.words)
+        if block.with_checksum([c[first:end] for c in codes], trained.num_classes).checksum != block.checksum:
+            writer = block.header.writer
             raise UserError(
                 f"file={name}: the codes came out wrong: the file is damaged, or its priors compute otherwise where it "
-                f"was written ({file.header.writer}) than here ({Writer.here()}): "
-                f"read it with {file.header.writer.settings}"
+                f"was written ({writer}) than here ({Writer.here()}): read it with {writer.settings}"
             )
-        if file.words != encoder.contents():
+        if any(words != encoder.contents() for words, encoder in zip(block.words, encoders[first:end], strict=True)):
             raise UserError(f"file={name}: the file is damaged: it has bytes that its codes do not have")
-        images.append(DecompressedImage(own, file.header.border))
-    return images
-
-
-class _File(NamedTuple):
-    """The parts of a file."""
-
-    header: Header
-    label: int | None
-    start: bytes
-    checksum: bytes
-    words: bytes
-
-
-def _read(trained: TrainedRun, mark: bytes, name: str, contents: bytes) -> _File:
-    """A file as far as it is not coded."""
-    try:
-        header = Header.unpack(contents)
-    except UserError as error:
-        raise UserError(f"file={name}: {error}") from None
-    if header.mark != mark:
-        models = f"'{trained.folder}' and its tokenizer"
-        raise UserError(f"file={name}: this file was compressed with other models than {models} ({header.writer})")
-    size = HEADER_SIZE + len(_label_bytes(trained, None))
-    start, checksum, words = contents[:size], contents[size : size + 2], contents[size + 2 :]
-    classes, label = trained.num_classes, int.from_bytes(start[HEADER_SIZE:], "big")
-    if label > classes:
-        raise UserError(f"file={name}: the file is damaged: it says class {label}, and there are {classes}")
-    return _File(header, None if label == classes else label, start, checksum, words)
+        first = end
+    return [DecompressedImage([c[i : i + 1] for c in codes], header.border) for i, (header, *_) in enumerate(images)]
 
 
 def at_a_time(trained: TrainedRun) -> int:
@@ -196,25 +198,14 @@ def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
     return weights(np.floor(resolved(below) + PLACES[place]).astype(np.int64))
 
 
-def _widest(nats: Float64[ndarray, "n k"]) -> tuple[int, float]:
-    """The place for steps to begin that has all nats farthest from the ends of their steps, and how far in nats."""
+def _widest(nats: Sequence[Float64[ndarray, "b k"]], some: slice) -> tuple[int, float]:
+    """The place for steps to begin that has all nats of some images farthest from their steps' ends, and how far."""
     margins = np.full(len(PLACES), 0.5)
     for below in nats:
-        within = (resolved(below)[:, None] + PLACES) % 1
+        within = (resolved(below[some]).reshape(-1, 1) + PLACES) % 1
         margins = np.minimum(margins, np.minimum(within, 1 - within).min(0))
     place = int(margins.argmax())
     return place, float(margins[place]) / STEPS
-
-
-def _label_bytes(trained: TrainedRun, label: int | None) -> bytes:
-    """The label, no class being the one after the last."""
-    classes = trained.num_classes
-    return (classes if label is None else label).to_bytes(-(-classes.bit_length() // 8), "big")
-
-
-def _checksum(start: bytes, codes: Sequence[Int[Tensor, "1 _ _"]]) -> bytes:
-    numbers = b"".join(c.cpu().numpy().astype("<u4").tobytes() for c in codes)
-    return (zlib.crc32(start + numbers) & 0xFFFF).to_bytes(2, "big")
 
 
 def _mark(trained: TrainedRun) -> bytes:

@@ -15,7 +15,7 @@ from vqgen.errors import UserError
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import CompressedImage, at_a_time, compressed
+from vqgen.tasks.coding import Compressed, at_a_time, compressed
 from vqgen.tasks.header import SUFFIX
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.sample import label_index
@@ -36,12 +36,14 @@ class Compress(Task):
         file: an image, which is prepared as the images that the tokenizer was trained on; None takes a test image.
         image: which test image, by number.
         num_images: this many test images, from that one on, a file each.
+        archive: all images in one file, smaller by the headers.
         label: class of an image file, by number or name, which saves bits; a test image has its own.
     """
 
     file: str | None = None
     image: int = 0
     num_images: int = 1
+    archive: bool = False
     label: int | str | None = None
     lacks = staticmethod(lacks_order)
 
@@ -49,24 +51,28 @@ class Compress(Task):
         at_least(1, num_images=self.num_images)
         if self.file is not None and self.num_images != 1:
             raise UserError(f"num_images={self.num_images}: file={self.file} is one image; leave one of both out")
+        if self.archive and self.num_images == 1:
+            raise UserError("archive=true: it is for several images, num_images=N")
         if self.label is not None and self.file is None:
             raise UserError(f"label={self.label}: a test image has its own; label is for file=FILE")
 
     def make(self, trained: TrainedRun) -> Outcome:
         """The files, what the first of them decode to beside the originals, and the sizes."""
-        sizes, files, step = _Sizes(), {}, at_a_time(trained)
+        sizes, step = _Sizes(), at_a_time(trained)
+        files: dict[str, bytes] = {}
         shown: list[Tensor] = []
         starts = range(0, self.num_images, step)
         for start in tqdm(starts, desc="compressing", disable=self.num_images == 1, leave=False):
             x, inside, labels, said = self._images(trained, range(start, min(start + step, self.num_images)))
             codes = trained.coder.encode(x)
             inner, x_hat = (whole[:, :, *inside] for whole in (x, trained.autoencoder.decode(codes)))
-            coded = compressed(trained, codes, labels, border=inner.shape != x.shape)
+            coded = compressed(trained, codes, labels, border=inner.shape != x.shape, together=self.archive)
             sizes.add(coded, inner, x_hat)
             if not shown:
                 shown = [inner[:MOST_SHOWN], x_hat[:MOST_SHOWN]]
             for i, one in enumerate(coded, start):
-                files[self._name(i)] = one.contents
+                name = self._archive if self.archive else self._name(i)
+                files[name] = files.get(name, b"") + one.contents
         record = sizes.record("_given_label" if labels[0] is not None else "")
         if self.num_images == 1 and labels[0] is not None:
             record["nll_bytes_over_labels"] = float(over_labels(trained.priors, codes, {})) / math.log(256)
@@ -77,6 +83,11 @@ class Compress(Task):
             rows = dict(zip(("original", "decompressed"), shown, strict=True))
             outcome = sheet("compressed", rows, trained.title(), note=note)
         return replace(outcome, text=self._text(record, said), records={"compress": record}, files=files)
+
+    @property
+    def _archive(self) -> str:
+        """The file of all images."""
+        return f"images_{self.image}_to_{self.image + self.num_images - 1}{SUFFIX}"
 
     def _name(self, i: int) -> str:
         """The file of the image i places after the first."""
@@ -90,10 +101,11 @@ class Compress(Task):
             nll = f"{given:.1f} bytes given the label, which the file holds too, and {over:.1f} over labels"
         else:
             nll = f"{sizes['nll_bytes_given_label']:,.1f} bytes given the labels, which the files hold too"
-        several = "" if self.num_images == 1 else f"{self.num_images:,} files, {self._name(0)} to "
+        names = f"{self.num_images:,} files, {self._name(0)} to " if self.num_images > 1 else ""
+        names = self._archive if self.archive else f"{names}{self._name(self.num_images - 1)}"
         prepared = f" ({said})" if said else ""
         return (
-            f"{several}{self._name(self.num_images - 1)}: {sizes['file_bytes']:,} bytes; the codes' negative "
+            f"{names}: {sizes['file_bytes']:,} bytes; the codes' negative "
             f"log-likelihood is {nll}; the pixels are {sizes['pixel_bytes']:,}{prepared}; "
             f"{sizes['bits_per_dim']:.3f} bits/dim"
         )
@@ -125,9 +137,7 @@ class _Sizes:
     def __init__(self) -> None:
         self.file_bytes, self.nll, self.pixel_bytes, self.squares, self.margin = 0, 0.0, 0, 0.0, math.inf
 
-    def add(
-        self, coded: Sequence[CompressedImage], x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]
-    ) -> None:
+    def add(self, coded: Sequence[Compressed], x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> None:
         """Count some more."""
         self.file_bytes += sum(len(one.contents) for one in coded)
         self.nll += sum(one.nll for one in coded)

@@ -1,6 +1,8 @@
 """A file of task=compress back to its image."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from numpy import ndarray
@@ -11,7 +13,7 @@ from vqgen.batch import to_bytes
 from vqgen.errors import UserError
 from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.coding import at_a_time, decompressed
+from vqgen.tasks.coding import NamedBlock, at_a_time, blocks_of, decompressed
 from vqgen.tasks.header import SUFFIX
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, code_arrays
@@ -32,19 +34,19 @@ class Decompress(Task):
 
     def make(self, trained: TrainedRun) -> Outcome:
         """The images as pictures, and their codes as arrays: of several images as arrays of each."""
-        files, size = self._files(), at_a_time(trained)
+        read = blocks_of(trained, {str(file): _contents(file) for file in self._files()})
+        names = _names(read)
         pictures: dict[str, Tensor] = {}
         all_arrays: dict[str, ndarray] = {}
-        for some in tqdm([files[i : i + size] for i in range(0, len(files), size)], desc="decompressing", leave=False):
-            images = decompressed(trained, {str(file): _contents(file) for file in some})
-            for file, (codes, border) in zip(some, images, strict=True):
-                image = trained.autoencoder.decode(codes)[0].expand(3, -1, -1)
+        for some in tqdm([*_groups(read, at_a_time(trained))], desc="decompressing", leave=False):
+            for codes, border in decompressed(trained, some):
+                image, name = trained.autoencoder.decode(codes)[0].expand(3, -1, -1), names[len(pictures)]
                 if border:
                     image = image[:, *trained.images().inside]
                 arrays = code_arrays(trained, codes) | {"samples": to_bytes(image).cpu().numpy()}
-                if len(files) > 1:
-                    arrays = {f"{name.replace('/', '_')}/{file.stem}": array for name, array in arrays.items()}
-                pictures[file.stem] = image
+                if len(names) > 1:
+                    arrays = {f"{key.replace('/', '_')}/{name}": array for key, array in arrays.items()}
+                pictures[name] = image
                 all_arrays |= arrays
         return Outcome(pictures, all_arrays)
 
@@ -64,3 +66,27 @@ def _contents(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UserError(f"file={file} cannot be read: {error.strerror}") from None
+
+
+def _names(read: Sequence[NamedBlock]) -> list[str]:
+    """The name of each image: that of its file, with a number where it is one of several."""
+    names: list[str] = []
+    for name, images in groupby(read, lambda each: each.name):
+        blocks = [block for _, block in images]
+        numbers = range(sum(len(block.words) for block in blocks))
+        several = blocks[0].header.several
+        names += [f"{Path(name).stem}_{i}" if several else Path(name).stem for i in numbers]
+    return names
+
+
+def _groups(read: Sequence[NamedBlock], most: int) -> Iterator[list[NamedBlock]]:
+    """Blocks that are decoded together: of so many images, or one block of more."""
+    group: list[NamedBlock] = []
+    size = 0
+    for each in read:
+        if group and size + len(each.block.words) > most:
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += len(each.block.words)
+    yield group

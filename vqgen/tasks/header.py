@@ -8,7 +8,9 @@ import torch
 
 from vqgen.errors import UserError
 
-FORMAT = 2
+ONE, SEVERAL = 2, 3
+"""Formats: of one image, and of a block of several."""
+
 SUFFIX = ".vqc"
 CAPABILITIES = ["?", "DEFAULT", "NO AVX", "AVX2", "AVX512", "SVE", "SVE256", "VSX", "Z VECTOR", "LASX"]
 """What torch calls the instructions that a processor has, as numbers in the file; the first stands for others."""
@@ -49,31 +51,37 @@ class Writer(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What stands before the codes: who wrote them, whether the image got a border, and where steps begin."""
+    """What stands before the codes: who wrote them, whether the images got a border, and where steps begin.
+
+    `mark` is of the models, and `several` says whether it is a block of several images, or one.
+    """
 
     mark: bytes
     writer: Writer
     border: bool
     place: int
+    several: bool = False
 
     def pack(self) -> bytes:
         """The header's bytes."""
         ours, capability = self.writer.vqgen, CAPABILITIES.index(self.writer.capability)
         threads = self.border << 7 | self.writer.threads
         version = (ours[0] << 4 | ours[1], *self.writer.torch)
-        return _HEADER.pack(FORMAT, self.mark, *version, threads, capability << 4 | self.place)
+        return _HEADER.pack(
+            SEVERAL if self.several else ONE, self.mark, *version, threads, capability << 4 | self.place
+        )
 
     @classmethod
     def unpack(cls, contents: bytes) -> "Header":
         """The header of a file. Raises UserError where there is none of this format."""
         if contents[:1] == b"\1":
             raise UserError(_OLD)
-        if len(contents) < _HEADER.size or contents[0] != FORMAT:
+        if len(contents) < _HEADER.size or contents[0] not in (ONE, SEVERAL):
             raise UserError("this is no file of task=compress")
-        _, mark, ours, *torchs, threads, capability = _HEADER.unpack_from(contents)
+        form, mark, ours, *torchs, threads, capability = _HEADER.unpack_from(contents)
         name = CAPABILITIES[capability >> 4] if capability >> 4 < len(CAPABILITIES) else CAPABILITIES[0]
         writer = Writer((ours >> 4, ours & 15), (torchs[0], torchs[1]), threads & 127, name)
-        return cls(mark, writer, bool(threads >> 7), capability & 15)
+        return cls(mark, writer, bool(threads >> 7), capability & 15, form == SEVERAL)
 
 
 def _version(package: str, most: int) -> tuple[int, int]:
