@@ -68,14 +68,33 @@ def compressed(
         border: whether the images got a border, which is to be taken off again.
         together: all images in one block, which saves headers.
     """
-    symbols = torch.cat([c.flatten(1) for c in codes], 1).T.cpu().numpy()
-    nats: list[Float64[ndarray, "b k"]] = []
+    return packed(trained, codes, labels, nats_below(trained, codes, labels), border, together)
+
+
+def nats_below(
+    trained: TrainedRun, codes: Sequence[Int[Tensor, "b _ _"]], labels: Sequence[int | None]
+) -> list[Float64[ndarray, "b k"]]:
+    """At each position, top level first, the nats by which each code is less likely than the likeliest."""
+    symbols, nats = _symbols(codes), []
 
     def code(below: Float64[ndarray, "b k"]) -> Int64[ndarray, " b"]:
         nats.append(below)
         return symbols[len(nats) - 1]
 
     code_by_code(trained, labels, code)
+    return nats
+
+
+def packed(
+    trained: TrainedRun,
+    codes: Sequence[Int[Tensor, "b _ _"]],
+    labels: Sequence[int | None],
+    nats: Sequence[Float64[ndarray, "b k"]],
+    border: bool = False,
+    together: bool = False,
+) -> list[Compressed]:
+    """What `compressed` returns, from what the priors have said (`nats_below`)."""
+    symbols = _symbols(codes)
     mark, writer = _mark(trained), Writer.here()
     size = len(labels) if together else 1
     coded = []
@@ -193,6 +212,11 @@ def _in_float64(prior: Prior) -> AutoregressivePrior:
     return copied
 
 
+def _symbols(codes: Sequence[Int[Tensor, "b _ _"]]) -> Int64[ndarray, "n b"]:
+    """The codes position by position, top level first."""
+    return torch.cat([c.flatten(1) for c in codes], 1).T.cpu().numpy()
+
+
 def _rounded(below: Float64[ndarray, " k"], place: int) -> Int64[ndarray, " k"]:
     """The weights of codes that are so many nats less likely than the likeliest."""
     return weights(np.floor(resolved(below) + PLACES[place]).astype(np.int64))
@@ -202,8 +226,10 @@ def _widest(nats: Sequence[Float64[ndarray, "b k"]], some: slice) -> tuple[int, 
     """The place for steps to begin that has all nats of some images farthest from their steps' ends, and how far."""
     margins = np.full(len(PLACES), 0.5)
     for below in nats:
-        within = (resolved(below[some]).reshape(-1, 1) + PLACES) % 1
-        margins = np.minimum(margins, np.minimum(within, 1 - within).min(0))
+        ends = len(PLACES) * (1 - resolved(below[some]).ravel() % 1)  # the step would end here, from its beginning
+        nearest = np.minimum(ends.astype(np.int64), len(PLACES) - 1)
+        np.minimum.at(margins, nearest, np.abs(ends - nearest - 0.5))
+    margins /= len(PLACES)
     place = int(margins.argmax())
     return place, float(margins[place]) / STEPS
 
