@@ -30,6 +30,13 @@ NAMES = [
     "vqvae2_ffhq1024_top",
     "vqvae2_ffhq1024_middle",
     "vqvae2_ffhq1024_bottom",
+    "vqvae2_imagenet256_top_transformer",
+    "vqvae2_imagenet256_bottom_transformer",
+    "vqvae2_ffhq256_top_transformer",
+    "vqvae2_ffhq256_bottom_transformer",
+    "vqvae2_ffhq1024_top_transformer",
+    "vqvae2_ffhq1024_middle_transformer",
+    "vqvae2_ffhq1024_bottom_transformer",
 ]
 
 
