@@ -115,7 +115,7 @@ def measure(name: str, variants: list[str], options: argparse.Namespace) -> list
             f"{name} {size[0]}x{size[1]}",
             str(batch),
             variant,
-            f"{batch / seconds:,.1f}",
+            f"{batch / seconds:{',.1f' if batch / seconds >= 100 else '.3g'}}",
             f"{1000 * seconds:,.1f}",
             f"{seconds / fastest[variants[0]]:.2f}",
             f"{tflops:.3g}",
