@@ -38,6 +38,8 @@ MODELS = {
     "vqvae": NETWORK,
     "vqvae2": HIERARCHY,
     "vqvae2_3level": [*HIERARCHY, "model.downsampling=[2,2,2]"],
+    "rqvae": [*NETWORK, "model.depth=2", "model.quantizer.num_embeddings=8"],
+    "multiscale": [*NETWORK, "model.scales=[1,2,4]", "model.quantizer.num_embeddings=8"],
     "ae": FLAT,
     "vae": FLAT,
     "vae_iaf": FLAT,

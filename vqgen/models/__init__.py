@@ -5,6 +5,7 @@ from vqgen.models.classifier import ImageClassifier
 from vqgen.models.masked_prior import MaskedPrior
 from vqgen.models.pixels import Pixels
 from vqgen.models.prior import RasterPrior
+from vqgen.models.residual import ResidualVQVAE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.models.vqvae2 import VQVAE2
@@ -18,4 +19,5 @@ __all__ = [
     "MaskedPrior",
     "Pixels",
     "RasterPrior",
+    "ResidualVQVAE",
 ]

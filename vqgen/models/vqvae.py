@@ -1,7 +1,7 @@
 """VQ-VAE (van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,6 +13,38 @@ from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible
 
 MAPS = "a VQ-VAE needs an encoder to, and a decoder of, maps of vectors: model/autoencoder=residual or conv"
+
+
+class Networks(NamedTuple):
+    """An encoder and a decoder of maps of vectors, and the height and width of the maps."""
+
+    encoder: Any
+    decoder: Any
+    grid: tuple[int, int]
+
+
+def networks_of(
+    shape: Sequence[int],
+    encoder: Callable[..., nn.Module],
+    decoder: Callable[..., nn.Module],
+    embedding_dim: int,
+    likelihood: ReconstructionLoss,
+) -> Networks:
+    """The networks around a quantizer, for images of a shape.
+
+    Raises:
+        ValueError: one does not fit the other, or the images.
+    """
+    for make in (encoder, decoder):
+        check_takes("in_channels", make, MAPS)
+    channels, height, width = shape
+    encoding: Any = encoder(in_channels=channels, out_channels=embedding_dim)
+    factor = encoding.downsampling
+    check_divisible((height, width), factor)
+    decoding: Any = decoder(in_channels=embedding_dim, out_channels=likelihood.num_outputs(channels))
+    if decoding.upsampling != factor:
+        raise ValueError(f"the decoder's upsampling={decoding.upsampling} must be the downsampling={factor}")
+    return Networks(encoding, decoding, (height // factor, width // factor))
 
 
 class VQVAE(DiscreteAutoencoder):
@@ -36,22 +68,9 @@ class VQVAE(DiscreteAutoencoder):
         likelihood: ReconstructionLoss,
         **model: Unpack[ModelOptions],
     ) -> None:
-        for make in (encoder, decoder):
-            check_takes("in_channels", make, MAPS)
-        channels, height, width = shape
-        encoding: Any = encoder(in_channels=channels, out_channels=quantizer.embedding_dim)
-        factor = encoding.downsampling
-        check_divisible((height, width), factor)
-        grid = (height // factor, width // factor)
-        super().__init__(shape, [grid], [quantizer.num_embeddings], likelihood, **model)
-        self.encoder = encoding
-        self.quantizer = quantizer
-        self.decoder: Any = decoder(
-            in_channels=quantizer.embedding_dim,
-            out_channels=likelihood.num_outputs(channels),
-        )
-        if self.decoder.upsampling != factor:
-            raise ValueError(f"the decoder's upsampling={self.decoder.upsampling} must be the downsampling={factor}")
+        networks = networks_of(shape, encoder, decoder, quantizer.embedding_dim, likelihood)
+        super().__init__(shape, [networks.grid], [quantizer.num_embeddings], likelihood, **model)
+        self.encoder, self.quantizer, self.decoder = networks.encoder, quantizer, networks.decoder
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
         """Encode, quantise, decode (section 3.2)."""

@@ -13,10 +13,8 @@ from vqgen.models.base import ModelOptions
 from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
 from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.likelihoods import ReconstructionLoss
-from vqgen.nn.quantize import Quantizer
+from vqgen.nn.quantize import Quantizer, of_level
 from vqgen.nn.sizes import check_divisible, num_doublings
-
-_LEVEL_SEEDS = 1_000_003  # between the seeds of levels, beyond those of a sweep
 
 
 class VQVAE2(DiscreteAutoencoder):
@@ -52,7 +50,7 @@ class VQVAE2(DiscreteAutoencoder):
         factors = list(accumulate(reversed(downsampling), mul))[::-1]
         channels, height, width = shape
         check_divisible((height, width), factors[0])
-        quantizers = [_of_level(quantizer, level) for level in range(len(downsampling))]
+        quantizers = [of_level(quantizer, level) for level in range(len(downsampling))]
         grids = [(height // factor, width // factor) for factor in factors]
         super().__init__(shape, grids, [q.num_embeddings for q in quantizers], likelihood, **model)
         sizes = (hidden_channels, num_residual_blocks, residual_channels)
@@ -90,9 +88,3 @@ class VQVAE2(DiscreteAutoencoder):
             for quantizer, c, grid in zip(self.quantizers, given, self.grids, strict=True)
         ]
         return self.decoder(embedded)
-
-
-def _of_level(quantizer: Callable[..., Quantizer], level: int) -> Quantizer:
-    """The quantizer of a level, counted from the top, whose seed is bound to it."""
-    seed = getattr(quantizer, "keywords", {}).get("seed")
-    return quantizer() if seed is None else quantizer(seed=seed + _LEVEL_SEEDS * level)

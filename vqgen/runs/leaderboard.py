@@ -113,7 +113,10 @@ def _show(folder: Path) -> list[Job]:
         for name in names:
             if path := plot(jobs, name, folder):
                 print(path)
-        print(*best(jobs[0], names), sep="\n", end="")
+        if names == ["level"]:  # no one is better than another: they draw together
+            print(f"Next: {command('sample', run=folder)}")
+        else:
+            print(*best(jobs[0], names), sep="\n", end="")
     return jobs
 
 

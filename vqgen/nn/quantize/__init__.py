@@ -1,6 +1,6 @@
 """Quantizers: one file for each way to learn or to do without a codebook."""
 
-from vqgen.nn.quantize.base import Quantization, Quantizer
+from vqgen.nn.quantize.base import Quantization, Quantizer, VectorQuantizer, of_level
 from vqgen.nn.quantize.cosine import CosineEMAQuantizer
 from vqgen.nn.quantize.ema import EMAQuantizer
 from vqgen.nn.quantize.fsq import FSQ
@@ -15,4 +15,6 @@ __all__ = [
     "Quantization",
     "Quantizer",
     "RotationEMAQuantizer",
+    "VectorQuantizer",
+    "of_level",
 ]

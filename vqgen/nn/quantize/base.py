@@ -1,6 +1,6 @@
 """The interface of quantizers, and the search for the nearest code vector."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,9 @@ from vqgen.nn.sizes import check_at_least
 
 # Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
 CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
+
+LEVEL_SEEDS = 1_000_003
+"""Between the seeds of levels, beyond those of a sweep."""
 
 MAX_EMBEDDINGS = 2**20
 """Codes of a codebook at most: their uses are counted, and a prior gives a probability to each."""
@@ -60,6 +63,9 @@ class Quantizer(nn.Module):
         """As `forward`, without losses and without an update of the codebook, in training mode too."""
         codes = self.nearest(z_e)
         return Quantization(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
+
+    def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
+        """Place the codebook of a quantizer in training by these features, not by those of its first call."""
 
     def put_back(self) -> None:
         """Project the code vectors again, after something other than training, such as averaging, has moved them."""
@@ -158,6 +164,12 @@ class VectorQuantizer(Quantizer):
 
     def _codes(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
         return nearest_vectors(x, self.project(self.codebook)).view(len(z_e), *z_e.shape[2:])
+
+
+def of_level(quantizer: Callable[..., Quantizer], level: int) -> Quantizer:
+    """The quantizer of a level, counted from the top, whose seed is bound to it: each level draws its own."""
+    seed = getattr(quantizer, "keywords", {}).get("seed")
+    return quantizer() if seed is None else quantizer(seed=seed + LEVEL_SEEDS * level)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:

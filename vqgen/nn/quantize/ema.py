@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import Quantization, VectorQuantizer
+from vqgen.nn.quantize.base import Quantization, VectorQuantizer, rows, without_autocast
 from vqgen.nn.quantize.kmeans import assign, draw_far, k_means, spread
 
 KMEANS_MIN_ROWS = 2**14
@@ -71,12 +71,13 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
+        self._placed = False  # by `start`
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Quantize with the codebook as it is, then, in training, update it by `x`."""
-        if self.training and self.num_updates == 0 and not self._gathered:
-            self._start(x)
+        if not self._placed:
+            self._place(x)
         quantized = super().quantize(z_e, x)
         if self.training:
             codes = quantized.codes.flatten()
@@ -85,6 +86,16 @@ class EMAQuantizer(VectorQuantizer):
             else:
                 self._gather(x, codes)
         return quantized
+
+    def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
+        """Place the codebook by k-means over these features, where it has not learnt yet."""
+        with without_autocast(z_e.device):
+            self._place(rows(self.project(z_e.detach().float())))
+        self._placed = True
+
+    def _place(self, x: Float[Tensor, "n d"]) -> None:
+        if self.training and self.num_updates == 0 and not self._gathered:
+            self._start(x)
 
     def learning_state(self) -> list[Tensor]:
         """The running averages behind the codebook."""

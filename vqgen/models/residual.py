@@ -1,0 +1,120 @@
+"""Tokenizers whose levels each say what those before have left: RQ-VAE (2203.01941), and the multi-scale one of VAR."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Unpack
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.models.base import ModelOptions
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
+from vqgen.models.vqvae import networks_of
+from vqgen.nn.autoencoders.scales import Scales
+from vqgen.nn.likelihoods import ReconstructionLoss
+from vqgen.nn.quantize import Quantizer, VectorQuantizer, of_level
+from vqgen.nn.sizes import check_at_least
+
+Grid = tuple[int, int]
+
+
+class ResidualVQVAE(DiscreteAutoencoder):
+    """A feature map of the encoder as a sum of quantized maps, each of what is left; the decoder sees the sum.
+
+    Without `scales` it is residual quantization, with them, one codebook and refinement the tokenizer of VAR.
+
+    Args:
+        shape: (channels, height, width) of the images; the encoder's `downsampling` must divide height and width.
+        encoder: makes the encoder, images to `z_e`, from `in_channels` and `out_channels`.
+        quantizer: makes the quantizer of a level; where a seed is bound to it, each level has one of its own.
+        decoder: makes the decoder, the sum to the likelihood's parameters, from `in_channels` and `out_channels`.
+        likelihood: compares the decoder's output with the image.
+        scales: side of each level's map, or its (height, width), growing up to that of the encoder's map; None for that
+            alone.
+        depth: levels of the last of these grids, each of what those before have left; 4 in RQ-VAE. Each costs as many
+            bits as the first, and adds less.
+        shared: one codebook for all levels, or one for each.
+        refinement: share of a convolution in what each level adds, 0 to 1; 0.5 in VAR, 0 for none.
+        model: optimizer and schedule.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        encoder: Callable[..., nn.Module],
+        quantizer: Callable[..., Quantizer],
+        decoder: Callable[..., nn.Module],
+        likelihood: ReconstructionLoss,
+        scales: Sequence[int | Sequence[int]] | None = None,
+        depth: int = 1,
+        shared: bool = False,
+        refinement: float = 0.0,
+        **model: Unpack[ModelOptions],
+    ) -> None:
+        check_at_least(1, depth=depth)
+        first = quantizer()
+        if not isinstance(first, VectorQuantizer):
+            raise ValueError(
+                f"model.quantizer: {type(first).__name__} has no table of code vectors, and cannot say what is left of "
+                "its own rounding: take model/quantizer=ema, gradient, cosine or rotation"
+            )
+        networks = networks_of(shape, encoder, decoder, first.embedding_dim, likelihood)
+        grids = _grids(scales, networks.grid) + [networks.grid] * (depth - 1)
+        quantizers = [of_level(quantizer, level) for level in range(1 if shared else len(grids))]
+        super().__init__(shape, grids, [first.num_embeddings] * len(grids), likelihood, **model)
+        self.encoder, self.decoder = networks.encoder, networks.decoder
+        self.scales = Scales(grids, quantizers, refinement)
+
+    @property
+    def level_names(self) -> list[str]:
+        """The sizes of the grids, numbered where one comes again; the depths from 1, where there is but one."""
+        if len(set(self.grids)) == 1:
+            return [f"depth{i + 1}" for i in range(len(self.grids))]
+        again = [self.grids[:i].count(grid) for i, grid in enumerate(self.grids)]
+        sizes = (f"{height}x{width}" for height, width in self.grids)
+        return [f"{size}_{count + 1}" if count else size for size, count in zip(sizes, again, strict=True)]
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
+        """Encode, quantise level after level, decode the sum."""
+        z_q, levels = self.scales(self.encoder(x))
+        return Forward(self.decoder(z_q), levels)
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
+        """Code maps of images in [-1, 1], top level first."""
+        return [level.codes for level in self.scales.look_up(self.encoder(x))]
+
+    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """What each level's quantizer is given; it depends on the codes of those before."""
+        return self.scales.left(self.encoder(x))
+
+    @property
+    def quantizers(self) -> list[Quantizer]:
+        """The quantizer of each level; the same one for all, where it is shared."""
+        return self.scales.of_scales
+
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output for code maps; levels that are None, or left out at the end, add nothing."""
+        return self.decoder(self.scales.embed(codes))
+
+
+def _grids(scales: Sequence[int | Sequence[int]] | None, whole: Grid) -> list[Grid]:
+    """The grids of scales, if each is larger than the one before, and the last is the whole map's."""
+    if scales is None:
+        return [whole]
+    grids: list[Grid] = [(s, s) if isinstance(s, int) else (s[0], s[1]) for s in scales]
+    grows = all(a != b and a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(grids))
+    if not grids or min(grids[0]) < 1 or not grows or grids[-1] != whole:
+        named, (height, width) = list(scales), whole
+        raise ValueError(
+            f"scales={named} must grow, from 1 at least, up to the encoder's map, {height}x{width}: such as "
+            f"{_halves(whole)}"
+        )
+    return grids
+
+
+def _halves(whole: Grid) -> list[int | list[int]]:
+    """A grid, and its halves and quarters down to one row or column, the smallest first."""
+    sizes = [whole]
+    while min(sizes[0]) > 1:
+        sizes.insert(0, (-(-sizes[0][0] // 2), -(-sizes[0][1] // 2)))
+    return [h if h == w else [h, w] for h, w in sizes]
