@@ -14,7 +14,16 @@ from vqgen.models.residual import ResidualVQVAE
 from vqgen.nn.autoencoders.residual import Decoder, Encoder
 from vqgen.nn.autoencoders.scales import Resize, Scales
 from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
-from vqgen.nn.quantize import FSQ, CosineEMAQuantizer, EMAQuantizer, GradientQuantizer, RotationEMAQuantizer
+from vqgen.nn.quantize import (
+    FSQ,
+    IBQ,
+    CosineEMAQuantizer,
+    DiVeQ,
+    EMAQuantizer,
+    GradientQuantizer,
+    RotationEMAQuantizer,
+    SimVQ,
+)
 from vqgen.optim.schedules import Constant
 from vqgen.protocols import Tokenizer
 
@@ -162,7 +171,9 @@ def test_larger_is_bicubic(sizes: tuple[int, ...]):
 @pytest.mark.parametrize(
     "quantizer",
     [
-        partial(GradientQuantizer, 8, 4),
+        partial(GradientQuantizer, 8, 4, kmeans=True),
+        partial(SimVQ, 8, 4),
+        partial(IBQ, 8, 4),
         partial(CosineEMAQuantizer, 8, 4),
         partial(RotationEMAQuantizer, 8, 4),
         partial(EMAQuantizer, 8, 4, seed=3),
@@ -196,7 +207,8 @@ def test_levels_have_names_and_their_own_seeds():
         ({"scales": []}, "must grow"),
         ({"scales": [0, [4, 6]]}, "must grow, from 1 at least"),
         ({"refinement": 2.0}, "refinement=2.0 must be from 0 to 1"),
-        ({"quantizer": partial(FSQ, [5, 5, 5])}, "FSQ has no table of code vectors"),
+        ({"quantizer": partial(FSQ, [5, 5, 5])}, "FSQ does not fit a sum of levels"),
+        ({"quantizer": partial(DiVeQ, 8, 4)}, "DiVeQ does not fit a sum of levels"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str):

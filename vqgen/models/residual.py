@@ -53,10 +53,10 @@ class ResidualVQVAE(DiscreteAutoencoder):
     ) -> None:
         check_at_least(1, depth=depth)
         first = quantizer()
-        if not isinstance(first, VectorQuantizer):
+        if not isinstance(first, VectorQuantizer) or first.learns_through_z_q:
             raise ValueError(
-                f"model.quantizer: {type(first).__name__} has no table of code vectors, and cannot say what is left of "
-                "its own rounding: take model/quantizer=ema, gradient, cosine or rotation"
+                f"model.quantizer: {type(first).__name__} does not fit a sum of levels, each of which needs a table of "
+                "code vectors that learns by itself: take model/quantizer=ema, gradient, cosine, rotation, simvq or ibq"
             )
         networks = networks_of(shape, encoder, decoder, first.embedding_dim, likelihood)
         grids = _grids(scales, networks.grid) + [networks.grid] * (depth - 1)

@@ -67,16 +67,21 @@ def test_forward_nearest_and_embed_are_one_quantizer(path: Path, state: str, tra
         nearest, looked_up = quantizer.nearest(given), quantizer.look_up(given)
         vectors = quantizer.embed(nearest)
         quantized = quantizer(given)  # in training the codebook moves after it
-    assert torch.equal(quantized.codes, nearest)
-    assert torch.equal(quantized.z_q, vectors.to(quantized.z_q.dtype))
     assert torch.equal(looked_up.codes, nearest)
-    assert torch.equal(looked_up.z_q, quantized.z_q)
+    assert torch.equal(looked_up.z_q, vectors.to(looked_up.z_q.dtype))
+    if not quantizer.training or not quantizer.learns_through_z_q:  # such codes are drawn in training, or noisy
+        assert torch.equal(quantized.codes, nearest)
+        assert torch.equal(looked_up.z_q, quantized.z_q)
     assert looked_up.z_q.stride() == quantized.z_q.stride()  # the same kernels, to the last bit, are run on them
 
 
-@pytest.mark.parametrize("path", [p for p in CHOICES if p.stem != "fsq"], ids=lambda path: path.stem)
+NOT_BY_DISTANCE = ("fsq", "ibq", "gumbel")  # of which a code vector is not what its code stands for
+
+
+@pytest.mark.parametrize("path", [p for p in CHOICES if p.stem not in NOT_BY_DISTANCE], ids=lambda path: path.stem)
 def test_a_code_vector_is_its_own_nearest(path: Path):
-    quantizer = in_state(partial(quantizer_of, path), "scaled", torch.randn(4, 4, 8, 8))
+    size = quantizer_of(path).embedding_dim
+    quantizer = in_state(partial(quantizer_of, path), "scaled", torch.randn(4, size, 8, 8))
     codes = torch.arange(32)[None, None]
     assert torch.equal(quantizer.nearest(quantizer.embed(codes)), codes)
 
@@ -112,6 +117,8 @@ def test_a_tokenizers_codes_are_those_of_its_forward_pass(path: Path, kind: str,
             codes, features = model.encode(x), model.features(x)
             output, x_hat = model.decode_output(codes), model.reconstruct(x)
             assert all(map(torch.equal, model.nearest(features), codes))
+            if model.training and any(quantizer.learns_through_z_q for quantizer in model.quantizers):
+                continue  # such codes are drawn in training, or noisy
             forward = model(x)
         assert all(torch.equal(level.codes, own) for level, own in zip(forward.levels, codes, strict=True))
         tolerance: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5} if precision is None else {"rtol": 0.02, "atol": 0.02}

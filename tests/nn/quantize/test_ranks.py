@@ -31,9 +31,9 @@ def train_unlike(rank, share):
     """As `train`, where the second rank would draw other rows, start elsewhere and see other codes dead."""
     quantizer = EMAQuantizer(24, 4, decay=0.7, revive_below=0.2)
     if rank == 1:
-        draw_far, k_means = ema.draw_far, ema.k_means
+        draw_far, k_means = ema.draw_far, kmeans.k_means
         ema.draw_far = lambda *args: draw_far(*args) + 1
-        ema.k_means = lambda *args: kmeans.Clusters(*(value + 1 for value in k_means(*args)))
+        kmeans.k_means = lambda *args: kmeans.Clusters(*(value + 1 for value in k_means(*args)))
         quantizer.revive_below = 0.0
     for z_e in joined_batches():
         quantizer(z_e[share])

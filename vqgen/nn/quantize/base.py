@@ -34,11 +34,15 @@ class Quantization:
 class Quantizer(nn.Module):
     """Maps each vector of a feature map to one of `num_embeddings` vectors of `embedding_dim` numbers.
 
-    The codes of `forward` are those of `nearest`, and `embed` gives its `z_q`.
+    The codes of `forward` are those of `nearest`, and `embed` gives its `z_q`; not so in training, where
+    `learns_through_z_q` says that noise is added, or codes are drawn.
     """
 
     num_embeddings: int
     embedding_dim: int
+    learns_through_z_q: bool = False
+    """Whether code vectors learn by the gradient of `z_q`, and not by losses or averages."""
+
     step_ends: bool = True
     """False while more micro-batches of the optimiser step follow: a codebook is updated after the last one."""
 
@@ -124,7 +128,9 @@ class VectorQuantizer(Quantizer):
         self.check_channels(z_e)
         with without_autocast(z_e.device):
             full = self.project(z_e.float())
-            quantized = self.quantize(full, rows(full.detach()))
+            x = rows(full.detach())
+            self.place(x)
+            quantized = self.quantize(full, x)
         return replace(quantized, z_q=quantized.z_q.to(z_e.dtype))
 
     @torch.no_grad()
@@ -138,6 +144,9 @@ class VectorQuantizer(Quantizer):
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
         return F.embedding(codes, self.project(self.codebook)).permute(0, 3, 1, 2)
+
+    def place(self, x: Float[Tensor, "n d"]) -> None:
+        """Place the codebook before the first vectors are quantized in training; here it stays as it was made."""
 
     def project(self, vectors: Float[Tensor, "n d *map"]) -> Float[Tensor, "n d *map"]:
         """Vectors of `embedding_dim` numbers on the surface where they are compared; here they stay."""

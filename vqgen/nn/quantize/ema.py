@@ -6,13 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqgen.nn.distributed import draw_rows, joined_size, sum_over_ranks, take_from_rank_zero
+from vqgen.nn.distributed import draw_rows, sum_over_ranks, take_from_rank_zero
 from vqgen.nn.quantize.base import Quantization, VectorQuantizer, rows, without_autocast
-from vqgen.nn.quantize.kmeans import assign, draw_far, k_means, spread
+from vqgen.nn.quantize.kmeans import assign, codebook_start, draw_far
 
-KMEANS_MIN_ROWS = 2**14
-KMEANS_ROWS_PER_CODE = 16
-KMEANS_ITERATIONS = 10
 REVIVE_CANDIDATES = 16
 _APART = 0x9E3779B1  # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
 
@@ -76,8 +73,6 @@ class EMAQuantizer(VectorQuantizer):
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Quantize with the codebook as it is, then, in training, update it by `x`."""
-        if not self._placed:
-            self._place(x)
         quantized = super().quantize(z_e, x)
         if self.training:
             codes = quantized.codes.flatten()
@@ -90,11 +85,12 @@ class EMAQuantizer(VectorQuantizer):
     def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
         """Place the codebook by k-means over these features, where it has not learnt yet."""
         with without_autocast(z_e.device):
-            self._place(rows(self.project(z_e.detach().float())))
+            self.place(rows(self.project(z_e.detach().float())))
         self._placed = True
 
-    def _place(self, x: Float[Tensor, "n d"]) -> None:
-        if self.training and self.num_updates == 0 and not self._gathered:
+    def place(self, x: Float[Tensor, "n d"]) -> None:
+        """Place the codebook by k-means over the first vectors, unless `start` has."""
+        if self.training and self.num_updates == 0 and not self._gathered and not self._placed:
             self._start(x)
 
     def learning_state(self) -> list[Tensor]:
@@ -105,14 +101,9 @@ class EMAQuantizer(VectorQuantizer):
     @torch.no_grad()
     def _start(self, x: Float[Tensor, "n d"]) -> None:
         """Start codes, counts and sums from k-means over (a draw from) the joined batch."""
-        size = joined_size(x)
-        enough = max(KMEANS_MIN_ROWS, KMEANS_ROWS_PER_CODE * self.num_embeddings)
-        generator = self._generator()
-        rows = draw_rows(x, min(size, enough), generator)
-        start = spread(rows, self.num_embeddings, generator)
-        centres, counts = k_means(rows, start, KMEANS_ITERATIONS, self.project)
-        self.codebook.copy_(take_from_rank_zero(centres))
-        self.counts.copy_(take_from_rank_zero(counts) * (size / len(rows)))
+        centres, counts = codebook_start(x, self.num_embeddings, self._generator(), self.project)
+        self.codebook.copy_(centres)
+        self.counts.copy_(counts)
         self.sums.copy_(self.codebook * self.counts[:, None])
 
     @torch.compiler.disable

@@ -7,7 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen.nn.distributed import draw_rows, joined_size, take_from_rank_zero
 from vqgen.nn.quantize.base import nearest_vectors
+
+MIN_ROWS = 2**14
+ROWS_PER_CODE = 16
+NUM_ITERATIONS = 10
 
 
 class Clusters(NamedTuple):
@@ -81,3 +86,14 @@ def k_means(
         means = project(sums / counts.clamp(min=1)[:, None])
         centres = torch.where(counts[:, None] > 0, means, centres)
     return Clusters(centres, counts)
+
+
+@torch.no_grad()
+def codebook_start(
+    x: Float[Tensor, "n d"], num_codes: int, generator: torch.Generator, project: Callable[[Tensor], Tensor]
+) -> Clusters:
+    """K-means over (a draw from) the batch of all ranks, the same on all of them; counts are of the whole batch."""
+    size = joined_size(x)
+    rows = draw_rows(x, min(size, max(MIN_ROWS, ROWS_PER_CODE * num_codes)), generator)
+    centres, counts = k_means(rows, spread(rows, num_codes, generator), NUM_ITERATIONS, project)
+    return Clusters(take_from_rank_zero(centres), take_from_rank_zero(counts) * (size / len(rows)))
