@@ -85,7 +85,9 @@ def test_every_autoencoder_trains(model: str, tmp_path: Path):
     train_in(tmp_path / model, [f"model={model}", *MODELS[model], *IMAGES, *SMALL])
 
 
-@pytest.mark.parametrize("quantizer", ["gradient", "fsq", "cosine", "rotation", "simvq", "diveq", "ibq", "gumbel", "lfq", "bsq"])
+@pytest.mark.parametrize(
+    "quantizer", ["gradient", "fsq", "cosine", "rotation", "simvq", "diveq", "ibq", "gumbel", "lfq", "bsq"]
+)
 def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
     train_in(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
 

@@ -127,12 +127,18 @@ def check_arguments(path: str, values: Mapping[str, object], accepts: Signature,
             if not accepts.open_ended:
                 raise ConfigError(f"{prefix}{key}={value}: no such option{near_miss(key, accepts.parameters)}")
         elif value != KNOWN_LATER and not fits(value, parameter.annotation):
-            kind = inspect.formatannotation(parameter.annotation)
-            raise ConfigError(f"{prefix}{key}={value}: expected {kind}, got {type(value).__name__} {value!r}")
+            raise ConfigError(f"{prefix}{key}={value}: {_expected(value, parameter.annotation)}")
     missing = [k for k, p in accepts.parameters.items() if p.required and k not in values]
     if missing and not partial:
         later = f" ({prefix}_partial_=true leaves it to who makes the object)" if "." in path else ""
         raise ConfigError(f"{prefix}{missing[0]} is missing: it has no default{later}")
+
+
+def _expected(value: object, annotation: object) -> str:
+    """What an argument annotated so may be, where this value does not fit."""
+    if get_origin(annotation) is Literal:
+        return f"no such choice{near_miss(str(value), map(str, get_args(annotation)))}"
+    return f"expected {inspect.formatannotation(annotation)}, got {type(value).__name__} {value!r}"
 
 
 def fits(value: object, annotation: object) -> bool:

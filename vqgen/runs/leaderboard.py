@@ -125,7 +125,8 @@ def best(job: Job, names: Sequence[str]) -> list[str]:
     if job.objective is None or job.error:
         return []
     words = " ".join(f"{name}={job.overrides[name]}" for name in names if name in job.overrides)
-    return [f"Best: {words} ({job.told}): {command('sample', run=job.folder)}", ""]
+    told = f"{words} ({job.told})" if words else job.told
+    return [f"Best: {told}: {command('sample', run=job.folder)}", ""]
 
 
 def write_job(
