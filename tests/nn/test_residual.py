@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vqgen.nn.autoencoders.residual import Decoder, Encoder, ResidualBlock
+from vqgen.nn.autoencoders.residual import UPSAMPLES, Decoder, Encoder, ResidualBlock, doubling
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])
@@ -41,3 +41,24 @@ def test_a_factor_that_is_no_power_of_two_is_an_error(factor):
         Encoder(3, 8, 5, downsampling=factor)
     with pytest.raises(ValueError, match=f"upsampling={factor} must be a power of two"):
         Decoder(5, 8, 3, upsampling=factor)
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("factor", [2, 8])
+def test_every_way_to_double_sides_comes_back_to_the_size(upsample: str, factor: int):
+    decoder = Decoder(5, 8, 3, upsampling=factor, num_residual_blocks=1, residual_channels=4, upsample=upsample)
+    assert decoder(torch.zeros(2, 5, 3, 2)).shape == (2, 3, 3 * factor, 2 * factor)
+
+
+@pytest.mark.parametrize(("upsample", "woven"), [("transposed", True), ("resize", False), ("shuffle", False)])
+def test_plain_ground_is_without_a_weave_at_the_start(upsample: str, woven: bool):
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(doubling(upsample, 4, 4), torch.nn.ReLU(), doubling(upsample, 4, 3))
+    inside = layers(torch.ones(1, 4, 8, 8))[:, :, 12:20, 12:20]  # far from the borders
+    assert (inside.std(dim=(2, 3)).max() > 1e-3) == woven
+    assert inside[:, :, ::4, ::4].std(dim=(2, 3)).max() < 1e-6
+
+
+def test_an_unknown_way_to_double_sides_is_told_with_the_nearest():
+    with pytest.raises(ValueError, match=r"upsample=resise: no such way \(did you mean resize\?\)"):
+        doubling("resise", 4, 4)

@@ -29,6 +29,7 @@ class VQVAE2(DiscreteAutoencoder):
         hidden_channels: width of the residual blocks; 128 in the paper.
         num_residual_blocks: 2 in the paper.
         residual_channels: width inside a residual block; 64 in the paper.
+        upsample: how the decoder doubles sides: `transposed` as in the paper, `resize` or `shuffle` (see `doubling`).
         model: optimizer and schedule.
     """
 
@@ -41,6 +42,7 @@ class VQVAE2(DiscreteAutoencoder):
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
+        upsample: str = "transposed",
         **model: Unpack[ModelOptions],
     ) -> None:
         if len(downsampling) < 2:
@@ -56,7 +58,7 @@ class VQVAE2(DiscreteAutoencoder):
         sizes = (hidden_channels, num_residual_blocks, residual_channels)
         self.encoder = HierarchyEncoder(channels, downsampling, quantizers, *sizes)
         dims = [q.embedding_dim for q in quantizers]
-        self.decoder = HierarchyDecoder(dims, downsampling, likelihood.num_outputs(channels), *sizes)
+        self.decoder = HierarchyDecoder(dims, downsampling, likelihood.num_outputs(channels), *sizes, upsample)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Forward:
         """Encode and quantise from the top down, decode from all levels (algorithm 1)."""

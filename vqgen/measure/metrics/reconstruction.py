@@ -8,6 +8,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure, StructuralSimilarityIndexMeasure
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+from vqgen.measure.metrics.weave import Weave
+
 WINDOW = 11  # of SSIM, in pixels
 MS_SSIM_SIDE = 176  # the window fits into the last of five scales, each half of the one before
 
@@ -17,7 +19,7 @@ class Reconstruction(torch.nn.Module):
 
     `mse` and `nmse` (divided by the variance of the data; 1 for a model that knows only the mean) are in the scale of
     [-1, 1]; `psnr` is in dB and averaged over images; `ssim` (Wang et al. 2004, doi 10.1109/TIP.2003.819861) and, from
-    176 pixels on, `ms_ssim` are at most 1.
+    176 pixels on, `ms_ssim` are at most 1. `weave` and `ripple` are of plain ground, where there is any (see `Weave`).
 
     Args:
         size: (height, width) of the images.
@@ -38,6 +40,7 @@ class Reconstruction(torch.nn.Module):
             similarity["ms_ssim"] = MultiScaleStructuralSimilarityIndexMeasure(data_range=1.0, sync_on_compute=False)
         self.similarity = MetricCollection(similarity)
         self.lpips = lpips
+        self.weave = Weave()
 
     def update(self, x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> None:
         """Compare a batch with its reconstruction."""
@@ -45,6 +48,7 @@ class Reconstruction(torch.nn.Module):
         self.psnr.update(peak_signal_noise_ratio(x_hat, x, data_range=2.0, dim=(1, 2, 3), reduction="none"))
         if self.similarity:
             self.similarity.update((x_hat + 1) / 2, (x + 1) / 2)  # SSIM is not the same for values below zero
+        self.weave.update(x, x_hat)
         if self.lpips is not None:
             self.lpips.update(x_hat.expand(-1, 3, -1, -1), x.expand(-1, 3, -1, -1))
 
@@ -53,5 +57,6 @@ class Reconstruction(torch.nn.Module):
         mse = float(self.mse.compute())
         values: dict[str, Tensor | float] = {"mse": mse, "nmse": mse / self.variance, "psnr": self.psnr.compute()}
         values |= self.similarity.compute() if self.similarity else {}
+        values |= self.weave.compute()
         values |= {"lpips": self.lpips.compute()} if self.lpips is not None else {}
         return {name: float(value) for name, value in values.items()}

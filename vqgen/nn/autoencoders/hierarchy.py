@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.nn.autoencoders.residual import Decoder, Encoder
+from vqgen.nn.autoencoders.residual import Decoder, Encoder, doubling
 from vqgen.nn.quantize import Quantization, Quantizer
 from vqgen.nn.sizes import check_divisible, num_doublings
 
@@ -92,6 +92,7 @@ class HierarchyDecoder(nn.Module):
     Args:
         embedding_dims: channels of each level's code vectors, top first.
         out_channels: of the result: image channels, or as many as a likelihood asks for.
+        upsample: how sides are doubled, see `vqgen.nn.autoencoders.residual.doubling`; `transposed` in the paper.
         Others as in `HierarchyEncoder`.
     """
 
@@ -103,13 +104,15 @@ class HierarchyDecoder(nn.Module):
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
+        upsample: str = "transposed",
     ) -> None:
         super().__init__()
         to_bottom = list(accumulate(reversed(downsampling[:-1]), mul))[::-1]
-        self.upsamplings = nn.ModuleList(map(_doublings, embedding_dims[:-1], to_bottom))
-        self.decoder = Decoder(
-            sum(embedding_dims), hidden_channels, out_channels, downsampling[-1], num_residual_blocks, residual_channels
+        self.upsamplings = nn.ModuleList(
+            _doublings(dim, factor, upsample) for dim, factor in zip(embedding_dims[:-1], to_bottom, strict=True)
         )
+        sizes = (num_residual_blocks, residual_channels)
+        self.decoder = Decoder(sum(embedding_dims), hidden_channels, out_channels, downsampling[-1], *sizes, upsample)
 
     def forward(self, z_q: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b o h w"]:
         """The likelihood's parameters, from the quantized maps of all levels, top first."""
@@ -118,7 +121,7 @@ class HierarchyDecoder(nn.Module):
         return self.decoder(torch.cat([*upsampled, bottom], dim=1))
 
 
-def _doublings(channels: int, factor: int) -> nn.Sequential:
-    """Transposed 4x4 convolutions that double the sides until they are `factor` times as long."""
+def _doublings(channels: int, factor: int, upsample: str) -> nn.Sequential:
+    """Layers that double the sides until they are `factor` times as long."""
     number = num_doublings("downsampling", factor)
-    return nn.Sequential(*(nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1) for _ in range(number)))
+    return nn.Sequential(*(doubling(upsample, channels, channels) for _ in range(number)))

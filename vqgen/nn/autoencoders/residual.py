@@ -2,11 +2,15 @@
 
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqgen.errors import near_miss
 from vqgen.nn.autoencoders.conv import keep_scale
 from vqgen.nn.sizes import check_at_least, check_divisible, num_doublings
+
+UPSAMPLES = ("transposed", "resize", "shuffle")
 
 
 class ResidualBlock(nn.Module):
@@ -69,14 +73,48 @@ class Encoder(nn.Module):
         return self.network(x)
 
 
+class Repeat(nn.Module):
+    """Each pixel four times: a map of twice the sides; on a GPU deterministic, unlike torch's own."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """The larger map."""
+        b, c, h, w = x.shape
+        return x[:, :, :, None, :, None].expand(b, c, h, 2, w, 2).reshape(b, c, 2 * h, 2 * w)
+
+
+def doubling(upsample: str, in_channels: int, out_channels: int) -> nn.Module:
+    """A layer that doubles height and width.
+
+    Args:
+        upsample: `transposed`, a 4x4 convolution of stride 2, transposed, as in the papers: neighbouring pixels are
+            made by different weights, which leaves a weave on plain ground; `resize`, pixels repeated and a 3x3
+            convolution, which is without one at the start; `shuffle`, a 3x3 convolution to four times the channels,
+            which become pixels (arXiv 1609.05158): four sets of weights, which start alike (arXiv 1707.02937).
+        in_channels, out_channels: as in `torch.nn.Conv2d`.
+    """
+    if upsample == "transposed":
+        return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
+    if upsample == "resize":
+        return nn.Sequential(Repeat(), nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1))
+    if upsample != "shuffle":
+        raise ValueError(f"upsample={upsample}: no such way{near_miss(upsample, UPSAMPLES)}")
+    conv = nn.Conv2d(in_channels, 4 * out_channels, kernel_size=3, padding=1)
+    for parameter in (conv.weight, conv.bias):
+        assert parameter is not None
+        with torch.no_grad():
+            parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
+    return nn.Sequential(conv, nn.PixelShuffle(2))
+
+
 class Decoder(nn.Module):
-    """A 3x3 convolution, residual blocks, and 4x4 transposed convolutions of stride 2.
+    """A 3x3 convolution, residual blocks, and layers that double the sides.
 
     Args:
         in_channels: channels of the code vectors.
         hidden_channels: width of the residual blocks; the last hidden layer has half of it.
         out_channels: of the result: image channels, or as many as a likelihood asks for.
         upsampling: how much larger height and width become, a power of two.
+        upsample: how sides are doubled, see `doubling`; `transposed` in the papers.
         Others as in `Encoder`.
     """
 
@@ -88,6 +126,7 @@ class Decoder(nn.Module):
         upsampling: int,
         num_residual_blocks: int = 2,
         residual_channels: int = 32,
+        upsample: str = "transposed",
     ):
         _check_sizes(hidden_channels, num_residual_blocks, residual_channels)
         super().__init__()
@@ -95,9 +134,10 @@ class Decoder(nn.Module):
         num_steps = num_doublings("upsampling", upsampling)
         inner = [*[hidden_channels] * (num_steps - 2), hidden_channels // 2] if num_steps > 1 else []
         widths = [hidden_channels, *inner, out_channels]
-        convs = [nn.ConvTranspose2d(*pair, kernel_size=4, stride=2, padding=1) for pair in pairwise(widths)]
+        convs = [doubling(upsample, *pair) for pair in pairwise(widths)]
         for conv in convs[:-2]:  # as in the encoder, all but two
-            keep_scale(conv)
+            if isinstance(conv, nn.ConvTranspose2d):
+                keep_scale(conv)
         self.network = nn.Sequential(
             nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
             *[ResidualBlock(hidden_channels, residual_channels) for _ in range(num_residual_blocks)],
