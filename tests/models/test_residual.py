@@ -146,11 +146,17 @@ def test_a_shared_codebook_makes_one_update_of_all_scales():
     assert quantizer.step_ends
 
 
-def test_a_shared_codebook_starts_from_the_features_and_not_from_the_coarsest_scale():
+@pytest.mark.parametrize("quantizer", [partial(EMAQuantizer, 8, 4), partial(GradientQuantizer, 8, 4, kmeans=True)])
+def test_a_shared_codebook_starts_from_the_features_and_not_from_the_coarsest_scale(quantizer: Any):
     batch = images(2)  # two vectors at 1x1, 48 at 4x6
-    model = residual(**MULTISCALE).train()
-    model.objective(batch)
-    assert len(model.scales.quantizers[0].codebook.round(decimals=4).unique(dim=0)) == 8
+    model = residual(quantizer=quantizer, **MULTISCALE).eval()
+    fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for _ in range(2):  # evaluated before it is trained; and as a search of the rate puts it back
+        model.eval()(batch.x)
+        model.train().objective(batch)
+        assert len(model.scales.quantizers[0].codebook.detach().round(decimals=4).unique(dim=0)) == 8
+        assert model.scales.quantizers[0].codebook.std() > 0.5 * model.encoder(batch.x).std()
+        model.load_state_dict(fresh)
 
 
 @pytest.mark.parametrize("sizes", [(4, 4, 1, 1), (6, 4, 3, 2), (8, 8, 3, 5), (3, 5, 3, 5)])

@@ -170,6 +170,7 @@ def test_whatever_is_wrong_with_an_archive_is_told_in_words(num_classes: int):
     run = _run(num_classes)
     (contents,) = Compress(num_images=3, archive=True)(run).files.values()
     damaged = [contents[:i] + bytes([contents[i] ^ 0x80]) + contents[i + 1 :] for i in range(len(contents))]
+    damaged += [contents[:8] + b"\0" + contents[9:], contents[:8] + b"\0" + bytes(2)]  # no images
     damaged += [contents + b"\1", contents + b"\0", contents + b"\3", *(contents[:i] for i in range(len(contents)))]
     for wrong in damaged:
         with pytest.raises(UserError, match=r"file=x\.vqc"):

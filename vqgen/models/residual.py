@@ -52,7 +52,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
         **model: Unpack[ModelOptions],
     ) -> None:
         check_at_least(1, depth=depth)
-        first = quantizer()
+        first = of_level(quantizer, 0)
         if not isinstance(first, VectorQuantizer) or first.learns_through_z_q:
             raise ValueError(
                 f"model.quantizer: {type(first).__name__} does not fit a sum of levels, each of which needs a table of "
@@ -60,7 +60,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
             )
         networks = networks_of(shape, encoder, decoder, first.embedding_dim, likelihood)
         grids = _grids(scales, networks.grid) + [networks.grid] * (depth - 1)
-        quantizers = [of_level(quantizer, level) for level in range(1 if shared else len(grids))]
+        quantizers = [first, *(of_level(quantizer, level) for level in range(1, 1 if shared else len(grids)))]
         super().__init__(shape, grids, [first.num_embeddings] * len(grids), likelihood, **model)
         self.encoder, self.decoder = networks.encoder, networks.decoder
         self.scales = Scales(grids, quantizers, refinement)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import NamedTuple
 
 from jaxtyping import Int
@@ -46,28 +47,18 @@ class Block(NamedTuple):
 
 def blocks(contents: bytes, num_classes: int) -> Iterator[Block]:
     """The blocks of a file whose models have so many classes. Raises UserError where something is wrong with it."""
-    rest = contents
-    while rest or not contents:
-        header = Header.unpack(rest)
-        rest, count, sizes = rest[HEADER_SIZE:], 1, None
-        if header.several:
-            count, rest = _taken_number(rest)
-            sizes = []
-            for _ in range(count):
-                size, rest = _taken_number(rest)
-                sizes.append(size)
-        width = _label_width(num_classes)
-        labels = [int.from_bytes(rest[i * width : (i + 1) * width], "big") for i in range(count)]
-        rest = rest[count * width :]
-        checksum, rest = rest[:CHECKSUM_SIZE], rest[CHECKSUM_SIZE:]
-        if any(label > num_classes for label in labels):
+    rest, width = BytesIO(contents), _label_width(num_classes)
+    while rest.tell() < len(contents) or not contents:
+        header = Header.unpack(rest.read(HEADER_SIZE))
+        sizes = [_taken_number(rest) for _ in range(_taken_number(rest))] if header.several else [-1]  # -1: all of it
+        labels = [int.from_bytes(rest.read(width), "big") for _ in sizes]
+        if not sizes:
+            raise UserError("the file is damaged: it says that there is no image")
+        if max(labels) > num_classes:
             raise UserError(f"the file is damaged: it says class {max(labels)}, and there are {num_classes}")
-        words = []
-        for size in [len(rest)] if sizes is None else sizes:
-            if size > len(rest):
-                raise UserError("the file is damaged: it ends before its codes do")
-            words.append(rest[:size])
-            rest = rest[size:]
+        checksum, words = rest.read(CHECKSUM_SIZE), [rest.read(size) for size in sizes]
+        if any(len(word) < size for word, size in zip(words, sizes, strict=True)):
+            raise UserError("the file is damaged: it ends before its codes do")
         yield Block(header, [None if label == num_classes else label for label in labels], words, checksum)
 
 
@@ -84,11 +75,12 @@ def _number(number: int) -> bytes:
     return bytes([*digits, number])
 
 
-def _taken_number(contents: bytes) -> tuple[int, bytes]:
-    """The number at the beginning, and what stands behind it."""
-    number = 0
-    for i, byte in enumerate(contents):
-        number |= (byte & 127) << 7 * i
-        if byte < 128:
-            return number, contents[i + 1 :]
+def _taken_number(rest: BytesIO) -> int:
+    """The next number of what is to be read."""
+    number = shift = 0
+    while byte := rest.read(1):
+        number |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            return number
+        shift += 7
     raise UserError("the file is damaged: it ends inside a number")

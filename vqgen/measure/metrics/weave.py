@@ -26,7 +26,7 @@ class Weave(Metric):
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
         for name in ("ripple", "weave", "blocks"):
-            self.add_state(name, torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> None:
         """Add the power of a batch's errors, of whole blocks from the top left."""

@@ -5,6 +5,7 @@ VAR (arXiv 2404.02905, algorithm 1).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -79,6 +80,7 @@ class Scales(nn.Module):
         dim = quantizers[0].embedding_dim
         self.smaller = nn.ModuleList(Resize(self.grids[-1], grid) for grid in self.grids)
         self.larger = nn.ModuleList(Resize(grid, self.grids[-1]) for grid in self.grids)
+        self.refined = refinement > 0
         self.refine = nn.ModuleList(Refinement(dim, refinement) if refinement else nn.Identity() for _ in self.grids)
 
     @property
@@ -106,9 +108,9 @@ class Scales(nn.Module):
             return levels[-1]
 
         total = self._sum(z_e, quantize)
-        if any(True for _ in self.refine.parameters()):
+        if self.refined:
             losses = {**levels[-1].losses, "refinement_loss": F.mse_loss(total, z_e.detach())}
-            levels[-1] = Quantization(levels[-1].z_q, levels[-1].codes, losses)
+            levels[-1] = replace(levels[-1], losses=losses)
         return StraightThrough.apply(z_e, total.detach()), levels
 
     def look_up(self, z_e: Float[Tensor, "b d h w"]) -> list[Quantization]:

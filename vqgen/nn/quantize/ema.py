@@ -68,7 +68,7 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
-        self._placed = False  # by `start`
+        self._placed = False  # by `start`, in this step
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
@@ -86,10 +86,10 @@ class EMAQuantizer(VectorQuantizer):
         """Place the codebook by k-means over these features, where it has not learnt yet."""
         with without_autocast(z_e.device):
             self.place(rows(self.project(z_e.detach().float())))
-        self._placed = True
+        self._placed = self.training
 
     def place(self, x: Float[Tensor, "n d"]) -> None:
-        """Place the codebook by k-means over the first vectors, unless `start` has."""
+        """Place the codebook by k-means over the first vectors, unless `start` has in this step."""
         if self.training and self.num_updates == 0 and not self._gathered and not self._placed:
             self._start(x)
 
@@ -128,6 +128,7 @@ class EMAQuantizer(VectorQuantizer):
         if dead.any():
             self._revive(x, dead, parts)
         self.num_updates += 1
+        self._placed = False
 
     def _weight(self) -> Float[Tensor, ""]:
         """1 - decay of this update, the weight of the batch; a tensor, or torch.compile would compile every step."""
