@@ -42,7 +42,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
         self,
         shape: Sequence[int],
         encoder: Callable[..., nn.Module],
-        quantizer: Callable[..., Quantizer],
+        quantizer: Callable[..., VectorQuantizer],
         decoder: Callable[..., nn.Module],
         likelihood: ReconstructionLoss,
         scales: Sequence[int | Sequence[int]] | None = None,
@@ -90,7 +90,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
     @property
     def quantizers(self) -> list[Quantizer]:
         """The quantizer of each level; the same one for all, where it is shared."""
-        return self.scales.of_scales
+        return [*self.scales.of_scales]
 
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The decoder's output for code maps; levels that are None, or left out at the end, add nothing."""

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.nn.quantize import Quantization, Quantizer
+from vqgen.nn.quantize import Quantization, Quantizer, VectorQuantizer
 from vqgen.nn.quantize.base import StraightThrough
 
 Quantize = Callable[[Quantizer, Tensor], Quantization]
@@ -68,7 +68,7 @@ class Scales(nn.Module):
     """
 
     def __init__(
-        self, grids: Sequence[tuple[int, int]], quantizers: Sequence[Quantizer], refinement: float = 0.0
+        self, grids: Sequence[tuple[int, int]], quantizers: Sequence[VectorQuantizer], refinement: float = 0.0
     ) -> None:
         super().__init__()
         if len(quantizers) not in (1, len(grids)):
@@ -84,9 +84,9 @@ class Scales(nn.Module):
         self.refine = nn.ModuleList(Refinement(dim, refinement) if refinement else nn.Identity() for _ in self.grids)
 
     @property
-    def of_scales(self) -> list[Quantizer]:
+    def of_scales(self) -> list[VectorQuantizer]:
         """The quantizer of each scale."""
-        made = [quantizer for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
+        made = [quantizer for quantizer in self.quantizers if isinstance(quantizer, VectorQuantizer)]
         return made * (len(self.grids) // len(made))
 
     def forward(self, z_e: Float[Tensor, "b d h w"]) -> tuple[Float[Tensor, "b d h w"], list[Quantization]]:

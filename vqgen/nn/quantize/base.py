@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -68,9 +69,6 @@ class Quantizer(nn.Module):
         codes = self.nearest(z_e)
         return Quantization(as_stored(self.embed(codes).to(z_e.dtype), z_e), codes, {})
 
-    def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
-        """Place the codebook of a quantizer in training by these features, not by those of its first call."""
-
     def put_back(self) -> None:
         """Project the code vectors again, after something other than training, such as averaging, has moved them."""
 
@@ -85,6 +83,9 @@ class Quantizer(nn.Module):
                 f"z_e has {z_e.shape[1]} channels, but code vectors have embedding_dim={self.embedding_dim}:"
                 " make the encoder's out_channels equal to embedding_dim"
             )
+
+
+Made = TypeVar("Made", bound=Quantizer)
 
 
 class VectorQuantizer(Quantizer):
@@ -145,6 +146,11 @@ class VectorQuantizer(Quantizer):
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
         return F.embedding(codes, self.project(self.codebook)).permute(0, 3, 1, 2)
 
+    def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
+        """Place the codebook by these features, where it has not learnt yet, and not by those of the first call."""
+        with without_autocast(z_e.device):
+            self.place(rows(self.project(z_e.detach().float())))
+
     def place(self, x: Float[Tensor, "n d"]) -> None:
         """Place the codebook before the first vectors are quantized in training; here it stays as it was made."""
 
@@ -175,7 +181,7 @@ class VectorQuantizer(Quantizer):
         return nearest_vectors(x, self.project(self.codebook)).view(len(z_e), *z_e.shape[2:])
 
 
-def of_level(quantizer: Callable[..., Quantizer], level: int) -> Quantizer:
+def of_level(quantizer: Callable[..., Made], level: int) -> Made:
     """The quantizer of a level, counted from the top, whose seed is bound to it: each level draws its own."""
     seed = getattr(quantizer, "keywords", {}).get("seed")
     return quantizer() if seed is None else quantizer(seed=seed + LEVEL_SEEDS * level)

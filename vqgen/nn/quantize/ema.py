@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import Quantization, VectorQuantizer, rows, without_autocast
+from vqgen.nn.quantize.base import Quantization, VectorQuantizer
 from vqgen.nn.quantize.kmeans import assign, codebook_start, draw_far
 
 REVIVE_CANDIDATES = 16
@@ -84,8 +84,7 @@ class EMAQuantizer(VectorQuantizer):
 
     def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
         """Place the codebook by k-means over these features, where it has not learnt yet."""
-        with without_autocast(z_e.device):
-            self.place(rows(self.project(z_e.detach().float())))
+        super().start(z_e)
         self._placed = self.training
 
     def place(self, x: Float[Tensor, "n d"]) -> None:

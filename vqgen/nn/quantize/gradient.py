@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.nn.quantize.base import VectorQuantizer, rows, without_autocast
+from vqgen.nn.quantize.base import VectorQuantizer
 from vqgen.nn.quantize.kmeans import codebook_start
 
 
@@ -50,11 +50,6 @@ class GradientQuantizer(CodebookLosses):
         """Place the codebook by k-means over the first vectors in training, if asked to."""
         if self.kmeans and self.training and not self.started:
             self._start(x)
-
-    def start(self, z_e: Float[Tensor, "b d h w"]) -> None:
-        """Place the codebook by k-means over these features, if asked to and not done yet."""
-        with without_autocast(z_e.device):
-            self.place(rows(self.project(z_e.detach().float())))
 
     def learning_state(self) -> list[Tensor]:
         """Whether k-means has been."""
