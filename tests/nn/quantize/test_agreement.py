@@ -75,6 +75,13 @@ def test_forward_nearest_and_embed_are_one_quantizer(path: Path, state: str, tra
     assert looked_up.z_q.stride() == quantized.z_q.stride()  # the same kernels, to the last bit, are run on them
 
 
+@pytest.mark.parametrize("path", CHOICES, ids=lambda path: path.stem)
+def test_only_losses_that_there_are_have_weights(path: Path):
+    quantizer = quantizer_of(path).train()
+    losses = quantizer(torch.randn(4, quantizer.embedding_dim, 9, 7)).losses
+    assert losses.keys() >= quantizer.loss_weights.keys()
+
+
 NOT_BY_DISTANCE = ("fsq", "ibq", "gumbel")  # of which a code vector is not what its code stands for
 
 

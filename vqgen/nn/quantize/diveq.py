@@ -31,6 +31,11 @@ class DiVeQ(GradientQuantizer):
             raise ValueError(f"{noise=} must not be negative; 0.03 is usual, 0 is none")
         self.noise = noise
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """There are no losses."""
+        return {}
+
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Steps to the nearest code vectors."""
         codes = self._codes(z_e, x)
