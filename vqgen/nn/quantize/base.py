@@ -140,7 +140,7 @@ class VectorQuantizer(Quantizer):
         self.check_channels(z_e)
         with without_autocast(z_e.device):
             full = self.project(z_e.float())
-            return self._codes(full, rows(full))
+            return self.choose(full, rows(full))
 
     def embed(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b d h w"]:
         """The code vectors of a map of codes, each from 0 to `num_embeddings` - 1."""
@@ -165,7 +165,7 @@ class VectorQuantizer(Quantizer):
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """`forward` of projected features in float32; `x` are the vectors of `z_e` in rows, without gradient."""
-        codes = self._codes(z_e, x)
+        codes = self.choose(z_e, x)
         z_q = as_stored(self.embed(codes), z_e)
         return Quantization(self.carry_gradient(z_e, z_q.detach()), codes, self.losses(z_e, z_q))
 
@@ -177,7 +177,8 @@ class VectorQuantizer(Quantizer):
         """`z_q`, with the straight-through gradient: what arrives at `z_q` is given to `z_e` unchanged."""
         return StraightThrough.apply(z_e, z_q)
 
-    def _codes(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+    def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+        """Index of the code for each position of projected features, whose vectors in rows are `x`."""
         return nearest_vectors(x, self.project(self.codebook)).view(len(z_e), *z_e.shape[2:])
 
 

@@ -38,7 +38,7 @@ class DiVeQ(GradientQuantizer):
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Steps to the nearest code vectors."""
-        codes = self._codes(z_e, x)
+        codes = self.choose(z_e, x)
         vectors = as_stored(self.embed(codes), z_e)
         if not self.training:
             return Quantization(vectors, codes, {})

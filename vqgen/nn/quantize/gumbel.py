@@ -56,5 +56,6 @@ class GumbelQuantizer(VectorQuantizer):
     def put_back(self) -> None:
         """Any vectors make a codebook."""
 
-    def _codes(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+    def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+        """The likeliest codes."""
         return self.logits(x).argmax(dim=1).view(len(z_e), *z_e.shape[2:])

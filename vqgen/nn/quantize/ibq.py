@@ -22,7 +22,7 @@ class IBQ(GradientQuantizer):
 
     def quantize(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Quantization:
         """Code vectors, with the gradient of all codes' shares."""
-        codes = self._codes(z_e, x)
+        codes = self.choose(z_e, x)
         z_q = as_stored(self.embed(codes), z_e)
         if torch.is_grad_enabled():
             shares = (rows(z_e) @ self.codebook.T).softmax(dim=1)
@@ -30,6 +30,7 @@ class IBQ(GradientQuantizer):
             z_q = z_q + choice.view(len(z_e), *z_e.shape[2:], -1).permute(0, 3, 1, 2)
         return Quantization(as_stored(z_q, z_e), codes, self.losses(z_e, z_q))
 
-    def _codes(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+    def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+        """The codes of the largest products."""
         parts = [(part @ self.codebook.detach().T).argmax(dim=1) for part in x.split(2**14)]
         return torch.cat(parts).view(len(z_e), *z_e.shape[2:])
