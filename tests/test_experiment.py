@@ -1,5 +1,6 @@
 """Every model trains: two steps of each yaml, through the same function as the command line."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def test_every_autoencoder_trains(model: str, tmp_path: Path):
 )
 def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
     train_in(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
+
+
+def test_a_run_of_steps_that_end_within_an_epoch_is_validated_and_tested(tmp_path: Path):
+    without = [word for word in SMALL if not word.startswith(("trainer.max_epochs", "trainer.limit_train"))]
+    steps = ["trainer.max_steps=5", "data.batch_size=8"]  # an epoch of four
+    train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *without, *steps])
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [row["step"] for row in rows if row["val/loss"]] == ["3", "4"]
+    assert [row["step"] for row in rows if row["test/loss"]] == ["5"]
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["labels", "no-labels"])

@@ -266,18 +266,35 @@ def test_a_run_whose_disk_is_full_ends_in_one_line(tmp_path: Path):
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_kill_during_writing_leaves_the_checkpoint_before(tmp_path: Path):
+@pytest.mark.parametrize(
+    "deadly", ["checkpoint_io.os.fsync", "Path.hardlink_to", "Path.replace"], ids=["writing", "keeping", "renaming"]
+)
+def test_a_kill_during_writing_leaves_the_checkpoint_before(tmp_path: Path, deadly: str):
     path = tmp_path / "checkpoints" / "last.ckpt"
     WholeCheckpointIO().save_checkpoint({"x": 1}, path)
     code = (
-        "import os, signal, sys; from vqgen.runs import checkpoint_io;"
-        "checkpoint_io.os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL);"
+        "import os, signal, sys; from pathlib import Path; from vqgen.runs import checkpoint_io;"
+        f"{deadly} = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "checkpoint_io.WholeCheckpointIO().save_checkpoint({'x': 2}, sys.argv[1])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
     assert torch.load(path, weights_only=True) == {"x": 1}
-    assert len(list(path.parent.iterdir())) == 2  # and a remnant, which the next one clears away
-    WholeCheckpointIO().save_checkpoint({"x": 3}, path)
+    assert len(list(path.parent.iterdir())) > 1  # a remnant, which the next one clears away
+    for x in (3, 4):
+        WholeCheckpointIO().save_checkpoint({"x": x}, path)
     assert {p.name for p in path.parent.iterdir()} == {"last.ckpt", "previous.ckpt"}
-    assert torch.load(path.with_name("previous.ckpt"), weights_only=True) == {"x": 1}
+    assert torch.load(path.with_name("previous.ckpt"), weights_only=True) == {"x": 3}
+
+
+def test_a_disk_without_second_names_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for x in (1, 2):
+        WholeCheckpointIO().save_checkpoint({"x": x}, tmp_path / "last.ckpt")
+    assert {p.name: torch.load(p, weights_only=True)["x"] for p in tmp_path.iterdir()} == {
+        "last.ckpt": 2,
+        "previous.ckpt": 1,
+    }

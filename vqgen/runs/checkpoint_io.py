@@ -33,7 +33,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             with replacing(path) as part:
                 _write(checkpoint, part)
                 if path.name == LAST and path.exists():
-                    path.replace(path.with_name(PREVIOUS))
+                    _keep(path, path.with_name(PREVIOUS))
             _sync(path.parent)
         except (OSError, RuntimeError) as error:
             said = of_the_system(error)
@@ -54,6 +54,16 @@ def _write(checkpoint: PlainDict, path: Path) -> None:
         torch.save(checkpoint, file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Call a file `previous` too, so that there is one called `path` at every moment: a kill may come at any."""
+    _clear(previous)
+    with replacing(previous) as name:
+        try:
+            name.hardlink_to(path)
+        except OSError:  # a disk that knows no second names: for a moment there is `previous` alone
+            path.replace(name)
 
 
 def _sync(folder: Path) -> None:

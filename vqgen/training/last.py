@@ -69,6 +69,13 @@ class Last(Checkpoint):
         if stop:
             self._stop(trainer, f"at step {trainer.global_step}")
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Have the last of `max_steps` steps validated, as Lightning does where it is asked to stop and not there."""
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and stop where that is asked for."""
         self._save(trainer)
