@@ -13,6 +13,8 @@ from vqgen.config.check import check
 from vqgen.config.search_path import CONF
 from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.experiment import train
+from vqgen.runs.opening import open_trained
+from vqgen.tasks import Complete, Evaluate, Sample, coding
 
 SMALL = [
     "hardware=cpu",
@@ -91,6 +93,42 @@ def test_every_autoencoder_trains(model: str, tmp_path: Path):
 )
 def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
     train_in(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
+
+
+@pytest.fixture(scope="module")
+def scales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "multiscale"
+    return train_in(folder, ["model=multiscale", *MODELS["multiscale"], *IMAGES, *SMALL])
+
+
+@pytest.mark.parametrize("level", [None, "2x2"])
+def test_a_prior_of_all_levels_or_those_down_to_one_trains_is_drawn_from_and_codes_files(
+    level: str | None, scales: Path, tmp_path: Path
+):
+    network = ["model.network.channels=16", "model.network.num_layers=1", "data.batch_size=16"]
+    words = ["model=next_scale", f"tokenizer={scales}", *network, *SMALL, *([f"level={level}"] if level else [])]
+    train_in(tmp_path / "prior", words)
+    trained = open_trained(tmp_path / "prior")
+    assert trained.missing_priors == (["4x4"] if level else [])
+    assert len(trained.priors) == 2 + (level is None)
+    assert len(trained.modules) == 2
+    if level:
+        return
+    Sample(num_samples=4)(trained)
+    Complete(images=[0, 1])(trained)
+    sizes = Evaluate(metrics=["likelihood"], num_samples=8)(trained).records["evaluation"]["metrics"]
+    assert {f"nats_per_code_{name}" for name in ("1x1", "2x2", "4x4")} <= {*sizes}
+    codes = trained.coder.encode(trained.first(3).x)
+    files = {str(i): one.contents for i, one in enumerate(coding.compressed(trained, codes, [0, 1, None]))}
+    read = coding.decompressed(trained, coding.blocks_of(trained, files))
+    for i, image in enumerate(read):
+        assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(image.codes, codes, strict=True))
+
+
+def test_a_prior_of_all_levels_says_so_where_nothing_is_above_a_whole_map(tokenizer: Path, tmp_path: Path):
+    network = ["model.network.channels=16", "model.network.num_layers=1", "data.batch_size=16"]
+    with pytest.warns(UserWarning, match="the top level's 2x2 codes will be drawn without regard for each other"):
+        train_in(tmp_path / "prior", ["model=next_scale", f"tokenizer={tokenizer}", *network, *SMALL])
 
 
 def test_a_run_of_steps_that_end_within_an_epoch_is_validated_and_tested(tmp_path: Path):

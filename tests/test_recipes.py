@@ -24,6 +24,7 @@ CODES = {
     "fashion_pixelcnn": ([(8, 8)], 128, 10),
     "fashion_gated_pixelcnn": ([(8, 8)], 128, 10),
     "fashion_pixelsnail": ([(8, 8)], 128, 10),
+    "fashion_next_scale": ([(1, 1), (2, 2), (4, 4), (8, 8)], 128, 10),
     "photographs_pixelsnail": ([(8, 8), (16, 16)], 256, 0),
     "shapes64_pixelsnail": ([(8, 8), (16, 16)], 128, 6),
     "vqvae2_imagenet256_top": ([(32, 32)], 512, 1000),
@@ -43,6 +44,7 @@ GRIDS = {
     "vqvae_cifar10": [(8, 8)],
     "fashion_vqvae": [(8, 8)],
     "fashion_vqvae2": [(4, 4), (8, 8)],
+    "fashion_multiscale": [(1, 1), (2, 2), (4, 4), (8, 8)],
     "photographs_vqvae2": [(8, 8), (16, 16)],
     "shapes64_vqvae2": [(8, 8), (16, 16)],
     "vqvae2_128": [(16, 16), (32, 32)],
@@ -56,6 +58,7 @@ SMALLER = {
     **{f"{model}_fashion": FLAT for model in ("ae", "vae")},
     **{f"fashion_{model}": FLAT for model in ("ae", "vae", "vae_iaf")},
     "fashion_vqvae2": HIERARCHY,
+    "fashion_multiscale": [*NETWORK, "model.scales=[1,2,4]"],
     "photographs_vqvae2": [*HIERARCHY, "~data.flip", "~data.root"],
     "shapes64_vqvae2": HIERARCHY,
     "shapes64_vae": FLAT,
@@ -153,14 +156,24 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[int, Path], tmp_path: Path):
-    levels = len(CODES[name][0]) if name.endswith("snail") else 3 if "1024" in name else 2 if "vqvae2_" in name else 1
-    others = SMALLER_TRANSFORMER if name.endswith(("transformer", "masked")) else SMALLER_PIXELSNAIL
+    levels = (
+        len(CODES[name][0])
+        if name.endswith("snail")
+        else 3
+        if "1024" in name
+        else 2
+        if "vqvae2_" in name or name.endswith("scale")
+        else 1
+    )
+    others = SMALLER_TRANSFORMER if name.endswith(("transformer", "masked", "scale")) else SMALLER_PIXELSNAIL
     smaller = SMALLER_PRIOR.get(name, others)
     words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]
     train_in(tmp_path / name, words)
 
 
-@pytest.mark.parametrize("name", [n for n in CODES if ("pixelcnn" not in n or "gated" in n) and "masked" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in CODES if ("pixelcnn" not in n or "gated" in n) and not n.endswith(("masked", "scale"))]
+)
 def test_a_prior_of_a_recipe_sees_every_code_before(name: str):
     node: Any = OmegaConf.to_container(composed([f"experiment={name}"]).model.network, resolve=True)
     narrow = {key: 8 for key in ("residual_channels", "attention_channels") if key in node}

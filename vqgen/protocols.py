@@ -141,6 +141,21 @@ class Prior(_OnDevice, Protocol):
 
 
 @runtime_checkable
+class PriorOfLevels(_OnDevice, Protocol):
+    """p(codes of several levels), in one model."""
+
+    def of_levels(self) -> Sequence[Prior]:
+        """The prior of each level, top first; each has this model as its `owner`."""
+
+
+def priors_of(model: object) -> list[Prior]:
+    """The priors of levels that a model is; none, if it is none."""
+    if isinstance(model, PriorOfLevels):
+        return [*model.of_levels()]
+    return [model] if isinstance(model, Prior) else []
+
+
+@runtime_checkable
 class AutoregressivePrior(Prior, Protocol):
     """A prior that gives each code from those before it."""
 

@@ -130,7 +130,7 @@ def test_no_two_samples_levels_or_seeds_draw_by_the_same_random_numbers(monkeypa
         given.extend(seeds)
         return torch.zeros(num_samples, *grid, dtype=torch.long)
 
-    monkeypatch.setattr("vqgen.models.prior.sample_codes", note)
+    monkeypatch.setattr("vqgen.models.level_prior.sample_codes", note)
     run = tiny.trained(tiny.vqvae2(), tiny.priors(0))
     ways = [
         lambda seed: Sample(num_samples=5, sampling=Sampling(seed=seed))(run),

@@ -69,7 +69,7 @@ class Train:
     tokenizer: str | None = None
     data_root: str | None = None
     data_changed: bool = False
-    level: int | str = 0
+    level: int | str | None = None
 
 
 @dataclass
@@ -161,7 +161,7 @@ def _check_pairing(cfg: DictConfig) -> None:
         raise ConfigError("data=codes: this model reads images, not codes; take e.g. data=shapes")
     if cfg.tokenizer and not is_prior:
         raise ConfigError(f"tokenizer={cfg.tokenizer}: only a prior has one, and this model reads images")
-    if cfg.level != 0 and not is_prior:
+    if cfg.level and not is_prior:
         raise ConfigError(f"level={cfg.level}: only beside tokenizer=RUN, for a prior of one of its levels")
     if cfg.data_root and not is_prior:
         raise ConfigError(f"data_root={cfg.data_root}: only beside tokenizer=RUN; images of data= are in data.root")

@@ -3,6 +3,7 @@
 from vqgen.models.ae import AE
 from vqgen.models.classifier import ImageClassifier
 from vqgen.models.masked_prior import MaskedPrior
+from vqgen.models.next_scale import NextScalePrior
 from vqgen.models.pixels import Pixels
 from vqgen.models.prior import RasterPrior
 from vqgen.models.residual import ResidualVQVAE
@@ -17,6 +18,7 @@ __all__ = [
     "VQVAE2",
     "ImageClassifier",
     "MaskedPrior",
+    "NextScalePrior",
     "Pixels",
     "RasterPrior",
     "ResidualVQVAE",

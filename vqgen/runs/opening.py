@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from vqgen.devices import device_of
 from vqgen.errors import CheckpointError, ConfigError
 from vqgen.plain import Plain, PlainDict
-from vqgen.protocols import Prior, RecordedImages, Tokenizer
+from vqgen.protocols import Prior, RecordedImages, Tokenizer, priors_of
 from vqgen.runs.checkpoint import Run, images_of, module_of, open_run, open_tokenizer
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.folders import find_runs, run_name
@@ -78,20 +78,20 @@ def trained(
         raise ConfigError(f"run: these priors were trained on different tokenizers: {places}")
     for run in runs[1:]:
         _check_alike(runs[0], run)
-    pairs: list[tuple[Prior, Run]] = []
+    parts: list[tuple[list[Prior], Run]] = []
     for model, run in zip(models, runs, strict=True):
-        if not isinstance(model, Prior):
+        if not (of_run := priors_of(model)):
             raise CheckpointError(f"'{run.file}' is no prior: it draws no codes of its tokenizer")
-        pairs.append((model, run))
-    pairs.sort(key=lambda pair: pair[0].level)
-    priors = [prior for prior, _ in pairs]
-    details["steps"] = {run_name(run.folder): run.contents["global_step"] for _, run in pairs}
+        parts.append((of_run, run))
+    parts.sort(key=lambda part: part[0][0].level)
+    priors = [prior for of_run, _ in parts for prior in of_run]
+    details["steps"] = {run_name(run.folder): run.contents["global_step"] for _, run in parts}
     source, module = open_tokenizer(runs[0], tokenizer)
     images = _images(source, runs[0], data_root, data_changed)
     coder = module.to(device)
     if not isinstance(coder, Tokenizer):
         raise CheckpointError(f"'{source.file}' is no tokenizer: it gives images no codes")
-    return TrainedRun(models[0], priors, coder, images, **details, runs=[source, *(run for _, run in pairs)])
+    return TrainedRun(models[0], priors, coder, images, **details, runs=[source, *(run for _, run in parts)])
 
 
 def _images(source: Run, run: Run, root: str | None, accepted: bool) -> Callable[[], RecordedImages]:

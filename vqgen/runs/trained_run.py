@@ -73,7 +73,8 @@ class TrainedRun(NamedTuple):
     @property
     def modules(self) -> list[nn.Module]:
         """All models: the tokenizer and its priors, or the run's own."""
-        both = [self.tokenizer, *self.priors] if self.tokenizer else [self.model]
+        priors = dict.fromkeys(getattr(prior, "owner", prior) for prior in self.priors)
+        both = [self.tokenizer, *priors] if self.tokenizer else [self.model]
         return [cast(nn.Module, model) for model in both]
 
     @property

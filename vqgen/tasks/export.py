@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,8 @@ def parts(trained: TrainedRun, x: Tensor) -> dict[str, Program]:
         "encoder": Program(Part(model, coder.encode), (x,), ["x"], names),
         "decoder": Program(Part(model, lambda *codes: coder.decode(codes)), tuple(codes), names, ["x_hat"]),
     }
-    for prior, module in zip(trained.priors, trained.modules[1:], strict=True):
+    for prior in trained.priors:
+        module = cast(nn.Module, prior)
         given, depth = [torch.zeros(len(x), dtype=torch.long, device=x.device) for _ in prior.takes], prior.level + 1
         part, inputs = Part(module, _logits(module, prior)), (*codes[:depth], *given)
         found[f"prior_{levels[prior.level]}"] = Program(part, inputs, [*names[:depth], *prior.takes], ["logits"])

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vqgen.errors import UserError
+from vqgen.protocols import priors_of
 from vqgen.runs.fingerprint import fingerprint
 from vqgen.runs.published import CARD, TOKENIZER_FOLDER, repository
 from vqgen.runs.trained_run import TrainedRun
@@ -49,7 +50,7 @@ def _folders(trained: TrainedRun) -> list[str]:
     """Where each model goes: one prior, or a model without, to the repository's own folder."""
     if not trained.priors:
         return [""]
-    names = [trained.levels[prior.level] for prior in trained.priors]
+    names = [trained.levels[priors_of(module)[0].level] for module in trained.modules[1:]]
     return [TOKENIZER_FOLDER, *(names if len(names) > 1 else [""])]
 
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from vqgen.batch import CodeBatch, ImageBatch
+from vqgen.batch import CodeBatch, Condition, ImageBatch
 from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import ImageLogger
 from vqgen.pictures import figures
-from vqgen.protocols import Autoencoder, Prior, Variational
+from vqgen.protocols import Autoencoder, Variational, priors_of
 from vqgen.training.turns import is_due
 
 
@@ -69,7 +69,7 @@ class LatentSamples(_Pictures):
 
 
 class Samples(_Pictures):
-    """Images drawn from a prior; a lower level's prior draws given the true codes of the levels above.
+    """Images drawn from a prior; a lower level's prior draws given the true codes of the levels above it.
 
     Args:
         decode: code maps of all levels down to the prior's, to images.
@@ -82,11 +82,13 @@ class Samples(_Pictures):
 
     def picture(self, trainer: pl.Trainer, model: pl.LightningModule) -> Float[Tensor, "3 H W"]:
         """With the labels, and upper levels, of the first validation images."""
-        assert isinstance(model, Prior)
+        priors = priors_of(model)
         batch: CodeBatch = _first_validation_batch(trainer)
         condition = batch.condition.first(self.num_images)
-        codes = model.sample(min(self.num_images, len(batch.index)), condition)
-        return figures.grid(self.decode([*condition.upper, codes]))
+        codes = [*condition.upper[: priors[0].level]]
+        for prior in priors:
+            codes.append(prior.sample(min(self.num_images, len(batch.index)), Condition(codes, condition.given)))
+        return figures.grid(self.decode(codes))
 
 
 def _first_validation_batch(trainer: pl.Trainer) -> Any:

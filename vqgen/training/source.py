@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import get_class
 from torch import nn
 
 from vqgen.batch import SPLITS
@@ -12,7 +13,7 @@ from vqgen.config.arguments import CODES
 from vqgen.data.loading.loader import DataModule
 from vqgen.errors import ConfigError, near_miss
 from vqgen.plain import PlainDict
-from vqgen.protocols import Images, Prior, Tokenizer
+from vqgen.protocols import Images, Tokenizer, priors_of
 from vqgen.runs import checkpoint
 from vqgen.runs.allow_list import refuse_foreign
 from vqgen.runs.checkpoint import Run, build, open_run
@@ -71,7 +72,7 @@ def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Ru
     run, tokenizer = checkpoint.open_tokenizer(known) if known else _open_tokenizer(config["tokenizer"])
     assert isinstance(tokenizer, Tokenizer)
     refuse_foreign(run.config["facts"], run.file, "facts")  # they go into the prior's config
-    level = level_index(config["level"], tokenizer.level_names)
+    level = _level(config, tokenizer.level_names)
     mark = fingerprint(tokenizer)
     images: Any = checkpoint.images_of(run, config.get("data_root"))  # RecordedImages, and a data module
     _read(images)
@@ -102,6 +103,13 @@ def _open_tokenizer(path: str) -> tuple[Run, nn.Module]:
     return run, tokenizer
 
 
+def _level(config: PlainDict, names: list[str]) -> int:
+    """The level that a prior is for: the one asked for, or the top one; of a prior of several levels the last."""
+    if config["level"] is None:
+        return len(names) - 1 if hasattr(get_class(config["model"]["_target_"]), "of_levels") else 0
+    return level_index(config["level"], names)
+
+
 def level_index(level: int | str, names: list[str]) -> int:
     """Number of a level (from the top) given by number or name.
 
@@ -117,6 +125,5 @@ def level_index(level: int | str, names: list[str]) -> int:
 
 def in_training(model: pl.LightningModule, config: PlainDict, folder: Path, source: Source) -> TrainedRun:
     """A model that is being trained, as the tasks take it; `config`, `folder` and `source` are the run's."""
-    priors: list[Prior] = [model] if isinstance(model, Prior) else []
     details = about(config, folder, model.global_step, source.record, model.device)
-    return TrainedRun(model, priors, source.tokenizer, lambda: source.images, **details)
+    return TrainedRun(model, priors_of(model), source.tokenizer, lambda: source.images, **details)

@@ -6,6 +6,7 @@ from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.scale_transformer import ScaleTransformer
 from vqgen.nn.priors.transformer import MaskedTransformer, Transformer
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "PixelCNN",
     "PixelSNAIL",
     "RasterConv2d",
+    "ScaleTransformer",
     "Transformer",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqgen.nn.priors.network import AutoregressiveNetwork, CodeNetwork, MaskedNetwork
-from vqgen.nn.priors.positions import POSITION_CHANNELS, position_features
+from vqgen.nn.priors.positions import POSITION_CHANNELS, centres, position_features
 from vqgen.nn.sizes import check_at_least, check_share
 
 BASE = 100.0
@@ -29,16 +29,18 @@ class Rotation(NamedTuple):
     sin: Float[Tensor, "t d"]
 
 
-def rotation(grid: Sequence[int], head_channels: int, like: Tensor) -> Rotation:
+def rotation(grid: Sequence[int], head_channels: int, like: Tensor, whole: Sequence[int] | None = None) -> Rotation:
     """Axial rotary positions (arXiv 2104.09864, 2403.13298): half of the pairs turn by the row, half by the column.
 
     Products of turned queries and keys depend on the distance of their positions alone, so that the grid may be another
-    than in training.
+    than in training. Cells of a coarser grid than the `whole` one stand where their centres are in it.
     """
     pairs = head_channels // 4
     precise = torch.float32 if like.device.type == "mps" else torch.float64
     speeds = BASE ** (-torch.arange(pairs, dtype=precise, device=like.device) / pairs)
-    row, column = (torch.arange(n, dtype=precise, device=like.device)[:, None] * speeds for n in grid)
+    row, column = (
+        centres(n, of, precise, like.device)[:, None] * speeds for n, of in zip(grid, whole or grid, strict=True)
+    )
     size = (*grid, pairs)
     angles = torch.cat([row[:, None].expand(size), column[None].expand(size)], dim=2).flatten(0, 1)
     return Rotation(angles.cos().to(like.dtype), angles.sin().to(like.dtype))
@@ -115,6 +117,29 @@ class TransformerBlock(nn.Module):
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
 
 
+def small_weights(network: nn.Module, num_layers: int) -> None:
+    """Draw matrices from N(0, 0.02^2); those of `blocks` whose output is added smaller, together they add as one."""
+    for name, parameter in network.named_parameters():
+        if parameter.dim() == 2:
+            added = name.startswith("blocks") and "output" in name
+            nn.init.normal_(parameter, std=STD / math.sqrt(2 * num_layers) if added else STD)
+
+
+def check_sizes(channels: int, num_layers: int, num_heads: int, dropout: float) -> None:
+    """Raise ValueError for sizes that no transformer here has."""
+    check_at_least(1, channels=channels, num_layers=num_layers, num_heads=num_heads)
+    check_share(dropout=dropout)
+    if channels % (4 * num_heads):
+        raise ValueError(
+            f"{channels=} is no multiple of 4 x {num_heads=}: rows and columns turn pairs of a head's numbers each"
+        )
+
+
+def hidden_width(channels: int, hidden_channels: int | None) -> int:
+    """Width of the gated layers: what is asked for, or 8/3 of `channels`, rounded up to a multiple of 8."""
+    return hidden_channels or -(-8 * channels // 3 // 8) * 8
+
+
 class CodeTransformer(CodeNetwork):
     """Blocks between an embedding of codes and logits; a position knows its place, counted from the top left.
 
@@ -140,15 +165,10 @@ class CodeTransformer(CodeNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ):
-        check_at_least(1, channels=channels, num_layers=num_layers, num_heads=num_heads)
-        check_share(dropout=dropout)
-        if channels % (4 * num_heads):
-            raise ValueError(
-                f"{channels=} is no multiple of 4 x {num_heads=}: rows and columns turn pairs of a head's numbers each"
-            )
+        check_sizes(channels, num_layers, num_heads, dropout)
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
-        hidden = hidden_channels or -(-8 * channels // 3 // 8) * 8
+        hidden = hidden_width(channels, hidden_channels)
         self.embedding = nn.Embedding(num_embeddings + 1, channels)  # the last stands for no code
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
@@ -163,10 +183,7 @@ class CodeTransformer(CodeNetwork):
 
         What all layers together add to the features is of the scale of what one adds.
         """
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                added = name.startswith("blocks") and "output" in name
-                nn.init.normal_(parameter, std=STD / math.sqrt(2 * len(self.blocks)) if added else STD)
+        small_weights(self, len(self.blocks))
 
     def logits(
         self, codes: Int[Tensor, "b t"], grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None
