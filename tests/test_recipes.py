@@ -156,15 +156,8 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_recipe_of_a_prior_trains_for_two_steps(name: str, tokenizers: dict[int, Path], tmp_path: Path):
-    levels = (
-        len(CODES[name][0])
-        if name.endswith("snail")
-        else 3
-        if "1024" in name
-        else 2
-        if "vqvae2_" in name or name.endswith("scale")
-        else 1
-    )
+    two = "vqvae2_" in name or name.endswith("scale")
+    levels = len(CODES[name][0]) if name.endswith("snail") else 3 if "1024" in name else 2 if two else 1
     others = SMALLER_TRANSFORMER if name.endswith(("transformer", "masked", "scale")) else SMALLER_PIXELSNAIL
     smaller = SMALLER_PRIOR.get(name, others)
     words = [f"experiment={name}", f"tokenizer={tokenizers[levels]}", "data.batch_size=16", *smaller, *SMALL]

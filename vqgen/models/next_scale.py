@@ -66,9 +66,9 @@ class NextScalePrior(PriorModel):
         height, width = self.grids[0]
         if height * width > 1:
             rank_zero_warn(
-                f"the top level's {height}x{width} codes will be drawn without regard for each other, as nothing is above "
-                "them: model=next_scale is for tokenizers whose scales begin with 1, such as model=multiscale; for "
-                "others take model=transformer"
+                f"the top level's {height}x{width} codes will be drawn without regard for each other, as nothing is "
+                "above them: model=next_scale is for tokenizers whose scales begin with 1, such as model=multiscale; "
+                "for others take model=transformer"
             )
 
     def of_levels(self) -> list["PriorOfScale"]:
