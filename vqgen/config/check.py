@@ -70,6 +70,9 @@ class Train:
     data_root: str | None = None
     data_changed: bool = False
     level: int | str | None = None
+    weights: str | None = None
+    weights_strict: bool = True
+    freeze: list[str] | None = None
 
 
 @dataclass
@@ -98,6 +101,7 @@ def check(cfg: DictConfig) -> None:
         find_started(cfg.resume)
     else:
         check_run("tokenizer", cfg.tokenizer)
+        check_run("weights", cfg.get("weights"))
     _check_sections(cfg)
     _check_pairing(cfg)
     values = _resolved(cfg)
@@ -169,11 +173,14 @@ def _check_pairing(cfg: DictConfig) -> None:
     if cfg.data_changed and not (cfg.resume or cfg.tokenizer):
         raise ConfigError("data_changed=true: only beside resume=RUN or tokenizer=RUN, a run that knows its images")
 
+    if cfg.get("freeze") and not cfg.get("weights"):
+        raise ConfigError(f"freeze={list(cfg.freeze)}: only beside weights=RUN, as what is frozen learns nothing")
+
 
 def _check_values(values: Mapping[str, Plain], hardware: Mapping[str, Plain], data: Mapping[str, Plain]) -> None:
     """Values of the right type with which nothing could be trained."""
-    for key in ("run_dir", "data_dir", "resume", "tokenizer", "data_root"):
-        if values[key] == "":
+    for key in ("run_dir", "data_dir", "resume", "tokenizer", "weights", "data_root"):
+        if values.get(key) == "":
             raise ConfigError(f"{key}= is empty: give a path, or leave it out")
     if data.get("root") == "":
         raise ConfigError("data.root= is empty: give the folder of the data")

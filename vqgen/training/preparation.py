@@ -11,9 +11,10 @@ from vqgen.data.loading.loader import DataModule
 from vqgen.environment.launcher import trial
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
-from vqgen.runs.checkpoint import Run, build
+from vqgen.runs.checkpoint import Run, build, open_run
 from vqgen.training import processes
 from vqgen.training.averaged_weights import AveragedWeights
+from vqgen.training.fine_tuning import Frozen, freeze, start_from
 from vqgen.training.messages import silence
 from vqgen.training.pruning import Pruning
 from vqgen.training.record import Record
@@ -39,10 +40,16 @@ def tuned(config: PlainDict, data: DataModule, folder: Path) -> list[SearchResul
 
 
 def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningModule:
-    """The model, which must take the weights of the run that is resumed, in its memory layout and compiled."""
+    """The model with the weights that it starts from, in its memory layout and compiled.
+
+    It must take the weights of the run that is resumed.
+    """
     model: pl.LightningModule = build(config["model"], "model")
     if resumed and resumed.has_weights:
         _check_fits(model, resumed)
+    elif config.get("weights"):
+        start_from(model, open_run(config["weights"]), config["weights_strict"])
+    freeze(model, config.get("freeze") or [])
     place(model, config["hardware"])
     return model
 
@@ -77,6 +84,8 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
 def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.Callback]:
     """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
     callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
+    if config.get("freeze"):
+        callbacks.append(Frozen(config["freeze"]))
     if trained := trial():
         callbacks.append(Pruning(trained))
     runtime = {
