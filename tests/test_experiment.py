@@ -131,13 +131,24 @@ def test_a_prior_of_all_levels_says_so_where_nothing_is_above_a_whole_map(tokeni
         train_in(tmp_path / "prior", ["model=next_scale", f"tokenizer={tokenizer}", *network, *SMALL])
 
 
-def test_a_run_of_steps_that_end_within_an_epoch_is_validated_and_tested(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("words", "validated"),
+    [
+        (["trainer.max_steps=5"], ["3", "4"]),
+        (["trainer.max_steps=4"], ["3"]),
+        (["trainer.max_steps=5", "+trainer.min_epochs=3"], ["3", "4"]),
+        (["trainer.max_steps=2", "trainer.check_val_every_n_epoch=2"], ["1"]),
+        (["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"], ["7", "11"]),
+    ],
+    ids=["within an epoch", "at its end", "below the least", "before the first validation", "an odd epoch"],
+)
+def test_a_run_ends_with_a_validation_and_the_test(words: list[str], validated: list[str], tmp_path: Path):
     without = [word for word in SMALL if not word.startswith(("trainer.max_epochs", "trainer.limit_train"))]
-    steps = ["trainer.max_steps=5", "data.batch_size=8"]  # an epoch of four
-    train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *without, *steps])
+    epochs_of_four = ["data.batch_size=8"]
+    train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *without, *epochs_of_four, *words])
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
-    assert [row["step"] for row in rows if row["val/loss"]] == ["3", "4"]
-    assert [row["step"] for row in rows if row["test/loss"]] == ["5"]
+    assert [row["step"] for row in rows if row["val/loss"]] == validated
+    assert [row["step"] for row in rows if row["test/loss"]] == [str(int(validated[-1]) + 1)]
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["labels", "no-labels"])

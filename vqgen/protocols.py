@@ -148,6 +148,12 @@ class PriorOfLevels(_OnDevice, Protocol):
         """The prior of each level, top first; each has this model as its `owner`."""
 
 
+def usual_prior(tokenizer: Tokenizer) -> str:
+    """The `model=` that learns the codes of a tokenizer: of all levels at once where they begin with a single code."""
+    scales = len(tokenizer.grids) > 1 and tuple(tokenizer.grids[0]) == (1, 1)
+    return "next_scale" if scales else "gated_pixelcnn"
+
+
 def priors_of(model: object) -> list[Prior]:
     """The priors of levels that a model is; none, if it is none."""
     if isinstance(model, PriorOfLevels):

@@ -160,6 +160,24 @@ def test_it_learns_a_few_images_by_heart():
     assert loss.item() < floor + 0.03
 
 
+@pytest.mark.parametrize(
+    ("grids", "shared"), [(GRIDS, True), (GRIDS, False), ([(2, 3)], True)], ids=["shared", "one each", "one scale"]
+)
+def test_every_parameter_learns(grids: list[tuple[int, int]], shared: bool):
+    model = prior(grids, shared=shared).train()
+    model.objective(CodeBatch(some(model), {"label": torch.tensor([0, 1, 1])}, torch.arange(3))).loss.backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_a_level_is_in_the_mode_of_the_whole():
+    model = prior(dropout=0.5).train()
+    (top, *_) = priors_of(model)
+    assert top.training  # type: ignore[attr-defined]
+    model.eval()
+    top.sample(1)
+    assert not any(module.training for module in model.modules())
+
+
 def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match="codebooks of 3, 4, 5 codes share no table"):
         prior(sizes=[3, 4, 5])
@@ -170,7 +188,9 @@ def test_what_does_not_fit_is_told():
         top.sample(2, grid=(2, 2))
     with pytest.raises(ValueError, match="the codes have grids"):
         middle.sample(2, Condition([torch.zeros(2, 2, 2).long()]))
+    with pytest.raises(ValueError, match="this is the level below 1 others"):
+        middle.sample(2)
     with pytest.raises(UserError, match="draws one code after another"):
-        top.sample(2, sampler=Halton(1))
+        top.sample(2, sampler=Halton(12))
     with pytest.raises(UserError, match="label=7: there are 2"):
         top.sample(2, Condition(given={"label": torch.tensor([7, 0])}))

@@ -282,3 +282,10 @@ def test_a_config_that_json_cannot_hold_is_not_written(vqvae_run: Path):
         other = run._replace(config=run.config | {"optim": {"milestones": value}})
         with pytest.raises(UserError, match="cannot be written as JSON"):
             repository({"": (other, {}, "mark")}, None)
+
+
+def test_a_run_that_holds_an_export_of_itself_is_the_run(tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(OLD / "top", run)
+    _published(run, run / "export", "last")
+    assert find_runs(str(run)) == [str(run)]

@@ -73,3 +73,14 @@ def test_of_two_processes_one_measures_and_the_training_goes_on(command: Command
     done = command("train.py", *(word for word in words if word != "hardware=cpu"))
     assert done.returncode == 0, done.stderr
     assert len(_logged(run, "evaluate/val/psnr")) == 2
+
+
+def test_the_test_is_of_the_weights_that_are_kept_averages_too(tmp_path: Path):
+    steps = [word for word in SMALL if "limit_train" not in word and "max_epochs" not in word]
+    words = ["model=vqvae", *NETWORK, *IMAGES, *steps, "trainer.max_epochs=3", "optim.lr=1e-2"]
+    run = train_in(tmp_path / "run", [*words, "extras=[averaged_weights]"])
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    (told,) = (float(row["test/loss"]) for row in rows if row["test/loss"])
+    kept = open_trained(run)
+    objective = kept.model.objective(kept.first(16))  # type: ignore[operator]
+    assert told == pytest.approx(objective.loss.item(), rel=1e-5)

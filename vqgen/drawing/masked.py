@@ -39,10 +39,9 @@ class MaskedSampler(ABC):
         Raises:
             UserError: more steps than positions, or a prior that draws one position after another.
         """
-        length = draw.grid[0] * draw.grid[1]
+        length, mask_code = draw.grid[0] * draw.grid[1], model.mask_code
         if self.steps > length:
             raise UserError(f"steps={self.steps}: a map of {draw.grid[0]}x{draw.grid[1]} has {length} positions")
-        mask_code = model.mask_code
         uniforms = draw.uniforms(model.device)
         codes = draw.keep(torch.full((len(draw.seeds), *draw.grid), mask_code, device=model.device))
         wanted = (codes == mask_code).sum((1, 2))

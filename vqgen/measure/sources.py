@@ -13,7 +13,15 @@ from tqdm import tqdm
 from vqgen.batch import Condition, Given, ImageBatch, from_bytes, to_bytes
 from vqgen.drawing import KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, command
-from vqgen.protocols import AutoregressivePrior, FeatureNetwork, Features, Images, Variational
+from vqgen.protocols import (
+    AutoregressivePrior,
+    FeatureNetwork,
+    Features,
+    Images,
+    PriorOfLevels,
+    Variational,
+    usual_prior,
+)
 from vqgen.runs.trained_run import TrainedRun, on_device
 
 
@@ -114,12 +122,14 @@ def generated(
 def lacks_priors(trained: TrainedRun) -> str:
     """What is missing to draw codes of every level; empty where nothing is."""
     if not trained.priors:
-        return f"a prior ({command('train', 'model=gated_pixelcnn', 'tokenizer=RUN')} makes one)"
+        model = usual_prior(trained.coder) if trained.levels else "gated_pixelcnn"
+        return f"a prior ({command('train', f'model={model}', 'tokenizer=RUN')} makes one)"
     levels = [prior.level for prior in trained.priors]
     if twice := [name for level, name in enumerate(trained.levels) if levels.count(level) > 1]:
         return f"one prior of each level, and not several of {', '.join(twice)}"
     missing = trained.missing_priors
-    return f"the prior of every level, {', '.join(missing)} too: run=[TOP,BOTTOM]" if missing else ""
+    several = "train it without level=" if isinstance(trained.model, PriorOfLevels) else "run=[TOP,BOTTOM]"
+    return f"the prior of every level, {', '.join(missing)} too: {several}" if missing else ""
 
 
 def lacks_order(trained: TrainedRun) -> str:

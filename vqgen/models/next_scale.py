@@ -120,7 +120,15 @@ class PriorOfScale(RasterLevel):
         self.num_classes = owner.num_classes
         self.network = owner.network.head(level)
         self.conditioner = FromAbove(owner, level)
-        self.train(owner.training)
+
+    @property
+    def training(self) -> bool:
+        """The mode of the owner, which is another's too."""
+        return self.owner.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        """Set with the owner's own, by `train` and `eval`."""
 
     @property
     def device(self) -> torch.device:
@@ -150,4 +158,7 @@ class FromAbove(nn.Module):
 
     def forward(self, condition: Condition, num_samples: int = 1) -> Float[Tensor, "b c h w"]:
         """Features at every position of the level."""
+        if len(condition.upper) != self.level:
+            grids = [list(codes.shape[1:]) for codes in condition.upper]
+            raise ValueError(f"the upper codes have grids {grids}, and this is the level below {self.level} others")
         return self.owner.features(condition, num_samples)[self.level]

@@ -114,7 +114,6 @@ class CodePrior(LevelPrior, PriorModel):
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
         self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
-        self.usage = nn.ModuleDict({stage: CodebookUsage(num_embeddings) for stage in ("val", "test")})
 
 
 class RasterPrior(RasterLevel, CodePrior):

@@ -108,7 +108,7 @@ def find_runs(run: str | Sequence[str]) -> list[str]:
     jobs = sorted(p for p in place.glob("*/checkpoints") if any(p.glob("*.ckpt")))
     if jobs and not (place / "checkpoints").exists():
         return [str(job.parent) for job in jobs]
-    if not jobs and (levels := published_levels(place)):
+    if not jobs and not (place / "checkpoints").exists() and (levels := published_levels(place)):
         return [str(level) for level in levels]
     check_run("run", run)
     return [run]

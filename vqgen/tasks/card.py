@@ -11,7 +11,7 @@ from torch import nn
 
 from vqgen.errors import UserError, command, format_number, option
 from vqgen.plain import PlainDict
-from vqgen.protocols import Classifier, Variational
+from vqgen.protocols import Classifier, Variational, usual_prior
 from vqgen.runs.folders import output_base
 from vqgen.runs.hub import is_address, repository_of
 from vqgen.runs.published import CARD, public
@@ -126,7 +126,7 @@ def _use(trained: TrainedRun, address: str) -> str:
     elif trained.levels or trained.has_latents:
         shell.append(command("sample", f"task=reconstruct run={address}"))
     if trained.levels and not trained.priors:
-        shell.append(command("train", f"model=gated_pixelcnn tokenizer={address}"))
+        shell.append(command("train", f"model={usual_prior(trained.coder)} tokenizer={address}"))
     lines = [f'from vqgen import load, open_trained\nrun = open_trained("{address}")   # for the tasks of vqgen.tasks']
     if len(trained.runs) == 1 + bool(trained.priors):
         lines.append(f'model = load("{address}")         # the model alone')

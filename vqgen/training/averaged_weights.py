@@ -1,9 +1,12 @@
 """Moving averages of the weights, for validation and sampling."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Shaped
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
@@ -44,6 +47,13 @@ class AveragedWeights(WeightAveraging):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on with the weights that are being trained."""
         super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on with the weights that were trained, where training goes on; a test is of the averages."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def _average(
         self, averaged: Shaped[Tensor, "*n"], current: Shaped[Tensor, "*n"], steps: Tensor

@@ -61,7 +61,7 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> None:
             children = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
             raise ConfigError(f"freeze={list(parts)}: there is no part {part}{near_miss(part, children)}")
         model.get_submodule(part).requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if parts and not any(parameter.requires_grad for parameter in model.parameters()):
         raise ConfigError(f"freeze={list(parts)}: nothing is left to train")
 
 

@@ -69,12 +69,19 @@ class Last(Checkpoint):
         if stop:
             self._stop(trainer, f"at step {trainer.global_step}")
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Have the last epoch validated, whatever `check_val_every_n_epoch` says: a run ends with its figures."""
+        if trainer.current_epoch + 1 == trainer.max_epochs and trainer.check_val_every_n_epoch:
+            trainer.check_val_every_n_epoch = 1
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Have the last of `max_steps` steps validated, as Lightning does where it is asked to stop and not there."""
         if 0 < trainer.max_steps <= trainer.global_step:
-            trainer.should_stop = True
+            trainer.should_stop, trainer.fit_loop.min_epochs = True, 0
+            if trainer.check_val_every_n_epoch:
+                trainer.check_val_every_n_epoch = 1
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and stop where that is asked for."""

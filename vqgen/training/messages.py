@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from vqgen.errors import command, format_number
-from vqgen.protocols import Tokenizer, priors_of
+from vqgen.protocols import Tokenizer, priors_of, usual_prior
 
 _WARNINGS = (
     ".*does not have many workers.*",
@@ -63,8 +63,7 @@ def tell_results(model: pl.LightningModule, results: Mapping[str, float], folder
     figures = [f"{key.removeprefix('test/')} {format_number(value)}" for key, value in results.items()]
     rank_zero_info("Test: " + "  ".join(figures))
     if isinstance(model, Tokenizer):
-        prior = "next_scale" if len(model.grids) > 1 and tuple(model.grids[0]) == (1, 1) else "gated_pixelcnn"
-        rank_zero_info(f"Next: {command('train', f'model={prior}', tokenizer=folder)}")
+        rank_zero_info(f"Next: {command('train', f'model={usual_prior(model)}', tokenizer=folder)}")
     elif priors_of(model):
         rank_zero_info(f"Next: {command('sample', run=folder)}")
 

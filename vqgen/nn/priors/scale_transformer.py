@@ -55,7 +55,7 @@ class ScaleHead(AutoregressiveNetwork):
         self.check_condition(condition)
         assert condition is not None
         if condition.shape[2:] != codes.shape[1:]:
-            raise ValueError(f"features are of {list(condition.shape[2:])}")
+            raise ValueError(f"a scale of {list(condition.shape[2:])} has no map of {list(codes.shape[1:])}")
         logits: Tensor = self.output(self.norm(condition.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return logits.expand(len(codes), -1, -1, -1)
 
@@ -98,11 +98,13 @@ class ScaleTransformer(nn.Module):
             raise ValueError(f"{shared=}: codebooks of {', '.join(map(str, num_embeddings))} codes share no table")
         super().__init__()
         self.grids, self.head_channels, self.checkpointing = [*map(tuple, grids)], channels // num_heads, checkpointing
-        tables = num_embeddings[:1] if shared else num_embeddings
-        self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in tables)
-        self.heads = nn.ModuleList(ScaleHead(channels, size) for size in tables)
+        self.shared, above = shared, num_embeddings[:-1]  # the last scale's codes are above no other
+        self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in (above[:1] if shared else above))
+        self.weight = nn.Embedding(len(above), channels) if above else None  # of each scale's vectors in the sum
+        self.heads = nn.ModuleList(
+            ScaleHead(channels, size) for size in (num_embeddings[:1] if shared else num_embeddings)
+        )
         self.scale = nn.Embedding(len(grids), channels)
-        self.weight = nn.Embedding(len(grids), channels)  # of each scale's vectors in the sum
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
         self.resize = nn.ModuleDict(
@@ -118,11 +120,12 @@ class ScaleTransformer(nn.Module):
             for _ in range(num_layers)
         )
         small_weights(self, num_layers)
-        nn.init.ones_(self.weight.weight)
+        if self.weight is not None:
+            nn.init.ones_(self.weight.weight)
 
     def head(self, scale: int) -> ScaleHead:
         """What makes logits of a scale's features."""
-        head = self.heads[scale % len(self.heads)]
+        head = self.heads[0 if self.shared else scale]
         assert isinstance(head, ScaleHead)
         return head
 
@@ -150,7 +153,8 @@ class ScaleTransformer(nn.Module):
         return [part.unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
 
     def _vectors(self, scale: int, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c h w"]:
-        vectors = self.embeddings[scale % len(self.embeddings)](codes) * self.weight.weight[scale]
+        assert self.weight is not None
+        vectors = self.embeddings[0 if self.shared else scale](codes) * self.weight.weight[scale]
         return vectors.permute(0, 3, 1, 2)
 
     def _input(
