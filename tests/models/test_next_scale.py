@@ -14,6 +14,7 @@ from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import KnownCodes, Sampling
 from vqgen.drawing.fixed_point import FixedPoint
 from vqgen.drawing.masked import Halton
+from vqgen.drawing.raster import Raster
 from vqgen.errors import UserError
 from vqgen.models.next_scale import NextScalePrior
 from vqgen.nn.priors.conditioner import Conditioner
@@ -142,7 +143,8 @@ def test_a_sample_depends_on_its_seed_and_keeps_what_is_known_and_any_order_draw
     many = last.sample(4, Condition(upper), Sampling(seed=3))
     assert torch.equal(last.sample(2, Condition([u[:2] for u in upper]), Sampling(seed=3)), many[:2])
     assert not torch.equal(last.sample(4, Condition(upper), Sampling(seed=4)), many)
-    assert torch.equal(last.sample(4, Condition(upper), Sampling(seed=3), sampler=FixedPoint()), many)
+    for sampler in (FixedPoint(), Raster()):
+        assert torch.equal(last.sample(4, Condition(upper), Sampling(seed=3), sampler=sampler), many)
     known = KnownCodes(torch.rand(4, 2, 3) < 0.5, torch.randint(5, (4, 2, 3)))
     assert torch.equal(last.sample(4, Condition(upper), known=known)[known.mask], known.codes[known.mask])
 

@@ -7,11 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.drawing.conditioned_network import ConditionedNetwork
+from vqgen.drawing.independent import Independent
 from vqgen.drawing.masked import DEFAULT_STEPS, Confidence
 from vqgen.drawing.raster import Raster
 from vqgen.drawing.sampler import Draw, Sampler
 from vqgen.drawing.sampling import KnownCodes, Sampling, Seed
 from vqgen.nn.priors.network import MaskedNetwork
+from vqgen.nn.priors.scale_transformer import ScaleHead
 
 
 @torch.no_grad()
@@ -38,8 +40,8 @@ def sample_codes(
         condition: the condition map of each sample, as `network` takes it.
         unconditional: the condition map without label; needed where there is guidance.
         sampling: the settings of this level; None for the defaults.
-        sampler: how maps are drawn; None for `Raster`, one position after another, or for a masked network
-            `Confidence`.
+        sampler: how maps are drawn; None for `Raster`, one position after another; `Confidence` for a masked
+            network, and `Independent` for a scale of a next-scale prior.
         known: codes to keep; None draws the whole map.
         seeds: one for each sample (see `sample_seeds`). None: from torch's generator.
         progress: show a bar with the time left.
@@ -52,8 +54,7 @@ def sample_codes(
     assert not isinstance(guidance, list)
     model = ConditionedNetwork(network, condition, unconditional, guidance)
     if sampler is None:
-        masked = isinstance(network, MaskedNetwork)
-        sampler = Confidence(min(DEFAULT_STEPS, grid[0] * grid[1])) if masked else Raster()
+        sampler = _usual(network, grid)
     with torch.inference_mode():
         drawn = sampler(model, Draw((grid[0], grid[1]), seeds, sampling, known, progress))
     name, shape = type(sampler).__name__, [num_samples, *grid]
@@ -63,3 +64,10 @@ def sample_codes(
     if known is not None and readable and not torch.equal(drawn[known.mask], known.codes[known.mask]):
         raise ValueError(f"sampler={name} did not keep the codes that are known (see Draw.keep)")
     return drawn.clone()  # a tensor of inference mode could not enter a computation with gradients
+
+
+def _usual(network: nn.Module, grid: Sequence[int]) -> Sampler:
+    """The usual sampler of a network."""
+    if isinstance(network, MaskedNetwork):
+        return Confidence(min(DEFAULT_STEPS, grid[0] * grid[1]))
+    return Independent() if isinstance(network, ScaleHead) else Raster()
