@@ -101,7 +101,8 @@ def _models(trained: TrainedRun) -> Iterator[str]:
         yield f"`{_network(module)}`: {sum(p.numel() for p in module.parameters()):,} parameters"
     if trained.levels:
         maps = zip(trained.levels, trained.coder.grids, trained.coder.num_embeddings, strict=True)
-        levels = ", ".join(f"{name} {'x'.join(map(str, grid))} of {k}" for name, grid, k in maps)
+        sizes = [(name, "x".join(map(str, grid)), k) for name, grid, k in maps]
+        levels = ", ".join(f"{name if name.startswith(size) else f'{name} {size}'} of {k}" for name, size, k in sizes)
         yield f"an image of {_shape(trained)} is maps of codes: {levels}"
     elif trained.has_latents:
         yield f"an image of {_shape(trained)} is a vector of {trained.latent.latent_dim} numbers"

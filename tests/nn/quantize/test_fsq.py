@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from vqgen.nn.quantize.fsq import FSQ
+from vqgen.nn.quantize.fsq import FSQ, levels_for
 
 LEVELS = [[3], [4], [8, 5, 5], [7, 4, 6, 3]]
 
@@ -67,3 +69,26 @@ def test_too_few_values_or_too_many_codes_are_an_error_that_names_both(levels, n
         FSQ(levels)
     assert f"levels={levels} make " in str(error.value)
     assert f"{number} codes" in str(error.value) or number == ","
+
+
+@pytest.mark.parametrize(
+    ("codes", "levels"),
+    [
+        (7, [7]),
+        (128, [5, 5, 5]),
+        (240, [8, 6, 5]),
+        (1024, [8, 5, 5, 5]),
+        (4375, [7, 5, 5, 5, 5]),
+        (8192, [8, 8, 5, 5, 5]),
+    ],
+)
+def test_levels_can_be_left_to_the_number_of_codes(codes, levels):
+    assert levels_for(codes) == levels
+    quantizer = FSQ(num_embeddings=codes)
+    assert quantizer.levels.flatten().tolist() == levels
+    assert quantizer.num_embeddings == math.prod(levels)
+
+
+def test_as_few_codes_as_make_no_level_are_refused():
+    with pytest.raises(ValueError, match=r"levels=\[2\] make 2 codes: each must be at least 3"):
+        FSQ(num_embeddings=2)

@@ -9,7 +9,20 @@ import torch
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from vqgen.nn.quantize import BSQ, IBQ, LFQ, DiVeQ, GradientQuantizer, GumbelQuantizer, SimVQ
+from vqgen.nn.quantize import (
+    BSQ,
+    FSQ,
+    IBQ,
+    LFQ,
+    CosineEMAQuantizer,
+    DiVeQ,
+    EMAQuantizer,
+    GradientQuantizer,
+    GumbelQuantizer,
+    RotationEMAQuantizer,
+    SimVQ,
+    base,
+)
 
 
 def features(dim: int, n: int = 3) -> torch.Tensor:
@@ -64,6 +77,15 @@ def test_diveqs_noise_moves_the_result_a_little_in_training_alone():
     assert 0.01 < off.mean() < 0.1
     quantizer.eval()
     assert torch.equal(quantizer(z_e).z_q, quantizer.embed(quantized.codes))
+
+
+def test_ibqs_gradient_does_not_depend_on_how_many_vectors_are_taken_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    quantizer, z_e = IBQ(8, 4), features(4, 30)
+    whole = gradients(quantizer(z_e).z_q, z_e, quantizer.codebook)
+    monkeypatch.setitem(base.CHUNK_ELEMENTS, "cpu", 8)
+    for part, expected in zip(gradients(quantizer(z_e).z_q, z_e, quantizer.codebook), whole, strict=True):
+        torch.testing.assert_close(part, expected)
 
 
 def test_ibq_gives_every_code_a_part_of_the_choice():
@@ -155,6 +177,30 @@ def test_a_sure_and_even_use_has_the_smallest_entropy_loss(kind: Any):
     assert even["entropy_loss"] == pytest.approx(-math.log(16), abs=1e-3)
     assert alike["entropy_loss"] == pytest.approx(0.0, abs=1e-3)
     assert even["commitment_loss"] == pytest.approx(0.0, abs=1e-10)
+
+
+ALL = {
+    **{kind.__name__: partial(kind, 16, 4) for kind in (CosineEMAQuantizer, DiVeQ, EMAQuantizer, GradientQuantizer)},
+    **{kind.__name__: partial(kind, 16, 4) for kind in (GumbelQuantizer, IBQ, RotationEMAQuantizer, SimVQ)},
+    **{kind.__name__: partial(kind, 16) for kind in (BSQ, LFQ)},
+    "sure LFQ": partial(LFQ, 2**14, temperature=0.01),
+    "sure BSQ": partial(BSQ, 2**14, temperature=0.01),
+    "FSQ": partial(FSQ, [5, 5, 5]),
+}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1.0, 1e3])
+@pytest.mark.parametrize("kind", ALL)
+def test_losses_and_gradients_are_finite_for_features_of_any_scale(kind: str, scale: float):
+    torch.manual_seed(0)
+    quantizer = ALL[kind]().train()
+    z_e = (scale * features(quantizer.embedding_dim)).detach().requires_grad_()
+    for _ in range(2):  # the first places codebooks
+        quantized = quantizer(z_e)
+    loss = sum(quantized.losses.values(), quantized.z_q.sum())
+    found = torch.autograd.grad(loss, [z_e, *quantizer.parameters()], allow_unused=True)
+    assert loss.isfinite()
+    assert all(gradient is None or gradient.isfinite().all() for gradient in found)
 
 
 @pytest.mark.parametrize("kind", [LFQ, BSQ])

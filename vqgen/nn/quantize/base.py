@@ -230,7 +230,7 @@ def _nearest(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tens
     centre = vectors.mean(dim=0)
     vectors = vectors - centre
     half_norms = vectors.square().sum(dim=1) / 2
-    chunk = max(64, CHUNK_ELEMENTS.get(x.device.type, 2**22) // len(vectors))
+    chunk = vectors_at_a_time(vectors)
     distances = x.new_empty(min(chunk, len(x)), len(vectors))
     nearest = torch.empty(len(x), dtype=torch.long, device=x.device)
     for part, codes in zip(x.split(chunk), nearest.split(chunk), strict=True):
@@ -238,6 +238,11 @@ def _nearest(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tens
         torch.addmm(half_norms, part - centre, vectors.T, alpha=-1, out=buffer)
         torch.argmin(buffer, dim=1, out=codes)
     return nearest
+
+
+def vectors_at_a_time(codebook: Float[Tensor, "k d"]) -> int:
+    """How many vectors to take at a time where each needs a number for each code."""
+    return max(64, CHUNK_ELEMENTS.get(codebook.device.type, 2**22) // len(codebook))
 
 
 class StraightThrough(torch.autograd.Function):

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from vqgen.nn.quantize.base import MAX_EMBEDDINGS, Quantization, Quantizer, StraightThrough, as_stored, without_autocast
 
+SMALLEST = 1e-30  # probability of which an entropy is told apart from that of 0, where its slope is infinite
+
 
 class BinaryQuantizer(Quantizer):
     """Each number is rounded to one of two values, and the code is its signs: nothing is looked for, nor learnt.
@@ -123,7 +125,7 @@ class LFQ(BinaryQuantizer):
         half = (self.embedding_dim + 1) // 2
         low, high = (_products(part) for part in (p[:, :half], p[:, half:]))
         mean = (low.T @ high) / len(p)
-        return torch.special.entr(mean).sum()
+        return _entr(mean).sum()
 
 
 class BSQ(BinaryQuantizer):
@@ -141,7 +143,12 @@ class BSQ(BinaryQuantizer):
 
 def _entropy(p: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """Of a bit, in nats."""
-    return torch.special.entr(p) + torch.special.entr(1 - p)
+    return _entr(p) + _entr(1 - p)
+
+
+def _entr(p: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """-p log p, with a finite gradient everywhere: a sure bit has a probability of exactly 0 or 1 in float32."""
+    return torch.special.entr(p.clamp(min=SMALLEST))
 
 
 def _products(p: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:

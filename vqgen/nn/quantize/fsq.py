@@ -1,7 +1,8 @@
 """Finite scalar quantization (arXiv 2309.15505): each dimension is rounded to a few values; no codebook."""
 
 from collections.abc import Sequence
-from math import prod
+from itertools import combinations_with_replacement
+from math import log, prod
 
 import torch
 from jaxtyping import Float, Int
@@ -21,12 +22,14 @@ class FSQ(Quantizer):
         levels: values L of each dimension, at least 3 and best 5 or more; their number is `embedding_dim`, their
             product K at most 2^20. The paper takes (8, 6, 5) for 240, (8, 5, 5, 5) for 1000, (7, 5, 5, 5, 5) for 4375
             codes.
+        num_embeddings: where no levels are given, about how many codes: see `levels_for`.
     """
 
     levels: Tensor
     bases: Tensor
 
-    def __init__(self, levels: Sequence[int]):
+    def __init__(self, levels: Sequence[int] | None = None, num_embeddings: int = 125):
+        levels = levels_for(num_embeddings) if levels is None else levels
         if not levels or min(levels) < 3 or prod(levels) > MAX_EMBEDDINGS:
             raise ValueError(
                 f"levels={list(levels)} make {prod(levels):,} codes: each must be at least 3, and their product at most"
@@ -70,3 +73,12 @@ class FSQ(Quantizer):
 
     def _codes(self, bounded: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
         return ((bounded.round().long() + self.levels // 2) * self.bases).sum(dim=1)
+
+
+def levels_for(num_embeddings: int) -> list[int]:
+    """As few levels of 5 to 8 values as can be, whose product is nearest to a number of codes; one for few codes."""
+    if num_embeddings < 25:
+        return [num_embeddings]
+    dims = range(2, int(log(num_embeddings, 5)) + 2)
+    choices = [levels for d in dims for levels in combinations_with_replacement(range(8, 4, -1), d)]
+    return list(min(choices, key=lambda levels: abs(prod(levels) - num_embeddings)))
