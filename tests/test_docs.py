@@ -86,7 +86,7 @@ def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
     names = [path for path, _ in FILES.findall((ROOT / "docs" / "extending.md").read_text()) if path.endswith(".py")]
     subprocess.run([sys.executable, "-m", "ruff", "check", *names], cwd=extended, check=True)
     help_text = run(extended, "train.py", "--help") + run(extended, "sample.py", "--help")
-    ours = ("signs", "arrays", "denoising", "errors", "adversarial", "muon", "recurrent", "best_of", "corners")
+    ours = ("signs", "arrays", "denoising", "errors", "two_sizes", "muon", "recurrent", "best_of", "corners")
     assert all(name in help_text for name in ours)
 
 
@@ -94,7 +94,8 @@ def test_the_examples_of_the_page_are_checked_as_the_project_is(extended: Path):
 def test_the_critic_and_the_matrices_of_the_page_have_optimisers_of_their_own(extended: Path):
     command = [
         "train.py",
-        "model=adversarial",
+        "model=vqvae",
+        "model/critic=two_sizes",
         "trainer.log_every_n_steps=1",
         "trainer.accumulate_grad_batches=2",
         "run_dir=CRITIC",

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from vqgen.config.check import check
 from vqgen.config.search_path import CONF
 from vqgen.environment.hydra_versions import VERSION_BASE
+from vqgen.errors import ConfigError
 from vqgen.experiment import train
 from vqgen.runs.opening import open_trained
 from vqgen.tasks import Complete, Evaluate, Sample, coding
@@ -93,6 +94,44 @@ def test_every_autoencoder_trains(model: str, tmp_path: Path):
 )
 def test_every_quantizer_trains(quantizer: str, tmp_path: Path):
     train_in(tmp_path / quantizer, ["model=vqvae", f"model/quantizer={quantizer}", *NETWORK, *IMAGES, *SMALL])
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "classifier"
+    return train_in(folder, ["model=classifier", "model.network.hidden_channels=[4,8]", *IMAGES, *SMALL])
+
+
+@pytest.mark.parametrize("model", ["vqvae", "vqvae2", "rqvae", "multiscale"])
+def test_every_tokenizer_trains_against_a_critic_and_by_what_a_network_sees(
+    model: str, classifier: Path, tmp_path: Path
+):
+    words = [f"model={model}", *MODELS[model], *IMAGES, *SMALL, "trainer.log_every_n_steps=1"]
+    losses = ["model/likelihood=perceptual", f"perceptual={classifier}", "model/critic=patch"]
+    critic = ["model.critic.network.hidden_channels=4", "model.critic.start_step=1"]
+    folder = train_in(tmp_path / model, [*words, *losses, *critic])
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    wanted = ("perceptual_loss", "adversarial_loss", "adversarial_balance", "critic_loss", "critic_lecam")
+    assert all(any(row[f"train/{name}"] for row in rows) for name in wanted)
+    trained = open_trained(folder)
+    network, given = trained.model.likelihood.network, open_trained(classifier).model
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in given.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model/likelihood=perceptual"], "perceptual=RUN is needed"),
+        (["perceptual=RUN"], "only beside model/likelihood=perceptual"),
+        (["model/likelihood=perceptual", "perceptual=fashion_classifier"], "its images have 1 channels, and these 3"),
+    ],
+)
+def test_a_perceptual_loss_without_its_network_is_refused(
+    words: list[str], message: str, classifier: Path, tmp_path: Path
+):
+    given = [word.replace("RUN", str(classifier)) for word in words]
+    with pytest.raises(ConfigError, match=message):
+        train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *SMALL, *given])
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from vqgen.runs.folders import COMPOSED, find_runs, located, output_base
 from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
 from vqgen.training.messages import quiet, tell_no_best, tell_results
+from vqgen.training.perceptual import network_of
 from vqgen.training.preparation import make_callbacks, make_model, root_device, tuned
 from vqgen.training.processes import of_one_run
 from vqgen.training.pruning import is_pruned, raise_pruned
@@ -67,6 +68,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     _confine(cfg, folder)
     source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}
+    if cfg.get("perceptual"):
+        OmegaConf.update(cfg, "model.likelihood.network", network_of(cfg.perceptual, resumed), force_add=True)
     if not resumed:
         for found in tuned(plain(cfg), source.data, folder):  # as if it had been typed
             OmegaConf.update(cfg, found.key, found.value)

@@ -38,7 +38,7 @@ class PeerQuantizer(Quantizer):
         if kind == "lfq":
             return LFQ(codebook_size=num_embeddings, entropy_loss_weight=0.1, diversity_gamma=1.0)
         if kind == "simvq":
-            return SimVQ(embedding_dim, num_embeddings, accept_image_fmap=True)
+            return SimVQ(embedding_dim, num_embeddings, channel_first=True)
         options = {
             "ema": {"kmeans_init": True, "threshold_ema_dead_code": 2},
             "cosine": {"kmeans_init": True, "threshold_ema_dead_code": 2, "use_cosine_sim": True},
@@ -67,4 +67,4 @@ class PeerQuantizer(Quantizer):
         """The package's vectors."""
         if self.kind in ("fsq", "lfq", "simvq"):
             return self.peer.indices_to_codes(codes)
-        return self.peer.get_codes_from_indices(codes).permute(0, 3, 1, 2)
+        return self.peer.get_codes_from_indices(codes)

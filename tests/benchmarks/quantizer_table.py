@@ -27,6 +27,7 @@ from hydra import compose, initialize_config_dir
 from vqgen.config.check import check
 from vqgen.config.search_path import CONF
 from vqgen.environment.hydra_versions import VERSION_BASE
+from vqgen.errors import UserError
 from vqgen.experiment import train
 
 SIZES, SEEDS = (128, 1024, 8192), (0, 1, 2)
@@ -165,7 +166,10 @@ def main() -> None:
     jobs = [Job(*job) for job in product(options.kinds, options.sizes, options.seeds)]
     if not options.print:
         for job in sorted(jobs, key=lambda job: (job.seed, job.size)):
-            print(job.name, figures(job, options.out), flush=True)
+            try:
+                print(job.name, figures(job, options.out), flush=True)
+            except UserError as error:  # it diverged
+                print(job.name, error, flush=True)
     done = [job for job in jobs if (options.out / job.name / FIGURES).exists()]
     print(table({job: figures(job, options.out) for job in done}))
 

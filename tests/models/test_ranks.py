@@ -172,7 +172,10 @@ def everything(folder: Path, world: int = 1) -> dict[str, Any]:
         "vae": trained(vae(free_bits=0.02), Noise(part, 36, 6, 6)),
         "classifier": trained(classifier(), Noise(part, 36, 6, 6)),
         "vqvae": trained(vqvae(), Noise(part, 36, 6, 6)),
-        "players": trained(adversarial(TRAINING["optimizer"], batch_norm=True), Noise(part, 36, 6, 6)),
+        "players": trained(
+            adversarial(TRAINING["optimizer"], batch_norm=True, adaptive=True, penalty="lecam", penalty_weight=0.1),
+            Noise(part, 36, 6, 6),
+        ),
         "micro-batches": trained(vqvae(), Noise(part // 2, 36, 6, 6), accumulate_grad_batches=2),
         "drawn": drawn(),
         "resumed": resumed(folder),

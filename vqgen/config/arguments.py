@@ -12,11 +12,13 @@ from vqgen.errors import ConfigError, near_miss
 from vqgen.runs.old_names import current_name
 
 CODES = "vqgen.data.codes.Codes"
+PERCEPTUAL = "vqgen.nn.likelihoods.Perceptual"
 KNOWN_LATER = "(known once the data are read)"  # fits any annotation
 RUNTIME = {  # arguments that no yaml can hold: the experiment passes them
     CODES: {"images", "encode", "fingerprint", "num_embeddings", "level"},
     "vqgen.training.Samples": {"decode"},
     "vqgen.training.Evaluation": {"trained"},
+    PERCEPTUAL: {"network"},
     "pytorch_lightning.Trainer": {"callbacks", "logger", "plugins", "default_root_dir"},
 }
 _SEQUENCES = (list, tuple, Sequence, Collection, Iterable)

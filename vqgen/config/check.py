@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqgen.config.arguments import CODES, KNOWN_LATER, Signature, check_arguments, check_node, signature, signature_at
+from vqgen.config.arguments import (
+    CODES,
+    KNOWN_LATER,
+    PERCEPTUAL,
+    Signature,
+    check_arguments,
+    check_node,
+    signature,
+    signature_at,
+)
 from vqgen.config.ranges import check_ranges
 from vqgen.errors import ConfigError, command, first_line, near_miss
 from vqgen.plain import Plain
@@ -73,6 +82,7 @@ class Train:
     weights: str | None = None
     weights_strict: bool = True
     freeze: list[str] | None = None
+    perceptual: str | None = None
 
 
 @dataclass
@@ -102,6 +112,7 @@ def check(cfg: DictConfig) -> None:
     else:
         check_run("tokenizer", cfg.tokenizer)
         check_run("weights", cfg.get("weights"))
+        check_run("perceptual", cfg.get("perceptual"))
     _check_sections(cfg)
     _check_pairing(cfg)
     values = _resolved(cfg)
@@ -173,13 +184,22 @@ def _check_pairing(cfg: DictConfig) -> None:
     if cfg.data_changed and not (cfg.resume or cfg.tokenizer):
         raise ConfigError("data_changed=true: only beside resume=RUN or tokenizer=RUN, a run that knows its images")
 
+    compares = PERCEPTUAL in OmegaConf.to_yaml(cfg.model)
+    if compares and not cfg.get("perceptual"):
+        raise ConfigError(
+            "perceptual=RUN is needed: model/likelihood=perceptual compares images by what the network of a run sees "
+            f"(train one with: {command('train', 'model=classifier')})"
+        )
+    if cfg.get("perceptual") and not compares:
+        raise ConfigError(f"perceptual={cfg.perceptual}: only beside model/likelihood=perceptual")
+
     if cfg.get("freeze") and not cfg.get("weights"):
         raise ConfigError(f"freeze={list(cfg.freeze)}: only beside weights=RUN, as what is frozen learns nothing")
 
 
 def _check_values(values: Mapping[str, Plain], hardware: Mapping[str, Plain], data: Mapping[str, Plain]) -> None:
     """Values of the right type with which nothing could be trained."""
-    for key in ("run_dir", "data_dir", "resume", "tokenizer", "weights", "data_root"):
+    for key in ("run_dir", "data_dir", "resume", "tokenizer", "weights", "perceptual", "data_root"):
         if values.get(key) == "":
             raise ConfigError(f"{key}= is empty: give a path, or leave it out")
     if data.get("root") == "":

@@ -1,5 +1,6 @@
 """LightningModules: one file per model."""
 
+from vqgen.models.adversary import Adversary
 from vqgen.models.ae import AE
 from vqgen.models.classifier import ImageClassifier
 from vqgen.models.masked_prior import MaskedPrior
@@ -16,6 +17,7 @@ __all__ = [
     "VAE",
     "VQVAE",
     "VQVAE2",
+    "Adversary",
     "ImageClassifier",
     "MaskedPrior",
     "NextScalePrior",

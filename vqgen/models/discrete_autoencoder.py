@@ -2,8 +2,8 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, NotRequired, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from vqgen.batch import ImageBatch
 from vqgen.measure.metrics.codebook import CodebookUsage, counters
+from vqgen.models.adversary import Adversary, last_weights
 from vqgen.models.base import Model, ModelOptions, image_figures
 from vqgen.nn.likelihoods import Likelihood, ReconstructionLoss
 from vqgen.nn.quantize import Quantization, Quantizer
-from vqgen.optim import Objective, weighted
+from vqgen.optim import Objective, Player, weighted
 from vqgen.optim.players import owners
 
 _BESIDE_THE_CODES = ("decoder.", "likelihood.", "usage.")  # parts of a tokenizer that `encode` does not ask
@@ -26,6 +27,12 @@ class Forward(NamedTuple):
 
     output: Float[Tensor, "b o h w"]
     levels: list[Quantization]
+
+
+class TokenizerOptions(ModelOptions):
+    """The keyword arguments of `DiscreteAutoencoder`, which every tokenizer takes beside its own."""
+
+    critic: NotRequired[Callable[..., Adversary] | None]
 
 
 class DiscreteAutoencoder(Model[ImageBatch]):
@@ -41,8 +48,11 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         grids: (height, width) of each level's code map, top first.
         num_embeddings: codebook size K of each level, top first.
         likelihood: compares the decoder's output with the image; its `losses_per_value` are the reconstruction terms.
+        critic: makes a critic from `in_channels`, by which reconstructions are to be taken for real.
         model: keyword arguments of `Model` (optimizer, schedule).
     """
+
+    decoder: nn.Module
 
     def __init__(
         self,
@@ -50,9 +60,11 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         grids: list[tuple[int, int]],
         num_embeddings: list[int],
         likelihood: ReconstructionLoss,
+        critic: Callable[..., Adversary] | None = None,
         **model: Unpack[ModelOptions],
     ) -> None:
         super().__init__(**model)
+        self.critic = critic(in_channels=shape[0]) if critic else None
         self.shape = tuple(shape)
         self.grids = grids
         self.num_embeddings = num_embeddings
@@ -130,18 +142,39 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         for quantizer in self.quantizers:
             quantizer.step_ends = self.step_ends
 
+    def players(self) -> list[Player]:
+        """The tokenizer, and its critic if it has one."""
+        players = super().players()
+        if self.critic is not None:
+            judge = self.critic.judge
+            objective = lambda batch, outputs: judge(batch.x, outputs)  # noqa: E731
+            players.append(Player("critic", r"critic\.", objective, self.critic.optimizer, self.schedule))
+        return players
+
     def objective(self, batch: ImageBatch) -> Objective:
-        """Reconstruction and quantizer losses of a batch."""
-        return self.objective_of(batch.x, self(batch.x))
+        """Reconstruction and quantizer losses of a batch, and what the critic says of the reconstructions."""
+        forward = self(batch.x)
+        recon = self._reconstruction(batch.x, forward.output)
+        objective = self._with_levels(recon, forward.levels)
+        if self.critic is None:
+            return objective
+        x_hat = self.likelihood.x_hat(forward.output)
+        return self.critic.fool(objective, x_hat, self.global_step, recon.loss, last_weights(self.decoder))
 
     def objective_of(self, x: Float[Tensor, "b c h w"], forward: Forward) -> Objective:
         """Averages: `recon_loss` over the values of an image, the losses of a level over those of its code vectors."""
-        losses = dict(self.likelihood.losses_per_value(forward.output, x))
-        weights = dict(self.likelihood.loss_weights)
-        for suffix, quantizer, level in zip(self._suffixes, self.quantizers, forward.levels, strict=True):
+        return self._with_levels(self._reconstruction(x, forward.output), forward.levels)
+
+    def _reconstruction(self, x: Float[Tensor, "b c h w"], output: Float[Tensor, "b o h w"]) -> Objective:
+        return weighted(self.likelihood.losses_per_value(output, x), self.likelihood.loss_weights)
+
+    def _with_levels(self, recon: Objective, levels: Sequence[Quantization]) -> Objective:
+        losses: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+        for suffix, quantizer, level in zip(self._suffixes, self.quantizers, levels, strict=True):
             losses |= {f"{name}{suffix}": loss for name, loss in level.losses.items()}
             weights |= {f"{name}{suffix}": weight for name, weight in quantizer.loss_weights.items()}
-        return weighted(losses, weights)
+        return recon.plus(losses, weights) if losses else recon
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR (of images in [-1, 1]) and what the likelihood says; count the codes."""

@@ -7,8 +7,7 @@ from typing import Unpack
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.models.base import ModelOptions
-from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward, TokenizerOptions
 from vqgen.models.vqvae import networks_of
 from vqgen.nn.autoencoders.scales import Scales
 from vqgen.nn.likelihoods import ReconstructionLoss
@@ -35,7 +34,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
             bits as the first, and adds less.
         shared: one codebook for all levels, or one for each.
         refinement: share of a convolution in what each level adds, 0 to 1; 0.5 in VAR, 0 for none.
-        model: optimizer and schedule.
+        model: optimizer, schedule and critic.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class ResidualVQVAE(DiscreteAutoencoder):
         depth: int = 1,
         shared: bool = False,
         refinement: float = 0.0,
-        **model: Unpack[ModelOptions],
+        **model: Unpack[TokenizerOptions],
     ) -> None:
         check_at_least(1, depth=depth)
         first = of_level(quantizer, 0)

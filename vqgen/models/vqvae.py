@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Unpack
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.models.base import ModelOptions, check_takes
-from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
+from vqgen.models.base import check_takes
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward, TokenizerOptions
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer
 from vqgen.nn.sizes import check_divisible
@@ -56,7 +56,7 @@ class VQVAE(DiscreteAutoencoder):
         quantizer: `z_e` to the nearest code vectors.
         decoder: makes the decoder, `z_q` to the likelihood's parameters, from `in_channels` and `out_channels`.
         likelihood: compares the decoder's output with the image.
-        model: optimizer and schedule.
+        model: optimizer, schedule and critic.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class VQVAE(DiscreteAutoencoder):
         quantizer: Quantizer,
         decoder: Callable[..., nn.Module],
         likelihood: ReconstructionLoss,
-        **model: Unpack[ModelOptions],
+        **model: Unpack[TokenizerOptions],
     ) -> None:
         networks = networks_of(shape, encoder, decoder, quantizer.embedding_dim, likelihood)
         super().__init__(shape, [networks.grid], [quantizer.num_embeddings], likelihood, **model)

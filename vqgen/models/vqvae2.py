@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.models.base import ModelOptions
-from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward
+from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward, TokenizerOptions
 from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.likelihoods import ReconstructionLoss
 from vqgen.nn.quantize import Quantizer, of_level
@@ -30,7 +29,7 @@ class VQVAE2(DiscreteAutoencoder):
         num_residual_blocks: 2 in the paper.
         residual_channels: width inside a residual block; 64 in the paper.
         upsample: how the decoder doubles sides: `transposed` as in the paper, `resize` or `shuffle` (see `doubling`).
-        model: optimizer and schedule.
+        model: optimizer, schedule and critic.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class VQVAE2(DiscreteAutoencoder):
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
         upsample: str = "transposed",
-        **model: Unpack[ModelOptions],
+        **model: Unpack[TokenizerOptions],
     ) -> None:
         if len(downsampling) < 2:
             raise ValueError(f"downsampling={list(downsampling)} has fewer than two levels: take model=vqvae")

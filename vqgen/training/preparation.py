@@ -16,6 +16,7 @@ from vqgen.training import processes
 from vqgen.training.averaged_weights import AveragedWeights
 from vqgen.training.fine_tuning import Frozen, freeze, start_from
 from vqgen.training.messages import silence
+from vqgen.training.perceptual import give_network
 from vqgen.training.pruning import Pruning
 from vqgen.training.record import Record
 from vqgen.training.searches import THROWN_AWAY, SearchResult, search
@@ -45,6 +46,8 @@ def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningMod
     It must take the weights of the run that is resumed.
     """
     model: pl.LightningModule = build(config["model"], "model")
+    if config.get("perceptual") and not (resumed and resumed.has_weights):
+        give_network(model, config["perceptual"])
     if resumed and resumed.has_weights:
         _check_fits(model, resumed)
     elif config.get("weights"):

@@ -3,6 +3,7 @@
 from vqgen.nn.likelihoods.base import ReconstructionLoss
 from vqgen.nn.likelihoods.discretized_logistic import DiscretizedLogistic
 from vqgen.nn.likelihoods.likelihoods import Bernoulli, Gaussian, Laplace, LearnedGaussian, Likelihood
+from vqgen.nn.likelihoods.perceptual import Perceptual
 from vqgen.nn.likelihoods.reconstruction import L1, NormalizedMSE
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "LearnedGaussian",
     "Likelihood",
     "NormalizedMSE",
+    "Perceptual",
     "ReconstructionLoss",
 ]
