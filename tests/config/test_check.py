@@ -42,6 +42,8 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
         words.append("model=gated_pixelcnn")
     if choice.startswith("model/posterior"):
         words.append("model=vae")
+    if choice == "model/likelihood=perceptual":
+        words.append("perceptual=fashion_classifier")
     cfg = _compose(*words)
     if needs_prior or name in PRIORS or cfg.data._target_ == "vqgen.data.codes.Codes":
         cfg = _compose(*words, f"tokenizer={tmp_path}")
