@@ -3,12 +3,16 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from tests.processes import python
+from vqgen.config.search_path import CONF
+from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.runs.confine import confine
 
 # A job in the background ignores Ctrl-C, and hands that on to all that it starts: the runs of these tests must not.
@@ -40,6 +44,12 @@ TINY_PRIOR = [
 ]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def composed(words: Sequence[str], name: str = "train") -> DictConfig:
+    """The config that these words make of a yaml of conf/."""
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        return compose(name, list(words))
 
 
 @pytest.fixture(autouse=True)

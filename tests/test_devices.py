@@ -9,9 +9,9 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 import vqgen
-from tests.conftest import ROOT
+from tests.conftest import ROOT, composed
 from tests.pretended import DEVICE, PretendedDevice
-from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
+from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen import experiment, load
 from vqgen.batch import Condition
 from vqgen.devices import Place, device_of, fork_rng, place

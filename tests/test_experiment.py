@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
+from tests.conftest import composed
 from vqgen.config.check import check
-from vqgen.config.search_path import CONF
-from vqgen.environment.hydra_versions import VERSION_BASE
-from vqgen.errors import ConfigError
 from vqgen.experiment import train
 from vqgen.runs.opening import open_trained
 from vqgen.tasks import Complete, Evaluate, Sample, coding
@@ -59,12 +55,6 @@ PRIORS = {
         "model.network.num_heads=2",
     ],
 }
-
-
-def composed(words: Sequence[str]) -> DictConfig:
-    """The config that these words make of conf/train.yaml."""
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        return compose("train", list(words))
 
 
 def train_in(folder: Path, words: Sequence[str]) -> Path:
@@ -116,22 +106,6 @@ def test_every_tokenizer_trains_against_a_critic_and_by_what_a_network_sees(
     trained = open_trained(folder)
     network, given = trained.model.likelihood.network, open_trained(classifier).model
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in given.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["model/likelihood=perceptual"], "perceptual=RUN is needed"),
-        (["perceptual=RUN"], "only beside model/likelihood=perceptual"),
-        (["model/likelihood=perceptual", "perceptual=fashion_classifier"], "its images have 1 channels, and these 3"),
-    ],
-)
-def test_a_perceptual_loss_without_its_network_is_refused(
-    words: list[str], message: str, classifier: Path, tmp_path: Path
-):
-    given = [word.replace("RUN", str(classifier)) for word in words]
-    with pytest.raises(ConfigError, match=message):
-        train_in(tmp_path / "run", ["model=vqvae", *NETWORK, *IMAGES, *SMALL, *given])
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 
 from tests.benchmarks.train_step import batch_for, model_of
-from tests.conftest import ROOT
-from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
+from tests.conftest import ROOT, composed
+from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.batch import Condition
 from vqgen.drawing import KnownCodes, Sampling
 from vqgen.errors import ConfigError

@@ -8,8 +8,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from tests.conftest import composed
 from tests.nn.priors import assert_no_blind_spot
-from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, composed, train_in
+from tests.test_experiment import FLAT, HIERARCHY, IMAGES, NETWORK, SMALL, train_in
 from vqgen.config.search_path import CONF
 from vqgen.runs.checkpoint import build
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from tests.test_experiment import composed
+from tests.conftest import composed
 from vqgen.experiment import plain
 from vqgen.logging.of_run import make_loggers
 from vqgen.runs.checkpoint import build

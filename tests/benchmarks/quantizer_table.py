@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from hydra import compose, initialize_config_dir
 
+from tests.conftest import composed
 from vqgen.config.check import check
-from vqgen.config.search_path import CONF
-from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import UserError
 from vqgen.experiment import train
 
@@ -91,8 +89,7 @@ class Job(NamedTuple):
 
 def run(words: Sequence[str], folder: Path, data: Path) -> dict[str, float]:
     """Train as train.py does; its figures of the test images, and the seconds of computing."""
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        cfg = compose("train", [*words, *QUIET, f"run_dir={folder}", f"data_dir={data}"])
+    cfg = composed([*words, *QUIET, f"run_dir={folder}", f"data_dir={data}"])
     check(cfg)
     start = time.process_time()
     train(cfg, folder)

@@ -18,7 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.benchmarks.step_cost import Cost, step_cost
-from tests.test_experiment import composed
+from tests.conftest import composed
 from tests.test_recipes import CODES, full_size
 from vqgen.batch import CodeBatch, ImageBatch
 

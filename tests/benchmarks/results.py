@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vqgen.batch import CodeBatch, Condition
+from vqgen.nn.sizes import num_parameters
 from vqgen.runs.checkpoint import module_of, open_run
 from vqgen.runs.opening import open_trained
 from vqgen.runs.trained_run import TrainedRun
@@ -94,7 +95,7 @@ def measure(row: Row, folder: Path | None, classifier: str, num_images: int, par
     figures: dict[str, float] = {}
     if "images" in parts:
         models = [of_images.model, *(of_codes.priors if of_codes else [])]
-        figures["parameters"] = sum(p.numel() for model in models for p in model.parameters())
+        figures["parameters"] = sum(num_parameters(model) for model in models)
         figures |= _figures(Evaluate(**options, metrics=["reconstruction"]), of_images)
     if "samples" in parts and (of_codes or hasattr(of_images.model, "generate")):
         metrics = ["likelihood", "fid", "precision_recall", "density_coverage"]

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 import vqgen.training.preparation
 from tests.benchmarks.device import add_device, check_device, device_name, elapsed, peak_memory
 from tests.benchmarks.step_cost import step_cost
-from tests.test_experiment import composed
+from tests.conftest import composed
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.runs.checkpoint import build
 

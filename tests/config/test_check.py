@@ -4,22 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, composed
 from vqgen.config.check import check, check_sample
 from vqgen.config.help import INCLUDED, first_comment, help_text
 from vqgen.config.search_path import CONF
-from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import ConfigError
 
 PRIORS = {"gated_pixelcnn", "pixelcnn", "pixelsnail", "transformer"}
-
-
-def _compose(*overrides: str, name: str = "train") -> DictConfig:
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        return compose(name, list(overrides))
 
 
 def _choices() -> list[str]:
@@ -44,9 +37,9 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
         words.append("model=vae")
     if choice == "model/likelihood=perceptual":
         words.append("perceptual=fashion_classifier")
-    cfg = _compose(*words)
+    cfg = composed(words)
     if needs_prior or name in PRIORS or cfg.data._target_ == "vqgen.data.codes.Codes":
-        cfg = _compose(*words, f"tokenizer={tmp_path}")
+        cfg = composed([*words, f"tokenizer={tmp_path}"])
     if OmegaConf.is_missing(cfg.data, "root"):
         cfg.data.root = str(tmp_path)
     check(cfg)
@@ -55,7 +48,7 @@ def test_every_yaml_composes_and_passes_the_check(choice: str, tmp_path: Path):
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "sampler").glob("*.yaml")))
 @pytest.mark.parametrize("task", ["sample", "complete", "evaluate", "reject"])
 def test_every_sampler_serves_every_task_that_draws(task: str, name: str):
-    check_sample(_compose(f"task={task}", f"sampler={name}", name="sample"))
+    check_sample(composed([f"task={task}", f"sampler={name}"], name="sample"))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())
@@ -80,7 +73,7 @@ def test_the_sweep_for_wandb_gives_words_that_train_py_takes():
             f"{key}={([p['min'], p['max']] if 'min' in p else p['values'])[end]}"
             for key, p in sweep["parameters"].items()
         ]
-        cfg = _compose(*fixed, *swept)
+        cfg = composed([*fixed, *swept])
         check(cfg)
         assert cfg.callbacks.best.monitor == sweep["metric"]["name"]
 
@@ -102,31 +95,31 @@ MISTAKES = {
 @pytest.mark.parametrize(("override", "message"), MISTAKES.items())
 def test_a_mistake_is_named_with_key_value_and_near_miss(override: str, message: str):
     with pytest.raises(ConfigError) as error:
-        check(_compose(override))
+        check(composed([override]))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_prior_without_tokenizer_is_told_what_it_needs():
     with pytest.raises(ConfigError, match=r"tokenizer=RUN is needed.*train\.py model=vqvae"):
-        check(_compose("model=gated_pixelcnn"))
+        check(composed(["model=gated_pixelcnn"]))
 
 
 def test_an_image_model_given_codes_is_refused():
     with pytest.raises(ConfigError, match="data=codes: this model reads images"):
-        check(_compose("data=codes"))
+        check(composed(["data=codes"]))
 
 
 def test_a_prior_given_images_is_refused(tmp_path: Path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.ckpt").touch()
     with pytest.raises(ConfigError, match="leave data= out"):
-        check(_compose("model=gated_pixelcnn", "data=shapes", f"tokenizer={tmp_path}"))
+        check(composed(["model=gated_pixelcnn", "data=shapes", f"tokenizer={tmp_path}"]))
 
 
 def test_sampling_without_a_run_says_so():
     with pytest.raises(ConfigError, match="run=RUN is needed"):
-        check_sample(_compose("run=null", name="sample"))
+        check_sample(composed(["run=null"], name="sample"))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +137,7 @@ def test_sampling_without_a_run_says_so():
 )
 def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str):
     with pytest.raises(ConfigError) as error:
-        check_sample(_compose(word, "run=x", name="sample"))
+        check_sample(composed([word, "run=x"], name="sample"))
     assert str(error.value).startswith(f"{word.partition('=')[0]}=")
     assert "expected" in str(error.value)
 
@@ -152,4 +145,4 @@ def test_numbers_with_which_nothing_could_be_drawn_are_refused_at_once(word: str
 @pytest.mark.parametrize("precision", ["transformer-engine", "bf16-true", "64-true", "half"])
 def test_precisions_that_do_not_keep_float32_weights_are_refused(precision: str):
     with pytest.raises(ConfigError, match=f"hardware.precision={precision}: take one of 32-true"):
-        check(_compose(f"hardware.precision={precision}"))
+        check(composed([f"hardware.precision={precision}"]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
+from vqgen.batch import ImageBatch
 from vqgen.models.adversary import Adversary
 from vqgen.models.vqvae import VQVAE
 from vqgen.nn.autoencoders.residual import Decoder, Encoder
@@ -23,8 +24,8 @@ class Sharp(Adversary):
         super().__init__(**arguments)
         self.sharpness = sharpness
 
-    def judge(self, x: Tensor, outputs: Mapping[str, Tensor]) -> Objective:
-        judged = super().judge(x, outputs)
+    def judge(self, batch: ImageBatch, outputs: Mapping[str, Tensor]) -> Objective:
+        judged = super().judge(batch, outputs)
         return judged._replace(loss=self.sharpness * judged.loss)
 
 

@@ -32,14 +32,14 @@ def images(seed: int = 1) -> Tensor:
     return torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def batch() -> ImageBatch:
-    return ImageBatch(images(), {}, torch.arange(5))
+def batch(dtype: torch.dtype = torch.float32) -> ImageBatch:
+    return ImageBatch(images().to(dtype), {}, torch.arange(5))
 
 
 def test_the_critic_wants_images_above_one_and_what_was_made_below_minus_one():
     critic = adversary(penalty="none")
     real, made = critic.network(images(1)), critic.network(images(2))
-    judged = critic.judge(images(1), {"x_hat": images(2)})
+    judged = critic.judge(batch(), {"x_hat": images(2)})
     expected = F.relu(1 - real).mean() + F.relu(1 + made).mean()
     torch.testing.assert_close(judged.loss, expected)
 
@@ -48,7 +48,7 @@ def test_r1_is_half_the_squared_gradient_by_real_images():
     critic = adversary(penalty="r1", penalty_weight=10.0).double()
     x = images().double().requires_grad_()
     slopes = [torch.autograd.grad(critic.network(x).flatten(1).mean(1)[i], x)[0][i] for i in range(len(x))]
-    judged = critic.judge(images().double(), {"x_hat": images(2).double()})
+    judged = critic.judge(batch(torch.float64), {"x_hat": images(2).double()})
     penalty = torch.stack([slope.square().sum() for slope in slopes]).mean() / 2
     torch.testing.assert_close(judged.losses["r1"], penalty)
     torch.testing.assert_close(judged.loss, judged.losses["hinge_real"] + judged.losses["hinge_made"] + 10 * penalty)
@@ -61,7 +61,7 @@ def test_lecam_is_the_distance_to_the_running_mean_of_the_other_kind():
     real, made = critic.network(images(1)).detach(), critic.network(images(2)).detach()
     real_mean, made_mean = torch.tensor(0.0), torch.tensor(0.0)
     for _ in range(3):
-        judged = critic.judge(images(1), {"x_hat": images(2)})
+        judged = critic.judge(batch(), {"x_hat": images(2)})
         real_mean, made_mean = 0.75 * real_mean + 0.25 * real.mean(), 0.75 * made_mean + 0.25 * made.mean()
         expected = (real - made_mean).square().mean() + (made - real_mean).square().mean()
         torch.testing.assert_close(judged.losses["lecam"], expected)

@@ -99,12 +99,12 @@ def test_the_picture_depends_on_every_level():
 
 
 def test_levels_left_out_are_zero_vectors():
-    model = vqvae2(downsampling=(2, 2, 4)).eval()
+    model = vqvae2(downsampling=(2, 2, 4)).eval().double()  # embedded vectors lie otherwise in memory than zeros do
     codes = [torch.ones(2, *grid).long() for grid in model.grids]
     with torch.no_grad():
         for quantizer in list(model.encoder.quantizers)[1:]:
             quantizer.codebook[1] = 0
-    assert torch.equal(model.decode(codes[:1]), model.decode(codes))
+    torch.testing.assert_close(model.decode(codes[:1]), model.decode(codes), rtol=0, atol=1e-12)
 
 
 def test_encoding_teaches_no_codebook_in_training_mode():

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
-from tests.test_experiment import composed
+from tests.conftest import composed
 from vqgen.config.resume import resumed
 from vqgen.errors import CheckpointError, ConfigError
 from vqgen.experiment import plain, train

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
+from tests.conftest import composed
 from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.batch import Condition
-from vqgen.config.search_path import CONF
 from vqgen.drawing import Sampling
-from vqgen.environment.hydra_versions import VERSION_BASE
 from vqgen.errors import UserError
 from vqgen.experiment import sample
 from vqgen.measure import networks, quality
@@ -48,7 +46,7 @@ def test_a_tokenizer_is_measured_by_its_reconstructions_and_codes():
     assert found["compression_ratio_fixed"] == pytest.approx(8 * 3 * 16 * 16 / (3 * (2 * 2 + 4 * 4)))
     nll = -run.model.likelihood.log_mass(run.model.decode_output(run.model.encode(x)), x).mean()
     assert found["bits_per_dim_given_codes"] == pytest.approx(float(run.model.likelihood.bits_per_dim(nll, 768)), 1e-5)
-    assert {"rfid(classifier)", "perplexity_top", "codebook_usage_bottom", "ssim"} <= set(found)
+    assert {"rfid(classifier)", "rkid(classifier)", "perplexity_top", "codebook_usage_bottom", "ssim"} <= set(found)
     assert "ms_ssim" not in found  # 16 pixels are too few for five scales
 
 
@@ -282,8 +280,7 @@ def test_cas_is_the_accuracy_on_real_images_of_three_classifiers():
 def test_figures_are_added_to_those_of_the_run(tmp_path: Path):
     run = train_in(tmp_path / "vqvae", ["model=vqvae", *NETWORK, *IMAGES, *SMALL])
     before = (run / "metrics.csv").read_text().splitlines()
-    with initialize_config_dir(str(CONF), **VERSION_BASE):
-        sample(compose("sample", ["task=evaluate", f"run={run}"]))
+    sample(composed(["task=evaluate", f"run={run}"], name="sample"))
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(before)  # one more, without the header

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import Command
-from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, composed, train_in
+from tests.conftest import Command, composed
+from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, train_in
 from vqgen.config.check import check
 from vqgen.errors import UserError
 from vqgen.experiment import train

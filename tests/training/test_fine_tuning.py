@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.test_experiment import IMAGES, NETWORK, SMALL, composed, train_in
+from tests.conftest import composed
+from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen import load
 from vqgen.config.check import check
 from vqgen.errors import ConfigError

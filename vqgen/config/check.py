@@ -184,7 +184,7 @@ def _check_pairing(cfg: DictConfig) -> None:
     if cfg.data_changed and not (cfg.resume or cfg.tokenizer):
         raise ConfigError("data_changed=true: only beside resume=RUN or tokenizer=RUN, a run that knows its images")
 
-    compares = PERCEPTUAL in OmegaConf.to_yaml(cfg.model)
+    compares = OmegaConf.select(cfg, "model.likelihood._target_") == PERCEPTUAL
     if compares and not cfg.get("perceptual"):
         raise ConfigError(
             "perceptual=RUN is needed: model/likelihood=perceptual compares images by what the network of a run sees "

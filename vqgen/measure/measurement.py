@@ -68,7 +68,7 @@ class Measurement:
 
     def take(self, chosen: list[str]) -> None:
         """Take the measures of these names."""
-        if {"reconstruction", "lpips", "rfid"} & set(chosen):
+        if {*plan.RECONSTRUCTION} & set(chosen):
             self._reconstructions(chosen)
         if {*plan.LIKELIHOOD} & set(chosen):
             self._likelihood("likelihood_over_labels" in chosen)
@@ -91,14 +91,15 @@ class Measurement:
         lpips = lpips_network() if "lpips" in chosen else None
         _, height, width = self.images.shape
         errors = Reconstruction((height, width), self.images.variance(), lpips).to(self.trained.device)
-        network = self.network.module if "rfid" in chosen else None
+        measures = [measure for name, measure in plan.OF_RECONSTRUCTIONS.items() if name in chosen]
+        network = self.network.module if measures else None
         with self.watch.part("reconstruction"):
             measured = reconstruction.measure(model, self._measured("reconstructing"), errors, network)
         self.figures |= measured.figures
         if measured.features:
             real = self._features(self._measured("features of real images"))
-            fid = quality.compare(real, measured.features, ["fid"], self.network.name)
-            self.figures |= {f"r{name}": value for name, value in fid.items()}
+            found = quality.compare(real, measured.features, measures, self.network.name)
+            self.figures |= {f"r{name}": value for name, value in found.items()}
         if measured.counts:
             self.plots["codes"] = report.code_usage(measured.counts, title)
         x = self.images.batch(self.settings.split, self.settings.index[:16]).x.to(self.trained.device)

@@ -9,7 +9,8 @@ from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_re
 from vqgen.protocols import Features
 
 ENOUGH, ENOUGH_FOR_KID = 10_000, 1000  # images; fewer are measured, with a note
-TOO_HIGH, MOVED = ["rfid", "fid"], ["precision", "recall", "density", "coverage"]  # of few images
+ROUGH, TOO_HIGH = ["rkid", "kid"], ["rfid", "fid"]  # of few images
+MOVED = ["precision", "recall", "density", "coverage"]
 
 
 class Measure(NamedTuple):
@@ -63,6 +64,8 @@ def notes(figures: Iterable[str], num_images: int) -> list[str]:
             f"{num_images} images are few ({'; '.join(said)}): compare with figures of as many images only; "
             f"published ones are of {ENOUGH:,} at least"
         )
-    if "kid" in taken and num_images < ENOUGH_FOR_KID:
-        found.append(f"kid is right on average, and rough with {num_images} images: take {ENOUGH_FOR_KID:,} or more")
+    rough = [name for name in ROUGH if name in taken]
+    if rough and num_images < ENOUGH_FOR_KID:
+        names = f"{' and '.join(rough)} {'are' if len(rough) > 1 else 'is'}"
+        found.append(f"{names} right on average, and rough with {num_images} images: take {ENOUGH_FOR_KID:,} or more")
     return found

@@ -1,7 +1,6 @@
 """A critic beside a tokenizer, which learns to be taken for real by it (VQGAN, arXiv 2012.09841)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from vqgen.errors import near_miss
+from vqgen.batch import ImageBatch
+from vqgen.errors import ConfigError, near_miss
 from vqgen.nn.distributed import mean_over_ranks
 from vqgen.optim import Objective, weighted
 
@@ -75,7 +75,7 @@ class Adversary(nn.Module):
         x_hat: Float[Tensor, "b c h w"],
         step: int,
         recon_loss: Float[Tensor, ""],
-        last_layer: Tensor,
+        last_layer: Tensor | None,
     ) -> Objective:
         """The objective of what makes images, with the wish that they be taken for real.
 
@@ -85,23 +85,27 @@ class Adversary(nn.Module):
             step: optimiser steps so far.
             recon_loss: the part of the objective that the adversarial loss is weighed against.
             last_layer: the weights by which both are differentiated.
+
+        Raises:
+            ConfigError: it is adaptive, and there is no last layer that is trained.
         """
         counts = step >= self.start_step
         with torch.set_grad_enabled(counts and torch.is_grad_enabled()):
             loss = -self.network(x_hat).mean()
         balance = loss.new_tensor(1.0)
-        if self.adaptive and loss.requires_grad:
+        if self.adaptive and last_layer is None:
+            raise ConfigError("model.critic.adaptive=true: nothing of the decoder is trained; take false")
+        if self.adaptive and loss.requires_grad and last_layer is not None:
             balance = balance_of(recon_loss, loss, last_layer, len(x_hat))
-        added = weighted({"adversarial_loss": loss}, {}, {"adversarial_balance": balance})
-        total = objective.loss + self.weight * balance * loss if counts else objective.loss
-        return Objective(
-            total, {**objective.losses, **added.losses}, {**objective.figures, **added.figures}, {"x_hat": x_hat}
-        )
+        weight = self.weight * balance if counts else 0.0
+        whole = objective.plus({"adversarial_loss": loss}, {"adversarial_loss": weight})
+        figures = {**objective.figures, "adversarial_balance": balance}
+        return whole._replace(figures=figures, outputs={"x_hat": x_hat})
 
-    def judge(self, x: Float[Tensor, "b c h w"], outputs: Mapping[str, Tensor]) -> Objective:
+    def judge(self, batch: ImageBatch, outputs: Mapping[str, Tensor]) -> Objective:
         """The critic's objective: numbers above 1 for real images, below -1 for those that were made."""
         penalised = self.penalty != "none" and self.penalty_weight > 0
-        x = x.detach().requires_grad_(self.penalty == "r1" and penalised)
+        x = batch.x.detach().requires_grad_(self.penalty == "r1" and penalised)
         real, made = self.network(x), self.network(outputs["x_hat"])
         losses = {"hinge_real": F.relu(1 - real).mean(), "hinge_made": F.relu(1 + made).mean()}
         if penalised:
@@ -129,6 +133,7 @@ def balance_of(
     return (recon.norm() / (adversarial.norm() + 1e-6)).clamp(max=LARGEST).detach()
 
 
-def last_weights(module: nn.Module) -> Any:
-    """The weights of the last layer of a network that has any."""
-    return [parameter for parameter in module.parameters() if parameter.dim() > 1][-1]
+def last_weights(module: nn.Module) -> Tensor | None:
+    """The weights of the last layer of a network that is trained, if there is one."""
+    trained = [parameter for parameter in module.parameters() if parameter.dim() > 1 and parameter.requires_grad]
+    return trained[-1] if trained else None

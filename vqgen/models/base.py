@@ -9,6 +9,7 @@ from typing import Generic, NotRequired, TypedDict, TypeVar
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -94,6 +95,16 @@ class Model(pl.LightningModule, Generic[Batch]):
         An adversarial model has a second one (docs/extending.md); see `vqgen.optim.Game` for how they play.
         """
         return [Player("model", "", lambda batch, outputs: self.objective(batch), self.optimizer, self.schedule)]
+
+    def on_fit_start(self) -> None:
+        """Say what `best.ckpt` goes by where further players change what it keeps."""
+        monitor = getattr(self.trainer.checkpoint_callback, "monitor", None)
+        if monitor and len(players := self.players()) > 1:
+            others = " and ".join(player.name for player in players[1:])
+            rank_zero_info(
+                f"best.ckpt keeps the lowest {monitor}, which knows nothing of the {others}; "
+                "callbacks.best.monitor=null keeps the last weights"
+            )
 
     @abstractmethod
     def evaluate(self, batch: Batch, stage: str) -> None:

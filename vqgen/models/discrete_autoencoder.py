@@ -146,9 +146,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         """The tokenizer, and its critic if it has one."""
         players = super().players()
         if self.critic is not None:
-            judge = self.critic.judge
-            objective = lambda batch, outputs: judge(batch.x, outputs)  # noqa: E731
-            players.append(Player("critic", r"critic\.", objective, self.critic.optimizer, self.schedule))
+            players.append(Player("critic", r"critic\.", self.critic.judge, self.critic.optimizer, self.schedule))
         return players
 
     def objective(self, batch: ImageBatch) -> Objective:
@@ -170,11 +168,11 @@ class DiscreteAutoencoder(Model[ImageBatch]):
 
     def _with_levels(self, recon: Objective, levels: Sequence[Quantization]) -> Objective:
         losses: dict[str, Tensor] = {}
-        weights: dict[str, float] = {}
+        weights: dict[str, float | Tensor] = {}
         for suffix, quantizer, level in zip(self._suffixes, self.quantizers, levels, strict=True):
             losses |= {f"{name}{suffix}": loss for name, loss in level.losses.items()}
             weights |= {f"{name}{suffix}": weight for name, weight in quantizer.loss_weights.items()}
-        return recon.plus(losses, weights) if losses else recon
+        return recon.plus(losses, weights)
 
     def evaluate(self, batch: ImageBatch, stage: str) -> None:
         """Log the objective, MSE and PSNR (of images in [-1, 1]) and what the likelihood says; count the codes."""

@@ -63,6 +63,7 @@ class NextScalePrior(PriorModel):
 
     def on_fit_start(self) -> None:
         """Say so where nothing can tell the codes of a whole map of each other."""
+        super().on_fit_start()
         height, width = self.grids[0]
         if height * width > 1:
             rank_zero_warn(

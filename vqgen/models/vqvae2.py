@@ -84,8 +84,11 @@ class VQVAE2(DiscreteAutoencoder):
         """
         given = [*codes, *[None] * (len(self.grids) - len(codes))]
         b = next(len(c) for c in given if c is not None)
+        dtype = next(self.decoder.parameters()).dtype
         embedded = [
-            torch.zeros(b, quantizer.embedding_dim, *grid, device=self.device) if c is None else quantizer.embed(c)
+            torch.zeros(b, quantizer.embedding_dim, *grid, device=self.device, dtype=dtype)
+            if c is None
+            else quantizer.embed(c)
             for quantizer, c, grid in zip(self.quantizers, given, self.grids, strict=True)
         ]
         return self.decoder(embedded)

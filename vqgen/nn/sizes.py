@@ -1,6 +1,15 @@
-"""Checks of sizes, whose errors name the argument, its value, and what fits."""
+"""Sizes, and checks of them, whose errors name the argument, its value, and what fits."""
 
 from collections.abc import Sequence
+
+from torch import nn
+
+_OF_TRAINING = ("critic.", "likelihood.")  # parts of a model that only its training needs
+
+
+def num_parameters(module: nn.Module) -> int:
+    """How many numbers a model has learnt, without those of its critic and of the network that its loss compares by."""
+    return sum(p.numel() for name, p in module.named_parameters() if not name.startswith(_OF_TRAINING))
 
 
 def check_at_least(least: int, **sizes: int | float) -> None:

@@ -23,8 +23,10 @@ class Objective(NamedTuple):
     figures: Mapping[str, Tensor] = {}
     outputs: Mapping[str, Tensor] = {}
 
-    def plus(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> "Objective":
+    def plus(self, losses: Mapping[str, Tensor], weights: Mapping[str, float | Tensor]) -> "Objective":
         """This objective, and further losses with their weights."""
+        if not losses:
+            return self
         added = weighted(losses, weights)
         return self._replace(loss=self.loss + added.loss, losses={**self.losses, **added.losses})
 
@@ -36,7 +38,7 @@ class Objective(NamedTuple):
 
 def weighted(
     losses: Mapping[str, Tensor],
-    weights: Mapping[str, float],
+    weights: Mapping[str, float | Tensor],
     figures: Mapping[str, Tensor] = {},
     outputs: Mapping[str, Tensor] = {},
 ) -> Objective:

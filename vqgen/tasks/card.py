@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from vqgen.errors import UserError, command, format_number, option
+from vqgen.nn.sizes import num_parameters
 from vqgen.plain import PlainDict
 from vqgen.protocols import Classifier, Variational, usual_prior
 from vqgen.runs.folders import output_base
@@ -98,7 +99,7 @@ def _sections(trained: TrainedRun, repo: str | None, license: str | None, shown:
 def _models(trained: TrainedRun) -> Iterator[str]:
     """A line for each model."""
     for module in trained.modules:
-        yield f"`{_network(module)}`: {sum(p.numel() for p in module.parameters()):,} parameters"
+        yield f"`{_network(module)}`: {num_parameters(module):,} parameters"
     if trained.levels:
         maps = zip(trained.levels, trained.coder.grids, trained.coder.num_embeddings, strict=True)
         sizes = [(name, "x".join(map(str, grid)), k) for name, grid, k in maps]

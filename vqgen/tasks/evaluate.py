@@ -26,7 +26,7 @@ class Evaluate(Task):
     """Every measure that the run can have, or those in `metrics`, in a table and evaluation.json.
 
     Args:
-        metrics: among reconstruction, lpips, rfid, likelihood, likelihood_over_labels, fid, kid, inception_score,
+        metrics: among reconstruction, lpips, rfid, rkid, likelihood, likelihood_over_labels, fid, kid, inception_score,
             precision_recall, density_coverage, neighbours and cas; None is all but cas (and, with more than 16 classes,
             but likelihood_over_labels).
         num_samples: how many real images, and as many samples, are measured; all of the split, if it has fewer.

@@ -1,12 +1,12 @@
 """The frozen network that a perceptual loss compares images by: that of another run."""
 
-from typing import Any
-
 from torch import nn
 
 from vqgen.errors import ConfigError
 from vqgen.nn.likelihoods import Perceptual
 from vqgen.plain import PlainDict
+from vqgen.protocols import Autoencoder, Classifier
+from vqgen.runs.allow_list import refuse_foreign
 from vqgen.runs.checkpoint import Run, module_of, open_run
 
 
@@ -16,11 +16,19 @@ def network_of(path: str, resumed: Run | None) -> PlainDict:
     Args:
         path: of the run that has it.
         resumed: the run that goes on, which has it already if it has weights.
+
+    Raises:
+        ConfigError: the resumed run has that of another run.
+        CheckpointError: it names what is not ours.
     """
-    if resumed and resumed.has_weights:
-        kept: PlainDict = resumed.config["model"]["likelihood"]["network"]
-        return kept
-    return open_run(path).config["model"]
+    run = resumed if resumed and resumed.has_weights else open_run(path)
+    if run is resumed and path != (kept := run.config.get("perceptual")):
+        raise ConfigError(
+            f"perceptual={path}: '{run.folder}' goes on with the network that it has, of {kept}; leave it out"
+        )
+    model: PlainDict = run.config["model"]
+    refuse_foreign(model, run.file, "model")
+    return model["likelihood"]["network"] if run is resumed else model
 
 
 def give_network(model: nn.Module, path: str) -> None:
@@ -29,14 +37,15 @@ def give_network(model: nn.Module, path: str) -> None:
     Raises:
         ConfigError: the run has no network of such images.
     """
-    network: Any = module_of(open_run(path))
-    likelihood, shape = model.likelihood, getattr(network, "shape", None)
-    assert isinstance(likelihood, Perceptual)
-    if shape is None or not (hasattr(network, "features") or hasattr(network, "encode")):
+    network = module_of(open_run(path))
+    if not isinstance(network, Autoencoder | Classifier):
         raise ConfigError(
             f"perceptual={path}: this run is a {type(network).__name__}, which sees no images; take a classifier or an "
             "autoencoder"
         )
-    if shape[0] != model.shape[0]:  # type: ignore[index]
-        raise ConfigError(f"perceptual={path}: its images have {shape[0]} channels, and these {model.shape[0]}")  # type: ignore[index]
+    likelihood, images = model.likelihood, model.shape
+    assert isinstance(likelihood, Perceptual)
+    assert isinstance(images, tuple)
+    if network.shape[0] != images[0]:
+        raise ConfigError(f"perceptual={path}: its images have {network.shape[0]} channels, and these {images[0]}")
     likelihood.network.load_state_dict(network.state_dict())

@@ -46,12 +46,13 @@ def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningMod
     It must take the weights of the run that is resumed.
     """
     model: pl.LightningModule = build(config["model"], "model")
-    if config.get("perceptual") and not (resumed and resumed.has_weights):
-        give_network(model, config["perceptual"])
     if resumed and resumed.has_weights:
         _check_fits(model, resumed)
-    elif config.get("weights"):
-        start_from(model, open_run(config["weights"]), config["weights_strict"])
+    else:
+        if config.get("weights"):
+            start_from(model, open_run(config["weights"]), config["weights_strict"])
+        if config.get("perceptual"):
+            give_network(model, config["perceptual"])
     freeze(model, config.get("freeze") or [])
     place(model, config["hardware"])
     return model

@@ -25,7 +25,8 @@ class CollapseWarning(pl.Callback):
             if not trainer.sanity_checking and key.startswith("val/codebook_usage") and value < self.min_usage:
                 rank_zero_warn(
                     f"{key} is {value:.1%}: the codebook has nearly collapsed, and a prior on these codes would learn "
-                    "nothing; try a larger model.quantizer.revive_below, a lower learning rate, or fewer codes"
+                    "nothing; try a lower learning rate, fewer codes, or another model/quantizer= (ema, cosine and "
+                    "rotation renew codes that are not used, more of them with a larger model.quantizer.revive_below)"
                 )
 
 

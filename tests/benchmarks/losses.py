@@ -1,0 +1,114 @@
+"""What an adversarial and a perceptual loss change: the same tokenizer with neither, either and both, at equal time.
+
+    python -m tests.benchmarks.losses runs/losses --sees CLASSIFIER --measures OTHER --minutes 8 --train model=vqvae ...
+
+Each variant trains as many steps as its speed gives it in those minutes. The features that FID and KID are of are those
+of the classifier `--measures`, which no loss has used. What is trained already is not trained again; the table is
+printed, and `losses.png` has the originals above the reconstructions.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tests.conftest import composed
+from vqgen.config.check import check
+from vqgen.experiment import train
+from vqgen.pictures import plots
+from vqgen.pictures.figures import save_plot
+from vqgen.runs.opening import open_trained
+from vqgen.tasks import Evaluate
+
+COMPARED = ["model/likelihood=perceptual"]
+CRITIC = ["model/critic=patch", "callbacks.best.monitor=null"]
+VARIANTS: dict[str, list[str]] = {"plain": [], "perceptual": COMPARED, "critic": CRITIC, "both": [*COMPARED, *CRITIC]}
+COLUMNS = {
+    "steps": ("steps", ",.0f"),
+    "PSNR": ("psnr", ".2f"),
+    "SSIM": ("ssim", ".3f"),
+    "FID": ("rfid(classifier)", ".3f"),
+    "KID": ("rkid(classifier)", ".4f"),
+    "perplexity": ("perplexity", ".0f"),
+}
+TRIED = 60  # steps of the trial that tells a variant's speed, the first third of them not counted
+QUIET = ["logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+SPEED = "train/images_per_second"
+NUM_SHOWN = 10
+
+
+def trained_in(folder: Path, words: Sequence[str]) -> Path:
+    """A run as train.py makes it."""
+    cfg = composed([*words, *QUIET, f"run_dir={folder}"])
+    check(cfg)
+    train(cfg, folder)
+    return folder
+
+
+def steps_of(minutes: float, words: Sequence[str], folder: Path, whole: bool) -> int:
+    """How many steps a variant makes in these minutes, by a trial of it with all its losses."""
+    trial = [f"trainer.max_steps={TRIED}", f"trainer.log_every_n_steps={TRIED // 3}", "trainer.limit_val_batches=1"]
+    trial += ["trainer.limit_test_batches=1", *(["model.critic.start_step=0"] if whole else [])]
+    run = trained_in(folder, [*words, *trial])
+    with (run / "metrics.csv").open() as file:
+        speeds = [float(row[SPEED]) for row in csv.DictReader(file) if row[SPEED]]
+    return round(minutes * 60 * speeds[-1] / open_trained(run).runs[0].config["data"]["batch_size"])
+
+
+def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Of a variant, trained now where it has not been."""
+    folder: Path = options.out / name
+    record = folder / "figures.json"
+    if record.exists():
+        read: dict[str, float] = json.loads(record.read_text())
+        return read
+    words = [*options.train, *VARIANTS[name]]
+    words += [f"perceptual={options.sees}"] if COMPARED[0] in words else []
+    with_critic = CRITIC[0] in words
+    steps = steps_of(options.minutes, words, folder / "trial", with_critic)
+    start = [f"model.critic.start_step={steps // 5}"] if with_critic else []
+    run = trained_in(folder / "run", [*words, *start, f"trainer.max_steps={steps}", "trainer.max_epochs=-1"])
+    evaluate = Evaluate(metrics=["reconstruction", "rfid", "rkid"], classifier=str(options.measures))
+    found = evaluate(open_trained(run)).records["evaluation"]["metrics"] | {"steps": steps}
+    record.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def picture(names: Sequence[str], out: Path) -> None:
+    """The first test images, and below them what each variant makes of them."""
+    models = {name: open_trained(out / name / "run") for name in names}
+    x = models[names[0]].first(NUM_SHOWN, "test").x
+    rows = {"original": x} | {name: trained.autoencoder.reconstruct(x) for name, trained in models.items()}
+    save_plot(plots.labelled_rows(rows, "Reconstructions, by the losses of the training"), out / "losses")
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """Markdown: a line for each variant."""
+    lines = ["| losses | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name, one in found.items():
+        lines.append(f"| {name} | " + " | ".join(f"{one[key]:{form}}" for key, form in COLUMNS.values()) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is missing, print the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="folder of the runs")
+    parser.add_argument("--sees", required=True, help="run of the classifier that the perceptual loss compares by")
+    parser.add_argument("--measures", required=True, help="run of another one, for FID and KID")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of training, for each variant")
+    parser.add_argument("--variants", nargs="*", default=[*VARIANTS], choices=VARIANTS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--train", nargs="+", required=True, metavar="WORD", help="words of train.py")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = {name: figures(name, options) for name in options.variants}
+    picture(options.variants, options.out)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
