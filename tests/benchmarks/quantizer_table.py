@@ -25,8 +25,8 @@ import torch
 
 from tests.conftest import composed
 from vqgen.config.check import check
-from vqgen.errors import UserError
 from vqgen.experiment import train
+from vqgen.training.divergence import DivergenceError
 
 SIZES, SEEDS = (128, 1024, 8192), (0, 1, 2)
 OF_A_SIZE = ("fsq", "lfq", "bsq")  # K decides how many numbers a vector has
@@ -165,7 +165,7 @@ def main() -> None:
         for job in sorted(jobs, key=lambda job: (job.seed, job.size)):
             try:
                 print(job.name, figures(job, options.out), flush=True)
-            except UserError as error:  # it diverged
+            except DivergenceError as error:
                 print(job.name, error, flush=True)
     done = [job for job in jobs if (options.out / job.name / FIGURES).exists()]
     print(table({job: figures(job, options.out) for job in done}))

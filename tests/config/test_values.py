@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 
-from tests.config.test_check import _compose
+from tests.conftest import composed
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.config.check import check, check_sample
 from vqgen.config.command_line import _fail
@@ -149,14 +149,14 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_read(word: str):
     if word == "callbacks.best.save_top_k=0":
         words = ["+callbacks.best.save_top_k=0"]
     with pytest.raises(ConfigError) as error:
-        check(_compose(*words))
+        check(composed(words))
     assert str(error.value).startswith((f"{key(word)}=", f"{key(word)}[")), str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_every_value_of_the_configs_is_in_range():
     assert all(allowed.words for allowed in RANGES.values())
-    check(_compose(EXTRAS))  # every other yaml: test_config
+    check(composed([EXTRAS]))  # every other yaml: test_config
 
 
 @pytest.mark.parametrize("word", AT_USE)
@@ -172,14 +172,14 @@ def test_what_the_code_of_others_refuses_is_one_line(word: str, tmp_path: Path):
 @pytest.mark.parametrize("word", SAMPLE)
 def test_sampling_refuses_at_once_what_it_cannot_do(word: str):
     with pytest.raises(ConfigError) as error:
-        check_sample(_compose(word, name="sample"))
+        check_sample(composed([word], name="sample"))
     assert str(error.value).startswith(f"{key(word)}=")
 
 
 def test_more_samples_than_the_memory_holds_are_one_line(tmp_path: Path):
     words = ["num_samples=1000000000000000", f"out={tmp_path / 'out'}", "label=0"]
     with pytest.raises(ConfigError, match="does not fit into memory: smaller num_samples=1000000000000000"):
-        sample(_compose(*words, name="sample"))
+        sample(composed(words, name="sample"))
 
 
 WITHOUT = ["trainer.limit_test_batches=0", "trainer.log_every_n_steps=0", "callbacks.best.monitor=null"]
@@ -187,14 +187,14 @@ WITHOUT = ["trainer.limit_test_batches=0", "trainer.log_every_n_steps=0", "callb
 
 @pytest.mark.parametrize("word", WITHOUT)
 def test_a_run_without_test_logs_or_a_figure_to_go_by_ends_as_it_should(word: str, tmp_path: Path):
-    cfg = _compose("model=vqvae", *NETWORK, *IMAGES, *SMALL, word)
+    cfg = composed(["model=vqvae", *NETWORK, *IMAGES, *SMALL, word])
     check(cfg)
     assert (train(cfg, tmp_path / "run") is None) == (word == "callbacks.best.monitor=null")
 
 
 @pytest.mark.parametrize("section", ["model", "data", "optim", "schedule", "trainer"])
 def test_a_section_that_makes_nothing_is_refused(section: str):
-    cfg = _compose()
+    cfg = composed([])
     cfg[section] = {"a": 1}
     with pytest.raises(ConfigError, match=rf"^{section}=.*: expected a _target_ and its options"):
         check(cfg)
@@ -202,7 +202,7 @@ def test_a_section_that_makes_nothing_is_refused(section: str):
 
 @pytest.mark.parametrize("seed", [2**32, 2**63 - 1])
 def test_samples_are_drawn_with_any_seed_that_torch_takes(seed: int):
-    cfg = _compose(f"seed={seed}", "run=fashion_vqvae_transformer", name="sample")
+    cfg = composed([f"seed={seed}", "run=fashion_vqvae_transformer"], name="sample")
     check_sample(cfg)
     assert torch.Generator().manual_seed(cfg.seed).initial_seed() == seed
 

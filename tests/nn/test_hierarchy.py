@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from vqgen.nn.autoencoders.hierarchy import HierarchyDecoder, HierarchyEncoder
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
@@ -83,3 +84,10 @@ def test_a_size_that_only_the_lower_levels_divide_is_an_error_that_says_which_do
     encoder, _ = networks([2, 4])
     with pytest.raises(ValueError, match=r"12x16.*multiples of 8, such as 8x16 or 16x24"):
         encoder(torch.zeros(1, 3, 12, 16))
+
+
+def test_one_projection_stands_before_each_quantizer_or_two_where_old_runs_have_them():
+    for two in (False, True):
+        encoder = HierarchyEncoder(3, [2, 2], [GradientQuantizer(10, 4) for _ in range(2)], 8, 1, 4, two)
+        for features in encoder.features:
+            assert isinstance(features.network[-1], nn.Conv2d if two else nn.ReLU)

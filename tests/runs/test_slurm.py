@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.test_check import _compose
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, composed
 from tests.processes import python
 from vqgen.config.resume import placed
 from vqgen.environment.launcher import is_first, local_rank, slurm_job, slurm_port, slurm_restarts, started_by_first
@@ -214,7 +213,7 @@ def test_processes_that_slurm_does_not_start_are_not_done_without(
     """Lightning would train with as many as there are, in silence."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    config = plain(_compose("model=vqvae", "hardware=cpu", *words))
+    config = plain(composed(["model=vqvae", "hardware=cpu", *words]))
     with pytest.raises(ConfigError, match=told):
         root_device(config)
     monkeypatch.delenv("SLURM_NTASKS")
@@ -225,7 +224,7 @@ def test_a_process_that_waits_for_tasks_without_srun_says_so(monkeypatch: pytest
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     with pytest.warns(UserWarning, match="not started by srun, as it seems .*: this waits for 1 other tasks"):
-        root_device(plain(_compose("model=vqvae", "hardware=cpu", "hardware.devices=2")))
+        root_device(plain(composed(["model=vqvae", "hardware=cpu", "hardware.devices=2"])))
 
 
 def test_steps_of_a_job_at_the_same_time_meet_in_places_of_their_own(monkeypatch: pytest.MonkeyPatch):

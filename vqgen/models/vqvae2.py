@@ -29,6 +29,7 @@ class VQVAE2(DiscreteAutoencoder):
         num_residual_blocks: 2 in the paper.
         residual_channels: width inside a residual block; 64 in the paper.
         upsample: how the decoder doubles sides: `transposed` as in the paper, `resize` or `shuffle` (see `doubling`).
+        two_projections: see `HierarchyEncoder`; a run that says nothing of it is an old one, which has them.
         model: optimizer, schedule and critic.
     """
 
@@ -42,6 +43,7 @@ class VQVAE2(DiscreteAutoencoder):
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
         upsample: str = "transposed",
+        two_projections: bool = True,
         **model: Unpack[TokenizerOptions],
     ) -> None:
         if len(downsampling) < 2:
@@ -55,7 +57,7 @@ class VQVAE2(DiscreteAutoencoder):
         grids = [(height // factor, width // factor) for factor in factors]
         super().__init__(shape, grids, [q.num_embeddings for q in quantizers], likelihood, **model)
         sizes = (hidden_channels, num_residual_blocks, residual_channels)
-        self.encoder = HierarchyEncoder(channels, downsampling, quantizers, *sizes)
+        self.encoder = HierarchyEncoder(channels, downsampling, quantizers, *sizes, two_projections)
         dims = [q.embedding_dim for q in quantizers]
         self.decoder = HierarchyDecoder(dims, downsampling, likelihood.num_outputs(channels), *sizes, upsample)
 

@@ -25,6 +25,8 @@ class HierarchyEncoder(nn.Module):
         hidden_channels: width of the residual blocks; 128 in the paper.
         num_residual_blocks: 2 in the paper.
         residual_channels: width inside a residual block; 64 in the paper.
+        two_projections: a 1x1 convolution after each level's residual blocks, before the one to its code vectors, which
+            can do all that both can: runs had it until there was this option.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class HierarchyEncoder(nn.Module):
         hidden_channels: int = 128,
         num_residual_blocks: int = 2,
         residual_channels: int = 64,
+        two_projections: bool = False,
     ) -> None:
         super().__init__()
         self.downsampling = prod(downsampling)
         sizes = (num_residual_blocks, residual_channels)
         channels = [*[hidden_channels] * (len(downsampling) - 1), in_channels]
         self.features = nn.ModuleList(
-            Encoder(c, hidden_channels, hidden_channels, factor, *sizes)
+            Encoder(c, hidden_channels, hidden_channels if two_projections else None, factor, *sizes)
             for c, factor in zip(channels, downsampling, strict=True)
         )
         self.quantizers = nn.ModuleList(quantizers)

@@ -36,7 +36,8 @@ class Encoder(nn.Module):
     Args:
         in_channels: channels of the image, or of the features of the level below.
         hidden_channels: width of the residual blocks; the first convolution has half of it.
-        out_channels: channels of the result; a quantizer wants its `embedding_dim`.
+        out_channels: channels of the result; a quantizer wants its `embedding_dim`. None leaves the last convolution
+            out.
         downsampling: how much smaller height and width become, a power of two.
         num_residual_blocks: 2 in the papers.
         residual_channels: width inside a residual block, 32 or 64 in the papers.
@@ -46,7 +47,7 @@ class Encoder(nn.Module):
         self,
         in_channels: int,
         hidden_channels: int,
-        out_channels: int,
+        out_channels: int | None,
         downsampling: int,
         num_residual_blocks: int = 2,
         residual_channels: int = 32,
@@ -64,7 +65,7 @@ class Encoder(nn.Module):
             nn.Conv2d(widths[-1], hidden_channels, kernel_size=3, padding=1),
             *[ResidualBlock(hidden_channels, residual_channels) for _ in range(num_residual_blocks)],
             nn.ReLU(),
-            nn.Conv2d(hidden_channels, out_channels, kernel_size=1),
+            *([] if out_channels is None else [nn.Conv2d(hidden_channels, out_channels, kernel_size=1)]),
         )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h_l w_l"]:

@@ -208,28 +208,37 @@ def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Fl
 
 
 @torch.no_grad()
-def nearest_vectors(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+def nearest_vectors(
+    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None = None
+) -> Int[Tensor, " n"]:
     """Index of the vector closest to each row of `x`; the lowest index of those equally close.
+
+    `costs` are added to the squared distances of each vector.
 
     `x` is taken in chunks through one buffer, so that n x k distances are never in memory at once; |x|^2 is the same
     for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. Both are moved by the mean of the vectors
     first, as products of numbers far from zero have no digits left for distances. A GPU does not round them to TF32.
     """
     if x.is_cuda:
-        return _nearest_in_full(x, vectors)
-    return _nearest(x, vectors)
+        return _nearest_in_full(x, vectors, costs)
+    return _nearest(x, vectors, costs)
 
 
 @torch.compiler.disable  # it cannot trace a change of precision
-def _nearest_in_full(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+def _nearest_in_full(
+    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None
+) -> Int[Tensor, " n"]:
     with full_float32():
-        return _nearest(x, vectors)
+        return _nearest(x, vectors, costs)
 
 
-def _nearest(x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
+def _nearest(
+    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None
+) -> Int[Tensor, " n"]:
     centre = vectors.mean(dim=0)
     vectors = vectors - centre
     half_norms = vectors.square().sum(dim=1) / 2
+    half_norms = half_norms if costs is None else half_norms + costs / 2
     chunk = vectors_at_a_time(vectors)
     distances = x.new_empty(min(chunk, len(x)), len(vectors))
     nearest = torch.empty(len(x), dtype=torch.long, device=x.device)

@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import Quantization, VectorQuantizer
+from vqgen.nn.quantize.base import Quantization, VectorQuantizer, nearest_vectors
 from vqgen.nn.quantize.kmeans import assign, codebook_start, draw_far
+from vqgen.nn.sizes import check_at_least
 
 REVIVE_CANDIDATES = 16
 _APART = 0x9E3779B1  # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
@@ -24,6 +25,11 @@ class EMAQuantizer(VectorQuantizer):
     all where k-means starts, and which codes are revived on what vectors. What is drawn depends on `seed` and the
     number of updates alone, so that a resumed run does as an uninterrupted one.
 
+    With a `rate_weight` a vector takes the code of least |z_e - e|^2 + rate_weight * variance * bits: the bits are
+    -log2 of the code's share of the running counts, the variance that of the code vectors by these shares, so that the
+    scale of the features does not matter (entropy-constrained vector quantization, Chou, Lookabaugh & Gray 1989, doi
+    10.1109/29.17498). Rare codes are then taken less, and an entropy coder or a prior pays less for all.
+
     Args, after those of `VectorQuantizer`:
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
         warmup: the decay is (1 + t) / (warmup + t) after t updates until that reaches `decay`: at first the
@@ -32,6 +38,7 @@ class EMAQuantizer(VectorQuantizer):
         revive_below: a code is revived when its running count falls below this fraction of the mean count;
             0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
         seed: decides what is drawn; another for each level, and each run that is to start otherwise.
+        rate_weight: what a bit is worth, as a part of the variance; 0 takes the nearest code, 0.003 to 0.03 save bits.
     """
 
     counts: Tensor
@@ -48,6 +55,7 @@ class EMAQuantizer(VectorQuantizer):
         revive_below: float = 0.01,
         warmup: int = 10,
         seed: int = 0,
+        rate_weight: float = 0.0,
     ):
         if not 0 <= decay < 1:
             raise ValueError(f"{decay=} must be in [0, 1); 0.99 is usual")
@@ -57,7 +65,9 @@ class EMAQuantizer(VectorQuantizer):
             raise ValueError(f"{revive_below=} must be in [0, 1): a fraction of the mean count, 0 for never")
         if warmup < 1:
             raise ValueError(f"{warmup=} must be at least 1; 10 is usual, 1 is none")
+        check_at_least(0, rate_weight=rate_weight)
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
+        self.rate_weight = rate_weight
         self.decay = decay
         self.warmup = warmup
         self.epsilon = epsilon
@@ -92,9 +102,22 @@ class EMAQuantizer(VectorQuantizer):
         if self.training and self.num_updates == 0 and not self._gathered and not self._placed:
             self._start(x)
 
+    def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
+        """Index of the nearest code, or of the one that is best at what its bits are worth."""
+        if not self.rate_weight:
+            return super().choose(z_e, x)
+        return nearest_vectors(x, self.project(self.codebook), self._costs()).view(len(z_e), *z_e.shape[2:])
+
+    def _costs(self) -> Float[Tensor, " k"]:
+        """What the bits of each code are worth, in squared distance."""
+        shares = self._smoothed_counts() / self.counts.sum()
+        spread = (self.codebook - shares @ self.codebook).square().sum(dim=1)
+        return -self.rate_weight * (shares @ spread) * shares.log2()
+
     def learning_state(self) -> list[Tensor]:
-        """The running averages behind the codebook."""
-        return [buffer for name, buffer in self.named_buffers() if name != "codebook"]
+        """The running averages behind the codebook, less those that the choice of codes goes by."""
+        needed = ("codebook", "counts") if self.rate_weight else ("codebook",)
+        return [buffer for name, buffer in self.named_buffers() if name not in needed]
 
     @torch.compiler.disable
     @torch.no_grad()

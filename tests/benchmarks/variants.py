@@ -1,10 +1,11 @@
-"""What an adversarial and a perceptual loss change: the same tokenizer with neither, either and both, at equal time.
+"""A tokenizer in several variants at equal time: with other losses (a critic, a perceptual one), or other decoders.
 
-    python -m tests.benchmarks.losses runs/losses --sees CLASSIFIER --measures OTHER --minutes 8 --train model=vqvae ...
+    python -m tests.benchmarks.variants losses runs/losses --sees CLASSIFIER --measures OTHER --train model=vqvae ...
+    python -m tests.benchmarks.variants decoders runs/decoders --measures CLASSIFIER --train model=vqvae2 ...
 
-Each variant trains as many steps as its speed gives it in those minutes. The features that FID and KID are of are those
-of the classifier `--measures`, which no loss has used. What is trained already is not trained again; the table is
-printed, and `losses.png` has the originals above the reconstructions.
+Each variant trains as many steps as its speed gives it in `--minutes`. FID and KID are by features of the classifier
+`--measures`, which no loss may have used. What is trained already is not trained again; the table is printed, and
+`reconstructions.png` has the originals above what each variant makes of them.
 """
 
 import argparse
@@ -25,14 +26,18 @@ from vqgen.tasks import Evaluate
 
 COMPARED = ["model/likelihood=perceptual"]
 CRITIC = ["model/critic=patch", "callbacks.best.monitor=null"]
-VARIANTS: dict[str, list[str]] = {"plain": [], "perceptual": COMPARED, "critic": CRITIC, "both": [*COMPARED, *CRITIC]}
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    "losses": {"plain": [], "perceptual": COMPARED, "critic": CRITIC, "both": [*COMPARED, *CRITIC]},
+    "decoders": {way: [f"model.upsample={way}"] for way in ("transposed", "resize", "shuffle")},  # of model=vqvae2
+}
 COLUMNS = {
     "steps": ("steps", ",.0f"),
     "PSNR": ("psnr", ".2f"),
     "SSIM": ("ssim", ".3f"),
     "FID": ("rfid(classifier)", ".3f"),
     "KID": ("rkid(classifier)", ".4f"),
-    "perplexity": ("perplexity", ".0f"),
+    "weave": ("weave", ".2f"),
+    "ripple": ("ripple", ".2f"),
 }
 TRIED = 60  # steps of the trial that tells a variant's speed, the first third of them not counted
 QUIET = ["logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
@@ -65,7 +70,7 @@ def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
     if record.exists():
         read: dict[str, float] = json.loads(record.read_text())
         return read
-    words = [*options.train, *VARIANTS[name]]
+    words = [*options.train, *VARIANTS[options.what][name]]
     words += [f"perceptual={options.sees}"] if COMPARED[0] in words else []
     with_critic = CRITIC[0] in words
     steps = steps_of(options.minutes, words, folder / "trial", with_critic)
@@ -77,17 +82,17 @@ def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
     return found
 
 
-def picture(names: Sequence[str], out: Path) -> None:
+def picture(names: Sequence[str], what: str, out: Path) -> None:
     """The first test images, and below them what each variant makes of them."""
     models = {name: open_trained(out / name / "run") for name in names}
     x = models[names[0]].first(NUM_SHOWN, "test").x
     rows = {"original": x} | {name: trained.autoencoder.reconstruct(x) for name, trained in models.items()}
-    save_plot(plots.labelled_rows(rows, "Reconstructions, by the losses of the training"), out / "losses")
+    save_plot(plots.labelled_rows(rows, f"Reconstructions, by {what}"), out / "reconstructions.png")
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
     """Markdown: a line for each variant."""
-    lines = ["| losses | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    lines = ["| variant | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
     for name, one in found.items():
         lines.append(f"| {name} | " + " | ".join(f"{one[key]:{form}}" for key, form in COLUMNS.values()) + " |")
     return "\n".join(lines)
@@ -96,17 +101,18 @@ def table(found: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Train what is missing, print the table and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=VARIANTS, help="what the variants differ in")
     parser.add_argument("out", type=Path, help="folder of the runs")
-    parser.add_argument("--sees", required=True, help="run of the classifier that the perceptual loss compares by")
+    parser.add_argument("--sees", help="run of the classifier that the perceptual loss compares by")
     parser.add_argument("--measures", required=True, help="run of another one, for FID and KID")
     parser.add_argument("--minutes", type=float, default=8.0, help="of training, for each variant")
-    parser.add_argument("--variants", nargs="*", default=[*VARIANTS], choices=VARIANTS)
+    parser.add_argument("--variants", nargs="*", help="some of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--train", nargs="+", required=True, metavar="WORD", help="words of train.py")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = {name: figures(name, options) for name in options.variants}
-    picture(options.variants, options.out)
+    found = {name: figures(name, options) for name in options.variants or VARIANTS[options.what]}
+    picture([*found], options.what, options.out)
     print(table(found))
 
 
