@@ -1,6 +1,7 @@
 """Time and memory of the EMA quantizer, against a naive one and against vector-quantize-pytorch.
 
     python -m tests.benchmarks.quantizer
+    python -m tests.benchmarks.quantizer --kinds       every quantizer that the package has too, time alone
 
 One step is: quantize a feature map in training mode, go backward with a given gradient, update the averages.
 Times are the fastest of some rounds in which the implementations take turns, in one process, on two threads.
@@ -8,6 +9,7 @@ Memory is the rise of the process's resident high-water mark over one step, each
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -18,10 +20,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.nn.quantize import EMAQuantizer
+from tests.benchmarks.quantizer_table import PEERS, Job
+from tests.conftest import composed
+from vqgen.nn.quantize import EMAQuantizer, Quantization, Quantizer
+from vqgen.optim import weighted
+from vqgen.runs.allow_list import OWN
+from vqgen.runs.checkpoint import build as made_of
 
 DIM = 64
 ROUNDS = 7
@@ -105,8 +113,15 @@ def build(name: str, codebook: Tensor) -> nn.Module:
 def step(quantizer: nn.Module, z_e: Tensor, gradient: Tensor) -> None:
     """Forward, backward, update."""
     z_e.grad = None
-    z_q, _, loss = quantizer(z_e)
-    torch.autograd.backward([z_q, loss.sum()], [gradient, None])
+    made = quantizer(z_e)
+    if isinstance(made, Quantization):
+        assert isinstance(quantizer, Quantizer)
+        losses = [weighted(made.losses, quantizer.loss_weights).loss] if made.losses else []
+        z_q = made.z_q
+    else:
+        z_q, _, loss = made
+        losses = [loss.sum()]
+    torch.autograd.backward([z_q, *losses], [gradient, *[None] * len(losses)])
 
 
 class Inputs(NamedTuple):
@@ -181,6 +196,21 @@ def agreement(size: Size) -> tuple[int, int, float]:
     return different, total, float((ours.codebook - naive.codebook).norm() / naive.codebook.norm())
 
 
+def report_kinds(num_embeddings: int) -> None:
+    """Print the time of a step of every quantizer that the package has too, as `quantizer_table` trains them."""
+    print(f"\nK={num_embeddings}, 3,136 vectors: ms of ours, of the package, and the ratio")
+    for kind in PEERS:
+        functions: dict[str, Callable[[], None]] = {}
+        for name in (kind, f"peer_{kind}"):
+            node = OmegaConf.to_container(composed(Job(name, num_embeddings, 0).words()).model.quantizer, resolve=True)
+            assert isinstance(node, dict)
+            quantizer = made_of(node)
+            z_e = torch.randn(64, quantizer.embedding_dim, 7, 7, generator=torch.Generator().manual_seed(0))
+            functions[name] = partial(step, quantizer, z_e.requires_grad_(), torch.ones_like(z_e))
+        ours, peer = seconds(functions).values()
+        print(f"  {kind:<16} {1e3 * ours:8.2f} {1e3 * peer:8.2f} {peer / ours:8.2f}")
+
+
 def verdict(ratio: float, target: float, at_least: bool) -> str:
     """The ratio beside its target."""
     reached = ratio >= target if at_least else ratio <= target
@@ -215,6 +245,7 @@ def main() -> None:
     """Print the report, or (for the processes it starts) one measurement."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--memory", nargs=2, metavar=("NAME", "SIZE"), help="measure one implementation")
+    parser.add_argument("--kinds", action="store_true", help="every quantizer that the package has too")
     parser.add_argument("--threads", type=int, default=2, help="threads of each operation")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -223,6 +254,11 @@ def main() -> None:
         print(measure_memory(name, next(size for size in SIZES if size.num_embeddings == int(num_embeddings))))
         return
     print(f"{arguments.threads} threads, load {getloadavg()[0]:.1f} at the start (times are to be trusted below 0.5)")
+    if arguments.kinds:
+        os.environ.setdefault(OWN, "tests")  # where the peers are
+        for num_embeddings in (128, 1024, 8192):
+            report_kinds(num_embeddings)
+        return
     for size in SIZES:
         report(size)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.benchmarks import sampling, train_step
+from tests.benchmarks import quantizer, sampling, train_step
 from tests.benchmarks.step_cost import step_cost
 
 TINY = ["--device", "cpu", "--models", "vqvae2"]
@@ -64,3 +64,15 @@ def test_drawing_is_measured_against_forward_passes_and_the_plain_loop(capsys: p
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
     assert re.search(r"pixelcnn7 .* draw .* forwards .* loop ", capsys.readouterr().out)
+
+
+def test_the_quantizers_that_are_timed_do_the_same():
+    size = quantizer.Size(16, (2, 4, 4), 0, 0, 0)
+    z_e, gradient, codebook = quantizer.inputs(size)
+    for name in ("vqgen", "naive"):
+        quantizer.step(quantizer.build(name, codebook), z_e, gradient)
+        assert z_e.grad is not None
+        assert z_e.grad.isfinite().all()
+    different, total, distance = quantizer.agreement(size)
+    assert (different, total) == (0, 20 * 2 * 4 * 4)
+    assert distance < 1e-5

@@ -17,6 +17,7 @@ from torch.optim import SGD
 from tests.models.adversarial import adversarial
 from vqgen.data.images import Images, Split
 from vqgen.models.classifier import ImageClassifier
+from vqgen.models.residual import ResidualVQVAE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.nn.autoencoders.flat import FlatNormConvDecoder, FlatNormConvEncoder
@@ -88,6 +89,23 @@ def vqvae() -> VQVAE:
     model.quantizer.sums.copy_(model.quantizer.codebook)
     model.quantizer.num_updates.fill_(1)
     return model
+
+
+def multiscale() -> ResidualVQVAE:
+    """One codebook for three scales, whose rare codes cost more."""
+    torch.manual_seed(0)
+    sizes = {"hidden_channels": 8, "residual_channels": 4}
+    return ResidualVQVAE(
+        (1, 8, 8),
+        partial(Encoder, downsampling=2, **sizes),
+        partial(EMAQuantizer, 16, 4, decay=0.5, revive_below=0.5, rate_weight=0.02),
+        partial(Decoder, upsampling=2, **sizes),
+        NormalizedMSE(0.3),
+        scales=[1, 2, 4],
+        shared=True,
+        refinement=0.5,
+        **TRAINING,
+    )
 
 
 class Kept(pl.Callback):
@@ -172,6 +190,7 @@ def everything(folder: Path, world: int = 1) -> dict[str, Any]:
         "vae": trained(vae(free_bits=0.02), Noise(part, 36, 6, 6)),
         "classifier": trained(classifier(), Noise(part, 36, 6, 6)),
         "vqvae": trained(vqvae(), Noise(part, 36, 6, 6)),
+        "multiscale": trained(multiscale(), Noise(part, 36, 6, 6)),
         "players": trained(
             adversarial(TRAINING["optimizer"], batch_norm=True, adaptive=True, penalty="lecam", penalty_weight=0.1),
             Noise(part, 36, 6, 6),
@@ -234,7 +253,7 @@ def test_figures_of_a_split_are_those_that_one_process_measures(two: Ranks, thre
             assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["vae", "classifier", "vqvae", "players"])
+@pytest.mark.parametrize("name", ["vae", "classifier", "vqvae", "multiscale", "players"])
 def test_a_training_is_that_of_one_process_on_the_joined_batch(name: str, two: Ranks, alone: dict[str, Any]):
     """Batch norm and its averages, free bits, a codebook whose codes die, a critic, and what is logged."""
     for one in two:
