@@ -5,7 +5,12 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from vqgen.measure.metrics.features import frechet_distance, inception_score, kernel_distance
+from vqgen.measure.metrics.features import (
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    paired_kernel_distance,
+)
 
 
 def _with_moments(n: int, mean: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
@@ -89,3 +94,15 @@ def test_the_frechet_distance_does_not_know_where_the_features_lie(offset: float
     real[:, :3], generated[:, :3] = 0.0, 0.0
     here = frechet_distance(real, generated)
     assert frechet_distance(real + offset, generated + offset) == pytest.approx(here, rel=1e-9)
+
+
+def test_kid_of_reconstructions_is_0_for_perfect_ones_and_right_on_average_for_pairs():
+    torch.manual_seed(0)
+    x = torch.randn(400, 8)
+    assert paired_kernel_distance(x, x) == pytest.approx(0, abs=1e-12)
+    assert kernel_distance(x, x, 1, 400) < -1e-3  # which takes them for two draws
+    shift = 0.5
+    pairs = [paired_kernel_distance(y := torch.randn(60, 8), y + shift, block=30) for _ in range(200)]
+    draws = [kernel_distance(torch.randn(1000, 8), torch.randn(1000, 8) + shift, 1) for _ in range(20)]
+    error = torch.tensor(pairs).std() / 200**0.5 + torch.tensor(draws).std() / 20**0.5
+    assert abs(torch.tensor(pairs).mean() - torch.tensor(draws).mean()) < 3 * error

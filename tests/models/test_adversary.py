@@ -135,9 +135,16 @@ def test_what_makes_no_critic_is_refused(options: dict[str, Any], message: str):
         adversary(**options)
 
 
-def test_images_that_do_not_halve_as_often_are_refused():
-    with pytest.raises(ValueError, match="8"):
-        PatchCritic(1, 4, 3)(torch.zeros(1, 1, 12, 12))
+@pytest.mark.parametrize("size", [(8, 9), (12, 20), (28, 31)])
+def test_every_pixel_of_an_image_of_any_size_is_judged(size: tuple[int, int]):
+    x = torch.randn(1, 1, *size, requires_grad=True)
+    PatchCritic(1, 16, 3)(x).sum().backward()
+    assert (x.grad != 0).all()
+
+
+def test_an_image_smaller_than_the_layers_halve_is_refused():
+    with pytest.raises(ValueError, match="width=7 must be at least 8"):
+        PatchCritic(1, 4, 3)(torch.zeros(1, 1, 8, 7))
 
 
 def test_a_tokenizer_with_a_critic_has_its_optimiser():

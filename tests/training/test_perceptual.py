@@ -10,6 +10,9 @@ from tests.test_experiment import FLAT, IMAGES, NETWORK, SMALL, train_in
 from vqgen import load
 from vqgen.errors import CheckpointError, ConfigError
 from vqgen.nn.sizes import num_parameters
+from vqgen.runs.fingerprint import fingerprint
+from vqgen.runs.opening import open_trained
+from vqgen.tasks import Evaluate
 
 VQVAE = ["model=vqvae", *NETWORK, *IMAGES, *SMALL]
 COMPARES = "model/likelihood=perceptual"
@@ -53,6 +56,45 @@ def test_a_perceptual_loss_without_its_network_is_refused(
 ):
     with pytest.raises(ConfigError, match=message):
         train_in(tmp_path / "run", [*VQVAE, *(word.replace("RUN", str(classifier)) for word in words)])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.likelihood.layers=[]"], r"perceptual=.*: layers=\[\]: none of them gives a map"),
+        (["model.likelihood.layers=[nope]"], r"the network has no nope \(there are: network.body"),
+        (["model.likelihood.layers={network.stem:0.0}"], "every weight must be more than 0|the network has no"),
+    ],
+)
+def test_layers_that_compare_nothing_are_refused_before_the_training(
+    words: list[str], message: str, classifier: Path, tmp_path: Path
+):
+    with pytest.raises(ConfigError, match=message):
+        train_in(tmp_path / "run", [*VQVAE, COMPARES, f"perceptual={classifier}", *words])
+
+
+def test_a_network_of_images_of_another_size_is_refused(tmp_path: Path):
+    smaller = train_in(tmp_path / "ae", ["model=ae", *FLAT, *IMAGES, *SMALL])
+    with pytest.raises(ConfigError, match=r"perceptual=.*: x has shape \(3, 32, 32\)"):
+        train_in(tmp_path / "run", [*VQVAE, "data.size=32", COMPARES, f"perceptual={smaller}"])
+
+
+def test_a_critic_judges_the_mean_of_a_mixture_too(tmp_path: Path):
+    words = [*VQVAE, "model/likelihood=discretized_logistic", "model/critic=patch", "model.critic.start_step=0"]
+    train_in(tmp_path / "run", words)
+
+
+def test_the_fingerprint_knows_how_much_rare_codes_cost(tmp_path: Path):
+    words = [*VQVAE, "model.quantizer.rate_weight=0.01"]
+    one = train_in(tmp_path / "one", words)
+    words = [*VQVAE, "model.quantizer.rate_weight=3.0", f"weights={one}", "freeze=[encoder,quantizer]"]
+    assert fingerprint(load(one)) != fingerprint(load(train_in(tmp_path / "other", words)))
+
+
+def test_figures_by_the_network_of_the_loss_are_noted(compared: Path, classifier: Path):
+    images = {"metrics": ["rfid"], "split": "train"}
+    outcome = Evaluate(**images, classifier=str(classifier))(open_trained(compared))
+    assert "the training of this run goes by this classifier" in outcome.text
 
 
 def test_a_network_that_names_what_is_not_ours_is_not_built(classifier: Path, compared: Path, tmp_path: Path):

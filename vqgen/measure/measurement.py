@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqgen.batch import ImageBatch, to_bytes
 from vqgen.drawing import Sampler, Sampling
@@ -66,6 +66,17 @@ class Measurement:
         assert self._network is not None
         return self._network
 
+    def taught(self) -> bool:
+        """Whether the loss of the autoencoder compares images by this very network."""
+        module = self.trained.autoencoder
+        parts = module.named_modules() if isinstance(module, nn.Module) else ()
+        networks = [part for name, part in parts if name == "likelihood.network"]
+        if not networks or not isinstance(self._network, Network) or not isinstance(self._network.module, nn.Module):
+            return False
+        own, others = networks[0].state_dict(), self._network.module.state_dict()
+        same = own.keys() == others.keys() and all(one.shape == others[name].shape for name, one in own.items())
+        return same and all(torch.equal(one, others[name]) for name, one in own.items())
+
     def take(self, chosen: list[str]) -> None:
         """Take the measures of these names."""
         if {*plan.RECONSTRUCTION} & set(chosen):
@@ -91,15 +102,14 @@ class Measurement:
         lpips = lpips_network() if "lpips" in chosen else None
         _, height, width = self.images.shape
         errors = Reconstruction((height, width), self.images.variance(), lpips).to(self.trained.device)
-        measures = [measure for name, measure in plan.OF_RECONSTRUCTIONS.items() if name in chosen]
+        measures = [name for name in quality.OF_RECONSTRUCTIONS if name in chosen]
         network = self.network.module if measures else None
         with self.watch.part("reconstruction"):
             measured = reconstruction.measure(model, self._measured("reconstructing"), errors, network)
         self.figures |= measured.figures
         if measured.features:
             real = self._features(self._measured("features of real images"))
-            found = quality.compare(real, measured.features, measures, self.network.name)
-            self.figures |= {f"r{name}": value for name, value in found.items()}
+            self.figures |= quality.compare(real, measured.features, measures, self.network.name)
         if measured.counts:
             self.plots["codes"] = report.code_usage(measured.counts, title)
         x = self.images.batch(self.settings.split, self.settings.index[:16]).x.to(self.trained.device)

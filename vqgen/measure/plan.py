@@ -8,12 +8,11 @@ from vqgen.measure.likelihood import likelihood_of
 from vqgen.protocols import Autoencoder, Variational
 from vqgen.runs.trained_run import TrainedRun
 
-OF_RECONSTRUCTIONS = {"rfid": "fid", "rkid": "kid"}  # which measure of samples it is, of reconstructions
-RECONSTRUCTION = ["reconstruction", "lpips", *OF_RECONSTRUCTIONS]
+RECONSTRUCTION = ["reconstruction", "lpips", *quality.OF_RECONSTRUCTIONS]
 SAMPLES = [*quality.MEASURES, "neighbours"]
 LIKELIHOOD = ["likelihood", "likelihood_over_labels"]
 ALL = [*RECONSTRUCTION, *LIKELIHOOD, *SAMPLES, "cas"]
-BY_FEATURES = [*OF_RECONSTRUCTIONS, *SAMPLES, "cas"]
+BY_FEATURES = [*quality.OF_RECONSTRUCTIONS, *SAMPLES, "cas"]
 AGAINST_TRAINING = ["neighbours", "cas"]
 
 
@@ -86,8 +85,8 @@ def obstacle(case: Case, name: str) -> str:
         return "cas trains the classifier of classifier=RUN: take features=classifier"
     if name == "cas" and not trained.num_classes:
         return f"cas needs samples of each class, and '{trained.folder}' was trained without labels"
-    measure = (OF_RECONSTRUCTIONS | {"neighbours": "precision_recall"}).get(name, name)
-    if measure in quality.MEASURES and not isinstance(network, str):
+    measure = {"neighbours": "precision_recall"}.get(name, name)
+    if measure in quality.ALL and not isinstance(network, str):
         few = quality.too_few(measure, case.num_images, network.module.num_features)
         return few and f"{name} {few}: raise num_samples, or take a larger split"
     return networks.lacks_lpips() if name == "lpips" else ""

@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from vqgen.measure.metrics.density_coverage import DensityCoverage, density_coverage
-from vqgen.measure.metrics.features import frechet_distance, inception_score, kernel_distance
+from vqgen.measure.metrics.features import (
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    paired_kernel_distance,
+)
 from vqgen.measure.metrics.precision_recall import PrecisionRecall, precision_recall
 from vqgen.protocols import Features
 
@@ -28,6 +33,12 @@ MEASURES = {
     "density_coverage": Measure(lambda r, g: _floats(density_coverage(r.vectors, g.vectors)), lambda d: 10),
 }
 
+OF_RECONSTRUCTIONS = {
+    "rfid": Measure(lambda r, g: {"rfid": frechet_distance(r.vectors, g.vectors)}, lambda d: d + 1),
+    "rkid": Measure(lambda r, g: {"rkid": paired_kernel_distance(r.vectors, g.vectors)}, lambda d: 50),
+}
+ALL = MEASURES | OF_RECONSTRUCTIONS
+
 
 def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
     return {name: float(value) for name, value in figures._asdict().items()}
@@ -35,7 +46,7 @@ def _floats(figures: PrecisionRecall | DensityCoverage) -> dict[str, float]:
 
 def too_few(name: str, num_images: int, num_features: int) -> str:
     """Why a measure cannot be taken of so few images, as the rest of a sentence about it; empty where it can."""
-    least = MEASURES[name].least(num_features)
+    least = ALL[name].least(num_features)
     enough = num_images >= least
     return "" if enough else f"needs {least} images or more with {num_features} features, and here are {num_images}"
 
@@ -44,7 +55,7 @@ def compare(real: Features, generated: Features, names: list[str], network: str)
     """The figures of these measures, each named with the network whose features it is of, as in `fid(classifier)`."""
     figures: dict[str, float] = {}
     for name in names:
-        figures |= MEASURES[name].figures(real, generated)
+        figures |= ALL[name].figures(real, generated)
     return {f"{name}({network})": value for name, value in figures.items()}
 
 

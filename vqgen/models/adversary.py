@@ -134,6 +134,6 @@ def balance_of(
 
 
 def last_weights(module: nn.Module) -> Tensor | None:
-    """The weights of the last layer of a network that is trained, if there is one."""
+    """The weights of the last of its layers that are trained, in the order in which it has them, if there are any."""
     trained = [parameter for parameter in module.parameters() if parameter.dim() > 1 and parameter.requires_grad]
     return trained[-1] if trained else None

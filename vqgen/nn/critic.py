@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.nn.autoencoders.conv import keep_scale
-from vqgen.nn.sizes import check_at_least, check_divisible
+from vqgen.nn.sizes import check_at_least
 
 
 class PatchCritic(nn.Module):
@@ -31,5 +31,5 @@ class PatchCritic(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h_p w_p"]:
         """How real each patch of images in [-1, 1] looks: hinge losses want 1 or more of real ones, else -1 or less."""
-        check_divisible(x.shape[2:], self.downsampling)
+        check_at_least(self.downsampling, height=x.shape[2], width=x.shape[3])
         return self.network(x)

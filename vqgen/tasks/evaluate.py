@@ -135,4 +135,7 @@ class Evaluate(Task):
         known = taken(measured.trained.priors)
         given = known and any(name.startswith("nats_per_code") for name in measured.figures)
         labels = [f"nats_per_code and bits_per_code are given the {' and the '.join(known)}"] if given else []
-        return quality.notes(measured.figures, len(measured.settings.index)) + labels + (short if few else []) + drawn
+        by_features = any("(classifier)" in name for name in measured.figures)
+        taught = ["the training of this run goes by this classifier, which flatters: measure by another one"]
+        notes = quality.notes(measured.figures, len(measured.settings.index)) + labels + (short if few else []) + drawn
+        return notes + (taught if by_features and measured.taught() else [])

@@ -1,5 +1,6 @@
 """The frozen network that a perceptual loss compares images by: that of another run."""
 
+import torch
 from torch import nn
 
 from vqgen.errors import ConfigError
@@ -49,3 +50,8 @@ def give_network(model: nn.Module, path: str) -> None:
     if network.shape[0] != images[0]:
         raise ConfigError(f"perceptual={path}: its images have {network.shape[0]} channels, and these {images[0]}")
     likelihood.network.load_state_dict(network.state_dict())
+    x = torch.zeros(1, *images)
+    try:
+        likelihood.distance(x, x)
+    except ValueError as error:
+        raise ConfigError(f"perceptual={path}: {error}") from error

@@ -58,11 +58,11 @@ class DiscretizedLogistic(Likelihood):
     def x_hat(self, output: Float[Tensor, "b o h w"]) -> Float[Tensor, "b c h w"]:
         """The mean of the mixture, each component's channels one after the other, and within [-1, 1]."""
         weights, means, _, coefficients = self.mixture(output)
-        values = torch.zeros_like(means)
+        values: list[Tensor] = []
         for i in range(means.shape[2]):
-            shift = (coefficients[:, :, i] * values).sum(dim=2)
-            values[:, :, i] = (means[:, :, i] + shift).clamp(-1, 1)
-        return (weights.exp()[:, :, None] * values).sum(dim=1)
+            shifts = [coefficients[:, :, i, j] * below for j, below in enumerate(values)]
+            values.append(sum(shifts, means[:, :, i]).clamp(-1, 1))
+        return (weights.exp()[:, :, None] * torch.stack(values, dim=2)).sum(dim=1)
 
     def mixture(self, output: Float[Tensor, "b o h w"]) -> Mixture:
         """The decoder's output, taken apart."""

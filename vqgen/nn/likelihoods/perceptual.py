@@ -46,8 +46,11 @@ class Perceptual(ReconstructionLoss):
             layers = [name for name, module in modules.items() if isinstance(module, ACTIVATIONS)]
         for name in layers:
             if name not in modules:
-                raise ValueError(f"layers={list(layers)}: the network has no {name}{near_miss(name, modules)}")
+                known = [known for known, module in modules.items() if isinstance(module, ACTIVATIONS)]
+                raise ValueError(f"layers={list(layers)}: the network has no {name}{near_miss(name, known)}")
         self.layers = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)
+        if min(self.layers.values(), default=1.0) <= 0:
+            raise ValueError(f"layers={self.layers}: every weight must be more than 0")
 
     @property
     def loss_weights(self) -> dict[str, float]:

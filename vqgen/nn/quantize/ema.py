@@ -28,7 +28,9 @@ class EMAQuantizer(VectorQuantizer):
     With a `rate_weight` a vector takes the code of least |z_e - e|^2 + rate_weight * variance * bits: the bits are
     -log2 of the code's share of the running counts, the variance that of the code vectors by these shares, so that the
     scale of the features does not matter (entropy-constrained vector quantization, Chou, Lookabaugh & Gray 1989, doi
-    10.1109/29.17498). Rare codes are then taken less, and an entropy coder or a prior pays less for all.
+    10.1109/29.17498). Rare codes are then taken less, and an entropy coder or a prior pays less for all. Where one
+    codebook serves several scales, the shares are of all of them together. Revival, `revive_below`, brings codes back
+    that have become too dear.
 
     Args, after those of `VectorQuantizer`:
         decay: of the moving averages, in [0, 1); 0.99 follows about the last 100 batches.
@@ -38,7 +40,8 @@ class EMAQuantizer(VectorQuantizer):
         revive_below: a code is revived when its running count falls below this fraction of the mean count;
             0 never revives. At 0.01 a code survives some 460 batches without use at decay 0.99.
         seed: decides what is drawn; another for each level, and each run that is to start otherwise.
-        rate_weight: what a bit is worth, as a part of the variance; 0 takes the nearest code, 0.003 to 0.03 save bits.
+        rate_weight: what a bit is worth, as a part of the variance; 0 takes the nearest code; 0.003 to 0.03 save
+            bits, 1 and more leave a handful of codes.
     """
 
     counts: Tensor
@@ -78,6 +81,8 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
+        if rate_weight:  # the fingerprint of the codes must know it
+            self.register_buffer("rate", torch.tensor(float(rate_weight)), persistent=False)
         self._placed = False  # by `start`, in this step
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
@@ -116,7 +121,7 @@ class EMAQuantizer(VectorQuantizer):
 
     def learning_state(self) -> list[Tensor]:
         """The running averages behind the codebook, less those that the choice of codes goes by."""
-        needed = ("codebook", "counts") if self.rate_weight else ("codebook",)
+        needed = ("codebook", "counts", "rate") if self.rate_weight else ("codebook",)
         return [buffer for name, buffer in self.named_buffers() if name not in needed]
 
     @torch.compiler.disable
