@@ -185,3 +185,11 @@ def test_every_prior_trains_on_every_level_with_and_without_labels(
             *SMALL,
         ],
     )
+
+
+def test_a_run_that_goes_on_and_has_no_step_to_make_says_so(tmp_path: Path):
+    limited = [word for word in SMALL if "limit_train" not in word and "max_epochs" not in word]
+    words = ["model=vqvae", *NETWORK, *IMAGES, *limited, "trainer.max_epochs=1", "trainer.limit_train_batches=3"]
+    run = train_in(tmp_path / "run", [*words, "trainer.max_steps=2"])
+    with pytest.warns(UserWarning, match=r"no step was made, as the trainer.max_epochs=1 epochs are over.*at step 2"):
+        train_in(run, [*words, "trainer.max_steps=3", f"resume={run}"])

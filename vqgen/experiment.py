@@ -33,7 +33,7 @@ from vqgen.runs.confine import confine
 from vqgen.runs.folders import COMPOSED, find_runs, located, output_base
 from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
-from vqgen.training.messages import quiet, tell_no_best, tell_results
+from vqgen.training.messages import quiet, tell_no_best, tell_no_step, tell_results
 from vqgen.training.perceptual import network_of
 from vqgen.training.preparation import make_callbacks, make_model, root_device, tuned
 from vqgen.training.processes import of_one_run
@@ -95,6 +95,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     try:
         with told(config), of_one_run(trainer):
             trainer.fit(model, datamodule=source.data, ckpt_path=checkpoint, weights_only=True)
+            if resumed:
+                tell_no_step(trainer, resumed.contents["global_step"])
             score = None if is_pruned(trainer) else _test(trainer, model, source.data, folder)
         if score is not None:
             logs.upload(trainer, model, source.lineage)

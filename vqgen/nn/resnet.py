@@ -24,12 +24,17 @@ class PreActivationBlock(nn.Module):
             nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
         )
         changes = stride != 1 or in_channels != out_channels
-        self.skip = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else None
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False) if changes else None
+        self.stride = stride
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d H W"]:
         """The block's result; where the size changes, the skip connection starts after the first activation."""
         activated = self.activation(x)
-        return self.branch(activated) + (x if self.skip is None else self.skip(activated))
+        if self.skip is None:
+            return self.branch(activated) + x
+        # A 1x1 convolution of stride 2 is none of every second pixel; of few channels its own backward pass writes past
+        # its memory on CPUs (oneDNN's issue 6035).
+        return self.branch(activated) + self.skip(activated[:, :, :: self.stride, :: self.stride])
 
 
 class ResNet(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from vqgen.errors import command, format_number
 from vqgen.protocols import Tokenizer, priors_of, usual_prior
@@ -66,6 +66,15 @@ def tell_results(model: pl.LightningModule, results: Mapping[str, float], folder
         rank_zero_info(f"Next: {command('train', f'model={usual_prior(model)}', tokenizer=folder)}")
     elif priors_of(model):
         rank_zero_info(f"Next: {command('sample', run=folder)}")
+
+
+def tell_no_step(trainer: pl.Trainer, step: int) -> None:
+    """Warn where a run that was to go on from `step` has stopped there, with steps left to make."""
+    if trainer.global_step == step < trainer.max_steps:
+        rank_zero_warn(
+            f"no step was made, as the trainer.max_epochs={trainer.max_epochs} epochs are over: the run had ended "
+            f"within the last one, at step {step}; raise trainer.max_epochs too, for trainer.max_steps={trainer.max_steps}"
+        )
 
 
 def tell_no_best(trainer: pl.Trainer, folder: str) -> None:
