@@ -73,7 +73,7 @@ def tell_no_step(trainer: pl.Trainer, step: int) -> None:
     if trainer.global_step == step < trainer.max_steps:
         rank_zero_warn(
             f"no step was made, as the trainer.max_epochs={trainer.max_epochs} epochs are over: the run had ended "
-            f"within the last one, at step {step}; raise trainer.max_epochs too, for trainer.max_steps={trainer.max_steps}"
+            f"within the last one, at step {step}; raise that too, for trainer.max_steps={trainer.max_steps}"
         )
 
 
