@@ -104,7 +104,9 @@ def picture(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
         curve = sorted((one["archive_bits"], one["psnr"], point) for point, one in points.items())
         axes.plot([bits for bits, _, _ in curve], [psnr for _, psnr, _ in curve], marker=marker, label=name)
         for bits, psnr, point in curve:
-            axes.annotate(point, (bits, psnr), xytext=(4, -9), textcoords="offset points", fontsize=7)
+            axes.annotate(
+                point, (bits, psnr), xytext=(4, -9 if marker != "o" else 5), textcoords="offset points", fontsize=7
+            )
     axes.set_xlabel("bits of an image in the archive that task=compress writes")
     axes.set_ylabel("PSNR of the reconstruction, dB")
     axes.grid(visible=True, alpha=0.3)
