@@ -16,6 +16,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import log, sqrt
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import torch
 
+from tests.benchmarks.records import Figures, kept, table
 from tests.conftest import composed
 from vqgen.config.check import check
 from vqgen.experiment import train
@@ -50,7 +52,6 @@ PRIOR = [
     *("model=transformer", *NETWORK, "data.batch_size=64", "optim.lr=5e-3", "schedule.warmup_steps=50"),
     *("trainer.max_steps=400", "trainer.gradient_clip_val=1.0"),
 ]
-FIGURES = "figures.json"
 QUIET = ["logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 
 
@@ -102,16 +103,13 @@ def run(words: Sequence[str], folder: Path, data: Path) -> dict[str, float]:
 
 
 def figures(job: Job, out: Path) -> dict[str, float]:
-    """Of a job, trained now where it has not been."""
+    """Of a job, trained now."""
     folder, data = out / job.name, out / "data"
-    done = folder / FIGURES
-    if done.exists():
-        read: dict[str, float] = json.loads(done.read_text())
-        return read
     found = run(job.words(), folder / "tokenizer", data)
     suffixes = ["_depth1", "_depth2"] if job.kind == "residual" else [""]
     priors = [run(job.prior_words(folder / "tokenizer", i), folder / f"prior{i}", data) for i in range(len(suffixes))]
-    kept = {
+    shutil.rmtree(data / "codes", ignore_errors=True)
+    return {
         "nmse": found["recon_loss"],
         "psnr": found["psnr"],
         "usage": statistics.mean(found[f"codebook_usage{suffix}"] for suffix in suffixes),
@@ -119,9 +117,6 @@ def figures(job: Job, out: Path) -> dict[str, float]:
         "bits": sum(prior["nats_per_code"] for prior in priors) / log(2),
         "seconds": found["seconds"],
     }
-    shutil.rmtree(data / "codes", ignore_errors=True)
-    done.write_text(json.dumps(kept, indent=1))
-    return kept
 
 
 COLUMNS = {
@@ -133,14 +128,14 @@ COLUMNS = {
 }
 
 
-def table(found: Mapping[Job, Mapping[str, float]]) -> str:
-    """Markdown: a line for each kind and size, the mean over seeds and half of the range after it."""
-    lines = ["| quantizer | K | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
+def summary(found: Mapping[Job, Figures]) -> str:
+    """A line for each kind and size, the mean over seeds and half of the range after it."""
+    lines = []
     for kind, size in dict.fromkeys((job.kind, job.size) for job in found):
         runs = [figures for job, figures in found.items() if (job.kind, job.size) == (kind, size)]
-        cells = [_cell([figures[key] for figures in runs], form) for key, form in COLUMNS.values()]
-        lines.append(f"| `{kind}` | {size:,} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        means = [_cell([figures[key] for figures in runs], form) for key, form in COLUMNS.values()]
+        lines.append([f"`{kind}`", f"{size:,}", *means])
+    return table(["quantizer", "K", *COLUMNS], lines)
 
 
 def _cell(values: Sequence[float], form: str) -> str:
@@ -160,15 +155,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     os.environ.setdefault("VQGEN_PACKAGES", "tests")  # where the peers are
+
+    def file_of(job: Job) -> Path:
+        return Path(options.out, job.name, "figures.json")
+
     jobs = [Job(*job) for job in product(options.kinds, options.sizes, options.seeds)]
     if not options.print:
         for job in sorted(jobs, key=lambda job: (job.seed, job.size)):
             try:
-                print(job.name, figures(job, options.out), flush=True)
+                print(job.name, kept(file_of(job), partial(figures, job, options.out)), flush=True)
             except DivergenceError as error:
                 print(job.name, error, flush=True)
-    done = [job for job in jobs if (options.out / job.name / FIGURES).exists()]
-    print(table({job: figures(job, options.out) for job in done}))
+    print(summary({job: json.loads(file_of(job).read_text()) for job in jobs if file_of(job).exists()}))
 
 
 if __name__ == "__main__":

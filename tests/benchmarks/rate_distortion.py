@@ -8,9 +8,9 @@ writes of a test image, header and label included; the archive holds all of them
 """
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from math import log2, prod
 from pathlib import Path
 
@@ -18,12 +18,12 @@ import torch
 from matplotlib.figure import Figure
 
 from tests.benchmarks.quantizer_table import DIM, ENCODER, PRIOR, TOKENIZER, run
+from tests.benchmarks.records import cells, kept, table
 from vqgen import open_trained
 from vqgen.pictures.figures import save_plot
 from vqgen.tasks import Compress, Evaluate
 
 NUM_IMAGES = 1000
-FIGURES = "figures.json"
 SHAPE = "data.shape=[1,32,32]"
 ONE_LEVEL = ["model/quantizer=ema", f"model.quantizer.embedding_dim={DIM}", SHAPE]
 HIERARCHY = ["model=vqvae2", "model.hidden_channels=32", "model.residual_channels=16", SHAPE]
@@ -57,12 +57,8 @@ COLUMNS = {
 
 
 def figures(line: str, point: str, out: Path) -> dict[str, float]:
-    """Of a tokenizer and its priors, trained now where they have not been."""
-    folder = out / f"{list(LINES).index(line)}_{point}"
-    done = folder / FIGURES
-    if done.exists():
-        read: dict[str, float] = json.loads(done.read_text())
-        return read
+    """Of a tokenizer and its priors, trained now."""
+    folder = _folder(line, point, out)
     words = LINES[line][point]
     base = [word for word in TOKENIZER if not ("model=vqvae2" in words and word in ENCODER)]
     tokenizer = folder / "tokenizer"
@@ -75,25 +71,17 @@ def figures(line: str, point: str, out: Path) -> dict[str, float]:
     options = {"num_images": NUM_IMAGES}
     files = Compress(**options)(trained).records["compress"]
     archive = Compress(**options, archive=True)(trained).records["compress"]
-    found = {
+    return {
         "psnr": Evaluate(metrics=["reconstruction"])(trained).records["evaluation"]["metrics"]["psnr"],
         "fixed_bits": sum(prod(grid) * log2(k) for grid, k in zip(coder.grids, coder.num_embeddings, strict=True)),
         "prior_bits": 8 * files["nll_bytes_given_label"] / NUM_IMAGES,
         "file_bits": 8 * files["file_bytes"] / NUM_IMAGES,
         "archive_bits": 8 * archive["file_bytes"] / NUM_IMAGES,
     }
-    done.write_text(json.dumps(found, indent=1))
-    return found
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Markdown: a line for each tokenizer."""
-    lines = ["| tokenizer | | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
-    for name, points in found.items():
-        for point, one in points.items():
-            cells = [f"{one[key]:{form}}" for key, form in COLUMNS.values()]
-            lines.append(f"| {name} | {point} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _folder(line: str, point: str, out: Path) -> Path:
+    return out / f"{list(LINES).index(line)}_{point}"
 
 
 def picture(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
@@ -124,12 +112,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     os.environ.setdefault("VQGEN_PACKAGES", "tests")
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for i, (line, points) in enumerate(LINES.items()):
+    for line, points in LINES.items():
         for point in points:
-            if not options.print or (options.out / f"{i}_{point}" / FIGURES).exists():
-                found.setdefault(line, {})[point] = figures(line, point, options.out)
+            file = _folder(line, point, options.out) / "figures.json"
+            if file.exists() or not options.print:
+                found.setdefault(line, {})[point] = kept(file, partial(figures, line, point, options.out))
                 print(line, point, found[line][point], flush=True)
-    print(table(found))
+    lines = [[name, point, *cells(one, COLUMNS)] for name, points in found.items() for point, one in points.items()]
+    print(table(["tokenizer", "", *COLUMNS], lines))
     save_plot(picture(found), options.out / "rate_distortion.png")
 
 

@@ -10,12 +10,14 @@ Each variant trains as many steps as its speed gives it in `--minutes`. FID and 
 
 import argparse
 import csv
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from tests.benchmarks.quantizer_table import QUIET
+from tests.benchmarks.records import cells, kept, table
 from tests.conftest import composed
 from vqgen.config.check import check
 from vqgen.experiment import train
@@ -40,7 +42,6 @@ COLUMNS = {
     "ripple": ("ripple", ".2f"),
 }
 TRIED = 60  # steps of the trial that tells a variant's speed, the first third of them not counted
-QUIET = ["logger=csv", "hardware=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 SPEED = "train/images_per_second"
 NUM_SHOWN = 10
 
@@ -64,12 +65,8 @@ def steps_of(minutes: float, words: Sequence[str], folder: Path, whole: bool) ->
 
 
 def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
-    """Of a variant, trained now where it has not been."""
+    """Of a variant, trained now."""
     folder: Path = options.out / name
-    record = folder / "figures.json"
-    if record.exists():
-        read: dict[str, float] = json.loads(record.read_text())
-        return read
     words = [*options.train, *VARIANTS[options.what][name]]
     words += [f"perceptual={options.sees}"] if COMPARED[0] in words else []
     with_critic = CRITIC[0] in words
@@ -77,9 +74,7 @@ def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
     start = [f"model.critic.start_step={steps // 5}"] if with_critic else []
     run = trained_in(folder / "run", [*words, *start, f"trainer.max_steps={steps}", "trainer.max_epochs=-1"])
     evaluate = Evaluate(metrics=["reconstruction", "rfid", "rkid"], classifier=str(options.measures))
-    found = evaluate(open_trained(run)).records["evaluation"]["metrics"] | {"steps": steps}
-    record.write_text(json.dumps(found, indent=1))
-    return found
+    return evaluate(open_trained(run)).records["evaluation"]["metrics"] | {"steps": steps}
 
 
 def picture(names: Sequence[str], what: str, out: Path) -> None:
@@ -88,14 +83,6 @@ def picture(names: Sequence[str], what: str, out: Path) -> None:
     x = models[names[0]].first(NUM_SHOWN, "test").x
     rows = {"original": x} | {name: trained.autoencoder.reconstruct(x) for name, trained in models.items()}
     save_plot(plots.labelled_rows(rows, f"Reconstructions, by {what}"), out / "reconstructions.png")
-
-
-def table(found: dict[str, dict[str, float]]) -> str:
-    """Markdown: a line for each variant."""
-    lines = ["| variant | " + " | ".join(COLUMNS) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
-    for name, one in found.items():
-        lines.append(f"| {name} | " + " | ".join(f"{one[key]:{form}}" for key, form in COLUMNS.values()) + " |")
-    return "\n".join(lines)
 
 
 def main() -> None:
@@ -111,9 +98,10 @@ def main() -> None:
     parser.add_argument("--train", nargs="+", required=True, metavar="WORD", help="words of train.py")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = {name: figures(name, options) for name in options.variants or VARIANTS[options.what]}
+    names = options.variants or VARIANTS[options.what]
+    found = {name: kept(options.out / name / "figures.json", partial(figures, name, options)) for name in names}
     picture([*found], options.what, options.out)
-    print(table(found))
+    print(table(["variant", *COLUMNS], [[name, *cells(one, COLUMNS)] for name, one in found.items()]))
 
 
 if __name__ == "__main__":

@@ -68,14 +68,13 @@ class Measurement:
 
     def taught(self) -> bool:
         """Whether the loss of the autoencoder compares images by this very network."""
-        module = self.trained.autoencoder
-        parts = module.named_modules() if isinstance(module, nn.Module) else ()
-        networks = [part for name, part in parts if name == "likelihood.network"]
-        if not networks or not isinstance(self._network, Network) or not isinstance(self._network.module, nn.Module):
+        model, network = self.trained.autoencoder, self.network.module
+        parts = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
+        taught = parts.get("likelihood.network")
+        if taught is None or not isinstance(network, nn.Module):
             return False
-        own, others = networks[0].state_dict(), self._network.module.state_dict()
-        same = own.keys() == others.keys() and all(one.shape == others[name].shape for name, one in own.items())
-        return same and all(torch.equal(one, others[name]) for name, one in own.items())
+        own, others = taught.state_dict(), network.state_dict()
+        return own.keys() == others.keys() and all(torch.equal(one, others[name]) for name, one in own.items())
 
     def take(self, chosen: list[str]) -> None:
         """Take the measures of these names."""

@@ -60,8 +60,7 @@ def paired_kernel_distance(real: Float[Tensor, "n d"], made: Float[Tensor, "n d"
     """As `kernel_distance`, of what is made from each real image, such as its reconstruction: 0 where both are alike.
 
     An image and its own reconstruction are no two draws: their products are left out, which would bring the distance
-    of a good autoencoder below 0 (the
-    pairs of Gretton et al. 2012, A kernel two-sample test, lemma 6). It is averaged over blocks of so many images.
+    of a good autoencoder below 0. It is averaged over blocks of `block` images.
     """
     distances, weights = [], []
     with full_float32():
