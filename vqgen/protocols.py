@@ -281,6 +281,10 @@ class Identified(Protocol):
         """By name, what makes it mean something else to those when it changes."""
         ...
 
+    def rules(self) -> list[str]:
+        """What else does, and is in no tensor."""
+        ...
+
 
 @runtime_checkable
 class Attributes(Protocol):

@@ -119,6 +119,25 @@ def test_a_prior_refuses_another_tokenizer_and_names_both(prior_run: Path, vqvae
         open_tokenizer(run, tmp_path / "other.ckpt")
 
 
+@pytest.mark.parametrize(
+    "quantizer",
+    [{"_target_": "vqgen.nn.quantize.CosineEMAQuantizer"}, {"rate_weight": 0.1}],
+    ids=["cosine", "rate"],
+)
+def test_the_fingerprint_knows_the_rule_by_which_codes_are_chosen(
+    prior_run: Path, tmp_path: Path, quantizer: dict[str, Any]
+):
+    run = open_run(shutil.copytree(prior_run, tmp_path / "prior"))
+    contents = torch.load(run.folder / "tokenizer.ckpt", weights_only=True)
+    contents["vqgen"]["config"]["model"]["quantizer"] |= quantizer
+    torch.save(contents, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="its codes mean something else"):
+        open_tokenizer(run, tmp_path / "other.ckpt")
+    torch.save(contents, run.folder / "tokenizer.ckpt")  # as an earlier version, which did not know rules, left it
+    if "rate_weight" not in quantizer:
+        open_tokenizer(run)
+
+
 @pytest.mark.slow
 def test_another_checkpoint_than_the_one_that_is_asked_for_is_not_taken_in_silence(vqvae_run: Path, tmp_path: Path):
     shutil.copytree(vqvae_run, tmp_path / "run", ignore=shutil.ignore_patterns("best.ckpt", "wandb"))

@@ -118,6 +118,10 @@ class Model(pl.LightningModule, Generic[Batch]):
         """The tensors, by name, that the fingerprint is made of: models trained on this one depend on them."""
         return self.state_dict()
 
+    def rules(self) -> list[str]:
+        """What the fingerprint is made of beside tensors."""
+        return []
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Log the terms of every player's objective and return the sum of their losses.
 

@@ -116,6 +116,11 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         }
         return deciding | {"grids": torch.tensor(self.grids)}
 
+    def rules(self) -> list[str]:
+        """How modules that `encode` asks choose or compute, where it is not the usual way: their attribute `rule`."""
+        named = ((name, getattr(module, "rule", "")) for name, module in self.named_modules())
+        return [f"{name}: {rule}\n" for name, rule in named if rule and not name.startswith(_BESIDE_THE_CODES)]
+
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
         """The code maps of feature maps: of the features of images, those that `encode` gives."""
         return [quantizer.nearest(z_e) for quantizer, z_e in zip(self.quantizers, features, strict=True)]

@@ -27,7 +27,7 @@ from vqgen.plain import Plain, PlainDict
 from vqgen.protocols import RecordedImages
 from vqgen.runs.allow_list import may_be_built, refuse_foreign
 from vqgen.runs.atomic import replacing
-from vqgen.runs.fingerprint import fingerprint, old_fingerprint
+from vqgen.runs.fingerprint import fingerprint, fingerprint_without_rules, old_fingerprint
 from vqgen.runs.folders import COMPOSED, find_run, located
 from vqgen.runs.old_names import with_current_names
 from vqgen.runs.provenance import well_formed
@@ -155,7 +155,10 @@ def open_tokenizer(run: Run, path: str | Path | None = None) -> tuple[Run, nn.Mo
     opened = open_run(found)
     module = module_of(opened)
     actual, known = fingerprint(module), run.tokenizer["fingerprint"]
-    if known not in (actual, old_fingerprint(module, opened.contents["vqgen"]["config"]["model"])):
+    earlier = [old_fingerprint(module, opened.contents["vqgen"]["config"]["model"])]
+    if found == run.folder / TOKENIZER:  # its own copy, which no other can be taken for
+        earlier.append(fingerprint_without_rules(module))
+    if known not in (actual, *earlier):
         raise CheckpointError(
             f"'{run.folder}' was trained on the codes of tokenizer {known}, "
             f"but '{found}' is {actual}: its codes mean something else"

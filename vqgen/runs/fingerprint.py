@@ -11,11 +11,17 @@ from vqgen.protocols import Identified
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Hash of what decides the codes of a tokenizer: encoder, quantizers and grids (16 hexadecimal digits).
+    """Hash of what decides the codes of a tokenizer: encoder, quantizers, their rules, grids (16 hexadecimal digits).
 
     Decoder and likelihood are left out: a decoder may be trained again behind a frozen encoder. Of any other model, it
     is the hash of all weights.
     """
+    assert isinstance(model, Identified)
+    return _hash("".join(model.rules()), model.identity().items())
+
+
+def fingerprint_without_rules(model: nn.Module) -> str:
+    """The hash of the tensors alone, by which earlier priors know a tokenizer of rules other than the usual ones."""
     assert isinstance(model, Identified)
     return _hash("", model.identity().items())
 

@@ -25,8 +25,7 @@ class Refinement(nn.Module):
         super().__init__()
         self.share = share
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        if share != 0.5:  # VAR's, which the fingerprints of codes took for granted
-            self.register_buffer("of_conv", torch.tensor(share), persistent=False)
+        self.rule = "" if share == 0.5 else f"share={float(share)}"  # for fingerprints of codes; a half is VAR's
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         """A map of the same size."""

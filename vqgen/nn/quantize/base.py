@@ -44,6 +44,9 @@ class Quantizer(nn.Module):
     learns_through_z_q: bool = False
     """Whether code vectors learn by the gradient of `z_q`, and not by losses or averages."""
 
+    rule: str = ""
+    """How `nearest` chooses, where its tensors do not tell: empty for the least distance."""
+
     step_ends: bool = True
     """False while more micro-batches of the optimiser step follow: a codebook is updated after the last one."""
 

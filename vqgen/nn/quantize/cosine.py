@@ -15,6 +15,8 @@ class CosineEMAQuantizer(EMAQuantizer):
     `EMAQuantizer`; distances are at most 2, so the commitment loss is small.
     """
 
+    rule = "cosine"
+
     def project(self, vectors: Float[Tensor, "n d *map"]) -> Float[Tensor, "n d *map"]:
         """The directions of vectors, and of averages of directions: scaled to length 1."""
         return F.normalize(vectors, dim=1)

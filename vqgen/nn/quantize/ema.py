@@ -81,8 +81,8 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("counts", torch.ones(num_embeddings))
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
-        if rate_weight:  # the fingerprint of the codes must know it
-            self.register_buffer("rate", torch.tensor(float(rate_weight)), persistent=False)
+        if rate_weight:
+            self.rule += f" rate_weight={float(rate_weight)}"
         self._placed = False  # by `start`, in this step
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
@@ -121,7 +121,7 @@ class EMAQuantizer(VectorQuantizer):
 
     def learning_state(self) -> list[Tensor]:
         """The running averages behind the codebook, less those that the choice of codes goes by."""
-        needed = ("codebook", "counts", "rate") if self.rate_weight else ("codebook",)
+        needed = ("codebook", "counts") if self.rate_weight else ("codebook",)
         return [buffer for name, buffer in self.named_buffers() if name not in needed]
 
     @torch.compiler.disable

@@ -17,6 +17,8 @@ class IBQ(GradientQuantizer):
     `GradientQuantizer`.
     """
 
+    rule = "product"
+
     def initial_codebook(self) -> Float[Tensor, "k d"]:
         """Directions at random: of vectors that are nearly alike, the longest would be the code of all."""
         return torch.randn(self.num_embeddings, self.embedding_dim) * self.embedding_dim**-0.5
