@@ -39,6 +39,7 @@ MODELS = {
     "vqvae2": HIERARCHY,
     "vqvae2_3level": [*HIERARCHY, "model.downsampling=[2,2,2]"],
     "rqvae": [*NETWORK, "model.depth=2", "model.quantizer.num_embeddings=8"],
+    "rqvae_map": [*NETWORK, "model.depth=2", "model.quantizer.num_embeddings=8"],
     "multiscale": [*NETWORK, "model.scales=[1,2,4]", "model.quantizer.num_embeddings=8"],
     "ae": FLAT,
     "vae": FLAT,
@@ -92,7 +93,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_in(folder, ["model=classifier", "model.network.hidden_channels=[4,8]", *IMAGES, *SMALL])
 
 
-@pytest.mark.parametrize("model", ["vqvae", "vqvae2", "rqvae", "multiscale"])
+@pytest.mark.parametrize("model", ["vqvae", "vqvae2", "rqvae_map", "multiscale"])
 def test_every_tokenizer_trains_against_a_critic_and_by_what_a_network_sees(
     model: str, classifier: Path, tmp_path: Path
 ):
@@ -136,6 +137,21 @@ def test_a_prior_of_all_levels_or_those_down_to_one_trains_is_drawn_from_and_cod
     read = coding.decompressed(trained, coding.blocks_of(trained, files))
     for i, image in enumerate(read):
         assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(image.codes, codes, strict=True))
+
+
+def test_a_prior_of_places_and_their_codes_trains_is_drawn_from_completes_and_codes_files(tmp_path: Path):
+    tokenizer = train_in(tmp_path / "rqvae_map", ["model=rqvae_map", *MODELS["rqvae_map"], *IMAGES, *SMALL])
+    network = ["model.network.channels=16", "model.network.num_layers=1", "data.batch_size=16"]
+    train_in(tmp_path / "prior", ["model=rq_transformer", f"tokenizer={tokenizer}", *network, *SMALL])
+    trained = open_trained(tmp_path / "prior")
+    assert trained.model.network.depth == 2
+    codes = trained.coder.encode(trained.first(3).x)
+    Sample(num_samples=4)(trained)
+    Complete(images=[0, 1])(trained)
+    Evaluate(metrics=["likelihood", "reconstruction"], num_samples=8)(trained)
+    files = {str(i): one.contents for i, one in enumerate(coding.compressed(trained, codes, [0, 1, None]))}
+    read = coding.decompressed(trained, coding.blocks_of(trained, files))
+    assert torch.equal(torch.cat([image.codes[0] for image in read]), codes[0])
 
 
 def test_a_prior_of_all_levels_says_so_where_nothing_is_above_a_whole_map(tokenizer: Path, tmp_path: Path):

@@ -84,6 +84,8 @@ class Tokenizer(Autoencoder, Protocol):
 
     grids: Sequence[Sequence[int]]
     num_embeddings: Sequence[int]
+    depth: int
+    """Codes of each place of a level, side by side in its map."""
 
     @property
     def level_names(self) -> list[str]:
@@ -150,6 +152,8 @@ class PriorOfLevels(_OnDevice, Protocol):
 
 def usual_prior(tokenizer: Tokenizer) -> str:
     """The `model=` that learns the codes of a tokenizer: of all levels at once where they begin with a single code."""
+    if tokenizer.depth > 1:
+        return "rq_transformer"
     scales = len(tokenizer.grids) > 1 and tuple(tokenizer.grids[0]) == (1, 1)
     return "next_scale" if scales else "gated_pixelcnn"
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from vqgen.batch import ImageBatch
-from vqgen.models.residual import ResidualVQVAE
+from vqgen.models.residual import ResidualMapVQVAE, ResidualVQVAE
 from vqgen.nn.autoencoders.residual import Decoder, Encoder
 from vqgen.nn.autoencoders.scales import Resize, Scales
 from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
@@ -26,6 +26,7 @@ from vqgen.nn.quantize import (
 )
 from vqgen.optim.schedules import Constant
 from vqgen.protocols import Tokenizer
+from vqgen.runs.fingerprint import fingerprint
 
 MULTISCALE: dict[str, Any] = {"scales": [1, [2, 3], [4, 6]], "shared": True, "refinement": 0.5}
 KINDS: dict[str, dict[str, Any]] = {
@@ -36,10 +37,15 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def residual(shape: tuple[int, int, int] = (1, 16, 24), quantizer: Any = None, **options: Any) -> ResidualVQVAE:
+def residual(
+    shape: tuple[int, int, int] = (1, 16, 24),
+    quantizer: Any = None,
+    kind: type[ResidualVQVAE] = ResidualVQVAE,
+    **options: Any,
+) -> ResidualVQVAE:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_channels": 16, "residual_channels": 8}
-    return ResidualVQVAE(
+    return kind(
         shape,
         partial(Encoder, downsampling=4, **sizes),
         quantizer or partial(EMAQuantizer, 8, 4),
@@ -225,3 +231,20 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str):
 def test_quantizers_are_one_for_each_scale_or_one_for_all():
     with pytest.raises(ValueError, match="2 quantizers for 3 scales"):
         Scales([(1, 1), (2, 2), (4, 4)], [EMAQuantizer(8, 4), EMAQuantizer(8, 4)])
+
+
+def test_one_map_of_all_depths_has_their_codes_side_by_side_and_learns_as_they_do():
+    batch = images()
+    levels = trained(batch, depth=3, shared=True)
+    one = trained(batch, depth=3, kind=ResidualMapVQVAE)
+    assert isinstance(one, Tokenizer)
+    assert all(torch.equal(a, b) for a, b in zip(levels.parameters(), one.parameters(), strict=True))
+    (codes,), maps = one.encode(batch.x), levels.encode(batch.x)
+    assert (one.grids, one.num_embeddings, one.level_names) == ([(4, 18)], [8], ["top"])
+    assert torch.equal(codes[0, 1, 3:6], torch.stack(maps)[:, 0, 1, 1])
+    torch.testing.assert_close(one.decode_output([codes]), levels.decode_output(maps))
+    torch.testing.assert_close(one(batch.x).output, one.decode_output([codes]))
+    assert torch.equal(one.nearest(one.features(batch.x))[0], codes)
+    assert torch.equal(one.code_vectors(0), one.quantizers[0].codebook)
+    assert {f"commitment_loss_depth{i}" for i in (1, 2, 3)} <= {*one.objective(batch).losses}
+    assert fingerprint(one) != fingerprint(levels)

@@ -39,6 +39,14 @@ def _no_file(*_: object, **__: object) -> None:
     raise AssertionError("no file is asked for")
 
 
+def test_codes_side_by_side_have_the_pixels_of_their_place():
+    mask = torch.ones(6, 8, dtype=torch.bool)
+    mask[0, 3] = False
+    kept = code_mask(mask, (3, 12), depth=3)
+    assert torch.equal(kept[0], torch.tensor([True] * 3 + [False] * 3 + [True] * 6))
+    assert kept[1:].all()
+
+
 def test_a_part_is_a_half_or_a_box():
     assert kept("left", (4, 6), False, _no_file)[:, :3].all()
     assert not kept("left", (4, 6), False, _no_file)[:, 3:].any()

@@ -7,7 +7,7 @@ from vqgen.models.masked_prior import MaskedPrior
 from vqgen.models.next_scale import NextScalePrior
 from vqgen.models.pixels import Pixels
 from vqgen.models.prior import RasterPrior
-from vqgen.models.residual import ResidualVQVAE
+from vqgen.models.residual import ResidualMapVQVAE, ResidualVQVAE
 from vqgen.models.vae import VAE
 from vqgen.models.vqvae import VQVAE
 from vqgen.models.vqvae2 import VQVAE2
@@ -23,5 +23,6 @@ __all__ = [
     "NextScalePrior",
     "Pixels",
     "RasterPrior",
+    "ResidualMapVQVAE",
     "ResidualVQVAE",
 ]

@@ -53,6 +53,8 @@ class DiscreteAutoencoder(Model[ImageBatch]):
     """
 
     decoder: nn.Module
+    depth: int = 1
+    """Codes of each place of a level, side by side in its map."""
 
     def __init__(
         self,
@@ -79,8 +81,8 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         return LEVEL_NAMES.get(len(self.grids), [str(i) for i in range(len(self.grids))])
 
     @property
-    def _suffixes(self) -> list[str]:
-        """What the names of a level's figures end with: its name, where there are several levels."""
+    def figure_suffixes(self) -> list[str]:
+        """What the names of each quantizer's figures end with: its level, where there are several."""
         return [f"_{name}" for name in self.level_names] if len(self.grids) > 1 else [""]
 
     @abstractmethod
@@ -174,7 +176,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
     def _with_levels(self, recon: Objective, levels: Sequence[Quantization]) -> Objective:
         losses: dict[str, Tensor] = {}
         weights: dict[str, float | Tensor] = {}
-        for suffix, quantizer, level in zip(self._suffixes, self.quantizers, levels, strict=True):
+        for suffix, quantizer, level in zip(self.figure_suffixes, self.quantizers, levels, strict=True):
             losses |= {f"{name}{suffix}": loss for name, loss in level.losses.items()}
             weights |= {f"{name}{suffix}": weight for name, weight in quantizer.loss_weights.items()}
         return recon.plus(losses, weights)
@@ -204,7 +206,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         self._log_usage("test")
 
     def _log_usage(self, stage: str) -> None:
-        for suffix, metric in zip(self._suffixes, counters(self.usage[stage]), strict=True):
+        for suffix, metric in zip(self.figure_suffixes, counters(self.usage[stage]), strict=True):
             for key, value in metric.compute()._asdict().items():
                 self.log(f"{stage}/{key}{suffix}", value, sync_dist=True)
             metric.reset()

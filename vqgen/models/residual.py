@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Unpack
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vqgen.models.discrete_autoencoder import DiscreteAutoencoder, Forward, TokenizerOptions
+from vqgen.models.discrete_autoencoder import LEVEL_NAMES, DiscreteAutoencoder, Forward, TokenizerOptions
 from vqgen.models.vqvae import networks_of
 from vqgen.nn.autoencoders.scales import Scales
 from vqgen.nn.likelihoods import ReconstructionLoss
@@ -94,6 +95,67 @@ class ResidualVQVAE(DiscreteAutoencoder):
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The decoder's output for code maps; levels that are None, or left out at the end, add nothing."""
         return self.decoder(self.scales.embed(codes))
+
+
+class ResidualMapVQVAE(ResidualVQVAE):
+    """Residual quantization with one codebook, whose codes are one level: `depth` of them side by side for each place.
+
+    A prior's code then knows all codes of the places before it, and those before it of its own: what the RQ-Transformer
+    learns (arXiv 2203.01941, section 3.2), and any other prior of one level. Figures are still those of each depth.
+
+    Args:
+        shape, encoder, quantizer, decoder, likelihood: as of `ResidualVQVAE`.
+        depth: codes of each place, each of what those before have left.
+        model: optimizer, schedule and critic.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        encoder: Callable[..., nn.Module],
+        quantizer: Callable[..., VectorQuantizer],
+        decoder: Callable[..., nn.Module],
+        likelihood: ReconstructionLoss,
+        depth: int = 4,
+        **model: Unpack[TokenizerOptions],
+    ) -> None:
+        super().__init__(shape, encoder, quantizer, decoder, likelihood, depth=depth, shared=True, **model)
+        height, width = self.grids[0]
+        self.depth, self.grids, self.num_embeddings = depth, [(height, width * depth)], self.num_embeddings[:1]
+
+    @property
+    def level_names(self) -> list[str]:
+        """That of the one level."""
+        return LEVEL_NAMES[1]
+
+    @property
+    def figure_suffixes(self) -> list[str]:
+        """The depths, from 1."""
+        return [f"_depth{i + 1}" for i in range(self.depth)]
+
+    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
+        """The code map of images in [-1, 1], as a list of one."""
+        return [side_by_side(super().encode(x))]
+
+    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """What the quantizer is given for each code; it depends on the codes before it of the same place."""
+        return [side_by_side(super().features(x))]
+
+    def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
+        """The code map of features: of the features of images, that which `encode` gives."""
+        return [self.quantizers[0].nearest(features[0])]
+
+    def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
+        """The decoder's output for a list of one code map."""
+        only = codes[0]
+        if only is None:
+            raise ValueError("the codes of all depths are one level, which is needed")
+        return super().decode_output(list(only.unflatten(2, (-1, self.depth)).unbind(3)))
+
+
+def side_by_side(maps: Sequence[Tensor]) -> Tensor:
+    """Maps of one size as one: the numbers of a place stand next to each other in its row."""
+    return torch.stack([*maps], dim=-1).flatten(-2)
 
 
 def _grids(scales: Sequence[int | Sequence[int]] | None, whole: Grid) -> list[Grid]:

@@ -85,9 +85,8 @@ class CodeHistograms(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""
-        names = getattr(pl_module, "level_names", ["codes"])
+        suffixes = getattr(pl_module, "figure_suffixes", [""])
         for logger in trainer.loggers:
-            for name, counts in zip(names, self._counts, strict=True):
-                key = "val/codes" if len(names) == 1 else f"val/codes_{name}"
+            for suffix, counts in zip(suffixes, self._counts, strict=True):
                 if isinstance(logger, CodeCountLogger) and not trainer.sanity_checking:
-                    logger.log_code_counts(key, counts.tolist(), logged_step(trainer))
+                    logger.log_code_counts(f"val/codes{suffix}", counts.tolist(), logged_step(trainer))

@@ -4,6 +4,7 @@ from vqgen.drawing.stepwise.at_once import AtOnce
 from vqgen.drawing.stepwise.gated_pixelcnn import StepwiseGatedPixelCNN
 from vqgen.drawing.stepwise.pixelcnn import StepwisePixelCNN
 from vqgen.drawing.stepwise.pixelsnail import StepwisePixelSNAIL
+from vqgen.drawing.stepwise.rq_transformer import StepwiseRQTransformer
 from vqgen.drawing.stepwise.transformer import StepwiseTransformer
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "StepwiseGatedPixelCNN",
     "StepwisePixelCNN",
     "StepwisePixelSNAIL",
+    "StepwiseRQTransformer",
     "StepwiseTransformer",
 ]

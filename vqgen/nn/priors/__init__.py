@@ -6,6 +6,7 @@ from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
 from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
+from vqgen.nn.priors.rq_transformer import RQTransformer
 from vqgen.nn.priors.scale_transformer import ScaleTransformer
 from vqgen.nn.priors.transformer import MaskedTransformer, Transformer
 
@@ -18,6 +19,7 @@ __all__ = [
     "MaskedTransformer",
     "PixelCNN",
     "PixelSNAIL",
+    "RQTransformer",
     "RasterConv2d",
     "ScaleTransformer",
     "Transformer",
