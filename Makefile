@@ -1,11 +1,11 @@
-# make demo: see it work.  make test: every check and test.  Both make .venv on first use.
+# make demo: see it work.  make test: every check, and every test but the longest (make test-long).  Both make .venv on first use.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 RUNS := runs/demo
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check fast results-check test-lowest test-newest lock clean
+.PHONY: demo test test-long check fast results-check test-lowest test-newest lock clean
 
 demo: $(VENV)/ready
 	rm -rf $(RUNS)
@@ -15,7 +15,11 @@ demo: $(VENV)/ready
 	$(PY) sample.py run=$(RUNS)/prior num_samples=36 temperature=0.7
 
 test: check
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf --durations=20
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf --durations=20 -m "not long"
+
+# the rest, before a release: ten minutes of kills, signals, searches and services
+test-long: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf -m long
 
 check: $(VENV)/ready
 	$(VENV)/bin/ruff check .

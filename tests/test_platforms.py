@@ -53,6 +53,7 @@ def run(script: Path, text: str, *words: str) -> subprocess.CompletedProcess[str
     return subprocess.run(line, cwd=script.parent, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_every_module_is_imported_and_a_run_trains_where_posix_is_missing(platform: str, tmp_path: Path):
     """Imported first as it is, for the libraries below: they are others there."""
@@ -62,6 +63,7 @@ def test_every_module_is_imported_and_a_run_trains_where_posix_is_missing(platfo
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_workers_that_are_spawned_fetch_batches(tmp_path: Path):
     """As on Windows and macOS: the worker begins with an empty memory, and is handed all that it needs."""
     words = ["run_dir=run", "logger=csv", "data=shapes", *TINY, "data.num_workers=1"]

@@ -158,6 +158,7 @@ def slurm(folder: Path, words: list[str], place: str, restarts: int = 0) -> list
     return [(task.returncode, error) for task, error in zip(tasks, errors, strict=True)]
 
 
+@pytest.mark.long
 def test_a_job_that_slurm_queues_again_goes_on_in_its_run_and_ends_as_one_process(
     noise: list[str], alone: Path, tmp_path: Path
 ):

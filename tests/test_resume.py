@@ -152,6 +152,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(command: Command, 
     assert steps == list(range(STEPS))
 
 
+@pytest.mark.long
 def test_a_run_that_is_moved_between_two_epochs_ends_as_one_that_was_not(command: Command, tmp_path: Path):
     """From another folder, too; the best checkpoint is that of the best of all epochs, and where the run is now."""
     words = [*VQVAE, *IMAGES, f"data_dir={tmp_path}", "data.num_train=16", "trainer.max_epochs=1"]

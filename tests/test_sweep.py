@@ -109,6 +109,7 @@ def test_a_failing_job_does_not_lose_the_others(command: Command, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_failing_one(
     command: Command, tmp_path: Path
@@ -136,6 +137,7 @@ def test_jobs_of_two_processes_each_train_one_after_the_other_and_outlive_a_fail
         assert {p.name for p in job.iterdir()} == ({"job.json"} if job.name == "1" else trained)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugin", "words"),

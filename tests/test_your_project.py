@@ -69,9 +69,9 @@ class Project:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text)
 
-    def run(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, status: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            words, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=300, check=False
+            words, cwd=self.folder, env=env or self.env, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == status, f"{shlex.join(words)}\n{done.stderr[-3000:]}"
         return done
@@ -92,7 +92,7 @@ def short(words: list[str]) -> list[str]:
     return [*words, *SHORT, *(SMALL_PRIOR if "model=gated_pixelcnn" in words else SMALL), *logger]
 
 
-def test_the_page_runs_from_a_wheel(project: Project):
+def test_the_page_runs_from_a_wheel_and_a_package_that_is_not_named_is_refused(project: Project):
     assert len(FILES.findall(PAGE)) <= 10
     imported = project.run("python", "-c", "import vqgen; print(vqgen.__file__)").stdout
     assert Path(imported.strip()).is_relative_to(project.site)
@@ -109,22 +109,19 @@ def test_the_page_runs_from_a_wheel(project: Project):
     assert (runs / "prior" / "sample" / "samples.png").is_file()
     assert project.run("python", "look.py").stdout == "torch.Size([1, 8, 8])\n"
     assert {path.name for path in project.folder.iterdir()} == {"conf", "leaves", "look.py", "runs", "data"}
+    env = {name: value for name, value in project.env.items() if name != "VQGEN_PACKAGES"}
+    refused = project.run("vqgen-sample", "task=reconstruct", "run=runs/leaves", status=2, env=env)
+    assert refused.stderr.endswith("refused; if leaves is your own package: export VQGEN_PACKAGES=leaves\n")
+    refused = project.run("vqgen-train", "model=gated_pixelcnn", status=2, env=env)
+    assert "(train one with: vqgen-train model=vqvae)" in refused.stderr
 
 
 def test_several_processes_find_the_users_folder_and_package(project: Project):
-    del project.env["VQGEN_CONFIG_DIR"]
-    done = project.run("vqgen-train", "experiment=leaves", status=2)
+    env = {name: value for name, value in project.env.items() if name != "VQGEN_CONFIG_DIR"}
+    done = project.run("vqgen-train", "experiment=leaves", status=2, env=env)
     assert done.stderr.endswith("there is one in ./conf: --config-dir=conf\n")
     two = [word for word in SHORT if word != "hardware=cpu"] + ["hardware.devices=2", "hardware.accelerator=cpu"]
     words = ["--config-dir=conf", "-m", "experiment=leaves", "seed=0", "hydra.sweep.dir=runs/two", "logger=csv"]
-    done = project.run("vqgen-train", *words, *two, "hardware.precision=32-true", *SMALL)
+    done = project.run("vqgen-train", *words, *two, "hardware.precision=32-true", *SMALL, env=env)
     assert "Starting with 2 processes" in done.stdout + done.stderr
     assert (project.folder / "runs" / "two" / "0" / "checkpoints" / "last.ckpt").is_file()
-
-
-def test_a_package_that_is_not_named_is_refused_by_the_command_that_was_typed(project: Project):
-    del project.env["VQGEN_PACKAGES"]
-    done = project.run("vqgen-sample", "task=reconstruct", "run=runs/leaves", status=2)
-    assert done.stderr.endswith("refused; if leaves is your own package: export VQGEN_PACKAGES=leaves\n")
-    done = project.run("vqgen-train", "model=gated_pixelcnn", status=2)
-    assert "(train one with: vqgen-train model=vqvae)" in done.stderr

@@ -113,7 +113,7 @@ AT_USE = {  # by the code of others: its constructors, and their first use
     "callbacks.best.filename=last": "filename=last of ModelCheckpoint: 'last.ckpt' is what the run goes on from",
     "callbacks.best.monitor=val/foo": "callbacks.best.monitor=val/foo: ",
     "callbacks.early_stopping.monitor=val/foo": "callbacks.early_stopping.monitor=val/foo: ",
-    "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1: ",
+    "model.quantizer.num_embeddings=1": "model.quantizer.num_embeddings=1 must be from 2",
     "data.num_train=2147483648": "The train split of Shapes does not fit into memory",
     "data.size=1000000000": "The train split of Shapes does not fit into memory",
 }
@@ -248,10 +248,10 @@ def test_an_option_of_a_sampler_is_named_as_it_is_typed(monkeypatch: pytest.Monk
     monkeypatch.setenv("VQGEN_PACKAGES", "tests")
     task: dict[str, Any] = {"_target_": "vqgen.tasks.Sample", "num_samples": 1}
     task["sampler"] = {"_target_": f"{__name__}.Picky", "steps": 0}
-    with pytest.raises(ConfigError, match=r"^sampler\.steps=0: steps=0 are too few$"):
+    with pytest.raises(ConfigError, match=r"^sampler\.steps=0 are too few$"):
         build(task, "task")
     task |= {"sampler": None, "sampling": {"_target_": "vqgen.drawing.Sampling", "temperature": -1.0}}
-    refused = pytest.raises(ConfigError, match=r"^temperature=-1\.0: temperature=-1\.0 must be above 0")
+    refused = pytest.raises(ConfigError, match=r"^temperature=-1\.0 must be above 0")
     with refused, allowing(named(task)):
         build(task, "task")
 

@@ -139,6 +139,7 @@ def test_folders_in_the_classes_may_be_alike(inner):
     )
 
 
+@pytest.mark.slow
 def test_a_tree_of_many_folders_is_gone_through_at_once():
     files = [f"{i:04}/{i:04}/{i:04}.png" for i in range(20_000)]
     assert find_layout(files, "auto", ROOT)[:2] == ("", {})

@@ -54,6 +54,7 @@ def test_every_panel_shows_something():
         assert keys(panel), panel
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_figure_of_the_dashboard_is_logged_by_a_run(command: Command, vqvae_run: Path, tmp_path: Path):
     runs = {name: [*SHORT, *words] for name, words in MODELS.items()}
@@ -76,6 +77,7 @@ def test_every_figure_of_the_dashboard_is_logged_by_a_run(command: Command, vqva
     assert shown <= logged, shown - logged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

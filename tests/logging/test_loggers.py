@@ -60,6 +60,7 @@ def _artifacts(run: Path) -> dict[str, dict[str, Any]]:
     return {one.name: json.loads(one.metadata) for one in found}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_artifacts_lead_from_samples_to_the_prior_to_its_tokenizer(command: Command, tmp_path: Path):
     tokenizer, prior = tmp_path / "tokenizer", tmp_path / "prior"

@@ -307,6 +307,7 @@ def of_folder(folder: Path) -> list[dict[str, dict[str, Any]]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_training_killed_in_the_middle_of_an_epoch_is_one_run_in_mlflow_and_trackio(command: Command, tmp_path: Path):
     pytest.importorskip("mlflow")

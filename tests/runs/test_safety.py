@@ -326,6 +326,7 @@ def test_a_link_deep_in_a_strangers_run_is_not_followed_and_wandbs_own_is_none_o
     assert f"'{deep}' is a link that leads out of" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_wandb_is_sent_no_picture_from_outside_of_a_strangers_run(stranger: Path, command: Command, tmp_path: Path):
     Image.new("RGB", (4, 4)).save(tmp_path / "private.png")

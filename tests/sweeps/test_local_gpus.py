@@ -39,6 +39,7 @@ class Seen(pl.Callback):
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_each_job_sees_its_own_gpu_alone_and_outlives_the_failing_ones(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,6 +66,7 @@ def test_each_job_sees_its_own_gpu_alone_and_outlives_the_failing_ones(
     assert "Run folder: " not in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_signal_ends_the_jobs_saved_and_starts_no_other(tmp_path: Path):
     number, sweep = signal.SIGTERM, tmp_path / "sweep"

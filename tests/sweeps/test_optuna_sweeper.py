@@ -176,6 +176,7 @@ def test_trials_that_end_are_pruned_or_fail_are_each_told_as_what_they_are(comma
     assert Image.open(tmp_path / "sweep" / "search_history.png").size[0] > 500
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("optuna")
 def test_a_killed_search_goes_on_with_the_same_trials(command: Command, tmp_path: Path):
@@ -215,6 +216,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(command: Command, tmp_path
     assert len(other.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("optuna")
 def test_commands_side_by_side_and_parallel_jobs_share_the_trials(command: Command, tmp_path: Path):
@@ -237,6 +239,7 @@ def test_commands_side_by_side_and_parallel_jobs_share_the_trials(command: Comma
     assert out.count("Run folder: ") in (1, 2, 3)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("optuna")
 def test_a_trial_of_two_processes_is_pruned_as_a_whole(command: Command, tmp_path: Path):

@@ -220,6 +220,7 @@ def test_an_image_of_another_size_is_prepared_as_the_data_and_that_is_said(tmp_p
     assert "(of 60x40 the middle, at 16x16)" in Compress(file=str(tmp_path / "wide.png"))(_run()).text
 
 
+@pytest.mark.slow
 def test_files_of_other_threads_and_processors_are_read(tmp_path: Path):
     ways = [("1", "default"), ("2", "avx2")]
     ways += [("1", "avx512")] if torch.backends.cpu.get_cpu_capability() == "AVX512" else []  # or it is killed

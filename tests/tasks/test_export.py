@@ -55,6 +55,7 @@ def test_a_compiled_file_gives_in_another_process_what_the_model_gives():
         AOTInductor().run(contents[:100], program)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_all_parts_of_a_prior_are_compiled_and_compared():
     if not has_compiler():

@@ -96,6 +96,7 @@ def assert_stopped(run: Path, name: str, errors: str) -> None:
     assert not (run / "checkpoints" / "previous.ckpt").exists() or step_of(run, "previous") < step  # saved once
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the main process", "to all processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_two_processes_stop_as_one(
@@ -157,6 +158,7 @@ def test_the_same_signal_twice_at_once_is_one_and_later_it_ends_the_run(start: S
     assert_stopped(run, "SIGINT", errors)
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_all_processes_at_once(start: Start, tmp_path: Path):
     run = tmp_path / "run"
     process = start(run, [*WORDS, *TWO, "data.num_val=20000"])  # with a long validation to interrupt

@@ -50,6 +50,10 @@ def explained(error: BaseException, at: str, node: Plain) -> ConfigError:
         return ConfigError(f"{at}: {lines[0]}: this does not fit into memory; smaller sizes or data.batch_size will")
     where = _named(lines[0], at, node)
     if isinstance(error, ValueError | ImportError | MisconfigurationException):
+        key, equals, value = where.partition("=")
+        named = f"{key.rpartition('.')[2]}{equals}{value} "
+        if equals and lines[0].startswith(named):  # `rate_weight=-1 must be at least 0`
+            return ConfigError(f"{where} {lines[0].removeprefix(named)}")
         return ConfigError(f"{where}: {lines[0]}")
     return ConfigError(f"{where}: {type(error).__name__}: {lines[0]} ({SHOW}=1 shows where)")
 
