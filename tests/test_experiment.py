@@ -9,9 +9,12 @@ import torch
 
 from tests.conftest import composed
 from vqgen.config.check import check
+from vqgen.drawing import NEUTRAL
+from vqgen.errors import ConfigError, UserError
 from vqgen.experiment import train
+from vqgen.measure.sources import draw_levels
 from vqgen.runs.opening import open_trained
-from vqgen.tasks import Complete, Evaluate, Sample, coding
+from vqgen.tasks import Codebook, Complete, Evaluate, Morph, Sample, coding
 
 SMALL = [
     "hardware=cpu",
@@ -145,6 +148,13 @@ def test_a_prior_of_places_and_their_codes_trains_is_drawn_from_completes_and_co
     train_in(tmp_path / "prior", ["model=rq_transformer", f"tokenizer={tokenizer}", *network, *SMALL])
     trained = open_trained(tmp_path / "prior")
     assert trained.model.network.depth == 2
+    with pytest.raises(ConfigError, match=r"^model\.network\.depth=4 is not that of the tokenizer, 2 codes"):
+        train_in(tmp_path / "deep", ["model=rq_transformer", "model.network.depth=4", f"tokenizer={tokenizer}", *SMALL])
+    Codebook(num_images=8)(trained)
+    Morph(first=[0], second=[1])(trained)
+    assert draw_levels(trained, 2, {}, NEUTRAL, size=[16, 24])[0].shape == (2, 4, 12)
+    with pytest.raises(UserError, match=r"size=\[16, 18\]: sides are multiples of 4"):
+        draw_levels(trained, 2, {}, NEUTRAL, size=[16, 18])
     codes = trained.coder.encode(trained.first(3).x)
     Sample(num_samples=4)(trained)
     Complete(images=[0, 1])(trained)

@@ -84,7 +84,7 @@ class Tokenizer(Autoencoder, Protocol):
 
     grids: Sequence[Sequence[int]]
     num_embeddings: Sequence[int]
-    depth: int
+    codes_per_place: int
     """Codes of each place of a level, side by side in its map."""
 
     @property
@@ -95,13 +95,16 @@ class Tokenizer(Autoencoder, Protocol):
         """Code maps of images in [-1, 1]."""
 
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """What each level's quantizer is given."""
+        """By what the codes are chosen: a map of each level, or one of all."""
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
         """The code maps of features."""
 
     def code_vectors(self, level: int) -> Float[Tensor, "k d"]:
         """The vectors that stand for the codes of a level."""
+
+    def code_images(self, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+        """Images of maps that are of one code each at a level, all else being zero vectors."""
 
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The parameters of the likelihood for code maps; None, or left out at the end: a level of zero vectors."""
@@ -152,7 +155,7 @@ class PriorOfLevels(_OnDevice, Protocol):
 
 def usual_prior(tokenizer: Tokenizer) -> str:
     """The `model=` that learns the codes of a tokenizer: of all levels at once where they begin with a single code."""
-    if tokenizer.depth > 1:
+    if tokenizer.codes_per_place > 1:
         return "rq_transformer"
     scales = len(tokenizer.grids) > 1 and tuple(tokenizer.grids[0]) == (1, 1)
     return "next_scale" if scales else "gated_pixelcnn"

@@ -18,7 +18,7 @@ BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {
     "gated_pixelcnn": lambda k, e: GatedPixelCNN(k, e, hidden_channels=8, num_layers=3, output_channels=8),
     "pixelsnail": lambda k, e: PixelSNAIL(k, e, 8, 6, 3, 4, 2, 2, 4, dropout=0.0),
     "transformer": lambda k, e: Transformer(k, e, 16, 2, 2, dropout=0.0),
-    "rq_transformer": lambda k, e: RQTransformer(k, e, 1, 16, 2, 1, 2, dropout=0.0),
+    "rq_transformer": lambda k, e: RQTransformer(k, e, 1, 1, 16, 2, 2, dropout=0.0),
     "pixelsnail_without_attention": lambda k, e: PixelSNAIL(k, e, 8, 6, 3, 4, 0, dropout=0.0),
 }
 

@@ -15,7 +15,7 @@ from vqgen.nn.priors.rq_transformer import RQTransformer
 
 def made(depth: int, num_embeddings: int = 6, condition_channels: int = 0) -> RQTransformer:
     torch.manual_seed(0)
-    network = RQTransformer(num_embeddings, condition_channels, depth, 16, 2, 2, 2, dropout=0.0).double().eval()
+    network = RQTransformer(num_embeddings, condition_channels, depth, 2, 16, 2, 2, dropout=0.0).double().eval()
     for parameter in network.parameters():  # as large as after training, for differences to show
         torch.nn.init.normal_(parameter, std=0.3)
     return network
@@ -55,15 +55,22 @@ def test_the_probabilities_of_all_maps_add_up_to_one():
 def test_attention_is_over_places_and_over_the_codes_of_one_alone():
     def largest(depth: int) -> int:
         with LargestResult() as result:
-            RQTransformer(6, 0, depth, 16, 1, 1, 2)(torch.zeros(1, 16, 16 * depth, dtype=torch.long))
+            RQTransformer(6, 0, depth, 1, 16, 1, 2)(torch.zeros(1, 16, 16 * depth, dtype=torch.long))
         return result.elements
 
     assert largest(4) < 4.5 * largest(1)
 
 
+def test_places_are_taken_in_parts_where_they_are_many(monkeypatch: pytest.MonkeyPatch):
+    network, codes = made(2), torch.randint(6, (3, 3, 4))
+    whole = network(codes)
+    monkeypatch.setattr("vqgen.nn.priors.rq_transformer.SEQUENCES", 4)
+    torch.testing.assert_close(network(codes), whole)
+
+
 def test_all_codes_start_about_equally_likely():
     torch.manual_seed(0)
-    network, codes = RQTransformer(128, 0, 4, 64, 4, 2, 4).eval(), torch.randint(128, (16, 8, 32))
+    network, codes = RQTransformer(128, 0, 4, 2, 64, 4, 4).eval(), torch.randint(128, (16, 8, 32))
     assert F.cross_entropy(network(codes), codes).item() == pytest.approx(math.log(128), abs=0.05)
 
 

@@ -42,7 +42,7 @@ def _no_file(*_: object, **__: object) -> None:
 def test_codes_side_by_side_have_the_pixels_of_their_place():
     mask = torch.ones(6, 8, dtype=torch.bool)
     mask[0, 3] = False
-    kept = code_mask(mask, (3, 12), depth=3)
+    kept = code_mask(mask, (3, 12), per_place=3)
     assert torch.equal(kept[0], torch.tensor([True] * 3 + [False] * 3 + [True] * 6))
     assert kept[1:].all()
 

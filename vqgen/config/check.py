@@ -49,7 +49,7 @@ class Facts:
     attribute_names: list[str] | None = None
     grid: list[int] | None = None
     num_embeddings: int | None = None
-    depth: int | None = None
+    codes_per_place: int | None = None
     upper_grids: list[list[int]] | None = None
     upper_num_embeddings: list[int] | None = None
 

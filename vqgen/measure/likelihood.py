@@ -59,7 +59,7 @@ def of_priors(
         for i, prior in enumerate(priors):
             nats = _nats(prior, codes, batch.given)
             sums[i] = sums[i] + nats.sum(0)
-            known = ~hole(prior.grid)
+            known = ~hole(prior.grid, tokenizer.codes_per_place)
             holes[i] += (nats * ~known if prior.exact else _nats(prior, codes, batch.given, known)).sum()
         if marginal:
             marginal_nats += float(over_labels(priors, codes, batch.given).sum())
@@ -73,7 +73,9 @@ def of_priors(
         maps[tokenizer.level_names[prior.level]] = nats.float().cpu()
         figures[f"nats_per_code{suffix}"] = float(nats.mean())
         figures[f"bits_per_code{suffix}"] = float(nats.mean()) / math.log(2)
-        figures[f"completion_nats_per_code{suffix}"] = float(in_hole / (count * hole(prior.grid).sum()))
+        figures[f"completion_nats_per_code{suffix}"] = float(
+            in_hole / (count * hole(prior.grid, tokenizer.codes_per_place).sum())
+        )
     bound = bound_suffix(priors)
     if complete:
         code_nats = sum(float((total / count).sum()) for total in sums)
@@ -109,12 +111,12 @@ def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: G
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
 
-def hole(grid: Sequence[int]) -> Bool[Tensor, "h w"]:
-    """Positions in the middle of a map, half of its height and width."""
-    height, width = grid
+def hole(grid: Sequence[int], per_place: int = 1) -> Bool[Tensor, "h w"]:
+    """Positions in the middle of a map, half of its height and width; `per_place` codes side by side are one place."""
+    height, width = grid[0], grid[1] // per_place
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[height // 4 :, width // 4 :][: (height + 1) // 2, : (width + 1) // 2] = True
-    return inside
+    return inside.repeat_interleave(per_place, dim=1)
 
 
 def _nats(

@@ -84,16 +84,23 @@ def grids_of(trained: TrainedRun, size: Sequence[int]) -> list[tuple[int, int]]:
     """Heights and widths of the code maps of each level, for images of a height and width.
 
     Raises:
-        UserError: they have no whole number of codes.
+        UserError: they have no whole number of codes, or the tokenizer decodes no other size than its own.
     """
-    (_, *trained_size), grids = trained.coder.shape, [prior.grid for prior in trained.priors]
+    (_, *trained_size), per_place = trained.coder.shape, trained.coder.codes_per_place
+    grids = [(prior.grid[0], prior.grid[1] // per_place) for prior in trained.priors]
     for side, axis in zip(size, (0, 1), strict=True):
         step = max(trained_size[axis] // math.gcd(trained_size[axis], grid[axis]) for grid in grids)
         if side < 1 or side % step:
             near = max(step, round(side / step) * step)
             raise UserError(f"size={list(size)}: sides are multiples of {step} (did you mean {near} for {side}?)")
     h, w = (side / of for side, of in zip(size, trained_size, strict=True))
-    return [(round(grid[0] * h), round(grid[1] * w)) for grid in grids]
+    found = [(round(grid[0] * h), round(grid[1] * w) * per_place) for grid in grids]
+    try:
+        trained.coder.decode([torch.zeros(1, *grid, dtype=torch.long, device=trained.coder.device) for grid in found])
+    except (ValueError, RuntimeError) as error:
+        name = type(trained.coder).__name__
+        raise UserError(f"size={list(size)}: {name} decodes no other size than it was trained on ({error})") from None
+    return found
 
 
 def generated(

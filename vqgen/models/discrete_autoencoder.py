@@ -53,7 +53,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
     """
 
     decoder: nn.Module
-    depth: int = 1
+    codes_per_place: int = 1
     """Codes of each place of a level, side by side in its map."""
 
     def __init__(
@@ -95,7 +95,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
 
     @abstractmethod
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """`z_e` of images in [-1, 1], what each level's quantizer is given, top level first."""
+        """`z_e` of images in [-1, 1], by which `nearest` chooses their codes: of each level, top first, or of all one."""
 
     @property
     @abstractmethod
@@ -131,6 +131,12 @@ class DiscreteAutoencoder(Model[ImageBatch]):
         """The vectors that stand for the codes of a level, in the order of the codes."""
         every = torch.arange(self.num_embeddings[level], device=self.device)
         return self.quantizers[level].embed(every[None, None])[0, :, 0].T
+
+    def code_images(self, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+        """Images of maps that are of one code each at a level, the other levels being zero vectors."""
+        maps: list[Tensor | None] = [None] * len(self.grids)
+        maps[level] = codes[:, None, None].expand(-1, *self.grids[level])
+        return self.decode(maps)
 
     @abstractmethod
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:

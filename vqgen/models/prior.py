@@ -91,6 +91,7 @@ class CodePrior(LevelPrior, PriorModel):
         upper_grids: grids of the levels above, top first.
         upper_num_embeddings: codebook sizes of the levels above, top first.
         num_classes: number of class labels; 0 for a prior without labels.
+        codes_per_place: how many of the map's codes, side by side, are of one place, for a network that has a `depth`.
         model: optimizer and schedule.
     """
 
@@ -103,6 +104,7 @@ class CodePrior(LevelPrior, PriorModel):
         upper_grids: Sequence[Sequence[int]],
         upper_num_embeddings: Sequence[int],
         num_classes: int,
+        codes_per_place: int | None = None,
         **model: Unpack[ModelOptions],
     ) -> None:
         super().__init__([num_embeddings], **model)
@@ -114,6 +116,10 @@ class CodePrior(LevelPrior, PriorModel):
             grid=grid, upper_num_embeddings=upper_num_embeddings, upper_grids=upper_grids, num_classes=num_classes
         )
         self.network = network(num_embeddings=num_embeddings, condition_channels=self.conditioner.out_channels)
+        if codes_per_place and codes_per_place != self.network.depth:
+            raise ValueError(
+                f"depth={self.network.depth} is not that of the tokenizer, {codes_per_place} codes of a place"
+            )
 
 
 class RasterPrior(RasterLevel, CodePrior):

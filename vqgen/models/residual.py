@@ -55,8 +55,8 @@ class ResidualVQVAE(DiscreteAutoencoder):
         first = of_level(quantizer, 0)
         if not isinstance(first, VectorQuantizer) or first.learns_through_z_q:
             raise ValueError(
-                f"model.quantizer: {type(first).__name__} does not fit a sum of levels, each of which needs a table of "
-                "code vectors that learns by itself: take model/quantizer=ema, gradient, cosine, rotation, simvq or ibq"
+                f"{type(first).__name__} does not fit a sum of code vectors, each of which needs a table that learns by "
+                "itself: take model/quantizer=ema, gradient, cosine, rotation, simvq or ibq"
             )
         networks = networks_of(shape, encoder, decoder, first.embedding_dim, likelihood)
         grids = _grids(scales, networks.grid) + [networks.grid] * (depth - 1)
@@ -79,13 +79,13 @@ class ResidualVQVAE(DiscreteAutoencoder):
         z_q, levels = self.scales(self.encoder(x))
         return Forward(self.decoder(z_q), levels)
 
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
-        """Code maps of images in [-1, 1], top level first."""
-        return [level.codes for level in self.scales.look_up(self.encoder(x))]
-
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """What each level's quantizer is given; it depends on the codes of those before."""
-        return self.scales.left(self.encoder(x))
+        """The encoder's map, as a list of one: what a level is given of it depends on the codes of those before."""
+        return [self.encoder(x)]
+
+    def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
+        """The code maps of all levels for a feature map."""
+        return [level.codes for level in self.scales.look_up(features[0])]
 
     @property
     def quantizers(self) -> list[Quantizer]:
@@ -121,41 +121,35 @@ class ResidualMapVQVAE(ResidualVQVAE):
     ) -> None:
         super().__init__(shape, encoder, quantizer, decoder, likelihood, depth=depth, shared=True, **model)
         height, width = self.grids[0]
-        self.depth, self.grids, self.num_embeddings = depth, [(height, width * depth)], self.num_embeddings[:1]
+        self.codes_per_place, self.grids = depth, [(height, width * depth)]
+        self.num_embeddings = self.num_embeddings[:1]
 
     @property
     def level_names(self) -> list[str]:
         """That of the one level."""
-        return LEVEL_NAMES[1]
+        return [*LEVEL_NAMES[1]]
 
     @property
     def figure_suffixes(self) -> list[str]:
         """The depths, from 1."""
-        return [f"_depth{i + 1}" for i in range(self.depth)]
-
-    def encode(self, x: Float[Tensor, "b c h w"]) -> list[Int[Tensor, "b _ _"]]:
-        """The code map of images in [-1, 1], as a list of one."""
-        return [side_by_side(super().encode(x))]
-
-    def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """What the quantizer is given for each code; it depends on the codes before it of the same place."""
-        return [side_by_side(super().features(x))]
+        return [f"_depth{i + 1}" for i in range(self.codes_per_place)]
 
     def nearest(self, features: list[Float[Tensor, "b _ _ _"]]) -> list[Int[Tensor, "b _ _"]]:
-        """The code map of features: of the features of images, that which `encode` gives."""
-        return [self.quantizers[0].nearest(features[0])]
+        """The code map of a feature map, as a list of one."""
+        return [torch.stack(super().nearest(features), dim=3).flatten(2)]
 
     def decode_output(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b o h w"]:
         """The decoder's output for a list of one code map."""
         only = codes[0]
         if only is None:
             raise ValueError("the codes of all depths are one level, which is needed")
-        return super().decode_output(list(only.unflatten(2, (-1, self.depth)).unbind(3)))
+        return super().decode_output(list(only.unflatten(2, (-1, self.codes_per_place)).unbind(3)))
 
-
-def side_by_side(maps: Sequence[Tensor]) -> Tensor:
-    """Maps of one size as one: the numbers of a place stand next to each other in its row."""
-    return torch.stack([*maps], dim=-1).flatten(-2)
+    def code_images(self, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+        """Images of maps of one code each, as the first of every place; the others add nothing."""
+        height, width = self.grids[0]
+        first = codes[:, None, None].expand(-1, height, width // self.codes_per_place)
+        return self.likelihood.x_hat(super().decode_output([first])).clamp(-1, 1)
 
 
 def _grids(scales: Sequence[int | Sequence[int]] | None, whole: Grid) -> list[Grid]:

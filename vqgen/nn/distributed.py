@@ -1,6 +1,5 @@
 """Collectives over the ranks of a job: sums, means and rows of the joined batch, and objects."""
 
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import TypeVar
 
@@ -72,41 +71,36 @@ def _broadcast(tensor: Tensor) -> None:
     dist.broadcast(tensor, src=0)
 
 
-def draw_rows(
-    x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator, parts: Sequence[int] = ()
-) -> Float[Tensor, "{num_rows} d"]:
+def draw_rows(x: Float[Tensor, "n d"], num_rows: int, generator: torch.Generator) -> Float[Tensor, "{num_rows} d"]:
     """Rows drawn from the joined batch: the same rows on every rank.
 
     The draw is without replacement while there are rows left, and depends on `generator` (a CPU generator in
-    the same state on every rank) and the joined batch alone, not on how the batch is split. `parts` are the sizes of
-    the micro-batches in this rank's rows `x`, as many on every rank; the joined batch is one micro-batch of all ranks
-    after the other. Left out: `x` is one.
+    the same state on every rank) and the joined batch alone, not on how the batch is split.
     """
-    mine = x.split(list(parts) or [len(x)])
-    sizes = _sizes([len(part) for part in mine], x.device)
+    sizes = _sizes(len(x), x.device)
     starts = [0, *accumulate(sizes)]
     index = torch.randperm(starts[-1], generator=generator)[torch.arange(num_rows) % starts[-1]].to(x.device)
     if len(sizes) == 1:
         return x[index]
+    start = starts[rank()]
+    here = (index >= start) & (index < start + len(x))
     rows = x.new_zeros(num_rows, x.shape[1])
-    for part, start in zip(mine, starts[rank() :: world_size()], strict=False):
-        here = (index >= start) & (index < start + len(part))
-        rows[here] = part[index[here] - start]
+    rows[here] = x[index[here] - start]
     return sum_over_ranks(rows)[0]
 
 
 def joined_size(x: Float[Tensor, "n d"]) -> int:
     """Number of rows of the batch joined over all ranks."""
-    return sum(_sizes([len(x)], x.device))
+    return sum(_sizes(len(x), x.device))
 
 
-def _sizes(mine: Sequence[int], device: torch.device) -> list[int]:
-    """Rows of each part on each rank, part after part."""
+def _sizes(mine: int, device: torch.device) -> list[int]:
+    """Rows of each rank."""
     if world_size() == 1:
-        return list(mine)
-    sizes = torch.zeros(len(mine), world_size(), dtype=torch.long, device=device)
-    sizes[:, rank()] = torch.tensor(mine, device=device)
-    return sum_over_ranks(sizes)[0].flatten().tolist()
+        return [mine]
+    sizes = torch.zeros(world_size(), dtype=torch.long, device=device)
+    sizes[rank()] = mine
+    return sum_over_ranks(sizes)[0].tolist()
 
 
 def of_all_ranks(mine: T) -> list[T]:

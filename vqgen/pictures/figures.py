@@ -56,7 +56,7 @@ def code_map(codes: Int[Tensor, "b h w"], num_embeddings: int, size: tuple[int, 
     Neighbouring code numbers mean nothing, so colours are spread by the golden angle rather than along a ramp.
     """
     image = code_colours(num_embeddings)[codes.cpu()].permute(0, 3, 1, 2) * 2 - 1
-    return F.interpolate(image, size=size, mode="nearest")
+    return F.interpolate(image, size=size, mode="nearest" if codes.shape[2] <= size[1] else "area")
 
 
 def code_colours(num_embeddings: int) -> Float[Tensor, "k 3"]:

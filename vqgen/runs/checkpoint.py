@@ -156,7 +156,7 @@ def open_tokenizer(run: Run, path: str | Path | None = None) -> tuple[Run, nn.Mo
     module = module_of(opened)
     actual, known = fingerprint(module), run.tokenizer["fingerprint"]
     earlier = [old_fingerprint(module, opened.contents["vqgen"]["config"]["model"])]
-    if found == run.folder / TOKENIZER:  # its own copy, which no other can be taken for
+    if not opened.config.get("weights"):  # of tensors that another kind has not learnt
         earlier.append(fingerprint_without_rules(module))
     if known not in (actual, *earlier):
         raise CheckpointError(

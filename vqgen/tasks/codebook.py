@@ -80,13 +80,12 @@ def code_counts(trained: TrainedRun, num_images: int) -> list[Int[Tensor, " k"]]
 def code_images(model: Tokenizer, level: int, codes: Int[Tensor, " n"]) -> Float[Tensor, "n c _ _"]:
     """Two cells each way from the middle of the image of a map of one code, for each of the codes."""
     (rows, columns), (_, height, width) = model.grids[level], model.shape
+    columns //= model.codes_per_place
     h, w = min(height, max(8, 2 * height // rows)), min(width, max(8, 2 * width // columns))
     top, left = (height - h) // 2, (width - w) // 2
     images = []
     for part in codes.to(model.device).split(32):
-        maps: list[Tensor | None] = [None] * len(model.grids)
-        maps[level] = part[:, None, None].expand(-1, rows, columns)
-        images.append(model.decode(maps)[:, :, top : top + h, left : left + w].cpu())
+        images.append(model.code_images(level, part)[:, :, top : top + h, left : left + w].cpu())
     return torch.cat(images)
 
 

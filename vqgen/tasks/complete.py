@@ -64,7 +64,7 @@ class Complete(Task):
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
         own = [c.repeat_interleave(n, 0) for c in trained.coder.encode(batch.x)]
         given = {name: values.repeat_interleave(n, 0) for name, values in batch.given.items()}
-        known = [KnownCodes(code_mask(mask, c.shape[1:], trained.coder.depth).expand_as(c), c) for c in own]
+        known = [KnownCodes(code_mask(mask, c.shape[1:], trained.coder.codes_per_place).expand_as(c), c) for c in own]
         size = n * len(self.images)
         codes = draw_levels(trained, size, given, self.sampling, self.sampler, known=known, progress=True)
         drawn, rows = trained.autoencoder.decode(codes), {}
@@ -106,11 +106,11 @@ def _mask_file(path: str, from_file: Callable[..., FileImage]) -> Bool[Tensor, "
     return F.pad(x[:, rows, columns], border, mode="replicate")[0] > 0
 
 
-def code_mask(mask: Bool[Tensor, "h w"], grid: Sequence[int], depth: int = 1) -> Bool[Tensor, "gh gw"]:
-    """Which codes of a grid are kept: those whose every pixel is; `depth` codes side by side have the same pixels."""
-    cell = (mask.shape[0] // grid[0], mask.shape[1] // (grid[1] // depth))
+def code_mask(mask: Bool[Tensor, "h w"], grid: Sequence[int], per_place: int = 1) -> Bool[Tensor, "gh gw"]:
+    """Which codes of a grid are kept: those whose every pixel is; `per_place` codes side by side have the same pixels."""
+    cell = (mask.shape[0] // grid[0], mask.shape[1] // (grid[1] // per_place))
     kept = F.max_pool2d((~mask).float()[None], cell)[0] == 0
-    return kept.repeat_interleave(depth, dim=1)
+    return kept.repeat_interleave(per_place, dim=1)
 
 
 def hidden(x: Float[Tensor, "c h w"], mask: Bool[Tensor, "h w"]) -> Float[Tensor, "c h w"]:

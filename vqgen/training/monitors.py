@@ -85,7 +85,9 @@ class CodeHistograms(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""
-        suffixes = getattr(pl_module, "figure_suffixes", [""])
+        suffixes = getattr(pl_module, "figure_suffixes", [])
+        if len(suffixes) != len(self._counts):
+            suffixes = [f"_{i}" for i in range(len(self._counts))]
         for logger in trainer.loggers:
             for suffix, counts in zip(suffixes, self._counts, strict=True):
                 if isinstance(logger, CodeCountLogger) and not trainer.sanity_checking:

@@ -85,7 +85,7 @@ def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Ru
     facts = run.config["facts"] | {
         "grid": list(tokenizer.grids[level]),
         "num_embeddings": tokenizer.num_embeddings[level],
-        "depth": tokenizer.depth,
+        "codes_per_place": tokenizer.codes_per_place,
         "upper_grids": [list(grid) for grid in tokenizer.grids[:level]],
         "upper_num_embeddings": tokenizer.num_embeddings[:level],
     }

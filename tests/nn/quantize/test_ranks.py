@@ -31,10 +31,10 @@ def train_unlike(rank, share):
     """As `train`, where the second rank would draw other rows, start elsewhere and see other codes dead."""
     quantizer = EMAQuantizer(24, 4, decay=0.7, revive_below=0.2)
     if rank == 1:
-        draw_far, k_means = ema.draw_far, kmeans.k_means
-        ema.draw_far = lambda *args: draw_far(*args) + 1
+        draw, k_means = ema.draw_by_error, kmeans.k_means
+        ema.draw_by_error = lambda *args: (lambda rows, there_are: (rows + 1, there_are))(*draw(*args))
         kmeans.k_means = lambda *args: kmeans.Clusters(*(value + 1 for value in k_means(*args)))
-        quantizer.revive_below = 0.0
+        quantizer.revive_below = 1e-9
     for z_e in joined_batches():
         quantizer(z_e[share])
     return quantizer.state_dict()
@@ -81,9 +81,8 @@ def test_rank_zero_decides_the_start_which_codes_are_dead_and_where_they_are_put
 
 
 def test_the_batches_of_this_test_make_codes_die(monkeypatch):
-    revivals = []
-    revive = EMAQuantizer._revive
-    monkeypatch.setattr(EMAQuantizer, "_revive", lambda *args: (revivals.append(1), revive(*args)))
+    revivals, draw = [], ema.draw_by_error
+    monkeypatch.setattr(ema, "draw_by_error", lambda *args: (revivals.append(1), draw(*args))[1])
     train(slice(None))
     assert len(revivals) >= 5
 

@@ -19,10 +19,10 @@ class StepwiseRQTransformer(Incremental):
     ):
         super().__init__(grid)
         places, self.network = network.places(grid), network
-        self.side_input = network.side_input(places, condition)
+        self.side_input = network.of_places(places, condition)
         self.of_places = Past(network.blocks, num_samples, network.turns(places))
         self.of_codes = Past(network.depth_blocks, num_samples, network.turns((1, network.depth)))
-        self.said = network.start.expand(num_samples, -1)  # sum of the vectors of a place's codes so far
+        self.said = network.embedding.weight[-1:].expand(num_samples, -1)  # by a place's codes so far, in sum
 
     def begin_row(self) -> None:
         """A place knows its row by its angles."""

@@ -41,7 +41,7 @@ class CodebookUsage(Metric):
 
     def update(self, codes: Int[Tensor, "b h w"]) -> None:
         """Count the codes of a batch."""
-        self.counts += torch.bincount(codes.flatten(), minlength=self.num_embeddings)
+        self.counts.index_add_(0, codes.flatten(), torch.ones_like(codes).flatten())
 
     def compute(self) -> Usage:
         """Perplexity and usage of all codes counted."""

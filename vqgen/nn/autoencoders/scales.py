@@ -51,6 +51,11 @@ class Resize(nn.Module):
         return self.rows.to(x.dtype) @ x @ self.columns.to(x.dtype).T
 
 
+def resize(grid: Sequence[int], new_grid: Sequence[int]) -> nn.Module:
+    """`Resize`, or nothing, where the size stays: then maps of any size pass."""
+    return nn.Identity() if tuple(grid) == tuple(new_grid) else Resize(grid, new_grid)
+
+
 def _resizing(size: int, new: int) -> Float[Tensor, "new size"]:
     """What each of the new places takes of the old ones: each row adds up to 1."""
     every = torch.eye(size)[None, :, :, None]  # each place as a channel, a map of one column
@@ -79,8 +84,8 @@ class Scales(nn.Module):
         self.grids = [tuple(grid) for grid in grids]
         self.quantizers = nn.ModuleList(quantizers)
         dim = quantizers[0].embedding_dim
-        self.smaller = nn.ModuleList(Resize(self.grids[-1], grid) for grid in self.grids)
-        self.larger = nn.ModuleList(Resize(grid, self.grids[-1]) for grid in self.grids)
+        self.smaller = nn.ModuleList(resize(self.grids[-1], grid) for grid in self.grids)
+        self.larger = nn.ModuleList(resize(grid, self.grids[-1]) for grid in self.grids)
         self.refined = refinement > 0
         self.refine = nn.ModuleList(Refinement(dim, refinement) if refinement else nn.Identity() for _ in self.grids)
 
@@ -124,17 +129,6 @@ class Scales(nn.Module):
 
         self._sum(z_e, quantize)
         return levels
-
-    def left(self, z_e: Float[Tensor, "b d h w"]) -> list[Float[Tensor, "b d _ _"]]:
-        """What each scale's quantizer is given, the coarsest first."""
-        inputs: list[Tensor] = []
-
-        def quantize(quantizer: Quantizer, left: Tensor) -> Quantization:
-            inputs.append(left)
-            return quantizer.look_up(left)
-
-        self._sum(z_e, quantize)
-        return inputs
 
     def embed(self, codes: Sequence[Int[Tensor, "b _ _"] | None]) -> Float[Tensor, "b d h w"]:
         """The sum of what codes say; of a scale that is None, or left out at the end, nothing."""

@@ -118,10 +118,10 @@ class TransformerBlock(nn.Module):
 
 
 def small_weights(network: nn.Module, num_layers: int) -> None:
-    """Draw matrices from N(0, 0.02^2); those of `blocks` whose output is added smaller, together they add as one."""
+    """Draw matrices from N(0, 0.02^2); those of blocks whose output is added smaller, together they add as one."""
     for name, parameter in network.named_parameters():
         if parameter.dim() == 2:
-            added = name.startswith("blocks") and "output" in name
+            added = "blocks." in name and "output" in name
             nn.init.normal_(parameter, std=STD / math.sqrt(2 * num_layers) if added else STD)
 
 
@@ -168,15 +168,19 @@ class CodeTransformer(CodeNetwork):
         check_sizes(channels, num_layers, num_heads, dropout)
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
-        hidden = hidden_width(channels, hidden_channels)
+        self._sizes = (channels, num_heads, hidden_width(channels, hidden_channels), dropout)
         self.embedding = nn.Embedding(num_embeddings + 1, channels)  # the last stands for no code
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
-        self.blocks = nn.ModuleList(
-            TransformerBlock(channels, self.attention(channels, num_heads), hidden, dropout) for _ in range(num_layers)
-        )
+        self.blocks = self.new_blocks(num_layers)
         self.norm, self.output = nn.RMSNorm(channels), nn.Linear(channels, num_embeddings, bias=False)
         self.reset_parameters()
+
+    def new_blocks(self, number: int) -> nn.ModuleList:
+        """Blocks of the network's sizes."""
+        channels, num_heads, *sizes = self._sizes
+        made = (self.attention(channels, num_heads) for _ in range(number))
+        return nn.ModuleList(TransformerBlock(channels, attention, *sizes) for attention in made)
 
     def reset_parameters(self) -> None:
         """Draw weights anew from N(0, 0.02^2), as GPT-2 does: all codes are about equally likely.
@@ -191,11 +195,15 @@ class CodeTransformer(CodeNetwork):
         """Logits at every position of a grid, from the codes that the positions are given; `num_embeddings` is none."""
         self.check_condition(condition)
         x = self.embedding(codes) + self.side_input(grid, condition)
-        by = rotation(grid, self.head_channels, x)
-        for block in self.blocks:
+        x = self.through(self.blocks, x, rotation(grid, self.head_channels, x))
+        return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
+
+    def through(self, blocks: nn.ModuleList, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
+        """Features after some blocks."""
+        for block in blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, by, use_reentrant=False) if again else block(x, by)
-        return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
+        return x
 
     def side_input(self, grid: Sequence[int], condition: Float[Tensor, "_ e _ _"] | None) -> Float[Tensor, "_ t c"]:
         """Features of each position's place and condition, which are added to those of the code before it."""

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.nn.distributed import draw_rows, sum_over_ranks, take_from_rank_zero
+from vqgen.nn.distributed import sum_over_ranks, take_from_rank_zero
 from vqgen.nn.quantize.base import Quantization, VectorQuantizer, nearest_vectors
-from vqgen.nn.quantize.kmeans import assign, codebook_start, draw_far
+from vqgen.nn.quantize.kmeans import ask_again, assign, codebook_start
+from vqgen.nn.quantize.revival import draw_by_error
 from vqgen.nn.sizes import check_at_least
 
-REVIVE_CANDIDATES = 16
+REVIVED_AT_A_TIME = 8
+"""One of so many codes, at most, is revived in an update."""
 _APART = 0x9E3779B1  # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
 
 
@@ -23,7 +25,8 @@ class EMAQuantizer(VectorQuantizer):
     micro-batches (see `step_ends`), all of them make one update together; only k-means has the first of them alone. A
     code that is hardly used is put on a vector of the batch, drawn with odds of its squared error. Rank 0 decides for
     all where k-means starts, and which codes are revived on what vectors. What is drawn depends on `seed` and the
-    number of updates alone, so that a resumed run does as an uninterrupted one.
+    number of updates alone, so that a resumed run does as an uninterrupted one. But for the first step, in which
+    k-means starts the codebook, nothing is read back from a device.
 
     With a `rate_weight` a vector takes the code of least |z_e - e|^2 + rate_weight * variance * bits: the bits are
     -log2 of the code's share of the running counts, the variance that of the code vectors by these shares, so that the
@@ -82,7 +85,9 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("sums", codebook.clone())
         self.register_buffer("num_updates", torch.tensor(0))
         if rate_weight:
-            self.rule += f" rate_weight={float(rate_weight)}"
+            self.rule = f"{self.rule} rate_weight={float(rate_weight)}".strip()
+        self._has_started: bool | None = None  # as far as the host knows: `num_updates` tells
+        self.register_load_state_dict_post_hook(ask_again)
         self._placed = False  # by `start`, in this step
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
 
@@ -104,7 +109,11 @@ class EMAQuantizer(VectorQuantizer):
 
     def place(self, x: Float[Tensor, "n d"]) -> None:
         """Place the codebook by k-means over the first vectors, unless `start` has in this step."""
-        if self.training and self.num_updates == 0 and not self._gathered and not self._placed:
+        if not self.training or self._gathered or self._placed:
+            return
+        if self._has_started is None:
+            self._has_started = bool(self.num_updates > 0)
+        if not self._has_started:
             self._start(x)
 
     def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
@@ -133,7 +142,6 @@ class EMAQuantizer(VectorQuantizer):
         self.counts.copy_(counts)
         self.sums.copy_(self.codebook * self.counts[:, None])
 
-    @torch.compiler.disable
     def _gather(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"]) -> None:
         """Keep a micro-batch; at the last one of the step, update by all of them."""
         self._gathered.append((x, codes))
@@ -151,11 +159,10 @@ class EMAQuantizer(VectorQuantizer):
         averages = self.project(self.sums / self._smoothed_counts()[:, None])
         seen = (counts > 0)[:, None]  # smoothing would draw the average of an unused code to the origin
         self.codebook.copy_(torch.where(seen, averages, self.codebook))
-        dead = take_from_rank_zero(self.counts < self.revive_below * self.counts.mean())
-        if dead.any():
-            self._revive(x, dead, parts)
+        if self.revive_below:
+            self._revive(x, codes, parts)
         self.num_updates += 1
-        self._placed = False
+        self._has_started, self._placed = True, False
 
     def _weight(self) -> Float[Tensor, ""]:
         """1 - decay of this update, the weight of the batch; a tensor, or torch.compile would compile every step."""
@@ -166,15 +173,22 @@ class EMAQuantizer(VectorQuantizer):
         total = self.counts.sum()
         return (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
 
-    @torch.compiler.disable
-    def _revive(self, x: Float[Tensor, "n d"], dead: Bool[Tensor, " k"], parts: Sequence[int]) -> None:
+    def _revive(self, x: Float[Tensor, "n d"], codes: Int[Tensor, " n"], parts: Sequence[int]) -> None:
         """Put dead codes where the batch is quantized worst: code, running sum and running count alike."""
-        count, num_dead, generator = self.counts.mean(), int(dead.sum()), self._generator()
-        candidates = draw_rows(x, REVIVE_CANDIDATES * num_dead, generator, parts)
-        rows = take_from_rank_zero(draw_far(candidates, self.codebook, num_dead, generator))
-        self.codebook[dead] = rows
-        self.sums[dead] = rows * count
-        self.counts[dead] = count
+        mean = self.counts.mean()
+        dead = take_from_rank_zero(self.counts < self.revive_below * mean)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling() and not dead.any():
+            return  # what follows would change nothing; a GPU would have to be waited for to know
+        errors = (x - self.codebook[codes]).square().sum(dim=1)
+        errors = errors + errors.mean() * 1e-6  # vectors on their codes too, where no others are left
+        number = -(-self.num_embeddings // REVIVED_AT_A_TIME)
+        rows, there_are = draw_by_error(x, errors, number, self.num_updates + _APART * self.seed, parts)
+        rows, turn = take_from_rank_zero(rows), dead.cumsum(0) - 1
+        revived = (dead & (turn < there_are))[:, None]
+        rows = rows[turn.clamp(0, number - 1)]
+        self.codebook.copy_(torch.where(revived, rows, self.codebook))
+        self.sums.copy_(torch.where(revived, rows * mean, self.sums))
+        self.counts.copy_(torch.where(revived[:, 0], mean, self.counts))
 
     def _generator(self) -> torch.Generator:
         """A generator for this update; seed 0 is that of runs from before there were seeds, others lie far apart."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.nn.quantize.base import VectorQuantizer
-from vqgen.nn.quantize.kmeans import codebook_start
+from vqgen.nn.quantize.kmeans import ask_again, codebook_start
 
 
 class CodebookLosses(VectorQuantizer):
@@ -42,13 +42,19 @@ class GradientQuantizer(CodebookLosses):
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
         self.codebook = nn.Parameter(self.initial_codebook())
         self.seed = seed
+        self._has_started: bool | None = None if kmeans else True  # as far as the host knows: `started` tells
         if kmeans:
             self.register_buffer("started", torch.tensor(False))
+            self.register_load_state_dict_post_hook(ask_again)
         self.kmeans = kmeans
 
     def place(self, x: Float[Tensor, "n d"]) -> None:
         """Place the codebook by k-means over the first vectors in training, if asked to."""
-        if self.kmeans and self.training and not self.started:
+        if not self.training:
+            return
+        if self._has_started is None:
+            self._has_started = bool(self.started)
+        if not self._has_started:
             self._start(x)
 
     def learning_state(self) -> list[Tensor]:
@@ -61,3 +67,4 @@ class GradientQuantizer(CodebookLosses):
         generator = torch.Generator().manual_seed(self.seed)
         self.codebook.copy_(codebook_start(x, self.num_embeddings, generator, self.project).centres)
         self.started.fill_(True)
+        self._has_started = True

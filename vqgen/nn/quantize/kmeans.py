@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqgen.nn.distributed import draw_rows, joined_size, take_from_rank_zero
 from vqgen.nn.quantize.base import nearest_vectors
@@ -32,9 +32,10 @@ class Assignment(NamedTuple):
 def assign(x: Float[Tensor, "n d"], codes: Tensor, num_codes: int) -> Assignment:
     """Counts and sums of the rows of each code, without a one-hot matrix.
 
-    Rows are summed less their mean: sums of many numbers far from zero lose the digits that tell the rows apart.
+    Rows are summed less their mean: sums of many numbers far from zero lose the digits that tell the rows apart. Counts
+    are exact up to 2^24 rows of a code.
     """
-    counts, mean = torch.bincount(codes, minlength=num_codes).to(x.dtype), x.mean(dim=0)
+    counts, mean = x.new_zeros(num_codes).index_add_(0, codes, x.new_ones(len(x))), x.mean(dim=0)
     sums = x.new_zeros(num_codes, x.shape[1]).index_add_(0, codes, x - mean)
     return Assignment(counts, sums.addcmul_(counts[:, None], mean))
 
@@ -97,3 +98,8 @@ def codebook_start(
     rows = draw_rows(x, min(size, max(MIN_ROWS, ROWS_PER_CODE * num_codes)), generator)
     centres, counts = k_means(rows, spread(rows, num_codes, generator), NUM_ITERATIONS, project)
     return Clusters(take_from_rank_zero(centres), take_from_rank_zero(counts) * (size / len(rows)))
+
+
+def ask_again(quantizer: nn.Module, _: object) -> None:
+    """Let a quantizer look once more whether its codebook has started: after other weights have been loaded."""
+    quantizer._has_started = None
