@@ -73,9 +73,8 @@ def of_priors(
         maps[tokenizer.level_names[prior.level]] = nats.float().cpu()
         figures[f"nats_per_code{suffix}"] = float(nats.mean())
         figures[f"bits_per_code{suffix}"] = float(nats.mean()) / math.log(2)
-        figures[f"completion_nats_per_code{suffix}"] = float(
-            in_hole / (count * hole(prior.grid, tokenizer.codes_per_place).sum())
-        )
+        num_hidden = hole(prior.grid, tokenizer.codes_per_place).sum()
+        figures[f"completion_nats_per_code{suffix}"] = float(in_hole / (count * num_hidden))
     bound = bound_suffix(priors)
     if complete:
         code_nats = sum(float((total / count).sum()) for total in sums)

@@ -95,7 +95,7 @@ class DiscreteAutoencoder(Model[ImageBatch]):
 
     @abstractmethod
     def features(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """`z_e` of images in [-1, 1], by which `nearest` chooses their codes: of each level, top first, or of all one."""
+        """`z_e` of images in [-1, 1], by which `nearest` chooses codes: of each level, top first, or one of all."""
 
     @property
     @abstractmethod

@@ -55,8 +55,8 @@ class ResidualVQVAE(DiscreteAutoencoder):
         first = of_level(quantizer, 0)
         if not isinstance(first, VectorQuantizer) or first.learns_through_z_q:
             raise ValueError(
-                f"{type(first).__name__} does not fit a sum of code vectors, each of which needs a table that learns by "
-                "itself: take model/quantizer=ema, gradient, cosine, rotation, simvq or ibq"
+                f"{type(first).__name__} does not fit a sum of code vectors, each of which needs a table that learns "
+                "by itself: take model/quantizer=ema, gradient, cosine, rotation, simvq or ibq"
             )
         networks = networks_of(shape, encoder, decoder, first.embedding_dim, likelihood)
         grids = _grids(scales, networks.grid) + [networks.grid] * (depth - 1)

@@ -107,7 +107,7 @@ def _mask_file(path: str, from_file: Callable[..., FileImage]) -> Bool[Tensor, "
 
 
 def code_mask(mask: Bool[Tensor, "h w"], grid: Sequence[int], per_place: int = 1) -> Bool[Tensor, "gh gw"]:
-    """Which codes of a grid are kept: those whose every pixel is; `per_place` codes side by side have the same pixels."""
+    """Which codes of a grid are kept: those whose every pixel is; so many codes side by side are of one place."""
     cell = (mask.shape[0] // grid[0], mask.shape[1] // (grid[1] // per_place))
     kept = F.max_pool2d((~mask).float()[None], cell)[0] == 0
     return kept.repeat_interleave(per_place, dim=1)

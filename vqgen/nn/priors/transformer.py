@@ -168,7 +168,7 @@ class CodeTransformer(CodeNetwork):
         check_sizes(channels, num_layers, num_heads, dropout)
         super().__init__(num_embeddings, condition_channels)
         self.head_channels, self.checkpointing = channels // num_heads, checkpointing
-        self._sizes = (channels, num_heads, hidden_width(channels, hidden_channels), dropout)
+        self._sizes = channels, num_heads, hidden_width(channels, hidden_channels), dropout
         self.embedding = nn.Embedding(num_embeddings + 1, channels)  # the last stands for no code
         self.place = nn.Linear(POSITION_CHANNELS, channels, bias=False)
         self.project = nn.Linear(condition_channels, channels, bias=False) if condition_channels else None
@@ -178,9 +178,9 @@ class CodeTransformer(CodeNetwork):
 
     def new_blocks(self, number: int) -> nn.ModuleList:
         """Blocks of the network's sizes."""
-        channels, num_heads, *sizes = self._sizes
+        channels, num_heads, hidden, dropout = self._sizes
         made = (self.attention(channels, num_heads) for _ in range(number))
-        return nn.ModuleList(TransformerBlock(channels, attention, *sizes) for attention in made)
+        return nn.ModuleList(TransformerBlock(channels, attention, hidden, dropout) for attention in made)
 
     def reset_parameters(self) -> None:
         """Draw weights anew from N(0, 0.02^2), as GPT-2 does: all codes are about equally likely.

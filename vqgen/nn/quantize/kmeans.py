@@ -1,11 +1,11 @@
 """K-means (Lloyd's algorithm), used to start a codebook from data."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, take_from_rank_zero
 from vqgen.nn.quantize.base import nearest_vectors
@@ -100,6 +100,6 @@ def codebook_start(
     return Clusters(take_from_rank_zero(centres), take_from_rank_zero(counts) * (size / len(rows)))
 
 
-def ask_again(quantizer: nn.Module, _: object) -> None:
+def ask_again(quantizer: Any, _: object) -> None:
     """Let a quantizer look once more whether its codebook has started: after other weights have been loaded."""
     quantizer._has_started = None

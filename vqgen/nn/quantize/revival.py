@@ -18,7 +18,7 @@ def draw_by_error(
     number: int,
     key: Int[Tensor, ""],
     parts: Sequence[int] = (),
-) -> tuple[Float[Tensor, "number d"], Int[Tensor, ""]]:
+) -> tuple[Float[Tensor, "{number} d"], Int[Tensor, ""]]:
     """Rows drawn from the joined batch without replacement, with odds of their errors, and how many there are.
 
     A row with error w has the number -log(u) / w, and the smallest numbers are drawn (Efraimidis & Spirakis 2006, doi
@@ -42,7 +42,7 @@ def draw_by_error(
 
 def _joined(
     waits: Float[Tensor, " m"], rows: Float[Tensor, "m d"], number: int
-) -> tuple[Float[Tensor, "number"], Float[Tensor, "number d"]]:
+) -> tuple[Float[Tensor, " {number}"], Float[Tensor, "{number} d"]]:
     """The first of all ranks' rows, padded to `number`."""
     every_wait = waits.new_zeros(world_size(), number)
     every_row = rows.new_zeros(world_size(), number, rows.shape[1])
