@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.errors import UserError
+from vqgen.nn.priors import code_nats
 
 ALONE = Condition()
 """Nothing beside the codes themselves."""
@@ -131,7 +131,7 @@ class RasterLevel(LevelPrior):
 
     def log_prob(self, codes: Int[Tensor, "b h w"], condition: Condition = ALONE) -> Float[Tensor, "b h w"]:
         """Log-probability of each code in nats."""
-        return -F.cross_entropy(self(codes, condition), codes, reduction="none")
+        return -code_nats(self(codes, condition), codes)
 
     def nll(self, batch: CodeBatch, known: Bool[Tensor, "h w"] | None = None) -> Float[Tensor, "b h w"]:
         """Negative log-likelihood in nats of each code of this level that is not known, given those before it."""

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch, Condition
 from vqgen.drawing import sample_seeds
 from vqgen.models.prior import CodePrior
-from vqgen.nn.priors import MaskedNetwork
+from vqgen.nn.priors import MaskedNetwork, code_nats
 from vqgen.optim import Objective, weighted
 
 
@@ -49,7 +48,7 @@ class MaskedPrior(CodePrior):
         share = (torch.rand((), device=codes.device) + torch.randperm(size, device=codes.device) / size) % 1
         masked = masks(share, torch.rand(codes.shape, device=codes.device), codes[0].numel())
         logits = self._logits(codes, masked, batch.condition)
-        nats = F.cross_entropy(logits, codes, reduction="none") * masked / masked.sum((1, 2), keepdim=True)
+        nats = code_nats(logits, codes) * masked / masked.sum((1, 2), keepdim=True)
         accuracy = ((logits.argmax(1) == codes) & masked).sum() / masked.sum()
         return weighted({"nats_per_code_bound": nats.sum((1, 2)).mean()}, {}, figures={"accuracy": accuracy})
 
@@ -72,7 +71,7 @@ class MaskedPrior(CodePrior):
         for i in range(self.num_masks):
             order = torch.from_numpy(np.stack([stream.random(codes.shape[1:]) for stream in streams]))
             masked = masks((first + i) / self.num_masks, order.masked_fill(known, 1.0), number).to(codes.device)
-            nats = F.cross_entropy(self._logits(codes, masked, batch.condition), codes, reduction="none")
+            nats = code_nats(self._logits(codes, masked, batch.condition), codes)
             total += nats * masked * (number / masked.sum((1, 2), keepdim=True))
         return total / self.num_masks
 

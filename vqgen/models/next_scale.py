@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from vqgen.batch import CodeBatch, Condition
 from vqgen.models.base import ModelOptions
 from vqgen.models.level_prior import Conditions, RasterLevel
 from vqgen.models.prior import PriorModel
-from vqgen.nn.priors import Conditioner, ScaleTransformer
+from vqgen.nn.priors import Conditioner, ScaleTransformer, code_nats
 from vqgen.optim import Objective, weighted
 
 
@@ -87,7 +86,7 @@ class NextScalePrior(PriorModel):
         *upper, _ = batch.codes
         features = self.features(Condition(upper, batch.given), len(batch.index))
         return [
-            F.cross_entropy(self.network.head(level)(codes, features[level]), codes, reduction="none")
+            code_nats(self.network.head(level)(codes, features[level]), codes)
             for level, codes in enumerate(batch.codes)
         ]
 

@@ -6,14 +6,13 @@ from typing import Unpack
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from vqgen.batch import CodeBatch
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.metrics.codebook import CodebookUsage, counters
 from vqgen.models.base import Model, ModelOptions
 from vqgen.models.level_prior import Conditions, LevelPrior, RasterLevel
-from vqgen.nn.priors import Conditioner
+from vqgen.nn.priors import Conditioner, code_nats
 from vqgen.nn.priors.causality import check_causal
 from vqgen.optim import Objective, weighted
 
@@ -150,4 +149,4 @@ class RasterPrior(RasterLevel, CodePrior):
         self.check_given(batch)
         logits = self(codes, batch.condition)
         accuracy = (logits.argmax(1) == codes).float().mean()
-        return weighted({"nats_per_code": F.cross_entropy(logits, codes)}, {}, figures={"accuracy": accuracy})
+        return weighted({"nats_per_code": code_nats(logits, codes).mean()}, {}, figures={"accuracy": accuracy})

@@ -3,7 +3,7 @@
 from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork
+from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork, code_nats
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.priors.rq_transformer import RQTransformer
@@ -23,4 +23,5 @@ __all__ = [
     "RasterConv2d",
     "ScaleTransformer",
     "Transformer",
+    "code_nats",
 ]

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -51,6 +52,15 @@ class MaskedNetwork(CodeNetwork):
     def mask_code(self) -> int:
         """What stands for a code that is masked: the number after the last."""
         return self.num_embeddings
+
+
+def code_nats(logits: Float[Tensor, "b k h w"], codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+    """Negative log-likelihood of each code in nats, given logits.
+
+    Of rows, not of maps: CUDA has no deterministic kernel for maps, and the logits of a transformer lie in rows.
+    """
+    rows = logits.movedim(1, 3).flatten(0, 2)
+    return F.cross_entropy(rows, codes.flatten(), reduction="none").view_as(codes)
 
 
 def as_map(vectors: Float[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:

@@ -1,6 +1,7 @@
 """A transformer over places and a small one over the codes of each: the RQ-Transformer (arXiv 2203.01941)."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
@@ -61,7 +62,8 @@ class RQTransformer(CodeTransformer, AutoregressiveNetwork):
         vectors = self.embedding(codes.flatten(1)).unflatten(1, (-1, self.depth))
         before = torch.cat([self.embedding(start).expand(len(codes), 1, -1), vectors.sum(dim=2)[:, :-1]], dim=1)
         x = self.through(self.blocks, before + self.of_places(grid, condition), self.turns(grid))
-        x = torch.cat([x[:, :, None], vectors[:, :, :-1].cumsum(dim=2)], dim=2).flatten(0, 1) + self.of_depth.weight
+        said = accumulate(vectors[:, :, :-1].unbind(2))  # a scan on CUDA would not be deterministic
+        x = torch.stack([x, *said], dim=2).flatten(0, 1) + self.of_depth.weight
         by = self.turns((1, self.depth))
         x = torch.cat([self.through(self.depth_blocks, part, by) for part in x.split(SEQUENCES)])
         return self.output(self.norm(x)).view(*codes.shape, -1).permute(0, 3, 1, 2)
