@@ -18,7 +18,7 @@ from vqgen.drawing import (
     sample_codes,
     sample_seeds,
 )
-from vqgen.drawing.sampling import draw, restrict
+from vqgen.drawing.sampling import cumulated, draw, restrict
 from vqgen.errors import UserError
 
 GRID = (4, 5)
@@ -198,3 +198,19 @@ def test_settings_are_of_all_levels_or_of_each():
         sampling.of_levels([])
     with pytest.raises(ValueError, match=r"temperature=0\.0"):
         Sampling(temperature=[1.0, 0.0])
+
+
+def test_where_deterministic_algorithms_are_asked_for_codes_are_drawn_by_sums_of_integers():
+    logits = torch.randn(500, 40, generator=torch.Generator().manual_seed(0)) * 3
+    uniform = torch.rand(500, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    usual, likeliest = draw(logits, uniform), restrict(logits, top_p=0.7)
+    torch.use_deterministic_algorithms(True)
+    try:
+        probabilities = logits.softmax(1)
+        sums = cumulated(probabilities, torch.float64)
+        torch.testing.assert_close(sums, probabilities.cumsum(1, dtype=torch.float64), rtol=0, atol=40 * 2**-40)
+        assert torch.equal(sums * 2**40, (sums * 2**40).round())
+        assert torch.equal(draw(logits, uniform), usual)
+        assert torch.equal(restrict(logits, top_p=0.7), likeliest)
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -142,7 +142,7 @@ def restrict(
     if top_p is not None and top_p < 1:
         sorted_logits, order = logits.sort(dim=1, descending=True)
         probabilities = sorted_logits.softmax(1)
-        likelier = probabilities.cumsum(1) - probabilities
+        likelier = cumulated(probabilities, probabilities.dtype) - probabilities
         drop = torch.empty_like(likelier, dtype=torch.bool).scatter_(1, order, likelier >= top_p)
         logits = logits.masked_fill(drop, -torch.inf)
     if min_p:
@@ -152,6 +152,17 @@ def restrict(
 
 def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b 1"]) -> Int[Tensor, " b"]:
     """The code at which the cumulative probability passes `uniform`, a number in [0, 1)."""
-    cumulative = logits.softmax(1).cumsum(1, dtype=uniform.dtype)
+    cumulative = cumulated(logits.softmax(1), uniform.dtype)
     drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
     return drawn.clamp_(max=logits.shape[1] - 1)
+
+
+def cumulated(probabilities: Float[Tensor, "b k"], dtype: torch.dtype) -> Float[Tensor, "b k"]:
+    """Sums of the probabilities so far.
+
+    Where deterministic algorithms are asked for, of multiples of 2^-40, as integers: CUDA adds numbers of a scan in an
+    order of its own.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        return probabilities.cumsum(1, dtype=dtype)
+    return (probabilities.double() * 2**40).long().cumsum(1).to(dtype) / 2**40
