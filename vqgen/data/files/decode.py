@@ -3,17 +3,16 @@
 import errno
 import io
 import os
-from typing import TypeAlias
+import re
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import ExifTags, Image, features
 
+from vqgen.data.files.member import AnyPath, source_of
 from vqgen.data.reading import printable
 from vqgen.errors import DataError
-
-AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
 _ALWAYS = ".jpg .jpeg .jfif .jpe .mpo .png .apng .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .qoi"
 _OPTIONAL = {  # kinds that Pillow reads where it was built so
@@ -64,9 +63,12 @@ def decode(
         DataError: the file may be whole, but the machine does not let it be read.
     """
     try:
-        with Image.open(path) as image:
+        source = source_of(path)
+        if isinstance(source, io.BytesIO):
+            return decode_bytes(source.getvalue(), shape, window, white)
+        with Image.open(source) as image:
             return _decode(image, shape, window, white)
-    except MemoryError:
+    except (MemoryError, UnreadableError):
         raise
     except OSError as error:
         if error.errno in _OF_THE_MACHINE:
@@ -114,7 +116,8 @@ def _unreadable(path: AnyPath, error: Exception) -> UnreadableError:
 
 
 def _reason(error: Exception, is_empty: bool) -> str:
-    return "the file is empty" if is_empty else f"{type(error).__name__}: {error}".replace("\n", " ")
+    said = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error)).replace("\n", " ")
+    return "the file is empty" if is_empty else f"{type(error).__name__}: {said}"
 
 
 def _decode(image: Image.Image, shape: tuple[int, int, int], window: int | None, white: int) -> ndarray:

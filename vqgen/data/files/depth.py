@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vqgen.data.files.decode import MAX_PIXELS, is_deep
+from vqgen.data.files.member import source_of
 
 _DEEP = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", "")  # may be
 _DARK = 128  # of 256: a set of colour images of 16 bits that uses fewer levels gets a warning
@@ -74,7 +75,7 @@ def depth_of(values: Iterable[tuple[int, bool] | None]) -> Depth:
 def brightest(file: bytes | BytesIO) -> tuple[int, bool] | None:
     """The largest number in an image of 16 bits, at a path or open, and whether it is grey; None of others."""
     try:
-        with Image.open(file) as image:
+        with Image.open(source_of(file) if isinstance(file, bytes) else file) as image:
             if not is_deep(image) or image.width * image.height > MAX_PIXELS:
                 return None
             grey = image.mode.startswith("I")

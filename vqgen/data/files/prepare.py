@@ -21,6 +21,7 @@ from tqdm import tqdm
 from vqgen.data.files.array_file import ArrayFile, read_array
 from vqgen.data.files.decode import UnreadableError, decode, shown
 from vqgen.data.files.depth import Depth
+from vqgen.data.files.member import opened
 from vqgen.data.files.tree import Listing
 from vqgen.errors import DataError
 from vqgen.runs.atomic import reading
@@ -36,7 +37,7 @@ T = TypeVar("T")
 def of_file(path: str | bytes) -> bytes:
     """A hash of the bytes of a file; empty where it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return hashlib.file_digest(file, "blake2b").digest()[:16]
     except OSError:
         return b""

@@ -8,5 +8,17 @@ from vqgen.data.sources.huggingface import HuggingFace
 from vqgen.data.sources.idx import FashionMnist, Mnist
 from vqgen.data.sources.imagenet import ImageNet
 from vqgen.data.sources.shapes import Shapes
+from vqgen.data.sources.shards import Shards
 
-__all__ = ["CIFAR10", "FFHQ", "CelebA", "FashionMnist", "Folder", "HuggingFace", "ImageNet", "Mnist", "Shapes"]
+__all__ = [
+    "CIFAR10",
+    "FFHQ",
+    "CelebA",
+    "FashionMnist",
+    "Folder",
+    "HuggingFace",
+    "ImageNet",
+    "Mnist",
+    "Shapes",
+    "Shards",
+]

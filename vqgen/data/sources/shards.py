@@ -1,0 +1,169 @@
+"""Images packed in tar files, as webdataset writes them."""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from tqdm import tqdm
+
+from vqgen.batch import SPLITS
+from vqgen.data.error import require_fractions
+from vqgen.data.files.decode import SUFFIXES, shown
+from vqgen.data.files.files import Files
+from vqgen.data.files.member import Member, members, tar_of
+from vqgen.data.files.tree import File, Listing, Tree, divide
+from vqgen.errors import DataError
+from vqgen.runs.atomic import make_once, reading
+
+LABEL = "cls"
+_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+_LONGEST_LABEL = 200  # bytes
+
+
+class Shards(Files):
+    """Tar files of images, NAME.jpg, each with its class in NAME.cls, a number or a word, or all without.
+
+    An index of all files in them is made once, in `cache`; images are then read by their places, in the same order as
+    from a folder. Splits are told by the names of the tar files, or of their folders (`train-000.tar`, `val-000.tar`);
+    where none says so, the images are divided by a hash of their paths. Where one of val and test is given, it stands
+    for the other.
+
+    Args:
+        val_fraction, test_fraction: of the images, for splits that are not given.
+        Others as in Files.
+    """
+
+    expected = (
+        "  root/**/*.tar                          of NAME.jpg, NAME.cls and so on, as webdataset writes them, or\n"
+        "  root/train-000.tar, root/val-000.tar   with splits (train, val, test)"
+    )
+    download = "Tar files must not be compressed; images in them may be of any kind that data=folder takes."
+
+    def __init__(self, val_fraction: float, test_fraction: float, **files: Any) -> None:
+        super().__init__(**files)
+        require_fractions(val_fraction, test_fraction)
+        self.fractions = (val_fraction, test_fraction)
+        self._labels: dict[str, str] = {}  # of images by their paths
+
+    @cached_property
+    def tree(self) -> Tree:
+        """All images in the tar files."""
+        tars = sorted(path for path in self.root.rglob("*.tar") if path.is_file())
+        packed = sorted(path for path in self.root.rglob("*.tar.*") if path.is_file())
+        if not tars:
+            raise self.missing(f"{packed[0].name} is compressed" if packed else "there is no tar file")
+        statuses = {path.relative_to(self.root).as_posix(): path.stat() for path in tars}
+        known = hashlib.sha256()
+        for name, status in statuses.items():
+            known.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+        folder = self.cache / f"index-{known.hexdigest()[:16]}"
+        with reading(make_once(folder, lambda part: self._make_index(part, statuses), self.cache)):
+            index = json.loads((folder / "index.json").read_text())
+        files = []
+        for name, found in index["images"].items():
+            status = statuses[name]
+            for member, label in found:
+                path = Member(*member).path(name)
+                files.append(File(path, member[2], status.st_mtime_ns, status.st_ctime_ns))
+                if label is not None:
+                    self._labels[path] = label
+        if not files:
+            raise self.missing("no tar file has an image")
+        self.left_out = {**index["left_out"], "compressed tar files": len(packed)}
+        return Tree(sorted(files), [], [], {})
+
+    def _make_index(self, folder: Path, names: Iterable[str]) -> None:
+        """Write where the images of each tar file are, and their labels."""
+        left_out, images = Counter[str](), {}
+        for name in tqdm(list(names), "Index of tar files", unit="file"):
+            images[name] = self._images_of(self.root / name, left_out)
+        (folder / "index.json").write_text(json.dumps({"images": images, "left_out": +left_out}))
+
+    def _images_of(self, tar: Path, left_out: Counter[str]) -> list[tuple[Member, str | None]]:
+        found: dict[str, Member] = {}
+        labels: dict[str, str] = {}
+        with open(tar, "rb") as file:
+            for member in members(tar):
+                folder, _, name = member.name.rpartition("/")
+                key, _, kind = name.partition(".")
+                key, kind = f"{folder}/{key}", kind.lower()
+                if kind == LABEL and member.size <= _LONGEST_LABEL:
+                    file.seek(member.offset)
+                    labels[key] = file.read(member.size).decode("utf-8", "replace").strip()
+                elif f".{kind}" in SUFFIXES and key not in found:
+                    found[key] = member
+                else:
+                    left_out[f".{kind} in tar files"] += 1
+        left_out[f".{LABEL} in tar files (without an image)"] += len(labels.keys() - found.keys())
+        return [(member, labels.get(key)) for key, member in found.items()]
+
+    def list_files(self, tree: Tree) -> dict[str, Listing]:
+        """Splits by the names of tar files, or by hash."""
+        parts: dict[str | None, list[File]] = {}
+        for file in tree.files:
+            parts.setdefault(_split_of(file.path), []).append(file)
+        if unnamed := parts.pop(None, None):
+            if parts:
+                named, tar = " and ".join(sorted(map(str, parts))), shown(tar_of(unnamed[0].path))
+                raise DataError(
+                    f"In {self.root} some tar files are named for {named}, and {tar} for no split: name it train, for "
+                    "instance, or move it away."
+                )
+            parts["train"] = unnamed
+        if "train" not in parts:
+            raise self.missing(f"the tar files are all of {' and '.join(sorted(map(str, parts)))}, none of train")
+        self.class_names = self._classes(parts["train"])
+        if len(parts) == 1:
+            few = len(parts["train"]) <= len(self.fractions)
+            self.how = "so few that each is in every split" if few else "divided by a hash of their paths"
+            divided = zip(SPLITS, divide(parts["train"], self.fractions), strict=True)
+            return {split: self._labelled(files, split) for split, files in divided}
+        given = {split: self._labelled(parts[split], split) for split in SPLITS if split in parts}
+        self.how = f"by the names of the tar files of {' and '.join(given)}"
+        for absent, other in (("val", "test"), ("test", "val")):
+            if absent not in given:
+                self.how += f", {absent} is {other}"
+                given[absent] = given[other]
+        return {split: given[split] for split in SPLITS}
+
+    def _classes(self, files: Sequence[File]) -> list[str]:
+        """The classes of the training images: numbers in their order, words sorted."""
+        without = [file for file in files if file.path not in self._labels]
+        if without and len(without) < len(files):
+            name = shown(without[0].path)
+            self.notes.append(f"no classes, as {name} has none")
+            rank_zero_warn(f"No classes: {name} has no .{LABEL} beside it, nor have {len(without) - 1:,} others.")
+        names = {self._labels[file.path] for file in files} if not without else set()
+        if len(names) < 2:
+            return []
+        return sorted(names, key=int) if all(re.fullmatch(r"\d+", name) for name in names) else sorted(names)
+
+    def _labelled(self, files: Sequence[File], split: str) -> Listing:
+        if not self.class_names:
+            return Listing([*files])
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        known = [file for file in files if self._labels.get(file.path) in numbers]
+        self.left_out[f"of {split} (no class, or none that training has)"] = len(files) - len(known)
+        return Listing(known, np.array([numbers[self._labels[file.path]] for file in known], np.int64))
+
+
+def _split_of(path: str) -> str | None:
+    """The split that the name of an image's tar file tells, or that of a folder around it, the inner one first."""
+    for part in reversed(tar_of(path).lower().removesuffix(".tar").split("/")):
+        for word in re.findall("[a-z]+", part):
+            for split, words in _WORDS.items():
+                if word in words:
+                    return split
+    return None
