@@ -86,7 +86,7 @@ class EMAQuantizer(VectorQuantizer):
         self.register_buffer("num_updates", torch.tensor(0))
         if rate_weight:
             self.rule = f"{self.rule} rate_weight={float(rate_weight)}".strip()
-        self._has_started: bool | None = None  # as far as the host knows: `num_updates` tells
+        self.has_started: bool | None = None  # as far as the host knows: `num_updates` tells
         self.register_load_state_dict_post_hook(ask_again)
         self._placed = False  # by `start`, in this step
         self._gathered: list[tuple[Tensor, Tensor]] = []  # vectors and codes of the micro-batches of this step
@@ -111,9 +111,9 @@ class EMAQuantizer(VectorQuantizer):
         """Place the codebook by k-means over the first vectors, unless `start` has in this step."""
         if not self.training or self._gathered or self._placed:
             return
-        if self._has_started is None:
-            self._has_started = bool(self.num_updates > 0)
-        if not self._has_started:
+        if self.has_started is None:
+            self.has_started = bool(self.num_updates > 0)
+        if not self.has_started:
             self._start(x)
 
     def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
@@ -162,7 +162,7 @@ class EMAQuantizer(VectorQuantizer):
         if self.revive_below:
             self._revive(x, codes, parts)
         self.num_updates += 1
-        self._has_started, self._placed = True, False
+        self.has_started, self._placed = True, False
 
     def _weight(self) -> Float[Tensor, ""]:
         """1 - decay of this update, the weight of the batch; a tensor, or torch.compile would compile every step."""

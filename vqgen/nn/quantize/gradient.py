@@ -42,7 +42,7 @@ class GradientQuantizer(CodebookLosses):
         super().__init__(num_embeddings, embedding_dim, commitment_cost)
         self.codebook = nn.Parameter(self.initial_codebook())
         self.seed = seed
-        self._has_started: bool | None = None if kmeans else True  # as far as the host knows: `started` tells
+        self.has_started: bool | None = None if kmeans else True  # as far as the host knows: `started` tells
         if kmeans:
             self.register_buffer("started", torch.tensor(False))
             self.register_load_state_dict_post_hook(ask_again)
@@ -52,9 +52,9 @@ class GradientQuantizer(CodebookLosses):
         """Place the codebook by k-means over the first vectors in training, if asked to."""
         if not self.training:
             return
-        if self._has_started is None:
-            self._has_started = bool(self.started)
-        if not self._has_started:
+        if self.has_started is None:
+            self.has_started = bool(self.started)
+        if not self.has_started:
             self._start(x)
 
     def learning_state(self) -> list[Tensor]:
@@ -67,4 +67,4 @@ class GradientQuantizer(CodebookLosses):
         generator = torch.Generator().manual_seed(self.seed)
         self.codebook.copy_(codebook_start(x, self.num_embeddings, generator, self.project).centres)
         self.started.fill_(True)
-        self._has_started = True
+        self.has_started = True

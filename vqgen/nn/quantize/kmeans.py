@@ -102,4 +102,4 @@ def codebook_start(
 
 def ask_again(quantizer: Any, _: object) -> None:
     """Let a quantizer look once more whether its codebook has started: after other weights have been loaded."""
-    quantizer._has_started = None
+    quantizer.has_started = None
