@@ -247,3 +247,15 @@ def test_one_map_of_all_depths_has_their_codes_side_by_side_and_learns_as_they_d
     assert torch.equal(one.code_vectors(0), one.quantizers[0].codebook)
     assert {f"commitment_loss_depth{i}" for i in (1, 2, 3)} <= {*one.objective(batch).losses}
     assert fingerprint(one) != fingerprint(levels)
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [({"depth": 3}, "2bfbae1c23a71d5a"), ({"depth": 2, "shared": True}, "504db22194ac7ddd")],
+    ids=["a codebook each", "one for all"],
+)
+def test_fingerprints_are_those_by_which_priors_of_before_know_their_tokenizers(options: dict[str, Any], known: str):
+    model = residual(**options)
+    for tensor in model.state_dict().values():
+        tensor.copy_((torch.arange(tensor.numel()).view_as(tensor) % 17) / 16 if tensor.is_floating_point() else 0)
+    assert fingerprint(model) == known

@@ -35,7 +35,7 @@ class Refinement(nn.Module):
 class Resize(nn.Module):
     """A map at another size, by two matrix products: the mean of areas if smaller, bicubic if larger.
 
-    Unlike torch's own ways, both are deterministic on a GPU.
+    Unlike torch's own ways, both are deterministic on a GPU. Where the size stays, maps of any size pass as they are.
     """
 
     rows: Tensor
@@ -43,17 +43,13 @@ class Resize(nn.Module):
 
     def __init__(self, grid: Sequence[int], new_grid: Sequence[int]):
         super().__init__()
+        self.stays = tuple(grid) == tuple(new_grid)
         for name, size, new in zip(("rows", "columns"), grid, new_grid, strict=True):
             self.register_buffer(name, _resizing(size, new), persistent=False)
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d H W"]:
         """The map at the new size."""
-        return self.rows.to(x.dtype) @ x @ self.columns.to(x.dtype).T
-
-
-def resize(grid: Sequence[int], new_grid: Sequence[int]) -> nn.Module:
-    """`Resize`, or nothing, where the size stays: then maps of any size pass."""
-    return nn.Identity() if tuple(grid) == tuple(new_grid) else Resize(grid, new_grid)
+        return x if self.stays else self.rows.to(x.dtype) @ x @ self.columns.to(x.dtype).T
 
 
 def _resizing(size: int, new: int) -> Float[Tensor, "new size"]:
@@ -84,8 +80,8 @@ class Scales(nn.Module):
         self.grids = [tuple(grid) for grid in grids]
         self.quantizers = nn.ModuleList(quantizers)
         dim = quantizers[0].embedding_dim
-        self.smaller = nn.ModuleList(resize(self.grids[-1], grid) for grid in self.grids)
-        self.larger = nn.ModuleList(resize(grid, self.grids[-1]) for grid in self.grids)
+        self.smaller = nn.ModuleList(Resize(self.grids[-1], grid) for grid in self.grids)
+        self.larger = nn.ModuleList(Resize(grid, self.grids[-1]) for grid in self.grids)
         self.refined = refinement > 0
         self.refine = nn.ModuleList(Refinement(dim, refinement) if refinement else nn.Identity() for _ in self.grids)
 
