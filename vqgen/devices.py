@@ -7,6 +7,7 @@ a task is what `device=` says. Everything else asks the tensors that it is given
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,16 @@ def place() -> Place:
 def num_gpus() -> int:
     """How many CUDA GPUs this process sees."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def has_bfloat16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+    """Whether this CPU computes in bfloat16 itself; None where the system does not say."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return None
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return None if flags is None else bool({"amx_bf16", "avx512_bf16", "bf16"} & {*flags[1].split()})
 
 
 def device_of(choice: str | torch.device) -> torch.device:

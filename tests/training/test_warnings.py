@@ -1,14 +1,19 @@
 """The warnings: said when they should be, and only then."""
 
 import warnings
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 
+from tests.conftest import composed
 from vqgen.batch import ImageBatch
+from vqgen.devices import has_bfloat16_units
 from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning, Throughput
+from vqgen.training.preparation import root_device
 
 MODEL = Mock(spec=pl.LightningModule)
 
@@ -88,3 +93,29 @@ def test_speed_is_that_of_whole_steps(monkeypatch: pytest.MonkeyPatch):
         model.step_ends = micro_batch == 3
         callback.on_train_batch_end(trainer, model, None, Mock(spec=ImageBatch, index=torch.arange(5)), micro_batch)
     assert logged == {"train/images_per_second": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx512f\n", False),
+        ("", None),
+    ],
+)
+def test_a_cpu_says_whether_it_has_bfloat16_units(text: str, has: bool | None, tmp_path: Path):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}")
+    assert has_bfloat16_units(tmp_path / "cpuinfo") is has
+    assert has_bfloat16_units(tmp_path / "nowhere") is None
+
+
+def test_bfloat16_on_a_cpu_without_units_is_warned_of(monkeypatch: pytest.MonkeyPatch):
+    config = OmegaConf.to_container(composed(["hardware=cpu_bf16", "run_dir=x"]), resolve=True)
+    monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: False)
+    with pytest.warns(UserWarning, match=r"hardware\.precision=bf16-mixed: this CPU has no bfloat16 units"):
+        root_device(config)
+    monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        root_device(config)

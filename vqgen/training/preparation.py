@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.config.arguments import signature_at
 from vqgen.data.loading.loader import DataModule
+from vqgen.devices import has_bfloat16_units
 from vqgen.environment.launcher import trial
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
@@ -30,6 +32,7 @@ def root_device(config: PlainDict) -> torch.device:
     with silence():
         trainer = build(config["trainer"], "trainer", **THROWN_AWAY)
     processes.check(trainer, config["hardware"])
+    _tell_slow_precision(config["hardware"]["precision"], trainer.strategy.root_device)
     return trainer.strategy.root_device
 
 
@@ -56,6 +59,15 @@ def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningMod
     freeze(model, config.get("freeze") or [])
     place(model, config["hardware"])
     return model
+
+
+def _tell_slow_precision(precision: str | int, device: torch.device) -> None:
+    """Warn where a CPU that has no bfloat16 units is to compute in bfloat16."""
+    if "bf16" in str(precision) and device.type == "cpu" and has_bfloat16_units() is False:
+        rank_zero_warn(
+            f"hardware.precision={precision}: this CPU has no bfloat16 units, and a step may take ten times as long; "
+            "take hardware=cpu"
+        )
 
 
 def place(model: torch.nn.Module, hardware: PlainDict) -> None:
