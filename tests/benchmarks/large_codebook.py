@@ -1,4 +1,4 @@
-"""Memory and time of a step of a very large codebook: 262,144 codes of 32 numbers, 16,384 vectors, a third of codes dead.
+"""Memory and time of a step of a large codebook: 262,144 codes of 32 numbers, a third of them dead, 16,384 vectors.
 
 python -m tests.benchmarks.large_codebook
 """
