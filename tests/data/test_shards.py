@@ -119,7 +119,12 @@ def test_what_is_beside_the_images_is_counted(tmp_path: Path):
     with pytest.warns(UserWarning, match="are unreadable, such as x.tar@"):
         images.prepare_data()
     line = images.reading().line()
-    for said in (".json in tar files", ".seg.png in tar files", ".cls in tar files (without an image)", "1 unreadable"):
+    for said in (
+        ".json in tar files",
+        "names of several dots, .png in tar files",
+        ".cls in tar files (without an image)",
+        "1 unreadable",
+    ):
         assert said in line
     (told,) = images.unreadable()
     assert told.startswith("x.tar@")
@@ -193,3 +198,66 @@ def test_a_training_reads_them(tmp_path: Path, command: Command):
     done = command("train.py", *words, *small, "logger=csv", f"run_dir={tmp_path / 'run'}", "data.prepare_up_to=0")
     assert done.returncode == 0, done.stderr
     assert "classes (1, 2)" in done.stdout + done.stderr
+
+
+def test_damaged_tar_files_are_named_and_not_read_up_to_the_damage(tmp_path: Path):
+    whole = tmp_path / "tars" / "x.tar"
+    pack(whole, {f"{i}.png": content(i) for i in range(10)})
+    good = whole.read_bytes()
+    step = good.index(b"1.png")
+    damaged = {
+        "cut at a border": good[: 5 * step],
+        "cut in a header": good[: 5 * step + 150],
+        "a header overwritten": good[: 4 * step] + b"x" * 512 + good[4 * step + 512 :],
+        "two in one": good + good,
+    }
+    for contents in damaged.values():
+        whole.write_bytes(contents)
+        with pytest.raises(DataError, match=r"x\.tar is damaged, or several tar files in one, at byte [\d,]+: put"):
+            shards(tmp_path).prepare_data()
+
+
+def test_an_index_is_of_one_folder(tmp_path: Path):
+    for name, first in (("a", 0), ("b", 10)):
+        tar = tmp_path / name / "train.tar"
+        pack(tar, labelled(first, ["1", "2"] * 5))
+        os.utime(tar, ns=(0, 0))
+        images = Shards(root=str(tmp_path / name), cache=str(tmp_path / "cache"), **OPTIONS)
+        images.prepare_data()
+        assert sorted(everywhere(images)) == list(range(first, first + 10))
+
+
+def test_labels_that_are_one_number_are_sorted_the_same_in_every_process(tmp_path: Path):
+    pack(tmp_path / "tars" / "x.tar", labelled(0, ["01", "1", "2", "002"] * 5))
+    images = shards(tmp_path)
+    images.prepare_data()
+    assert images.class_names == ["01", "1", "002", "2"]
+
+
+def test_a_split_of_other_classes_is_one_line(tmp_path: Path):
+    pack(tmp_path / "tars" / "train.tar", labelled(0, ["0", "1"] * 5))
+    pack(tmp_path / "tars" / "val.tar", labelled(10, ["5"]))
+    with pytest.raises(DataError, match=r"no image of val has a class that training has \(5 is not among 0, 1\)"):
+        shards(tmp_path).prepare_data()
+
+
+def test_links_are_followed_hidden_files_are_not_and_names_of_several_dots_are_told(tmp_path: Path):
+    pack(
+        tmp_path / "elsewhere" / "0.TAR",
+        {f"{i}.PNG": content(i) for i in range(3)} | {"._0.png": b"", "__MACOSX/a.png": b""},
+    )
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "train").symlink_to(tmp_path / "elsewhere")
+    pack(tmp_path / "tars" / ".trash" / "old.tar", {"9.png": content(9)})
+    pack(tmp_path / "tars" / "test.tar", {"8.png": content(8), "a.b.png": content(7)})
+    (tmp_path / "tars" / "test.tar.idx").write_text("")
+    images = shards(tmp_path)
+    images.prepare_data()
+    assert (numbers(images), numbers(images, "test")) == ([0, 1, 2], [8])
+    assert images.left_out["hidden files in tar files"] == 2
+    assert images.left_out["names of several dots, .png in tar files"] == 1
+    assert not images.left_out["compressed tar files"]
+    only = tmp_path / "only" / "x.tar"
+    pack(only, {"0.input.jpg": b"", "0.target.jpg": b""})
+    with pytest.raises(DataError, match=r"no tar file has an image \(2 names of several dots, \.jpg in tar files\)"):
+        Shards(root=str(only.parent), cache=str(tmp_path / "cache"), **OPTIONS).prepare_data()

@@ -165,4 +165,4 @@ def cumulated(probabilities: Float[Tensor, "b k"], dtype: torch.dtype) -> Float[
     """
     if not torch.are_deterministic_algorithms_enabled():
         return probabilities.cumsum(1, dtype=dtype)
-    return (probabilities * 2**40).long().cumsum(1).to(dtype) / 2**40
+    return (probabilities.float() * 2**40).long().cumsum(1).to(dtype) / 2**40

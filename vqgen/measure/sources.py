@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from vqgen.batch import Condition, Given, ImageBatch, from_bytes, to_bytes
 from vqgen.drawing import KnownCodes, Sampler, Sampling
+from vqgen.environment.faults import is_memory
 from vqgen.errors import UserError, command
 from vqgen.protocols import (
     AutoregressivePrior,
@@ -98,8 +99,10 @@ def grids_of(trained: TrainedRun, size: Sequence[int]) -> list[tuple[int, int]]:
     try:
         trained.coder.decode([torch.zeros(1, *grid, dtype=torch.long, device=trained.coder.device) for grid in found])
     except (ValueError, RuntimeError) as error:
+        if is_memory(error):
+            raise
         name = type(trained.coder).__name__
-        raise UserError(f"size={list(size)}: {name} decodes no other size than it was trained on ({error})") from None
+        raise UserError(f"size={list(size)}: {name} decodes no other size than it was trained on") from error
     return found
 
 

@@ -44,7 +44,7 @@ class Levels(Task):
         return "" if len(trained.levels) > 1 else "a VQ-VAE-2, with several levels of codes"
 
     def make(self, trained: TrainedRun) -> Outcome:
-        """The three pictures."""
+        """The three pictures; two of a tokenizer whose levels are a sum."""
         model, title = trained.coder, trained.title()
         x = trained.batch(self.images).x
         upper, bottom = ", ".join(trained.levels[:-1]), trained.levels[-1]
@@ -54,6 +54,8 @@ class Levels(Task):
         columns = ["original", *(f"{bottom} {i}" for i in self.images)]
         note = f"{upper} codes of the image on the left with the {bottom} codes of the image above"
         analogy = sheet("analogy", rows, title, columns, note)
+        if len(model.features(x[:1])) < len(trained.levels):  # of a sum, whose last codes are of what others left
+            return levels | analogy
         rows = blend_rows(model, x, self.images, self.steps)
         columns = [f"{round(100 * i / (self.steps - 1))} %" for i in range(self.steps)]
         note = f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's"

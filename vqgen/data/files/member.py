@@ -3,7 +3,9 @@
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tarfile import TarError
 from tarfile import open as open_tar
@@ -13,7 +15,8 @@ from vqgen.errors import DataError, first_line
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str]
 
-_MEMBER = re.compile(rb"(?P<tar>.*\.tar)@(?P<offset>\d+)\+(?P<size>\d+)/[^/]*", re.DOTALL)
+BLOCK = 512  # bytes; at least one of zeros ends a tar file
+_MEMBER = re.compile(rb"(?P<tar>.*\.(?i:tar))@(?P<offset>\d+)\+(?P<size>\d+)/[^/]*", re.DOTALL)
 
 
 class Member(NamedTuple):
@@ -50,8 +53,8 @@ def source_of(path: AnyPath) -> AnyPath | io.BytesIO:
         return io.BytesIO(file.read(int(found["size"])))
 
 
-def members(tar: Path) -> Iterator[Member]:
-    """The ordinary files in a tar file, in their order.
+def members(tar: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
+    """The ordinary files in a tar file, in their order; others but folders are counted in `left_out`.
 
     Raises:
         DataError: it is damaged, or compressed, so that nothing in it can be found by its place.
@@ -59,7 +62,16 @@ def members(tar: Path) -> Iterator[Member]:
     try:
         with open_tar(tar, "r:") as archive:
             for found in archive:
-                if found.isreg():
+                if found.isreg() and not found.issparse():
                     yield Member(found.name, found.offset_data, found.size)
+                elif left_out is not None and not found.isdir():
+                    left_out["links and sparse files in tar files"] += 1
+            end = archive.offset
     except TarError as error:
         raise DataError(f"{tar} is no whole tar file ({first_line(error)}): unpack it if it is compressed.") from error
+    with open(tar, "rb") as file:  # Python's reader takes a damaged header for the end
+        file.seek(end)
+        blocks = iter(partial(file.read, 2**20), b"")
+        first = next(blocks, b"")
+        if len(first) < BLOCK or any(first) or any(map(any, blocks)):
+            raise DataError(f"{tar} is damaged, or several tar files in one, at byte {end:,}: put a whole one there.")

@@ -20,7 +20,7 @@ from vqgen.data.files.decode import SUFFIXES, shown
 from vqgen.data.files.files import Files
 from vqgen.data.files.member import Member, members, tar_of
 from vqgen.data.files.tree import File, Listing, Tree, divide
-from vqgen.errors import DataError
+from vqgen.errors import DataError, listed
 from vqgen.runs.atomic import make_once, reading
 
 LABEL = "cls"
@@ -30,6 +30,8 @@ _WORDS = {
     "test": ("test", "testing"),
 }
 _LONGEST_LABEL = 200  # bytes
+_COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_FORMAT = 1  # of the index
 
 
 class Shards(Files):
@@ -60,14 +62,13 @@ class Shards(Files):
     @cached_property
     def tree(self) -> Tree:
         """All images in the tar files."""
-        tars = sorted(path for path in self.root.rglob("*.tar") if path.is_file())
-        packed = sorted(path for path in self.root.rglob("*.tar.*") if path.is_file())
+        tars, packed = _tar_files(self.root)
         if not tars:
-            raise self.missing(f"{packed[0].name} is compressed" if packed else "there is no tar file")
-        statuses = {path.relative_to(self.root).as_posix(): path.stat() for path in tars}
-        known = hashlib.sha256()
+            raise self.missing(f"{packed[0]} is compressed" if packed else "there is no tar file")
+        statuses = {name: (self.root / name).stat() for name in tars}
+        known = hashlib.sha256(os.fsencode(f"{_FORMAT}\0{self.origin}\0"))
         for name, status in statuses.items():
-            known.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+            known.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0"))
         folder = self.cache / f"index-{known.hexdigest()[:16]}"
         with reading(make_once(folder, lambda part: self._make_index(part, statuses), self.cache)):
             index = json.loads((folder / "index.json").read_text())
@@ -79,9 +80,10 @@ class Shards(Files):
                 files.append(File(path, member[2], status.st_mtime_ns, status.st_ctime_ns))
                 if label is not None:
                     self._labels[path] = label
-        if not files:
-            raise self.missing("no tar file has an image")
         self.left_out = {**index["left_out"], "compressed tar files": len(packed)}
+        if not files:
+            most = max(index["left_out"].items(), key=lambda one: one[1], default=None)
+            raise self.missing("no tar file has an image" + (f" ({most[1]:,} {most[0]})" if most else ""))
         return Tree(sorted(files), [], [], {})
 
     def _make_index(self, folder: Path, names: Iterable[str]) -> None:
@@ -95,17 +97,22 @@ class Shards(Files):
         found: dict[str, Member] = {}
         labels: dict[str, str] = {}
         with open(tar, "rb") as file:
-            for member in members(tar):
+            for member in members(tar, left_out):
                 folder, _, name = member.name.rpartition("/")
                 key, _, kind = name.partition(".")
                 key, kind = f"{folder}/{key}", kind.lower()
-                if kind == LABEL and member.size <= _LONGEST_LABEL:
+                if any(part.startswith(".") or part == "__MACOSX" for part in member.name.split("/")):
+                    left_out["hidden files in tar files"] += 1
+                elif kind == LABEL and member.size <= _LONGEST_LABEL:
                     file.seek(member.offset)
                     labels[key] = file.read(member.size).decode("utf-8", "replace").strip()
                 elif f".{kind}" in SUFFIXES and key not in found:
                     found[key] = member
+                elif key in found and f".{kind}" in SUFFIXES:
+                    left_out["second images of a name in tar files"] += 1
                 else:
-                    left_out[f".{kind} in tar files"] += 1
+                    inner, dot, last = kind.rpartition(".")
+                    left_out[f"{'names of several dots, ' * bool(dot and inner)}.{last} in tar files"] += 1
         left_out[f".{LABEL} in tar files (without an image)"] += len(labels.keys() - found.keys())
         return [(member, labels.get(key)) for key, member in found.items()]
 
@@ -148,13 +155,21 @@ class Shards(Files):
         names = {self._labels[file.path] for file in files} if not without else set()
         if len(names) < 2:
             return []
-        return sorted(names, key=int) if all(re.fullmatch(r"\d+", name) for name in names) else sorted(names)
+        if all(re.fullmatch(r"\d+", name) for name in names):
+            return sorted(names, key=lambda name: (int(name), name))
+        return sorted(names)
 
     def _labelled(self, files: Sequence[File], split: str) -> Listing:
         if not self.class_names:
             return Listing([*files])
         numbers = {name: number for number, name in enumerate(self.class_names)}
         known = [file for file in files if self._labels.get(file.path) in numbers]
+        if files and not known:
+            first, these = self._labels.get(files[0].path, "none"), listed(self.class_names)
+            raise DataError(
+                f"In {self.root} no image of {split} has a class that training has ({first} is not among {these}): "
+                f"put its .{LABEL} files right."
+            )
         self.left_out[f"of {split} (no class, or none that training has)"] = len(files) - len(known)
         return Listing(known, np.array([numbers[self._labels[file.path]] for file in known], np.int64))
 
@@ -167,3 +182,22 @@ def _split_of(path: str) -> str | None:
                 if word in words:
                     return split
     return None
+
+
+def _tar_files(root: Path) -> tuple[list[str], list[str]]:
+    """Paths below the root, sorted, of tar files, and of compressed ones; links are followed, hidden names are not."""
+    tars, packed, seen = [], [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                below = path.relative_to(root).as_posix()
+                tars += [below] * name.lower().endswith(".tar")
+                packed += [below] * name.lower().endswith(_COMPRESSED)
+    return sorted(tars), sorted(packed)

@@ -21,9 +21,9 @@ def draw_by_error(
 ) -> tuple[Float[Tensor, "{number} d"], Int[Tensor, ""]]:
     """Rows drawn from the joined batch without replacement, with odds of their errors, and how many there are.
 
-    A row with error w has the number -log(u) / w, and the smallest numbers are drawn (Efraimidis & Spirakis 2006, doi
-    10.1016/j.ipl.2005.11.003). The uniform u is a hash of `key` and of the row's place in the joined batch, so that the
-    draw is the same on every rank, on any number of them, and on any device. Nothing is read back from a device.
+    A row with error w has the number -log(1 - u) / w, and the smallest numbers are drawn (Efraimidis & Spirakis 2006,
+    doi 10.1016/j.ipl.2005.11.003). The uniform u is a hash of `key` and of the row's place in the joined batch, so that
+    the draw is the same on every rank, on any number of them, and on any device. Nothing is read back from a device.
 
     Args:
         x: rows of this rank.
@@ -34,7 +34,7 @@ def draw_by_error(
             micro-batch of all ranks after the other.
     """
     errors = errors.nan_to_num(posinf=0.0)  # of a run that diverges: its loss, a moment later, is what is told
-    waits = -_uniform(_places(parts or [len(x)], x.device), key).log() / errors.clamp(min=1e-30)
+    waits = -torch.log1p(-_uniform(_places(parts or [len(x)], x.device), key)) / errors.clamp(min=1e-30)
     mine, rows = waits.topk(min(number, len(x)), largest=False)
     waits, rows = _joined(mine, x[rows], number)
     return rows, waits.isfinite().sum()
@@ -65,8 +65,8 @@ def _places(parts: Sequence[int], device: torch.device) -> Int[Tensor, " n"]:
 
 
 def _uniform(places: Int[Tensor, " n"], key: Int[Tensor, ""]) -> Float[Tensor, " n"]:
-    """A number in (0, 1) for each place: 24 bits of a hash, which float32 holds exactly."""
-    return ((_mixed(places ^ _mixed(key * _APART & _BITS)) >> 8) + 0.5) / 2**24
+    """A number in (0, 1) for each place, of a hash of 32 bits: the small ones, which decide, to float32's precision."""
+    return ((_mixed(places ^ _mixed(key * _APART & _BITS)) + 0.5) / 2**32).clamp(max=1 - 2**-24)
 
 
 def _mixed(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
