@@ -151,3 +151,16 @@ def test_an_image_is_the_same_in_batches_of_any_size(vae: VAE):
         images = [torch.cat([*generated(trained, 5, {}, Sampling(seed=3), size)]) for size in (1, 2, 5)]
         torch.testing.assert_close(images[0], images[2])
         torch.testing.assert_close(images[1], images[2])
+
+
+@pytest.mark.parametrize("kind", ["priors", "vae"])
+def test_many_images_are_drawn_in_parts_and_the_first_are_shown(kind: str, vae: VAE, monkeypatch: pytest.MonkeyPatch):
+    run = _trained(vae) if kind == "vae" else tiny.trained(tiny.vqvae2(), tiny.priors(3))
+    whole = Sample(num_samples=23)(run)
+    monkeypatch.setattr("vqgen.tasks.sample.MAX_SHOWN", 9)
+    parts = Sample(num_samples=23, batch_size=5)(run)
+    assert whole.arrays.keys() == parts.arrays.keys()
+    assert all((whole.arrays[name] == parts.arrays[name]).all() for name in whole.arrays)
+    assert parts.pictures["samples"].shape[1] < whole.pictures["samples"].shape[1]
+    texts = [text.get_text() for text in parts.plots["samples_labelled"].texts]
+    assert any("the first 9 of 23 (arrays=true writes all)" in text for text in texts), texts

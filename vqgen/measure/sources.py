@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -114,19 +115,40 @@ def generated(
     batch_size: int,
     sampler: Sampler | None = None,
 ) -> Iterator[Float[Tensor, "b c h w"]]:
-    """Images in [-1, 1] drawn from the priors of all levels, or from a VAE, with a progress bar.
+    """Images in [-1, 1], as `drawn` gives them."""
+    return (part.images for part in drawn(trained, num_samples, given, sampling, batch_size, sampler))
+
+
+class Drawn(NamedTuple):
+    """Images in [-1, 1] and the codes of all levels that they are decoded from; a VAE's have none."""
+
+    images: Float[Tensor, "b c h w"]
+    codes: list[Int[Tensor, "b _ _"]]
+
+
+def drawn(
+    trained: TrainedRun,
+    num_samples: int,
+    given: Given,
+    sampling: Sampling,
+    batch_size: int,
+    sampler: Sampler | None = None,
+    size: Sequence[int] | None = None,
+) -> Iterator[Drawn]:
+    """Draw from the priors of all levels, or from a VAE, `batch_size` images at a time, with a progress bar.
 
     The same seed gives the same images, whatever the batch size, up to the rounding of logits. A VAE takes of
-    `sampling` the seed alone, and no conditions. Arguments as for `draw_levels`; `batch_size` images are drawn at a
-    time.
+    `sampling` the seed alone, and no conditions. Arguments as for `draw_levels`.
     """
-    for start in tqdm(range(0, num_samples, batch_size), desc="drawing samples", unit="batch", leave=False):
-        size = min(batch_size, num_samples - start)
+    starts, alone = range(0, num_samples, batch_size), num_samples <= batch_size
+    for start in starts if alone else tqdm(starts, desc="drawing samples", unit="batch", leave=False):
+        number = min(batch_size, num_samples - start)
         if isinstance(trained.model, Variational):
-            yield trained.model.generate(size, sampling.seed, start)
+            yield Drawn(trained.model.generate(number, sampling.seed, start), [])
             continue
-        part = {name: values[start : start + size] for name, values in given.items()}
-        yield trained.coder.decode(draw_levels(trained, size, part, sampling, sampler, first=start))
+        part = {name: values[start : start + number] for name, values in given.items()}
+        codes = draw_levels(trained, number, part, sampling, sampler, size=size, first=start, progress=alone)
+        yield Drawn(trained.coder.decode(codes), codes)
 
 
 def lacks_priors(trained: TrainedRun) -> str:

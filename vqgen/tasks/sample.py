@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from vqgen.batch import to_bytes
+from vqgen.batch import Given, from_bytes, to_bytes
 from vqgen.drawing import NEUTRAL, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
 from vqgen.measure.likelihood import taken
-from vqgen.measure.sources import draw_levels, lacks_samples
+from vqgen.measure.sources import drawn, lacks_samples
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Variational
 from vqgen.runs.trained_run import TrainedRun
@@ -20,6 +20,9 @@ from vqgen.tasks.task import Task, at_least, code_arrays
 
 MAX_COLUMNS = 20
 """Most classes that have a column each in a picture."""
+
+MAX_SHOWN = 1024
+"""Most images in a picture."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Sample(Task):
         sampling: temperature and the like. The same seed gives the same images, on one machine with one number of
             threads.
         sampler: how maps are drawn; None for the usual way of such a prior.
+        batch_size: images at a time.
     """
 
     num_samples: int = 16
@@ -44,51 +48,64 @@ class Sample(Task):
     size: int | Sequence[int] | None = None
     sampling: Sampling = NEUTRAL
     sampler: Sampler | None = None
+    batch_size: int = 250
     lacks = staticmethod(lacks_samples)
 
     def __post_init__(self) -> None:
-        at_least(1, num_samples=self.num_samples)
+        at_least(1, num_samples=self.num_samples, batch_size=self.batch_size)
         if not isinstance(self.size, int | None) and len(self.size) != 2:
             raise UserError(f"size={self.size}: height and width of the images, for instance size=[32,48]")
 
     def make(self, trained: TrainedRun) -> Outcome:
         """Samples and their code maps; where the classes are drawn in turn and are few, each has a column."""
         if isinstance(trained.model, Variational):
-            return self._generate(trained, trained.model)
-        given, columns = self._given(trained), self._columns(trained)
-        codes = draw_levels(
-            trained, self.num_samples, given, self.sampling, self.sampler, size=self._size, progress=True
-        )
-        shown = self._shown(trained, trained.coder.decode(codes), self._note(trained), columns)
+            return self._generate(trained)
+        columns = self._columns(trained)
+        images, codes = self._drawn(trained, self._given(trained))
+        shown = self._shown(trained, images, self._note(trained), columns)
         pictures, maps, size = {}, {}, self._size or trained.coder.shape[1:]
         for name, c, k in zip(trained.levels, codes, trained.coder.num_embeddings, strict=True):
-            pictures[f"codes_{name}"] = figures.grid(figures.code_map(c, k, (size[0], size[1])), len(columns) or None)
+            colours = figures.code_map(c[:MAX_SHOWN], k, (size[0], size[1]))
+            pictures[f"codes_{name}"] = figures.grid(colours, len(columns) or None)
             maps[f"{name}, {c.shape[1]}x{c.shape[2]}"] = pictures[f"codes_{name}"]
         plot = plots.titled(maps, trained.title(self.sampling.seed), "code maps of the samples, a colour for each code")
         return shown | Outcome(pictures, code_arrays(trained, codes), plots={"codes_labelled": plot})
+
+    def _drawn(self, trained: TrainedRun, given: Given) -> tuple[UInt8[Tensor, "n c h w"], list[Int[Tensor, "n _ _"]]]:
+        """All images, as bytes, and the codes of each level, in the CPU's memory."""
+        parts = [
+            (to_bytes(part.images).cpu(), [codes.cpu() for codes in part.codes])
+            for part in drawn(
+                trained, self.num_samples, given, self.sampling, self.batch_size, self.sampler, self._size
+            )
+        ]
+        images, codes = zip(*parts, strict=True)
+        return torch.cat(images), [torch.cat(level) for level in zip(*codes, strict=True)]
 
     @property
     def _size(self) -> Sequence[int] | None:
         """Height and width of the images, where they are asked for."""
         return [self.size, self.size] if isinstance(self.size, int) else self.size
 
-    def _generate(self, trained: TrainedRun, vae: Variational) -> Outcome:
+    def _generate(self, trained: TrainedRun) -> Outcome:
         """Images of a VAE."""
         if self.label is not None:
             raise UserError(f"label={self.label}: a VAE knows no labels; leave it out")
         if self.size is not None:
             raise UserError(f"size={self.size}: a VAE draws images of the size that it was trained on; leave it out")
         self.sampling.of_levels([])
-        images = vae.generate(self.num_samples, self.sampling.seed)
+        images, _ = self._drawn(trained, {})
         return self._shown(trained, images, "decoded from z ~ N(0, I)")
 
     def _shown(
-        self, trained: TrainedRun, images: Float[Tensor, "b c h w"], note: str, columns: Sequence[str] = ()
+        self, trained: TrainedRun, images: UInt8[Tensor, "n c h w"], note: str, columns: Sequence[str] = ()
     ) -> Outcome:
         """A grid of images, as a picture and as a figure."""
-        picture = figures.grid(images, len(columns) or None)
+        picture = figures.grid(from_bytes(images[:MAX_SHOWN]), len(columns) or None)
+        if len(images) > MAX_SHOWN:
+            note = f"{note}{', ' if note else ''}the first {MAX_SHOWN:,} of {len(images):,} (arrays=true writes all)"
         plot = plots.titled({"": picture}, trained.title(self.sampling.seed), note, columns)
-        arrays = {"samples": to_bytes(images).cpu().numpy()}
+        arrays = {"samples": images.numpy()}
         return Outcome({"samples": picture}, arrays, plots={"samples_labelled": plot})
 
     def _columns(self, trained: TrainedRun) -> list[str]:
