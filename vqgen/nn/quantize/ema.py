@@ -12,8 +12,8 @@ from vqgen.nn.quantize.kmeans import ask_again, assign, codebook_start
 from vqgen.nn.quantize.revival import draw_by_error
 from vqgen.nn.sizes import check_at_least
 
-REVIVED_AT_A_TIME = 8
-"""One of so many codes, at most, is revived in an update."""
+REVIVED_AT_A_TIME = 64
+"""One of so many codes, at most, is revived in an update: each rank sends the others as many vectors."""
 _APART = 0x9E3779B1  # multiples of it, modulo 2^32, are spread evenly (a prime next to 2^32 / golden ratio)
 
 
