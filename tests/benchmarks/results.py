@@ -186,6 +186,7 @@ def write(record: dict[str, dict[str, float]]) -> None:
 
 def differences(found: dict[str, float], recorded: dict[str, float]) -> list[str]:
     """Figures that are not those of the record, in words."""
+    found = {key: value for key, value in found.items() if key in recorded}  # the page may be older than a measure
     same = [math.isclose(found[key], recorded[key], rel_tol=TOLERANCE, abs_tol=1e-3) for key in found]
     return [
         f"{key}: {found[key]:.6g}, and the page says {recorded[key]:.6g}"
