@@ -85,7 +85,7 @@ class CodeHistograms(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them as `val/codes_LEVEL`."""
-        suffixes = getattr(pl_module, "figure_suffixes", [])
+        suffixes = getattr(pl_module, "figure_suffixes", [""])
         if len(suffixes) != len(self._counts):
             suffixes = [f"_{i}" for i in range(len(self._counts))]
         for logger in trainer.loggers:
