@@ -106,10 +106,9 @@ class Shards(Files):
                 elif kind == LABEL and member.size <= _LONGEST_LABEL:
                     file.seek(member.offset)
                     labels[key] = file.read(member.size).decode("utf-8", "replace").strip()
-                elif f".{kind}" in SUFFIXES and key not in found:
-                    found[key] = member
-                elif key in found and f".{kind}" in SUFFIXES:
-                    left_out["second images of a name in tar files"] += 1
+                elif f".{kind}" in SUFFIXES:
+                    left_out["second images of a name in tar files"] += key in found
+                    found.setdefault(key, member)
                 else:
                     inner, dot, last = kind.rpartition(".")
                     left_out[f"{'names of several dots, ' * bool(dot and inner)}.{last} in tar files"] += 1
