@@ -24,7 +24,7 @@ _PRELOADED = [
     "torchmetrics.image",
     "matplotlib.figure",
 ]
-_AT_START = ("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH", "MPL", "LD_")  # variables that are read at the start of Python
+_AT_START = ("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH", "TRITON_", "MPL", "LD_")  # read at the start of Python
 
 
 def python(

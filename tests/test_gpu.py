@@ -16,7 +16,7 @@ from vqgen.batch import Condition
 from vqgen.drawing import KnownCodes, Sampling
 from vqgen.errors import ConfigError
 from vqgen.nn.precision import full_float32
-from vqgen.nn.quantize.base import nearest_vectors
+from vqgen.nn.quantize.search import nearest_vectors
 from vqgen.training import record
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

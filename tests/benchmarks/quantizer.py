@@ -46,7 +46,7 @@ class Size(NamedTuple):
     products: float
 
 
-SIZES = [Size(512, (32, 64, 64), 6, 5, 4), Size(8192, (8, 64, 64), 8, 20, 2.5)]
+SIZES = [Size(512, (32, 64, 64), 6, 5, 2), Size(8192, (8, 64, 64), 8, 20, 1.2)]
 
 
 class NaiveQuantizer(nn.Module):

@@ -18,7 +18,7 @@ from vqgen.models.vqvae import VQVAE
 from vqgen.models.vqvae2 import VQVAE2
 from vqgen.nn.autoencoders.residual import Decoder, Encoder
 from vqgen.nn.likelihoods.reconstruction import NormalizedMSE
-from vqgen.nn.quantize.base import nearest_vectors
+from vqgen.nn.quantize.search import nearest_vectors
 from vqgen.optim.schedules import Constant
 from vqgen.runs.checkpoint import build
 from vqgen.training import AveragedWeights

@@ -2,24 +2,9 @@ import pytest
 import torch
 
 from vqgen.nn.quantize import EMAQuantizer, GradientQuantizer
-from vqgen.nn.quantize.base import nearest_vectors
 from vqgen.optim import weighted
 
 QUANTIZERS = [GradientQuantizer, EMAQuantizer]
-
-
-@pytest.mark.parametrize("num_rows", [1, 63, 5000])
-def test_the_nearest_vector_is_that_of_brute_force(num_rows):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(num_rows, 8, generator=generator)
-    vectors = torch.randn(1000, 8, generator=generator)
-    distances = (x.double()[:, None] - vectors.double()).square().sum(dim=2)
-    assert torch.equal(nearest_vectors(x, vectors), distances.argmin(dim=1))
-
-
-def test_of_equally_close_vectors_the_first_is_taken():
-    vectors = torch.tensor([[5.0], [1.0], [1.0], [-1.0]])
-    assert nearest_vectors(torch.tensor([[1.0], [0.0]]), vectors).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("quantizer_class", QUANTIZERS)

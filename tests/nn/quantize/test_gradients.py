@@ -21,8 +21,8 @@ from vqgen.nn.quantize import (
     GumbelQuantizer,
     RotationEMAQuantizer,
     SimVQ,
-    base,
 )
+from vqgen.nn.quantize.search import CHUNK_ELEMENTS
 
 
 def features(dim: int, n: int = 3) -> torch.Tensor:
@@ -83,7 +83,7 @@ def test_ibqs_gradient_does_not_depend_on_how_many_vectors_are_taken_at_a_time(m
     torch.manual_seed(0)
     quantizer, z_e = IBQ(8, 4), features(4, 30)
     whole = gradients(quantizer(z_e).z_q, z_e, quantizer.codebook)
-    monkeypatch.setitem(base.CHUNK_ELEMENTS, "cpu", 8)
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 8)
     for part, expected in zip(gradients(quantizer(z_e).z_q, z_e, quantizer.codebook), whole, strict=True):
         torch.testing.assert_close(part, expected)
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from vqgen.nn.quantize.base import nearest_vectors
 from vqgen.nn.quantize.kmeans import assign, draw_far, k_means
+from vqgen.nn.quantize.search import nearest_vectors
 
 
 def identity(vectors):

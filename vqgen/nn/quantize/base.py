@@ -1,4 +1,4 @@
-"""The interface of quantizers, and the search for the nearest code vector."""
+"""The interface of quantizers."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,11 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.nn.precision import full_float32
+from vqgen.nn.quantize.search import nearest_vectors
 from vqgen.nn.sizes import check_at_least
-
-# Distances held at a time: 16 MB on a CPU, 256 MB on a GPU: less is hardly faster and starts more threads.
-CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
 
 LEVEL_SEEDS = 1_000_003
 """Between the seeds of levels, beyond those of a sweep."""
@@ -208,53 +205,6 @@ def as_stored(z: Float[Tensor, "b d h w"], like: Float[Tensor, "b d h w"]) -> Fl
     if like.is_contiguous(memory_format=torch.channels_last):
         return z.contiguous(memory_format=torch.channels_last)
     return z.contiguous()
-
-
-@torch.no_grad()
-def nearest_vectors(
-    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None = None
-) -> Int[Tensor, " n"]:
-    """Index of the vector closest to each row of `x`; the lowest index of those equally close.
-
-    `costs` are added to the squared distances of each vector.
-
-    `x` is taken in chunks through one buffer, so that n x k distances are never in memory at once; |x|^2 is the same
-    for all vectors and left out: argmin |x - e|^2 = argmin |e|^2 / 2 - x . e. Both are moved by the mean of the vectors
-    first, as products of numbers far from zero have no digits left for distances. A GPU does not round them to TF32.
-    """
-    if x.is_cuda:
-        return _nearest_in_full(x, vectors, costs)
-    return _nearest(x, vectors, costs)
-
-
-@torch.compiler.disable  # it cannot trace a change of precision
-def _nearest_in_full(
-    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None
-) -> Int[Tensor, " n"]:
-    with full_float32():
-        return _nearest(x, vectors, costs)
-
-
-def _nearest(
-    x: Float[Tensor, "n d"], vectors: Float[Tensor, "k d"], costs: Float[Tensor, " k"] | None
-) -> Int[Tensor, " n"]:
-    centre = vectors.mean(dim=0)
-    vectors = vectors - centre
-    half_norms = vectors.square().sum(dim=1) / 2
-    half_norms = half_norms if costs is None else half_norms + costs / 2
-    chunk = vectors_at_a_time(vectors)
-    distances = x.new_empty(min(chunk, len(x)), len(vectors))
-    nearest = torch.empty(len(x), dtype=torch.long, device=x.device)
-    for part, codes in zip(x.split(chunk), nearest.split(chunk), strict=True):
-        buffer = distances[: len(part)]
-        torch.addmm(half_norms, part - centre, vectors.T, alpha=-1, out=buffer)
-        torch.argmin(buffer, dim=1, out=codes)
-    return nearest
-
-
-def vectors_at_a_time(codebook: Float[Tensor, "k d"]) -> int:
-    """How many vectors to take at a time where each needs a number for each code."""
-    return max(64, CHUNK_ELEMENTS.get(codebook.device.type, 2**22) // len(codebook))
 
 
 class StraightThrough(torch.autograd.Function):

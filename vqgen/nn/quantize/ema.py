@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.nn.distributed import sum_over_ranks, take_from_rank_zero
-from vqgen.nn.quantize.base import Quantization, VectorQuantizer, nearest_vectors
+from vqgen.nn.quantize.base import Quantization, VectorQuantizer
 from vqgen.nn.quantize.kmeans import ask_again, assign, codebook_start
 from vqgen.nn.quantize.revival import draw_by_error
+from vqgen.nn.quantize.search import nearest_vectors
 from vqgen.nn.sizes import check_at_least
 
 REVIVED_AT_A_TIME = 64

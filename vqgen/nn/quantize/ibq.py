@@ -5,8 +5,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vqgen.nn.quantize.base import Quantization, as_stored, rows, vectors_at_a_time
+from vqgen.nn.quantize.base import Quantization, as_stored, rows
 from vqgen.nn.quantize.gradient import GradientQuantizer
+from vqgen.nn.quantize.search import largest_product, vectors_at_a_time
 
 
 class IBQ(GradientQuantizer):
@@ -34,9 +35,7 @@ class IBQ(GradientQuantizer):
 
     def choose(self, z_e: Float[Tensor, "b d h w"], x: Float[Tensor, "n d"]) -> Int[Tensor, "b h w"]:
         """The codes of the largest products."""
-        codebook = self.codebook.detach().T
-        parts = [(part @ codebook).argmax(dim=1) for part in x.split(vectors_at_a_time(self.codebook))]
-        return torch.cat(parts).view(len(z_e), *z_e.shape[2:])
+        return largest_product(x, self.codebook).view(len(z_e), *z_e.shape[2:])
 
 
 class Choice(torch.autograd.Function):

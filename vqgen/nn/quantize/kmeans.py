@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqgen.nn.distributed import draw_rows, joined_size, take_from_rank_zero
-from vqgen.nn.quantize.base import nearest_vectors
+from vqgen.nn.quantize.search import nearest_vectors
 
 MIN_ROWS = 2**14
 ROWS_PER_CODE = 16
