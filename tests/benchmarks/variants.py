@@ -70,6 +70,7 @@ def figures(name: str, options: argparse.Namespace) -> dict[str, float]:
     words = [*options.train, *VARIANTS[options.what][name]]
     words += [f"perceptual={options.sees}"] if COMPARED[0] in words else []
     with_critic = CRITIC[0] in words
+    words += options.critic if with_critic else []
     steps = steps_of(options.minutes, words, folder / "trial", with_critic)
     start = [f"model.critic.start_step={steps // 5}"] if with_critic else []
     run = trained_in(folder / "run", [*words, *start, f"trainer.max_steps={steps}", "trainer.max_epochs=-1"])
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--measures", required=True, help="run of another one, for FID and KID")
     parser.add_argument("--minutes", type=float, default=8.0, help="of training, for each variant")
     parser.add_argument("--variants", nargs="*", help="some of them")
+    parser.add_argument("--critic", nargs="+", default=[], metavar="WORD", help="more of them, where there is a critic")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--train", nargs="+", required=True, metavar="WORD", help="words of train.py")
     options = parser.parse_args()

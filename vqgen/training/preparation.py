@@ -23,6 +23,7 @@ from vqgen.training.pruning import Pruning
 from vqgen.training.record import Record
 from vqgen.training.searches import THROWN_AWAY, SearchResult, search
 from vqgen.training.source import Source, in_training
+from vqgen.training.threads import Threads
 
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
@@ -98,8 +99,8 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
 
 
 def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.Callback]:
-    """The configured callbacks, and the record that makes a checkpoint rebuild itself."""
-    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record)]
+    """The configured callbacks, the record that makes a checkpoint rebuild itself, and the choice of threads."""
+    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record), Threads()]
     if config.get("freeze"):
         callbacks.append(Frozen(config["freeze"]))
     if trained := trial():

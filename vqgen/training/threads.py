@@ -1,0 +1,84 @@
+"""How many threads compute a training step on a CPU."""
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+from torch.utils.flop_counter import FlopCounterMode
+
+SMALL = 5e8
+"""FLOPs of a step below which several threads win little, and lose much on cores that have other work."""
+
+
+class Threads(pl.Callback):
+    """Small training steps are computed by one thread, and it says so; OMP_NUM_THREADS decides where it is set.
+
+    The first step tells, by the FLOPs of its products and convolutions, and not by its time: the same training has the
+    same number of threads again, and so the same rounding. A checkpoint keeps the number for the run that goes on.
+    """
+
+    def __init__(self) -> None:
+        self._chosen: int | None = None
+        self._before = torch.get_num_threads()
+        self._counter: FlopCounterMode | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of threads, where one was chosen."""
+        return {"chosen": self._chosen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with as many."""
+        self._chosen = state_dict["chosen"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the threads of the run that goes on."""
+        self._before = torch.get_num_threads()
+        if self._chosen and _is_free(pl_module):
+            torch.set_num_threads(self._chosen)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Count the first step."""
+        if self._chosen is None and _is_free(pl_module):
+            self._counter = FlopCounterMode(display=False)
+            self._counter.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
+    ) -> None:
+        """Choose by the first step."""
+        if (counter := self._counted()) is None:
+            return
+        flops = counter.get_total_flops()
+        self._chosen = 1 if flops < SMALL else self._before
+        if self._chosen == 1:
+            rank_zero_info(
+                f"A step is small ({flops / 1e9:.2f} GFLOP): one thread computes it. "
+                f"OMP_NUM_THREADS={self._before} takes {self._before}"
+            )
+            torch.set_num_threads(1)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Count no further."""
+        self._counted()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Leave the process as it was."""
+        torch.set_num_threads(self._before)
+
+    def _counted(self) -> FlopCounterMode | None:
+        counter, self._counter = self._counter, None
+        if counter is not None:
+            counter.__exit__(None, None, None)
+        return counter
+
+
+def _is_free(model: pl.LightningModule) -> bool:
+    """Whether the number of threads is ours to choose: on a CPU, where the user has not, and nothing is compiled."""
+    said = os.environ.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+    compiled = any(module._compiled_call_impl for module in model.modules())
+    return model.device.type == "cpu" and not said and not compiled and torch.get_num_threads() > 1
