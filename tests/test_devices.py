@@ -18,6 +18,7 @@ from vqgen.devices import Place, device_of, fork_rng, place
 from vqgen.environment.launcher import is_first
 from vqgen.errors import ConfigError
 from vqgen.runs import opening
+from vqgen.training.source import Machine
 
 ASKED = re.compile(
     r"cuda\.(is_available|device_count|current_device)|mps\.is_available|get_rank\(|get_world_size\("
@@ -69,14 +70,14 @@ def test_devices_and_ranks_are_asked_for_in_one_place():
 )
 def test_a_training_is_where_hardware_says(words: list[str], device: str, two_gpus: None):
     config = experiment.plain(composed(["model=vqvae", *words]))
-    assert experiment.root_device(config) == torch.device(device)
+    assert experiment.machine_of(config).device == torch.device(device)
 
 
 def test_each_process_of_a_training_has_its_own_gpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(rank_zero_only, "rank", 0)  # Lightning sets it, and it would stay
     config = experiment.plain(composed(["model=vqvae", "hardware=ddp"]))
-    assert experiment.root_device(config) == device_of("auto") == torch.device("cuda:1")
+    assert experiment.machine_of(config).device == device_of("auto") == torch.device("cuda:1")
     assert not is_first()
 
 
@@ -112,7 +113,7 @@ def test_all_models_of_a_run_are_on_one_device(prior: Path):
 def test_the_tokenizer_of_a_training_goes_to_the_device_of_its_trainer(tokenizer: Path, tmp_path: Path):
     config = experiment.plain(composed([*prior_words(tokenizer), f"data_dir={tokenizer.parent / 'other'}"]))
     with PretendedDevice():
-        source = experiment.open_source(config, tmp_path, DEVICE)  # and extracts the codes there
+        source = experiment.open_source(config, tmp_path, Machine(DEVICE, 1))  # and extracts the codes there
     assert source.tokenizer.device == DEVICE
 
 
@@ -158,7 +159,7 @@ def test_a_gpu_where_there_is_none_is_told_in_a_line(prior: Path):
     with pytest.raises(ConfigError, match="device=cuda: torch finds no CUDA GPU here; take cpu or auto"):
         opening.open_trained(prior, device="cuda")
     with pytest.raises(ConfigError, match="No supported gpu backend found"):
-        experiment.root_device(experiment.plain(composed(["model=vqvae", "hardware=gpu"])))
+        experiment.machine_of(experiment.plain(composed(["model=vqvae", "hardware=gpu"])))
 
 
 def test_random_numbers_are_put_back_on_this_device_alone(two_gpus: None):

@@ -35,7 +35,7 @@ from vqgen.runs.opening import trained
 from vqgen.tasks.results import results_folder
 from vqgen.training.messages import quiet, tell_no_best, tell_no_step, tell_results
 from vqgen.training.perceptual import network_of
-from vqgen.training.preparation import make_callbacks, make_model, root_device, tuned
+from vqgen.training.preparation import machine_of, make_callbacks, make_model, tuned
 from vqgen.training.processes import of_one_run
 from vqgen.training.pruning import is_pruned, raise_pruned
 from vqgen.training.source import open_source
@@ -66,7 +66,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if resumed:
         refuse_foreign_writing(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
-    source = open_source(plain(cfg), folder, root_device(plain(cfg)), resumed)
+    source = open_source(plain(cfg), folder, machine_of(plain(cfg)), resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if cfg.get("perceptual"):
         OmegaConf.update(cfg, "model.likelihood.network", network_of(cfg.perceptual, resumed), force_add=True)

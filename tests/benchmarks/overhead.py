@@ -23,7 +23,7 @@ from vqgen.experiment import plain
 from vqgen.logging.of_run import make_loggers
 from vqgen.runs.checkpoint import build
 from vqgen.training.messages import quiet
-from vqgen.training.preparation import make_callbacks, root_device
+from vqgen.training.preparation import machine_of, make_callbacks
 from vqgen.training.source import open_source
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         words = ["model=vqvae", f"data={options.data}", f"run_dir={folder}", *options.overrides]
         cfg = composed(words)
-        source = open_source(plain(cfg), Path(folder), root_device(plain(cfg)))
+        source = open_source(plain(cfg), Path(folder), machine_of(plain(cfg)))
         cfg.facts = {**cfg.facts, **source.facts}
         config, skip = plain(cfg), options.steps // 10
         times: dict[str, list[float]] = {"bare": [], "trainer": []}

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from vqgen.data.codes.code_store import smallest_type
+from vqgen.batch import SPLITS
+from vqgen.data.codes import coded_parts
+from vqgen.data.codes.coded_parts import smallest_type
 from vqgen.data.codes.codes import Codes
 from vqgen.data.loading import order
 from vqgen.data.sources.shapes import Shapes
@@ -204,6 +206,68 @@ def test_two_processes_that_extract_the_same_codes_do_it_once(tmp_path):
     codes_of(tmp_path, tokenizer)
     assert tokenizer.seen == 0
     assert not [path for path in files(tmp_path) if ".part-" in str(path)]
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Batches of 4 images, parts of 8."""
+    monkeypatch.setattr(coded_parts, "MOST_IMAGES", 4)
+    monkeypatch.setattr(coded_parts, "BATCHES", 2)
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("source", [Shapes, Flipped])
+def test_codes_made_in_parts_are_those_made_at_once(tmp_path, monkeypatch, source):
+    parts = codes_of(tmp_path / "parts", source=images(source))
+    monkeypatch.undo()
+    whole = codes_of(tmp_path / "whole", source=images(source))
+    for split in SPLITS:
+        for a, b in zip(parts.split(split).codes, whole.split(split).codes, strict=True):
+            assert np.array_equal(a, b)
+        assert np.array_equal(parts.split(split).given["label"], whole.split(split).given["label"])
+    assert not [path for path in (tmp_path / "parts").rglob("*") if ".parts" in path.name]
+
+
+def counted(tmp_path, number, slow):
+    """Extract, and leave behind how many images this process has encoded."""
+    torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())
+    tokenizer = Tokenizer(slow)
+    codes_of(tmp_path, tokenizer)
+    (tmp_path / f"seen{number}").write_text(str(tokenizer.seen))
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_three_processes_share_the_parts_and_take_over_those_of_one_that_is_killed(tmp_path):
+    processes = [in_process(counted, tmp_path, number, 0.15) for number in range(3)]
+    while sum(path.name == "level0.npy" for path in files(tmp_path)) < 5:  # of two finished parts, and of three begun
+        time.sleep(0.01)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, -signal.SIGKILL, 0]
+    seen = [int((tmp_path / f"seen{number}").read_text()) for number in (0, 2)]
+    assert min(seen) >= 8
+    assert sum(seen) <= 100  # nothing twice but what the killed one had begun
+    data, alone = codes_of(tmp_path, tokenizer := Tokenizer()), codes_of(tmp_path / "alone")
+    assert tokenizer.seen == 0
+    for split in SPLITS:
+        for a, b in zip(data.split(split).codes, alone.split(split).codes, strict=True):
+            assert np.array_equal(a, b)
+    assert not [path for path in files(tmp_path) if ".part" in str(path)]
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_an_extraction_that_was_killed_goes_on_with_the_next_part(tmp_path):
+    process = in_process(counted, tmp_path, 0, 0.1)
+    while sum(path.name == "level0.npy" for path in files(tmp_path)) < 4:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    tokenizer = Tokenizer()
+    data = codes_of(tmp_path, tokenizer)
+    assert tokenizer.seen <= 100 - 3 * 8
+    assert len(data.split("train").codes[0]) == 70
 
 
 def test_a_split_with_fewer_images_than_processes_is_told_before_the_training(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from vqgen.experiment import plain, train
 from vqgen.runs.checkpoint import open_last, open_run, save_essence
 from vqgen.runs.opening import open_trained
 from vqgen.runs.provenance import differences
-from vqgen.training.source import open_source
+from vqgen.training.source import Machine, open_source
 
 QUICK = [
     "hardware=cpu",
@@ -105,7 +105,7 @@ CHANGES = {
 
 def opens(cfg: DictConfig, folder: Path) -> None:
     """All that a training reads before it begins."""
-    open_source(plain(cfg), folder, torch.device("cpu"), open_last(cfg.resume) if cfg.resume else None)
+    open_source(plain(cfg), folder, Machine(torch.device("cpu"), 1), open_last(cfg.resume) if cfg.resume else None)
 
 
 def goes_on(place: Path, run: str, **changes: Any) -> None:

@@ -17,7 +17,7 @@ from vqgen.experiment import plain
 from vqgen.runs import slurm
 from vqgen.runs.claim import claimed, let_go
 from vqgen.runs.folders import COMPOSED
-from vqgen.training.preparation import root_device
+from vqgen.training.preparation import machine_of
 
 NAMES = (
     "SLURM_JOB_ID",
@@ -215,16 +215,16 @@ def test_processes_that_slurm_does_not_start_are_not_done_without(
         monkeypatch.setenv(name, value)
     config = plain(composed(["model=vqvae", "hardware=cpu", *words]))
     with pytest.raises(ConfigError, match=told):
-        root_device(config)
+        machine_of(config)
     monkeypatch.delenv("SLURM_NTASKS")
-    assert root_device(config).type == "cpu"
+    assert machine_of(config).device.type == "cpu"
 
 
 def test_a_process_that_waits_for_tasks_without_srun_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
     with pytest.warns(UserWarning, match="not started by srun, as it seems .*: this waits for 1 other tasks"):
-        root_device(plain(composed(["model=vqvae", "hardware=cpu", "hardware.devices=2"])))
+        machine_of(plain(composed(["model=vqvae", "hardware=cpu", "hardware.devices=2"])))
 
 
 def test_steps_of_a_job_at_the_same_time_meet_in_places_of_their_own(monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from tests.conftest import composed
 from vqgen.batch import ImageBatch
 from vqgen.devices import has_bfloat16_units
 from vqgen.training import CollapsedCodesWarning, CollapseWarning, OverfittingWarning, Throughput
-from vqgen.training.preparation import root_device
+from vqgen.training.preparation import machine_of
 
 MODEL = Mock(spec=pl.LightningModule)
 
@@ -114,8 +114,8 @@ def test_bfloat16_on_a_cpu_without_units_is_warned_of(monkeypatch: pytest.Monkey
     config = OmegaConf.to_container(composed(["hardware=cpu_bf16", "run_dir=x"]), resolve=True)
     monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: False)
     with pytest.warns(UserWarning, match=r"hardware\.precision=bf16-mixed: this CPU has no bfloat16 units"):
-        root_device(config)
+        machine_of(config)
     monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        root_device(config)
+        machine_of(config)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from filelock import Timeout
 from tqdm import tqdm
 
 from vqgen.errors import DataError, is_full
@@ -17,15 +18,16 @@ from vqgen.runs.confine import mark, require_allowed
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[bool]:
+def alone(path: Path, wait: float = -1.0) -> Iterator[bool]:
     """Wait for and hold the lock of `path`, which ends with the process; False where the disk knows no locks.
 
     What it makes for that it takes away again: the lock, and the folders of `path` in which nothing came to lie.
+    Where another process holds it for longer than `wait` seconds, filelock.Timeout is raised; -1 is no end.
     """
     require_allowed(path, path.parent)
     made = [folder for folder in path.parents if not folder.exists()]
     file = path.with_name(f".{path.name}.lock")
-    lock = locked(file)
+    lock = locked(file, wait)
     try:
         yield lock is not None
     finally:
@@ -38,7 +40,7 @@ def alone(path: Path) -> Iterator[bool]:
                 folder.rmdir()
 
 
-def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = None) -> Path:
+def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = None, wait: float = -1.0) -> Path:
     """Let `make` fill an empty folder, and call it `path` when it is whole; a folder already there is kept.
 
     What an interrupted process left behind is cleared away by the next one.
@@ -47,19 +49,23 @@ def make_once(path: Path, make: Callable[[Path], None], cache: Path | None = Non
         path: of the folder.
         make: fills it.
         cache: the folder above it, where that is to be marked as one of things that can be made again.
+        wait: seconds for another process that is making it; -1 for no end.
 
     Raises:
         DataError: the folder cannot be written, or its disk is full.
+        filelock.Timeout: another process is still making it.
     """
     try:
         if not path.exists():
             require_allowed(path, cache or path)
-            with alone(path) as is_alone:
+            with alone(path, wait) as is_alone:
                 _clear(path, is_alone)
                 if not path.exists():
                     _make(path, make)
                     if cache:
                         mark(cache)
+    except Timeout:
+        raise
     except OSError as error:
         raise DataError(f"{path} cannot be made: {error.strerror or error}. {_remedy(error, 'cache')}") from error
     return path

@@ -63,7 +63,7 @@ def hold(folder: Path, wait: float = 0.0) -> None:
     _held[file] = lock, mine
 
 
-def locked(file: Path, wait: float = -1) -> FileLock | None:
+def locked(file: Path, wait: float = -1.0) -> FileLock | None:
     """Hold a lock file, made with its folders where it is missing; None where the disk knows no locks.
 
     Args:

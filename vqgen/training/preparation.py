@@ -22,19 +22,19 @@ from vqgen.training.perceptual import give_network
 from vqgen.training.pruning import Pruning
 from vqgen.training.record import Record
 from vqgen.training.searches import THROWN_AWAY, SearchResult, search
-from vqgen.training.source import Source, in_training
+from vqgen.training.source import Machine, Source, in_training
 from vqgen.training.threads import Threads
 
 NEED_LOGGER = [f"pytorch_lightning.callbacks.{name}" for name in ("LearningRateMonitor", "DeviceStatsMonitor")]
 
 
-def root_device(config: PlainDict) -> torch.device:
+def machine_of(config: PlainDict) -> Machine:
     """Where this process will train, asked of a trainer that is thrown away: `hardware`, its strategy, its rank."""
     with silence():
         trainer = build(config["trainer"], "trainer", **THROWN_AWAY)
     processes.check(trainer, config["hardware"])
     _tell_slow_precision(config["hardware"]["precision"], trainer.strategy.root_device)
-    return trainer.strategy.root_device
+    return Machine(trainer.strategy.root_device, trainer.num_devices * trainer.num_nodes)
 
 
 def tuned(config: PlainDict, data: DataModule, folder: Path) -> list[SearchResult]:

@@ -23,6 +23,13 @@ from vqgen.runs.provenance import provenance
 from vqgen.runs.trained_run import TrainedRun
 
 
+class Machine(NamedTuple):
+    """The device of this process, and how many processes train."""
+
+    device: torch.device
+    num_processes: int
+
+
 class Source(NamedTuple):
     """The data module of a run, and what is known of it.
 
@@ -39,13 +46,13 @@ class Source(NamedTuple):
     lineage: dict[str, str] | None = None
 
 
-def open_source(config: PlainDict, folder: Path, device: torch.device, resumed: Run | None = None) -> Source:
+def open_source(config: PlainDict, folder: Path, machine: Machine, resumed: Run | None = None) -> Source:
     """Open the data of a run.
 
     Args:
         config: the run's, resolved.
         folder: of the run, where a prior keeps its tokenizer.
-        device: where the run trains, and its tokenizer encodes.
+        machine: where the run trains, and its tokenizer encodes.
         resumed: the run to resume, if any.
 
     Raises:
@@ -58,7 +65,7 @@ def open_source(config: PlainDict, folder: Path, device: torch.device, resumed: 
         if resumed:
             require_same(resumed, data, record | {"variance": facts["variance"]}, config["data_changed"])
         return Source(data, facts, data, record)
-    return _open_codes(config, folder, device, resumed if resumed and resumed.tokenizer else None)
+    return _open_codes(config, folder, machine, resumed if resumed and resumed.tokenizer else None)
 
 
 def _read(data: DataModule) -> None:
@@ -67,7 +74,7 @@ def _read(data: DataModule) -> None:
     data.tell()
 
 
-def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Run | None) -> Source:
+def _open_codes(config: PlainDict, folder: Path, machine: Machine, known: Run | None) -> Source:
     """The codes of the tokenizer of the resumed prior `known`, or of a new one, of which the run then keeps a copy."""
     run, tokenizer = checkpoint.open_tokenizer(known) if known else _open_tokenizer(config["tokenizer"])
     assert isinstance(tokenizer, Tokenizer)
@@ -78,10 +85,11 @@ def _open_codes(config: PlainDict, folder: Path, device: torch.device, known: Ru
     _read(images)
     record = provenance(images, SPLITS)
     changed = require_same(known or run, images, record, config["data_changed"])
-    tokenizer.to(device)
+    tokenizer.to(machine.device)
     of_codes = {"encode": tokenizer.encode, "fingerprint": mark, "num_embeddings": tokenizer.num_embeddings}
     data = build(config["data"], "data", images=images, level=level, **of_codes)
-    _read(data)  # before the trainer's other processes start: extraction may take long
+    if machine.num_processes == 1:
+        _read(data)  # else all processes extract the codes together, when they have started
     facts = run.config["facts"] | {
         "grid": list(tokenizer.grids[level]),
         "num_embeddings": tokenizer.num_embeddings[level],

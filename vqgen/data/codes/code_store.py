@@ -7,33 +7,25 @@ of its rows are the codes of the mirrored images.
 """
 
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 from numpy import ndarray
-from torch import Tensor, nn
-from tqdm import tqdm
 
-from vqgen.batch import SPLITS, from_bytes
-from vqgen.data.files.array_file import ArrayFile, read_array
+from vqgen.batch import SPLITS
+from vqgen.data.codes.coded_parts import CodedParts, Encode, smallest_type
+from vqgen.data.files.array_file import read_array
 from vqgen.data.files.leftover import warn_of_leftovers
 from vqgen.data.images import Images
-from vqgen.data.loading.loader import Loader
-from vqgen.data.loading.order import UndividedOrder
 from vqgen.errors import DataError
 from vqgen.runs.atomic import make_once, reading
 
-Encode = Callable[[Float[Tensor, "b c h w"]], list[Int[Tensor, "b _ _"]]]
-
 _FORMAT = 3
-_MOST_IMAGES, _MOST_VALUES = 512, 2**24  # in a batch for the encoder
 
 
 class CodeSplit(NamedTuple):
@@ -59,25 +51,30 @@ class CodeStore:
         return self.cache / f"{self.images.key}-{self.fingerprint[:12]}" / name
 
     def extract(self, split: str, encode: Encode) -> Path:
-        """Write the codes of a split, unless they are there; other processes that ask for them wait.
+        """Write the codes of a split, unless they are there, together with other processes that ask for them.
 
         `encode` runs in evaluation mode on the device of the module whose method it is (a plain function: the CPU).
         """
+        folder = self.folder(split)
+        if not folder.exists():
+            parts = folder.with_name(f".{folder.name}.parts{_FORMAT}")
+            coded = CodedParts(parts, self.images, split, self._repeats(split), encode, self.num_embeddings)
+            coded.make(unless=folder)
+            make_once(folder, partial(self._join, split, coded), self.cache)
+            coded.remove()
+        return folder
 
-        def write(folder: Path) -> None:
-            data, repeats = self.images.split(split), self._repeats(split)
-            rows = len(data.images) * repeats
-            self._write_levels(split, encode, folder, rows)
-            for name, values in data.given.items():
-                np.save(folder / _file_of(name), np.concatenate([values] * repeats))
-            others = {name: (values.shape[1:], str(values.dtype)) for name, values in data.others.items()}
-            sizes = {"images": len(data.images), "rows": rows, "labels": data.labels is not None, "others": others}
-            (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
-            if split == SPLITS[0]:
-                store, ours = self.folder(split).parent, self._meta(split)
-                warn_of_leftovers(store, "level0.npy", ours, ("fingerprint", "origin"), "source")
-
-        return make_once(self.folder(split), write, self.cache)
+    def _join(self, split: str, coded: CodedParts, folder: Path) -> None:
+        """Write the folder of a split from its parts, and what is given of the images."""
+        rows, data = coded.join(folder), self.images.split(split)
+        for name, values in data.given.items():
+            np.save(folder / _file_of(name), np.concatenate([values] * self._repeats(split)))
+        others = {name: (values.shape[1:], str(values.dtype)) for name, values in data.others.items()}
+        sizes = {"images": len(data.images), "rows": rows, "labels": data.labels is not None, "others": others}
+        (folder / "meta.json").write_text(json.dumps(self._meta(split) | sizes, indent=1))
+        if split == SPLITS[0]:
+            store, ours = self.folder(split).parent, self._meta(split)
+            warn_of_leftovers(store, "level0.npy", ours, ("fingerprint", "origin"), "source")
 
     def read(self, split: str) -> CodeSplit:
         """The codes of a split, without a look at the images.
@@ -119,57 +116,7 @@ class CodeStore:
     def _repeats(self, split: str) -> int:
         return 2 if self.images.flip and split == "train" else 1
 
-    def _write_levels(self, split: str, encode: Encode, folder: Path, n: int) -> None:
-        bar = tqdm(total=n, desc=f"Codes of {split}", unit="image", smoothing=0.05)
-        files: dict[int, ArrayFile] = {}
-        with bar, ExitStack() as stack:
-            for codes in self._encoded(split, encode):
-                if len(codes) != len(self.num_embeddings):
-                    levels = f"{len(codes)} levels, and num_embeddings={self.num_embeddings}"
-                    raise DataError(f"The tokenizer gives {levels}.")
-                for i, (code, k) in enumerate(zip(codes, self.num_embeddings, strict=True)):
-                    array = code.cpu().numpy()
-                    if array.min() < 0 or array.max() >= k:
-                        found = f"{array.min()} to {array.max()}"
-                        raise DataError(f"The tokenizer gives codes from {found} for {k} embeddings.")
-                    if i not in files:
-                        shape = (n, *array.shape[1:])
-                        file = ArrayFile(folder / f"level{i}.npy", smallest_type(k), shape)
-                        files[i] = stack.enter_context(file)
-                    files[i].append(array)
-                bar.update(len(codes[0]))
-
-    def _encoded(self, split: str, encode: Encode) -> Iterator[list[Tensor]]:
-        """The codes of all images in order, and then of all mirrored images, where they are flipped."""
-        batch_size = max(1, min(_MOST_IMAGES, _MOST_VALUES // math.prod(self.images.shape)))
-        order = UndividedOrder(self.images.count(split), batch_size)
-        loader = Loader(self.images.fetch(split), order, self.images.num_workers)
-        with _evaluating(encode) as device:
-            for repeat in range(self._repeats(split)):
-                for batch in loader:
-                    x = from_bytes(batch.pixels.to(device, non_blocking=True))
-                    yield encode(x.flip(-1) if repeat else x)
-
 
 def _file_of(name: str) -> str:
     """Name of the file of what is given by a name."""
     return "labels.npy" if name == "label" else f"given_{name}.npy"
-
-
-def smallest_type(num_embeddings: int) -> np.dtype:
-    """The smallest unsigned type of the numbers 0 to num_embeddings - 1."""
-    return np.min_scalar_type(num_embeddings - 1)
-
-
-@contextmanager
-def _evaluating(encode: Encode) -> Iterator[torch.device]:
-    """No gradients, and the module of a bound method in evaluation mode; gives the module's device."""
-    owner = getattr(encode, "__self__", None)
-    module = owner if isinstance(owner, nn.Module) else nn.Module()
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    finally:
-        module.train(training)

@@ -8,7 +8,8 @@ from numpy import ndarray
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from vqgen.batch import SPLITS, CodeBatch
-from vqgen.data.codes.code_store import CodeSplit, CodeStore, Encode
+from vqgen.data.codes.code_store import CodeSplit, CodeStore
+from vqgen.data.codes.coded_parts import Encode
 from vqgen.data.error import folder_of, require
 from vqgen.data.images import Images
 from vqgen.data.loading.batches import chosen
@@ -59,7 +60,17 @@ class Codes(DataModule):
         self._told = False
 
     def prepare_data(self) -> None:
-        """Extract the codes of all splits that are not in the store."""
+        """Extract the codes of all splits that are not in the store; of several processes, all do in `setup`."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            self._extract()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Extract what is not in the store, together with the other processes."""
+        self._extract()
+        self.tell()
+        super().setup(stage)
+
+    def _extract(self) -> None:
         for name in SPLITS:
             self.store.extract(name, self.encode)
 
