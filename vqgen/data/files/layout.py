@@ -109,7 +109,13 @@ def _role(name: str) -> _Role | None:
 def role_of(name: str) -> str | None:
     """The split, of train, val and test, that has this name in its whole; None of others."""
     role = _role(name)
-    return None if role is None or role.rest else {"eval": "val"}.get(role.split, role.split)
+    return None if role is None or role.rest else split_in(name)
+
+
+def split_in(name: str) -> str | None:
+    """The split, of train, val and test, that a word of this name says; None where none does."""
+    role = _role(name)
+    return role and {"eval": "val"}.get(role.split, role.split)
 
 
 def _is_plain(name: str) -> bool:

@@ -5,27 +5,24 @@ from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from vqgen.batch import SPLITS
-from vqgen.data.error import require, require_fractions
+from vqgen.data.error import require
 from vqgen.data.files.decode import shown
-from vqgen.data.files.files import Files
+from vqgen.data.files.divided import DividedFiles
 from vqgen.data.files.layout import LAYOUTS, Folders, find_layout
 from vqgen.data.files.text_table import LABELS, first_of, table_listing
-from vqgen.data.files.tree import File, Listing, Subtree, Tree, divide
+from vqgen.data.files.tree import File, Listing, Subtree, Tree
 
 
-class Folder(Files):
+class Folder(DividedFiles):
     """Any tree of images, flat or in class folders, below folders for the splits or not.
 
     Where every training image lies in one of at least two folders, these are the classes, sorted by name. Splits
-    that are not given are divided off by a hash of the paths, at least one image each; where one of val and test is
-    given, it stands for the other. One or two images are all three splits. A folder around all of it may be there.
+    that are not given are divided off. A folder around all of it may be there.
 
     Args:
-        val_fraction, test_fraction: of the images, for splits that are not given.
         layout: what the folders are: "splits" (in them classes or not), "classes", or nothing ("flat"); "auto" decides
             by their names, and raises DataError where they can be taken in two ways.
-        Others as in Files.
+        Others as in DividedFiles.
     """
 
     expected = (
@@ -35,11 +32,10 @@ class Folder(Files):
     )
     download = "Any JPEG, PNG, WebP, AVIF, JPEG 2000, BMP, GIF, TIFF, PPM or PGM files will do."
 
-    def __init__(self, val_fraction: float, test_fraction: float, layout: str = "auto", **files: Any) -> None:
+    def __init__(self, layout: str = "auto", **files: Any) -> None:
         super().__init__(**files)
-        require_fractions(val_fraction, test_fraction)
         require(layout in LAYOUTS, "layout", layout, f"expected one of {', '.join(LAYOUTS)}")
-        self.fractions, self.layout = (val_fraction, test_fraction), layout
+        self.layout = layout
 
     def list_files(self, tree: Tree) -> dict[str, Listing]:
         """Splits by folder where folders are named for splits, otherwise by hash."""
@@ -62,7 +58,10 @@ class Folder(Files):
             self.left_out[f"of {split} (no class is known)"] = len(parts[split].files) - len(listing.files)
         taken = sum(len(part.files) for part in parts.values())
         self.left_out["images beside those folders"] = len(tree.files) - taken
-        return self._completed(given) if len(given) > 1 else self._divided(training)
+        if len(given) > 1:
+            return self.completed(given, of="folders")
+        divided = self.divided(training.files).items()
+        return {split: training._replace(files=files).labelled(self.class_names) for split, files in divided}
 
     def _classes(self, readable: Subtree, everything: Subtree) -> list[str]:
         """The class folders of training. Raises DataError where nothing in one of them can be read."""
@@ -87,17 +86,3 @@ class Folder(Files):
             return inner.labelled(self.class_names)
         table = first_of(LABELS, [self.root / inner.start, self.root / part.start, self.root])
         return table_listing(part.files, table, self.class_names) if table else Listing([])
-
-    def _completed(self, given: dict[str, Listing]) -> dict[str, Listing]:
-        self.how = f"by the folders of {' and '.join(sorted(given, key=SPLITS.index))}"
-        for absent, other in (("val", "test"), ("test", "val")):
-            if absent not in given:
-                self.how += f", {absent} is {other}"
-                given = given | {absent: given[other]}
-        return {split: given[split] for split in SPLITS}
-
-    def _divided(self, training: Subtree) -> dict[str, Listing]:
-        few = len(training.files) <= len(self.fractions)
-        self.how = "so few that each is in every split" if few else "divided by a hash of their names"
-        parts = zip(SPLITS, divide(training.files, self.fractions), strict=True)
-        return {split: training._replace(files=part).labelled(self.class_names) for split, part in parts}

@@ -15,36 +15,26 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from tqdm import tqdm
 
 from vqgen.batch import SPLITS
-from vqgen.data.error import require_fractions
 from vqgen.data.files.decode import SUFFIXES, shown
-from vqgen.data.files.files import Files
+from vqgen.data.files.divided import DividedFiles
+from vqgen.data.files.layout import split_in
 from vqgen.data.files.member import Member, members, tar_of
-from vqgen.data.files.tree import File, Listing, Tree, divide
+from vqgen.data.files.tree import File, Listing, Tree
 from vqgen.errors import DataError, listed
 from vqgen.runs.atomic import make_once, reading
 
 LABEL = "cls"
-_WORDS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev", "eval"),
-    "test": ("test", "testing"),
-}
 _LONGEST_LABEL = 200  # bytes
 _COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _FORMAT = 1  # of the index
 
 
-class Shards(Files):
+class Shards(DividedFiles):
     """Tar files of images, NAME.jpg, each with its class in NAME.cls, a number or a word, or all without.
 
     An index of all files in them is made once, in `cache`; images are then read by their places, in the same order as
     from a folder. Splits are told by the names of the tar files, or of their folders (`train-000.tar`, `val-000.tar`);
-    where none says so, the images are divided by a hash of their paths. Where one of val and test is given, it stands
-    for the other.
-
-    Args:
-        val_fraction, test_fraction: of the images, for splits that are not given.
-        Others as in Files.
+    where none says so, the images are divided by a hash of their paths. Arguments as for DividedFiles.
     """
 
     expected = (
@@ -53,10 +43,8 @@ class Shards(Files):
     )
     download = "Tar files must not be compressed; images in them may be of any kind that data=folder takes."
 
-    def __init__(self, val_fraction: float, test_fraction: float, **files: Any) -> None:
+    def __init__(self, **files: Any) -> None:
         super().__init__(**files)
-        require_fractions(val_fraction, test_fraction)
-        self.fractions = (val_fraction, test_fraction)
         self._labels: dict[str, str] = {}  # of images by their paths
 
     @cached_property
@@ -132,17 +120,9 @@ class Shards(Files):
             raise self.missing(f"the tar files are all of {' and '.join(sorted(map(str, parts)))}, none of train")
         self.class_names = self._classes(parts["train"])
         if len(parts) == 1:
-            few = len(parts["train"]) <= len(self.fractions)
-            self.how = "so few that each is in every split" if few else "divided by a hash of their paths"
-            divided = zip(SPLITS, divide(parts["train"], self.fractions), strict=True)
-            return {split: self._labelled(files, split) for split, files in divided}
+            return {split: self._labelled(files, split) for split, files in self.divided(parts["train"]).items()}
         given = {split: self._labelled(parts[split], split) for split in SPLITS if split in parts}
-        self.how = f"by the names of the tar files of {' and '.join(given)}"
-        for absent, other in (("val", "test"), ("test", "val")):
-            if absent not in given:
-                self.how += f", {absent} is {other}"
-                given[absent] = given[other]
-        return {split: given[split] for split in SPLITS}
+        return self.completed(given, of="names of the tar files")
 
     def _classes(self, files: Sequence[File]) -> list[str]:
         """The classes of the training images: numbers in their order, words sorted."""
@@ -175,12 +155,8 @@ class Shards(Files):
 
 def _split_of(path: str) -> str | None:
     """The split that the name of an image's tar file tells, or that of a folder around it, the inner one first."""
-    for part in reversed(tar_of(path).lower().removesuffix(".tar").split("/")):
-        for word in re.findall("[a-z]+", part):
-            for split, words in _WORDS.items():
-                if word in words:
-                    return split
-    return None
+    names = reversed(tar_of(path).lower().removesuffix(".tar").split("/"))
+    return next((split for name in names if (split := split_in(name))), None)
 
 
 def _tar_files(root: Path) -> tuple[list[str], list[str]]:
