@@ -13,7 +13,6 @@ from vqgen.drawing.stepwise.product import (
     products,
     quickest,
     threads_pay,
-    vector_product,
 )
 from vqgen.environment.compat import can_arrange
 
@@ -68,7 +67,7 @@ def test_a_large_matrix_gets_the_product_for_its_vectors():
     weight = torch.randn(512, 512)
     assert quickest(weight[:8], 16) is plain_product
     assert quickest(weight[:8], 1) is plain_product
-    assert quickest(weight, 1) is vector_product
+    assert quickest(weight, 1) is plain_product
     assert quickest(weight, 16) is (packed_product if can_arrange(weight) else plain_product)
     assert quickest(weight.double(), 16) is plain_product
 

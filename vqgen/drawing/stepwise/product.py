@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vqgen.environment import compat
 
-LARGE_FOR_ONE, LARGE_FOR_SOME = 2**14, 2**17
-"""Entries from which on a matrix is worth more than the general product, with one vector or with some."""
+LARGE_FOR_SOME = 2**17
+"""Entries from which on a matrix is worth more than the general product, with some vectors."""
 
 FEW_POSITIONS, SOME_POSITIONS = 32, 256
 """Rows of up to so many positions are convolved by a matrix product, or with arranged weights: these are a copy, which
@@ -44,25 +44,11 @@ def threads_pay(entries: Sequence[int], num_vectors: int) -> bool:
 AddProducts = Callable[[Tensor, Tensor], Tensor]
 """`add(sums, x)` adds the products of a fixed matrix with `x`, ``b i``, to `sums`, ``b o``, in place."""
 
-PARTS = 4
-"""Of a matrix, in `vector_product`."""
-
 
 def plain_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
     """By a general matrix product."""
     transposed = weight.t()
     return lambda sums, x: sums.addmm_(x, transposed)
-
-
-def vector_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
-    """Of a single vector: a batch of products with parts of the matrix, which are bound by memory alone."""
-    parts = weight.unflatten(0, (PARTS, -1))
-
-    def add(sums: Float[Tensor, "1 o"], x: Float[Tensor, "1 i"]) -> Float[Tensor, "1 o"]:
-        sums.view(PARTS, -1, 1).baddbmm_(parts, x.t().expand(PARTS, -1, 1))
-        return sums
-
-    return add
 
 
 def packed_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProducts:
@@ -73,10 +59,7 @@ def packed_product(weight: Float[Tensor, "o i"], num_vectors: int) -> AddProduct
 
 def quickest(weight: Float[Tensor, "o i"], num_vectors: int) -> Callable[[Tensor, int], AddProducts]:
     """Which of these is the quickest for `num_vectors` vectors at a time."""
-    on_cpu, size = weight.device.type == "cpu", weight.numel()
-    if on_cpu and num_vectors == 1 and size >= LARGE_FOR_ONE and weight.shape[0] % PARTS == 0:
-        return vector_product
-    packed = num_vectors > 1 and size >= LARGE_FOR_SOME and compat.can_arrange(weight)
+    packed = num_vectors > 1 and weight.numel() >= LARGE_FOR_SOME and compat.can_arrange(weight)
     return packed_product if packed else plain_product
 
 
