@@ -81,7 +81,7 @@ def scan(root: Path) -> Tree:
         left_out["empty folders"] += not folders and not visible
         start = below(folder)
         for name in visible:
-            _take(os.path.join(folder, name), f"{start}{name}", tree, left_out)
+            _take(f"{folder}{os.sep}{name}", f"{start}{name}", tree, left_out)
     return Tree(sorted(tree.files), tree.unreadable, sorted(tree.foreign), +left_out)
 
 
