@@ -66,7 +66,10 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if resumed:
         refuse_foreign_writing(plain(cfg), resumed.file, folder)
     _confine(cfg, folder)
-    source = open_source(plain(cfg), folder, machine_of(plain(cfg)), resumed)
+    machine = machine_of(plain(cfg))
+    if cfg.hardware.channels_last is None:
+        cfg.hardware.channels_last = machine.device.type == "cpu" and not cfg.tokenizer
+    source = open_source(plain(cfg), folder, machine, resumed)
     cfg.facts = {**cfg.facts, **source.facts}
     if cfg.get("perceptual"):
         OmegaConf.update(cfg, "model.likelihood.network", network_of(cfg.perceptual, resumed), force_add=True)

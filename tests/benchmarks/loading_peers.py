@@ -3,8 +3,8 @@
     python -m tests.benchmarks.loading_peers
 
 Files of 256 x 256 are decoded by as many workers as there are cores, in batches of 32 that leave the loader as bytes.
-All take turns, five passes each, and the best counts. The packages are installed by hand; litdata wants torchvision,
-and is read here without it (pip install --no-deps litdata obstore boto3 botocore s3transfer jmespath).
+All take turns, five passes each, and the best counts. litdata is installed by hand: it wants torchvision, and is read
+here without it (pip install --no-deps litdata obstore boto3 botocore s3transfer jmespath).
 """
 
 import io

@@ -257,6 +257,23 @@ def test_three_processes_share_the_parts_and_take_over_those_of_one_that_is_kill
     assert not [path for path in files(tmp_path) if ".part" in str(path)]
 
 
+@pytest.mark.parametrize("slow", [0.0, 0.03])
+@pytest.mark.parametrize("small", [False, True])
+def test_processes_that_extract_together_make_nothing_twice(tmp_path, monkeypatch, small, slow):
+    if small:
+        monkeypatch.setattr(coded_parts, "MOST_IMAGES", 4)
+        monkeypatch.setattr(coded_parts, "BATCHES", 2)
+    for turn in range(3):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        processes = [in_process(counted, folder, number, slow) for number in range(4)]
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * 4
+        assert sum(int((folder / f"seen{number}").read_text()) for number in range(4)) == 100
+        assert not [path for path in files(folder) if ".part" in str(path)]
+
+
 @pytest.mark.usefixtures("in_parts")
 def test_an_extraction_that_was_killed_goes_on_with_the_next_part(tmp_path):
     process = in_process(counted, tmp_path, 0, 0.1)

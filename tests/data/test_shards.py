@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Command
+from vqgen.data.files.layout import split_in
 from vqgen.data.files.member import members
 from vqgen.data.sources import Folder, Shards
 from vqgen.errors import DataError
@@ -215,6 +216,17 @@ def test_damaged_tar_files_are_named_and_not_read_up_to_the_damage(tmp_path: Pat
         whole.write_bytes(contents)
         with pytest.raises(DataError, match=r"x\.tar is damaged, or several tar files in one, at byte [\d,]+: put"):
             shards(tmp_path).prepare_data()
+
+
+WORDS = {
+    **{"data-train-000": "train", "trainset_3": "train", "tr-000": "train", "cc-tr-000": None, "wiki-te-0": None},
+    **{"imagenet-validation-1": "val", "eval-0": "val", "testing": "test", "photos-000": None},
+}
+
+
+@pytest.mark.parametrize(("name", "split"), WORDS.items())
+def test_the_split_of_a_tar_file_is_a_word_of_its_name(name: str, split: str | None):
+    assert split_in(name) == split
 
 
 def test_an_index_is_of_one_folder(tmp_path: Path):

@@ -36,7 +36,7 @@ class Hardware:
     precision: str | int
     num_workers: int
     compile: bool
-    channels_last: bool
+    channels_last: bool | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the files of conf/ have computed, such as the folder of a run or the name of a sweep."""
+"""What the files of conf/ have computed: the folder of a run, the name of a sweep."""
 
 import os
 from datetime import datetime
@@ -47,7 +47,6 @@ def sweep_name() -> str | None:
 
 
 register("environment", _environment)
-register("is_null", lambda value: value is None)
 register("run_folder", _run_folder)
 register("sweep_folder", _sweep_folder)
 register("sweep_name", sweep_name)

@@ -110,9 +110,8 @@ def _hardware(override: Override | None, search_path: SearchPath) -> PlainDict:
         return {}
     with search_path.opened():
         check_choice(override, search_path)
-        machine = OmegaConf.to_container(search_path.compose([str(override.input_line)]).hardware)
-    assert isinstance(machine, dict)
-    return {f"hardware.{key!s}": value for key, value in machine.items()}  # with references, to the run's own values
+        machine = search_path.compose([str(override.input_line)]).hardware
+    return {f"hardware.{key}": value for key, value in machine.items()}
 
 
 def _refuse_elsewhere(words: list[str], overrides: Mapping[str, Override]) -> None:

@@ -16,55 +16,61 @@ SMALL = 5e8
 class Threads(pl.Callback):
     """Small training steps are computed by one thread, and it says so; OMP_NUM_THREADS decides where it is set.
 
-    The first step tells, by the FLOPs of its products and convolutions, and not by its time: the same training has the
-    same number of threads again, and so the same rounding. A checkpoint keeps the number for the run that goes on.
+    The second batch tells (in the first one codebooks start), by the FLOPs of its products and convolutions, and not by
+    its time: the same training has the same number of threads again, and so the same rounding. A checkpoint keeps
+    whether it is one, for the run that goes on.
     """
 
     def __init__(self) -> None:
-        self._chosen: int | None = None
+        self._by_one: bool | None = None  # as long as nothing is decided
         self._before = torch.get_num_threads()
+        self._batches = 0
         self._counter: FlopCounterMode | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of threads, where one was chosen."""
-        return {"chosen": self._chosen}
+        """Whether one thread computes, where that is decided."""
+        return {"by_one": self._by_one}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with as many."""
-        self._chosen = state_dict["chosen"]
+        """Go on so."""
+        self._by_one = state_dict["by_one"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the threads of the run that goes on."""
         self._before = torch.get_num_threads()
-        if self._chosen and _is_free(pl_module):
-            torch.set_num_threads(self._chosen)
+        if self._by_one and _is_free(pl_module):
+            self._take_one("as before")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Count the first step."""
-        if self._chosen is None and _is_free(pl_module):
+        """Count the second batch."""
+        self._batches += 1
+        if self._by_one is None and self._batches == 2 and _is_free(pl_module):
             self._counter = FlopCounterMode(display=False)
             self._counter.__enter__()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Choose by the first step."""
+        """Choose by what was counted."""
         if (counter := self._counted()) is None:
             return
         flops = counter.get_total_flops()
-        self._chosen = 1 if flops < SMALL else self._before
-        if self._chosen == 1:
-            rank_zero_info(
-                f"A step is small ({flops / 1e9:.2f} GFLOP): one thread computes it. "
-                f"OMP_NUM_THREADS={self._before} takes {self._before}"
-            )
-            torch.set_num_threads(1)
+        self._by_one = flops < SMALL
+        if self._by_one:
+            self._take_one(f"{flops / 1e9:.2f} GFLOP")
+
+    def _take_one(self, why: str) -> None:
+        rank_zero_info(
+            f"A step is small ({why}): one thread computes it. OMP_NUM_THREADS={self._before} takes {self._before}"
+        )
+        torch.set_num_threads(1)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Count no further."""
+        """Leave the process as it was: Lightning tears nothing down then."""
         self._counted()
+        torch.set_num_threads(self._before)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the process as it was."""

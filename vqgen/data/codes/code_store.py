@@ -59,7 +59,7 @@ class CodeStore:
         if not folder.exists():
             parts = folder.with_name(f".{folder.name}.parts{_FORMAT}")
             coded = CodedParts(parts, self.images, split, self._repeats(split), encode, self.num_embeddings)
-            coded.make(unless=folder)
+            coded.make(folder, self.cache)
             make_once(folder, partial(self._join, split, coded), self.cache)
             coded.remove()
         return folder

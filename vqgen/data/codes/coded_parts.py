@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,10 @@ class Part(NamedTuple):
         return f"{'mirrored' if self.mirrored else 'plain'}-{self.start:09}"
 
 
+class _JoinedError(Exception):
+    """There is nothing to be made any more."""
+
+
 @dataclass(frozen=True)
 class CodedParts:
     """The codes of a split, in a folder for each part: level0.npy and so on.
@@ -73,21 +77,30 @@ class CodedParts:
         starts = range(0, count, size)
         return [Part(bool(k), start, min(start + size, count)) for k in range(self.repeats) for start in starts]
 
-    def make(self, unless: Path) -> None:
+    def make(self, whole: Path, cache: Path) -> None:
         """Make the parts that nobody else is making, then wait for the others, and for those whose maker has ended.
 
-        Nothing is made once the folder `unless` is there: another process has joined the parts.
+        Nothing is made once the folder `whole` is there: another process has joined the parts, and removes them.
         """
-        sizes = {part: part.stop - part.start for part in self.parts()}
-        bar = tqdm(total=sum(sizes.values()), desc=f"Codes of {self.split}", unit="image", disable=place().rank > 0)
-        with bar:
+        left = self.parts()
+        rows = sum(part.stop - part.start for part in left)
+        with tqdm(total=rows, desc=f"Codes of {self.split}", unit="image", disable=place().rank > 0) as bar:
             for wait in (0.0, -1.0):
-                for part in sizes:
-                    with suppress(Timeout):
-                        if not unless.exists():
-                            make_once(self.folder / part.name, partial(self._write, part, bar), wait=wait)
-                    there = sum(size for part, size in sizes.items() if (self.folder / part.name).exists())
-                    bar.update(there - bar.n)  # those of others, too
+                left = [part for part in left if not self._make(part, whole, cache, wait, bar)]
+
+    def _make(self, part: Part, whole: Path, cache: Path, wait: float, bar: tqdm) -> bool:
+        """Whether a part is there, made now unless another process is making it for longer than `wait` seconds."""
+        before = bar.n
+        try:
+            make_once(self.folder / part.name, partial(self._write, part, whole, bar), cache, wait)
+        except Timeout:
+            return False
+        except (_JoinedError, DataError):
+            if not whole.exists():
+                raise
+        if bar.n == before:  # by another process
+            bar.update(part.stop - part.start)
+        return True
 
     def join(self, folder: Path) -> int:
         """Write all parts behind each other into the files of `folder`; the number of rows."""
@@ -109,7 +122,9 @@ class CodedParts:
         """Remove all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _write(self, part: Part, bar: tqdm, folder: Path) -> None:
+    def _write(self, part: Part, whole: Path, bar: tqdm, folder: Path) -> None:
+        if whole.exists():  # since this process has waited for another one
+            raise _JoinedError
         files: dict[int, ArrayFile] = {}
         with ExitStack() as stack:
             for codes in self._encoded(part):

@@ -34,7 +34,7 @@ class DividedFiles(Files):
         return {split: given[split] for split in SPLITS}
 
     def divided(self, files: Sequence[File]) -> dict[str, list[File]]:
-        """The files of each split, by a hash of their paths."""
+        """The files of each split, by a hash of their names with the folders around them."""
         few = len(files) <= len(self.fractions)
         self.how = "so few that each is in every split" if few else "divided by a hash of their names"
         return dict(zip(SPLITS, divide(files, self.fractions), strict=True))

@@ -15,6 +15,7 @@ _WORDS = {  # names of split folders, upper or lower case
     "test": "test|testing|tst|te|ts|holdout|heldout",
     "eval": "eval|evaluation",  # val where that is not given, else test
 }
+_SHORT = {"tr", "va", "te", "ts"}
 _PLAIN = "set|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|split|jpe?gs?|pngs?|unlabell?ed|unknown"
 _SPLIT_WORD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()))
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\x00-\x7f]+")
@@ -113,9 +114,14 @@ def role_of(name: str) -> str | None:
 
 
 def split_in(name: str) -> str | None:
-    """The split, of train, val and test, that a word of this name says; None where none does."""
+    """The split, of train, val and test, that a word of this name says; None where none does.
+
+    Words of two letters, which may stand for languages, count only where they stand alone.
+    """
     role = _role(name)
-    return role and {"eval": "val"}.get(role.split, role.split)
+    if role is None or (role.rest and {*map(str.lower, _TOKEN.findall(name))} & _SHORT):
+        return None
+    return {"eval": "val"}.get(role.split, role.split)
 
 
 def _is_plain(name: str) -> bool:

@@ -16,7 +16,7 @@ def smallest_product(
     """Index of the vector of the smallest product with each row of `x`; the lowest index of equal ones.
 
     With a `centre` the rows are moved by it, and the last number of a column is added to its product. Products are
-    those of float32, not of TF32. Rows with a NaN have code 0.
+    those of float32, not of TF32. A row with a NaN has some code. All is float32.
     """
     x, columns = x.contiguous(), columns.contiguous()
     found = torch.empty(len(x), dtype=torch.long, device=x.device)

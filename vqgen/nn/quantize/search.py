@@ -62,7 +62,7 @@ def _smallest_product(
 )
 def _when_compiled(x: Tensor, columns: Tensor, centre: Tensor | None) -> Tensor:
     """One operation for torch.compile, which can trace neither a change of precision nor writing into a part."""
-    if x.is_cuda and find_spec("triton"):
+    if x.is_cuda and x.dtype == columns.dtype == torch.float32 and find_spec("triton"):
         from vqgen.nn.quantize import fused
 
         return fused.smallest_product(x, columns, centre)
