@@ -31,6 +31,14 @@ def average_model(callback: Any) -> nn.Module:
     return callback._average_model
 
 
+def is_compiled(module: nn.Module) -> bool:
+    """Whether `module.compile()` has been called.
+
+    `_compiled_call_impl`. The method returns nothing, and torch tells nowhere else.
+    """
+    return module._compiled_call_impl is not None
+
+
 def end_workers(loader: DataLoader[object]) -> None:
     """End the processes of a DataLoader at once.
 

@@ -9,6 +9,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch.utils.flop_counter import FlopCounterMode
 
+from vqgen.environment.compat import is_compiled
+
 SMALL = 5e8
 """FLOPs of a step below which several threads win little, and lose much on cores that have other work."""
 
@@ -86,5 +88,5 @@ class Threads(pl.Callback):
 def _is_free(model: pl.LightningModule) -> bool:
     """Whether the number of threads is ours to choose: on a CPU, where the user has not, and nothing is compiled."""
     said = os.environ.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
-    compiled = any(module._compiled_call_impl for module in model.modules())
+    compiled = any(map(is_compiled, model.modules()))
     return model.device.type == "cpu" and not said and not compiled and torch.get_num_threads() > 1
