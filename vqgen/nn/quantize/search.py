@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from vqgen.nn.precision import full_float32
 
@@ -51,7 +52,7 @@ def _smallest_product(
     x: Float[Tensor, "n d"], columns: Float[Tensor, "k c"], centre: Float[Tensor, " d"] | None = None
 ) -> Int[Tensor, " n"]:
     """Of each row less the centre, with a 1 behind it where columns have one number more."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():  # a program for others has torch alone
         return _when_compiled(x, columns, centre)
     with full_float32() if x.is_cuda else nullcontext():
         return _by_chunks(x, columns, centre)
@@ -82,13 +83,10 @@ def _by_chunks(
     if number > BLOCK and number % BLOCK:
         columns = torch.cat([columns, columns[: -number % BLOCK]])  # the same again, so that blocks are whole
     products = x.new_empty(min(chunk, len(x)), len(columns))
-    ones = x.new_ones(len(products), columns.shape[1])
     found = torch.empty(len(x), dtype=torch.long, device=x.device)
     for part, codes in zip(x.split(chunk), found.split(chunk), strict=True):
         if centre is not None:
-            moved = ones[: len(part)]
-            torch.sub(part, centre, out=moved[:, :-1])
-            part = moved
+            part = F.pad(part - centre, (0, 1), value=1.0)
         torch.mm(part, columns.T, out=products[: len(part)])
         codes.copy_(_first_smallest(products[: len(part)]))
     return found if len(columns) == number else found.remainder_(number)
