@@ -30,12 +30,12 @@ class Threads(pl.Callback):
         self._counter: FlopCounterMode | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether one thread computes, where that is decided."""
-        return {"by_one": self._by_one}
+        """Whether one thread computes, where that is decided, and after how many batches."""
+        return {"by_one": self._by_one, "batches": self._batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on so."""
-        self._by_one = state_dict["by_one"]
+        self._by_one, self._batches = state_dict["by_one"], state_dict["batches"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the threads of the run that goes on."""

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, library
 from torch.nn import functional as F
 
 from vqgen.nn.precision import full_float32
@@ -58,7 +58,7 @@ def _smallest_product(
         return _by_chunks(x, columns, centre)
 
 
-@torch.library.custom_op(
+@library.custom_op(
     "vqgen::smallest_product", mutates_args=(), schema="(Tensor x, Tensor columns, Tensor? centre) -> Tensor"
 )
 def _when_compiled(x: Tensor, columns: Tensor, centre: Tensor | None) -> Tensor:
