@@ -9,7 +9,7 @@ from scipy.stats import norm
 from tests.tasks import tiny
 from vqgen.errors import UserError
 from vqgen.models.ae import AE
-from vqgen.pictures import plots
+from vqgen.pictures import figures, plots
 from vqgen.tasks.latents import Latents, _histograms, decoded_plane, latent_points, plane_axes
 from vqgen.tasks.traverse import Traverse, moved
 
@@ -87,3 +87,12 @@ def test_a_traversal_shows_the_dimensions_of_greatest_spread_first():
     assert task._chosen(std) == [1, 2]
     with pytest.raises(UserError, match=r"dimensions=\[5\]: there is no 5, they are 0 to 2"):
         Traverse(dimensions=[5])._chosen(std)
+
+
+def test_points_are_decoded():
+    run = tiny.trained(tiny.latent_model())
+    points = [[0.5, -1.0], [0.0, 2.0]]
+    expected = figures.rows(run.latent.decode(torch.tensor(points)))
+    assert torch.equal(Latents(points=points)(run).pictures["points"], expected)
+    with pytest.raises(UserError, match="vectors of 2 numbers"):
+        Latents(points=[[0.5]])(run)

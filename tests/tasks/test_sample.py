@@ -20,7 +20,8 @@ from vqgen.nn.posteriors.posterior import DiagonalGaussian
 from vqgen.optim.schedules import Constant
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.complete import Complete
-from vqgen.tasks.sample import Sample, label_index
+from vqgen.tasks.images import label_index
+from vqgen.tasks.sample import Sample
 
 
 def _trained(model: Any) -> TrainedRun:

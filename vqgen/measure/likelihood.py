@@ -57,10 +57,10 @@ def of_priors(
     for batch in batches:
         codes = tokenizer.encode(batch.x)
         for i, prior in enumerate(priors):
-            nats = _nats(prior, codes, batch.given)
+            nats = nats_of(prior, codes, batch.given)
             sums[i] = sums[i] + nats.sum(0)
             known = ~hole(prior.grid, tokenizer.codes_per_place)
-            holes[i] += (nats * ~known if prior.exact else _nats(prior, codes, batch.given, known)).sum()
+            holes[i] += (nats * ~known if prior.exact else nats_of(prior, codes, batch.given, known)).sum()
         if marginal:
             marginal_nats += float(over_labels(priors, codes, batch.given).sum())
         if complete and likelihood_of(tokenizer):
@@ -106,7 +106,7 @@ def over_labels(priors: list[Prior], codes: list[Int[Tensor, "b _ _"]], given: G
     nats = []
     for number in range(num_classes):
         with_label = {**given, "label": codes[0].new_full((len(codes[0]),), number)}
-        nats.append(torch.stack([_nats(prior, codes, with_label).sum((1, 2)) for prior in priors]).sum(0))
+        nats.append(torch.stack([nats_of(prior, codes, with_label).sum((1, 2)) for prior in priors]).sum(0))
     return math.log(num_classes) - torch.stack([-n for n in nats]).logsumexp(0)
 
 
@@ -118,7 +118,7 @@ def hole(grid: Sequence[int], per_place: int = 1) -> Bool[Tensor, "h w"]:
     return inside.repeat_interleave(per_place, dim=1)
 
 
-def _nats(
+def nats_of(
     prior: Prior, codes: list[Tensor], given: Given, known: Bool[Tensor, "h w"] | None = None
 ) -> Float[Tensor, "b h w"]:
     """Of each code of a prior's level that is not known, in float64."""

@@ -75,6 +75,13 @@ def error_map(x: Float[Tensor, "b c h w"], x_hat: Float[Tensor, "b c h w"]) -> F
     return (x - x_hat).abs().mean(1, keepdim=True).clamp(max=1) * 2 - 1
 
 
+def heat_map(values: Float[Tensor, "b h w"], most: float, size: tuple[int, int]) -> Float[Tensor, "b 3 H W"]:
+    """Values from 0 (black) to `most` (white) as colours in [-1, 1], each a tile, enlarged to `size`."""
+    colours = colormaps["inferno"]((values / max(most, 1e-12)).clamp(0, 1).numpy())[..., :3]
+    image = torch.from_numpy(colours).float().permute(0, 3, 1, 2) * 2 - 1
+    return F.interpolate(image, size=size, mode="nearest" if values.shape[2] <= size[1] else "area")
+
+
 def save_png(image: Float[Tensor, "c h w"], path: Path, scale: int = 1) -> Path:
     """Write an image in [-1, 1] as PNG, each pixel `scale` pixels wide; makes the folder. Returns the path."""
     pixels = to_bytes(image).cpu().numpy().transpose(1, 2, 0)

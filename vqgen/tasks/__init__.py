@@ -11,6 +11,7 @@ from vqgen.tasks.interpolate import Interpolate
 from vqgen.tasks.latents import Latents
 from vqgen.tasks.levels import Levels
 from vqgen.tasks.morph import Morph
+from vqgen.tasks.nll import NLL
 from vqgen.tasks.publish import Publish
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
@@ -18,6 +19,7 @@ from vqgen.tasks.sample import Sample
 from vqgen.tasks.traverse import Traverse
 
 __all__ = [
+    "NLL",
     "Attribute",
     "Codebook",
     "Complete",

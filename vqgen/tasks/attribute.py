@@ -12,6 +12,7 @@ from torch import Tensor
 from vqgen.errors import UserError, near_miss
 from vqgen.pictures import plots
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, name_of
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
@@ -24,13 +25,13 @@ class Attribute(Task):
 
     Args:
         attribute: its name, or several; None takes every one of the data.
-        images: test images to change, by number, a row each; of several attributes, only the first image.
+        images: test images by number, or image files, a row each; of several attributes, only the first image.
         alphas: how far to go along v; 1 goes from the mean without to the mean with.
         num_images: training images that the means are taken over; a few thousand are enough.
     """
 
     attribute: str | Sequence[str] | None = None
-    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    images: Sequence[int | str] = (0, 1, 2, 3, 4, 5)
     alphas: Sequence[float] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
     num_images: int = 4000
 
@@ -51,16 +52,16 @@ class Attribute(Task):
         names, alike = list(vectors), [name for name in asked if name not in vectors]
         if alike and (self.attribute is not None or not names):
             raise UserError(f"attribute={alike[0]}: the images are all alike in it; num_images=N takes more of them")
-        x = trained.batch(self.images if len(names) == 1 else self.images[:1]).x
+        x = chosen(trained, self.images if len(names) == 1 else self.images[:1]).x
         rows = {}
         for name, v in vectors.items():
-            for i, image in zip(self.images, x[:, None], strict=False):
-                z = trained.latent.encode(image)
+            for image, one in zip(self.images, x[:, None], strict=False):
+                z = trained.latent.encode(one)
                 made = [trained.latent.decode(z + alpha * v) for alpha in self.alphas]
-                rows[f"image {i}" if len(names) == 1 else name] = torch.cat([image, *made])
+                rows[name_of(image) if len(names) == 1 else name] = torch.cat([one, *made])
         columns = ["original", *map(plots.number, self.alphas)]
         alone = len(names) == 1
-        what = f"attribute {names[0]}" if alone else f"test image {self.images[0]} by attributes"
+        what = f"attribute {names[0]}" if alone else f"{name_of(self.images[0])} by attributes"
         note = f"{what}: z + \u03b1 v by \u03b1, v from the mean latent without the attribute to the mean with it"
         shown = sheet(f"attribute_{names[0]}" if alone else "attributes", rows, trained.title(), columns, note)
         arrays = {f"attributes/{name}": v.cpu().numpy() for name, v in vectors.items()}

@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqgen.batch import FileImage
+from vqgen.batch import FileImage, ImageBatch
 from vqgen.drawing import NEUTRAL, KnownCodes, Sampler, Sampling
 from vqgen.errors import UserError, near_miss
-from vqgen.measure.sources import draw_levels, lacks_priors
+from vqgen.measure.sources import Drawn, draw_levels, lacks_priors
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, name_of
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, code_arrays, not_empty, sheet
 
@@ -40,7 +41,8 @@ class Complete(Task):
             height and width, or an image file of which the white is kept: as large as the data's own files, or of
             another size, and then its middle is resized as theirs is.
         invert: keep what is outside that part, so that a box is a hole to be filled.
-        images: test images, by number.
+        images: test images by number, or image files.
+        label: class of image files, by number or name; test images have their own.
         num_samples: completions of each.
         sampling: as for task=sample; completions are given the images' own labels.
         sampler: how maps are drawn; None for the usual way of such a prior.
@@ -48,7 +50,8 @@ class Complete(Task):
 
     keep: str | Sequence[float] = "top"
     invert: bool = False
-    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    images: Sequence[int | str] = (0, 1, 2, 3, 4, 5)
+    label: int | str | None = None
     num_samples: int = 6
     sampling: Sampling = NEUTRAL
     sampler: Sampler | None = None
@@ -60,20 +63,33 @@ class Complete(Task):
 
     def make(self, trained: TrainedRun) -> Outcome:
         """A row for each image: the original, what is kept, and the completions."""
-        batch, n = trained.batch(self.images), self.num_samples
+        batch, n = chosen(trained, self.images, self.label), self.num_samples
         mask = kept(self.keep, trained.autoencoder.shape[1:], self.invert, trained.from_file).to(batch.x.device)
-        own = [c.repeat_interleave(n, 0) for c in trained.coder.encode(batch.x)]
-        given = {name: values.repeat_interleave(n, 0) for name, values in batch.given.items()}
-        known = [KnownCodes(code_mask(mask, c.shape[1:], trained.coder.codes_per_place).expand_as(c), c) for c in own]
-        size = n * len(self.images)
-        codes = draw_levels(trained, size, given, self.sampling, self.sampler, known=known, progress=True)
-        drawn, rows = trained.autoencoder.decode(codes), {}
-        for i, (number, x) in enumerate(zip(self.images, batch.x, strict=True)):
-            rows[f"image {number}"] = torch.cat([x[None], hidden(x, mask)[None], drawn[i * n : (i + 1) * n]])
+        drawn, codes = completions(trained, batch, mask, n, self.sampling, self.sampler)
+        rows = {}
+        for i, (image, x) in enumerate(zip(self.images, batch.x, strict=True)):
+            rows[name_of(image)] = torch.cat([x[None], hidden(x, mask)[None], drawn[i * n : (i + 1) * n]])
         columns = ["original", "kept", *(f"drawn {i}" for i in range(1, n + 1))]
-        note = "test images; what is grey is not kept, and drawn from the priors of all levels"
+        note = "what is grey is not kept, and drawn from the priors of all levels"
         shown = sheet("completions", rows, trained.title(self.sampling.seed), columns, note)
         return shown | Outcome(arrays=code_arrays(trained, codes))
+
+
+def completions(
+    trained: TrainedRun,
+    batch: ImageBatch,
+    mask: Bool[Tensor, "h w"],
+    num_samples: int,
+    sampling: Sampling,
+    sampler: Sampler | None = None,
+) -> Drawn:
+    """`num_samples` completions of each image, one image's after another's, where `mask` says which pixels are kept."""
+    own = [c.repeat_interleave(num_samples, 0) for c in trained.coder.encode(batch.x)]
+    given = {name: values.repeat_interleave(num_samples, 0) for name, values in batch.given.items()}
+    known = [KnownCodes(code_mask(mask, c.shape[1:], trained.coder.codes_per_place).expand_as(c), c) for c in own]
+    size = num_samples * len(batch.x)
+    codes = draw_levels(trained, size, given, sampling, sampler, known=known, progress=True)
+    return Drawn(trained.autoencoder.decode(codes), codes)
 
 
 def kept(

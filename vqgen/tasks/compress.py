@@ -17,8 +17,8 @@ from vqgen.measure.sources import lacks_order
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.coding import Compressed, at_a_time, compressed
 from vqgen.tasks.header import SUFFIX
+from vqgen.tasks.images import label_index
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, at_least, sheet
 
 MOST_SHOWN = 10

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, short
 from vqgen.tasks.morph import check_pairs, morphed
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, lacks_autoencoder, sheet
 
-OF_LATENTS = "between the latent vectors of two test images, in a line and on a sphere"
-OF_CODES = "between the features of two test images, quantized on the way"
+OF_LATENTS = "between the latent vectors of two images, in a line and on a sphere"
+OF_CODES = "between the features of two images, quantized on the way"
 
 
 @dataclass
@@ -26,13 +27,13 @@ class Interpolate(Task):
     On the way, the features of a model with codes (what its quantizers are given) are quantised and decoded.
 
     Args:
-        first: test images at one end, by number.
-        second: test images at the other end, as many.
+        first: images at one end, test images by number or image files.
+        second: images at the other end, as many.
         steps: images of a path, both ends included.
     """
 
-    first: Sequence[int] = (0, 2, 4, 6)
-    second: Sequence[int] = (1, 3, 5, 7)
+    first: Sequence[int | str] = (0, 2, 4, 6)
+    second: Sequence[int | str] = (1, 3, 5, 7)
     steps: int = 9
     lacks = staticmethod(lacks_autoencoder)
 
@@ -44,11 +45,11 @@ class Interpolate(Task):
     def make(self, trained: TrainedRun) -> Outcome:
         """One or two rows for each pair."""
         model = trained.autoencoder
-        a, b = trained.batch(self.first).x, trained.batch(self.second).x
+        a, b = chosen(trained, self.first, key="first").x, chosen(trained, self.second, key="second").x
         amounts = torch.linspace(0, 1, self.steps).tolist()
         rows: dict[str, Tensor] = {}
         for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
-            name, pair = f"{one} to {other}", torch.stack([a[i], b[i]])
+            name, pair = f"{short(one)} to {short(other)}", torch.stack([a[i], b[i]])
             paths = {f"{name}, line" if trained.has_latents else name: morphed(model, a[i], b[i], amounts)}
             if trained.has_latents:
                 ends = model.encode(pair)

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqgen.devices import fork_rng
+from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
 from vqgen.protocols import LatentAutoencoder, Variational
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.task import Task, at_least, lacks_latents
+from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
 NORMAL = torch.distributions.Normal(0.0, 1.0)
 
@@ -39,20 +40,25 @@ class Latents(Task):
         side: images on a side of the decoded plane.
         num_dimensions: histograms, of the first so many dimensions.
         seed: of the draws from the posterior.
+        points: latent vectors to decode, and nothing else is made.
     """
 
     num_images: int = 10000
     side: int = 20
     num_dimensions: int = 24
     seed: int = 0
+    points: Sequence[Sequence[float]] | None = None
     lacks = staticmethod(lacks_latents)
 
     def __post_init__(self) -> None:
         at_least(2, num_images=self.num_images)
         at_least(1, side=self.side, num_dimensions=self.num_dimensions)
+        not_empty(points=self.points)
 
     def make(self, trained: TrainedRun) -> Outcome:
         """The figures, and z and labels as arrays."""
+        if self.points is not None:
+            return _decoded(trained, self.points)
         points = latent_points(trained, self.num_images, self.seed)
         model, drawn = trained.latent, isinstance(trained.autoencoder, Variational)
         title = trained.title(self.seed if drawn else None)
@@ -68,6 +74,15 @@ class Latents(Task):
         scatter = _scatter(points, trained.class_names, drawn, title)
         plane = _plane(images, axes, drawn, title)
         return Outcome({"plane": images}, arrays, plots={"latents": scatter, "plane_labelled": plane})
+
+
+def _decoded(trained: TrainedRun, points: Sequence[Sequence[float]]) -> Outcome:
+    """Images of latent vectors."""
+    wrong = [list(point) for point in points if len(point) != trained.latent.latent_dim]
+    if wrong:
+        raise UserError(f"points=[{wrong[0]}]: expected vectors of {trained.latent.latent_dim} numbers")
+    images = trained.latent.decode(torch.tensor(points, dtype=torch.float32, device=trained.device))
+    return sheet("points", {"": images}, trained.title(), note="decoded from latent vectors")
 
 
 def latent_points(trained: TrainedRun, num_images: int, seed: int) -> LatentPoints:

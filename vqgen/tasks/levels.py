@@ -11,6 +11,7 @@ from vqgen.errors import UserError
 from vqgen.pictures import figures
 from vqgen.protocols import Tokenizer
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, short
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, sheet
 
@@ -25,12 +26,12 @@ class Levels(Task):
 
     Args:
         num_samples: images of the test split in `levels`.
-        images: test images of the other two pictures, by number.
+        images: those of the other two pictures, test images by number or image files.
         steps: images from one bottom to the other in `blends`, both ends included.
     """
 
     num_samples: int = 12
-    images: Sequence[int] = (0, 1, 2, 3, 4, 5)
+    images: Sequence[int | str] = (0, 1, 2, 3, 4, 5)
     steps: int = 7
 
     def __post_init__(self) -> None:
@@ -46,17 +47,18 @@ class Levels(Task):
     def make(self, trained: TrainedRun) -> Outcome:
         """The three pictures; two of a tokenizer whose levels are a sum."""
         model, title = trained.coder, trained.title()
-        x = trained.batch(self.images).x
+        x = chosen(trained, self.images).x
         upper, bottom = ", ".join(trained.levels[:-1]), trained.levels[-1]
+        names = [short(image) for image in self.images]
         rows = _by_level(model, trained.levels, trained.first(self.num_samples).x)
         levels = sheet("levels", rows, title, note="decoded from some levels alone, the others being zero vectors")
-        rows = analogy_rows(model, x, [f"{upper} {i}" for i in self.images])
-        columns = ["original", *(f"{bottom} {i}" for i in self.images)]
+        rows = analogy_rows(model, x, [f"{upper} {name}" for name in names])
+        columns = ["original", *(f"{bottom} {name}" for name in names)]
         note = f"{upper} codes of the image on the left with the {bottom} codes of the image above"
         analogy = sheet("analogy", rows, title, columns, note)
         if len(model.features(x[:1])) < len(trained.levels):  # of a sum, whose last codes are of what others left
             return levels | analogy
-        rows = blend_rows(model, x, self.images, self.steps)
+        rows = blend_rows(model, x, names, self.steps)
         columns = [f"{round(100 * i / (self.steps - 1))} %" for i in range(self.steps)]
         note = f"{upper} codes of the first image; {bottom} features mixed, by the share of the second image's"
         mixed = sheet("blends", rows, title, columns, note)
@@ -93,7 +95,7 @@ def analogy_rows(
 
 
 def blend_rows(
-    model: Tokenizer, x: Float[Tensor, "b c h w"], numbers: Sequence[int], steps: int
+    model: Tokenizer, x: Float[Tensor, "b c h w"], names: Sequence[str], steps: int
 ) -> dict[str, Float[Tensor, "_ c h w"]]:
     """A row for each image and its next: the upper codes of the first, the bottom from its own to the other's."""
     *upper, _ = model.encode(x)
@@ -104,5 +106,5 @@ def blend_rows(
         bottom = torch.lerp(features[-1][i], features[-1][i + 1], alpha)
         own = [codes[i : i + 1].expand(steps, -1, -1) for codes in upper]
         all_features = [*(f[i : i + 1].expand(steps, -1, -1, -1) for f in features[:-1]), bottom]
-        rows[f"{numbers[i]} to {numbers[i + 1]}"] = model.decode([*own, model.nearest(all_features)[-1]])
+        rows[f"{names[i]} to {names[i + 1]}"] = model.decode([*own, model.nearest(all_features)[-1]])
     return rows

@@ -11,6 +11,7 @@ from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.protocols import Autoencoder, LatentAutoencoder, Tokenizer
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, short
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, lacks_autoencoder, not_empty, sheet
 
@@ -22,13 +23,13 @@ class Morph(Task):
     z is the latent vector or, of a model with codes, what its quantizers are given.
 
     Args:
-        first: test images A, by number.
-        second: test images B, as many.
+        first: images A, test images by number or image files.
+        second: images B, as many.
         alphas: amounts of B; below 0 and above 1 goes beyond the two images.
     """
 
-    first: Sequence[int] = (0, 2, 4, 6)
-    second: Sequence[int] = (1, 3, 5, 7)
+    first: Sequence[int | str] = (0, 2, 4, 6)
+    second: Sequence[int | str] = (1, 3, 5, 7)
     alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     lacks = staticmethod(lacks_autoencoder)
 
@@ -38,18 +39,18 @@ class Morph(Task):
 
     def make(self, trained: TrainedRun) -> Outcome:
         """A row for each pair."""
-        a, b = trained.batch(self.first).x, trained.batch(self.second).x
+        a, b = chosen(trained, self.first, key="first").x, chosen(trained, self.second, key="second").x
         rows = {}
         for i, (one, other) in enumerate(zip(self.first, self.second, strict=True)):
             made = morphed(trained.autoencoder, a[i], b[i], self.alphas)
-            rows[f"{one} to {other}"] = torch.cat([a[i : i + 1], made, b[i : i + 1]])
+            rows[f"{short(one)} to {short(other)}"] = torch.cat([a[i : i + 1], made, b[i : i + 1]])
         columns = ["A", *map(plots.number, self.alphas), "B"]
         what = "latent vectors" if trained.has_latents else "features, quantized after mixing"
         note = f"z_A (1 {plots.MINUS} \u03b1) + z_B \u03b1 by \u03b1, between the originals A and B; z: {what}"
         return sheet("morph", rows, trained.title(), columns, note)
 
 
-def check_pairs(first: Sequence[int], second: Sequence[int]) -> None:
+def check_pairs(first: Sequence[int | str], second: Sequence[int | str]) -> None:
     """Raise UserError unless there are as many first images as second."""
     if len(first) != len(second) or not first:
         raise UserError(f"first={list(first)}, second={list(second)}: give one second image for each first")

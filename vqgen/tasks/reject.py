@@ -17,8 +17,8 @@ from vqgen.measure.networks import open_classifier
 from vqgen.measure.rejection import TradeOff, directions, kept, trade_off
 from vqgen.protocols import Images
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import label_index
 from vqgen.tasks.outcome import Outcome
-from vqgen.tasks.sample import label_index
 from vqgen.tasks.task import Task, at_least, sheet
 
 PARTS = [1.0, 0.5, 0.2, 0.1, 0.05]

@@ -15,6 +15,7 @@ from vqgen.measure.sources import drawn, lacks_samples
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Variational
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import label_index
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, code_arrays
 
@@ -138,15 +139,3 @@ class Sample(Task):
         if self.label is not None:
             return {"label": torch.full((number,), label_index(self.label, trained)), **given}
         return {"label": torch.arange(number) % trained.num_classes, **given} if trained.num_classes else given
-
-
-def label_index(label: int | str, trained: TrainedRun) -> int:
-    """Number of a class given by number or name; UserError where there is no such class."""
-    names, number = trained.class_names, trained.num_classes
-    if not number:
-        raise UserError(f"label={label}: '{trained.folder}' was trained without labels")
-    if str(label) in names:  # a class may be called by a number
-        return names.index(str(label))
-    if isinstance(label, int) and 0 <= label < number:
-        return label
-    raise UserError(f"label={label}: no such class{near_miss(str(label), names or map(str, range(number)))}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from vqgen.errors import UserError
 from vqgen.pictures import plots
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.images import chosen, name_of
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.task import Task, at_least, lacks_latents, not_empty, sheet
 
@@ -20,7 +21,7 @@ class Traverse(Task):
     """A row of images for a latent dimension, which alone moves; the others stay as an image has them.
 
     Args:
-        image: test image to start from, by number; None starts from the mean of all.
+        image: to start from, a test image by number or an image file; None starts from the mean of all.
         dimensions: which, a row each; None takes the `num_dimensions` in which the images differ most.
         num_dimensions: rows where none are named.
         extent: from so many standard deviations below the mean to as many above, both over the images' latents.
@@ -28,7 +29,7 @@ class Traverse(Task):
         num_images: test images that mean and standard deviation are taken over.
     """
 
-    image: int | None = None
+    image: int | str | None = None
     dimensions: Sequence[int] | None = None
     num_dimensions: int = 10
     extent: float = 3.0
@@ -48,7 +49,7 @@ class Traverse(Task):
         model = trained.latent
         z = torch.cat([model.encode(batch.x) for batch in trained.batches(self.num_images)])
         mean, std = z.mean(0), z.std(0)
-        start = mean if self.image is None else model.encode(trained.batch([self.image]).x)[0]
+        start = mean if self.image is None else model.encode(chosen(trained, [self.image], key="image").x)[0]
         amounts = torch.linspace(-self.extent, self.extent, self.steps)
         rows = {}
         for d in self._chosen(std):
@@ -56,7 +57,7 @@ class Traverse(Task):
             name = f"z[{d}]  {plots.spread(float(mean[d]), float(std[d]))}"
             rows[name] = model.decode(moved(start, d, values))
         columns = [f"{plots.number(amount, '+.3g')} sd" if amount else "mean" for amount in amounts.tolist()]
-        others = "at their means" if self.image is None else f"as test image {self.image} has them"
+        others = "at their means" if self.image is None else f"as {name_of(self.image)} has them"
         note = f"one dimension moves, by its mean ± standard deviation over test images; the others stay {others}"
         return sheet("traversals", rows, trained.title(), columns, note)
 
