@@ -160,9 +160,10 @@ def sample(cfg: DictConfig) -> None:
 
     with claimed(runs[0].folder) if cfg.log else nullcontext():  # a training would write to the same logs
         loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
-        with results_folder(base, name, cfg.out) as folder, within_memory(f"smaller {asked}"):
+        results = results_folder(base, name, cfg.out) if task.writes else nullcontext(base)
+        with results as folder, within_memory(f"smaller {asked}"):
             outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
-            written = outcome.write(folder, cfg.arrays)
+            written = outcome.write(folder, cfg.arrays) if task.writes else []
         shown = written if len(written) <= _MOST_LINES else written[:3]
         more = f"... and {len(written) - len(shown):,} more in {folder}" if len(shown) < len(written) else ""
         for line in filter(None, [*map(str, shown), more, outcome.text]):

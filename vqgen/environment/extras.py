@@ -5,13 +5,15 @@ from importlib.util import find_spec
 from vqgen.errors import ConfigError
 
 
-def require_extra(extra: str, asked: str) -> None:
+def require_extra(extra: str, asked: str, package: str = "") -> None:
     """Raise ConfigError, which says what to install, unless the package of that name is there.
 
     Args:
-        extra: name of the extra, and of the package that is imported.
+        extra: name of the extra.
         asked: the words that ask for it, such as `logger=mlflow`.
+        package: what is imported; left out, it is called as the extra.
     """
-    found = find_spec(extra)
+    package = package or extra
+    found = find_spec(package)
     if found is None or found.origin is None:  # of a mere folder of that name there is no file
-        raise ConfigError(f"{asked} needs the package {extra}: pip install 'vqgen[{extra}]'")
+        raise ConfigError(f"{asked} needs the package {package}: pip install 'vqgen[{extra}]'")

@@ -174,17 +174,18 @@ def normal_histogram(axes: Axes, values: Float[Tensor, " n"], name: str) -> None
 
 
 def principal_plane(x: Float[Tensor, "n d"]) -> Plane:
-    """Points projected onto the plane of their greatest variance (PCA); a line keeps a second coordinate of 0.
-
-    The sign of each axis is chosen so that its largest weight is positive.
-    """
+    """Points projected onto the plane of their greatest variance (PCA); a line keeps a second coordinate of 0."""
     centred = x - x.mean(0)
-    _, singular, axes = torch.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
-    largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
-    plane, share = centred @ (axes * largest.sign()).T, (singular.square() / singular.square().sum())[:2]
+    plane, share = centred @ principal_axes(x).T, torch.linalg.svdvals(centred).square()
+    share = (share / share.sum())[:2]
     missing = (0, 2 - plane.shape[1])
     return Plane(torch.nn.functional.pad(plane, missing), torch.nn.functional.pad(share, missing))
+
+
+def principal_axes(x: Float[Tensor, "n d"]) -> Float[Tensor, "_ d"]:
+    """The two directions, or the only one, of the greatest variance, each with its largest weight positive."""
+    axes = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:2]
+    return axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
 
 
 def name_principal_axes(axes: Axes, plane: Plane) -> None:

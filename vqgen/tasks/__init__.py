@@ -6,6 +6,7 @@ from vqgen.tasks.complete import Complete
 from vqgen.tasks.compress import Compress
 from vqgen.tasks.decompress import Decompress
 from vqgen.tasks.evaluate import Evaluate
+from vqgen.tasks.explore import Explore
 from vqgen.tasks.export import Export
 from vqgen.tasks.interpolate import Interpolate
 from vqgen.tasks.latents import Latents
@@ -26,6 +27,7 @@ __all__ = [
     "Compress",
     "Decompress",
     "Evaluate",
+    "Explore",
     "Export",
     "Interpolate",
     "Latents",

@@ -82,13 +82,14 @@ def completions(
     num_samples: int,
     sampling: Sampling,
     sampler: Sampler | None = None,
+    progress: bool = True,
 ) -> Drawn:
     """`num_samples` completions of each image, one image's after another's, where `mask` says which pixels are kept."""
     own = [c.repeat_interleave(num_samples, 0) for c in trained.coder.encode(batch.x)]
     given = {name: values.repeat_interleave(num_samples, 0) for name, values in batch.given.items()}
     known = [KnownCodes(code_mask(mask, c.shape[1:], trained.coder.codes_per_place).expand_as(c), c) for c in own]
     size = num_samples * len(batch.x)
-    codes = draw_levels(trained, size, given, sampling, sampler, known=known, progress=True)
+    codes = draw_levels(trained, size, given, sampling, sampler, known=known, progress=progress)
     return Drawn(trained.autoencoder.decode(codes), codes)
 
 

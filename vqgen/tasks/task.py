@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -24,6 +25,9 @@ class Task(ABC):
 
     A new task is a file with a class of its name, and a yaml in conf/task.
     """
+
+    writes: ClassVar[bool] = True
+    """Whether there is anything to write, for which a folder is made before the work begins."""
 
     @staticmethod
     @abstractmethod

@@ -1,0 +1,33 @@
+"""The base of all panels."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.explore.words import Opened
+
+
+class Panel(ABC):
+    """A part of the page under a title of its own, for one visitor.
+
+    A new panel is a file, and its class stands in `vqgen.tasks.explore.page.PANELS`.
+
+    Args:
+        trained: the run.
+        opened: how it was opened, for command lines.
+    """
+
+    title: ClassVar[str]
+    icon: ClassVar[str]
+
+    def __init__(self, trained: TrainedRun, opened: Opened) -> None:
+        self.trained, self.opened = trained, opened
+
+    @staticmethod
+    @abstractmethod
+    def fits(trained: TrainedRun) -> bool:
+        """Whether the run can do it."""
+
+    @abstractmethod
+    async def build(self) -> None:
+        """Make the controls and the first picture, in the place that NiceGUI is at."""

@@ -1,0 +1,79 @@
+"""Samples by label, seed and the settings of the draw."""
+
+import time
+from typing import NamedTuple
+
+from jaxtyping import Float
+from nicegui import ui
+from torch import Tensor
+
+from vqgen.measure.sources import lacks_samples
+from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.explore.controls import DrawControls, Drawing
+from vqgen.tasks.explore.panel import Panel
+from vqgen.tasks.explore.refresh import Refresh
+from vqgen.tasks.explore.widgets import CommandLine, Picture, rows_of
+from vqgen.tasks.explore.words import of_sampling
+from vqgen.tasks.sample import MAX_COLUMNS, Sample
+
+
+class Wanted(NamedTuple):
+    """What the controls ask for; a label of -1 is every class in turn."""
+
+    number: int
+    label: int
+    drawing: Drawing
+
+
+class Samples(Panel):
+    """As `task=sample`."""
+
+    title = "Samples"
+    icon = "auto_awesome"
+
+    @staticmethod
+    def fits(trained: TrainedRun) -> bool:
+        """Where all levels have a prior, or of a VAE."""
+        return not lacks_samples(trained)
+
+    async def build(self) -> None:
+        """Controls beside the samples."""
+        refresh = Refresh(self._values, self._make, self._show)
+        classes = self.trained.num_classes
+        numbers = [classes, 2 * classes, 4 * classes] if 1 < classes <= MAX_COLUMNS else [4, 16, 36, 64]
+        with ui.row().classes("gap-8 w-full md:flex-nowrap"):
+            with ui.column().classes("w-80 gap-1"):
+                self.number = ui.select(numbers, value=numbers[1], label="images", on_change=refresh.ask)
+                self.number.props("dense outlined").classes("w-full")
+                self.label = None
+                if self.trained.num_classes:
+                    names = self.trained.class_names or [f"class {i}" for i in range(self.trained.num_classes)]
+                    turns = {-1: "every class in turn", **rows_of(names)}
+                    self.label = ui.select(turns, value=-1, label="class", on_change=refresh.ask)
+                    self.label.props("dense outlined").classes("w-full class-of-samples")
+                self.controls = DrawControls(self.trained, refresh.ask)
+            with ui.column().classes("grow"):
+                self.picture = Picture(width=720)
+                self.picture.image.classes("samples")
+                refresh.spinner = ui.spinner(size="sm")
+        self.command = CommandLine()
+        await refresh.ask()
+
+    def _values(self) -> Wanted:
+        return Wanted(self.number.value, -1 if self.label is None else self.label.value, self.controls.value)
+
+    def _make(self, wanted: Wanted) -> tuple[Wanted, Float[Tensor, "3 H W"], float]:
+        start = time.perf_counter()
+        sampling, sampler, _ = wanted.drawing
+        task = Sample(wanted.number, self._class(wanted.label), sampling=sampling, sampler=sampler)
+        return wanted, task(self.trained).pictures["samples"], time.perf_counter() - start
+
+    def _show(self, made: tuple[Wanted, Float[Tensor, "3 H W"], float]) -> None:
+        wanted, picture, seconds = made
+        self.picture.show(picture, f"{wanted.number} images in {seconds:.2f} s")
+        options = {"label": self._class(wanted.label), **of_sampling(wanted.drawing.sampling), **wanted.drawing.words}
+        self.command.show(self.opened.command("sample", num_samples=wanted.number, **options))
+
+    def _class(self, label: int) -> int | str | None:
+        """As the task takes it."""
+        return None if label < 0 else self.trained.class_names[label] if self.trained.class_names else label
