@@ -9,6 +9,7 @@ from nicegui import ui
 from nicegui.events import UploadEventArguments
 
 from vqgen.batch import ImageBatch
+from vqgen.errors import UserError
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.explore.widgets import rows_of
 from vqgen.tasks.images import chosen
@@ -30,7 +31,8 @@ class ImageChoice:
     def __init__(
         self, trained: TrainedRun, on_change: Callable[[], Awaitable[None]], first: int = 0, labelled: bool = False
     ) -> None:
-        self.trained, self.on_change, self.labelled = trained, on_change, labelled and trained.num_classes > 0
+        self.trained, self.labelled = trained, labelled and trained.num_classes > 0
+        self._then = on_change
         self.split = trained.images().split("test")
         self.file: Path | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="vqgen-explore-")  # gone with this object
@@ -74,6 +76,13 @@ class ImageChoice:
     def batch(self) -> ImageBatch:
         """The image, and what is given of it."""
         return chosen(self.trained, [self.image], self.file_label)
+
+    async def on_change(self) -> None:
+        """Tell the panel, or the visitor what is wrong with the choice."""
+        try:
+            await self._then()
+        except UserError as error:
+            ui.notify(str(error), type="negative", multi_line=True)
 
     async def _numbered(self) -> None:
         self.file = None

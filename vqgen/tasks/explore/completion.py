@@ -10,6 +10,7 @@ from nicegui.events import MouseEventArguments
 from torch import Tensor
 
 from vqgen.measure.sources import lacks_priors
+from vqgen.protocols import PriorOfLevels
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.complete import code_mask, completions
 from vqgen.tasks.explore.cells import rectangle
@@ -66,19 +67,11 @@ class Completion(Panel):
                     self.variants = [Picture(f"drawn {i + 1}", 168) for i in range(VARIANTS)]
                     self.variants[0].image.classes("variant")
                 self.refresh.spinner = ui.spinner(size="sm")
-                ui.label(self._note()).classes("text-xs text-gray-500 max-w-xl")
+                ui.label(note(self.trained)).classes("text-xs text-gray-500 max-w-xl")
         self.command = CommandLine()
         middle = (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4))
         self.hidden[middle] = True
         await self._chosen()
-
-    def _note(self) -> str:
-        if all(prior.exact for prior in self.trained.priors):
-            return (
-                "A causal prior draws codes from those before them, row by row: what is kept below and to the right of "
-                "a hole has no say in it."
-            )
-        return "A masked prior sees all that is kept, on every side of a hole."
 
     async def _chosen(self) -> None:
         self.canvas.show(self.choice.batch().x[0])
@@ -129,6 +122,15 @@ class Completion(Panel):
         self.command.show(
             self.opened.command("complete", keep="mask.png", images=images_of, num_samples=VARIANTS, **options)
         )
+
+
+def note(trained: TrainedRun) -> str:
+    """What the priors see of an image with a hole."""
+    if isinstance(trained.model, PriorOfLevels):
+        return "A hole is drawn level after level, each given all of the levels before it."
+    if all(prior.exact for prior in trained.priors):
+        return "Codes are drawn row by row from those before: what is kept below and right of a hole has no say in it."
+    return "All that is kept has a say, on every side of a hole."
 
 
 def disc(shape: torch.Size, x: float, y: float, radius: float) -> Bool[Tensor, "h w"]:

@@ -77,7 +77,10 @@ class Reconstruction(Panel):
 
     def _map(self, level: int, name: str) -> Picture:
         rows, columns = self.trained.coder.grids[level][0], self.trained.coder.grids[level][1]
-        picture = Picture(f"{name} {rows}x{columns}", on_pointer=lambda e: self._point(level, e), cursor="crosshair")
+        grid = f"{rows}x{columns}"
+        picture = Picture(
+            grid if name == grid else f"{name} {grid}", on_pointer=lambda e: self._point(level, e), cursor="crosshair"
+        )
         picture.image.classes(f"map-of-{level}")
         return picture
 

@@ -55,6 +55,9 @@ class Refresh(Generic[V, R]):
                     self.show(await beside(functools.partial(self.make, values)))
                 except UserError as error:
                     ui.notify(str(error), type="negative", multi_line=True)
+                except Exception as error:
+                    ui.notify(f"{type(error).__name__}: {error} (the terminal says more)", type="negative")
+                    raise
         finally:
             self._busy = False
             self._turn(False)
