@@ -14,6 +14,7 @@ from vqgen.tasks.morph import Morph
 from vqgen.tasks.publish import Publish
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
+from vqgen.tasks.report import Report
 from vqgen.tasks.sample import Sample
 from vqgen.tasks.traverse import Traverse
 
@@ -32,6 +33,7 @@ __all__ = [
     "Publish",
     "Reconstruct",
     "Reject",
+    "Report",
     "Sample",
     "Traverse",
 ]
