@@ -63,9 +63,9 @@ def typed_runs(folders: Sequence[Path]) -> str:
     places = [_typed_place(folder) for folder in folders]
     if len(places) == 1:
         return typed("run", places[0])
-    parents = {folder.parent for folder in folders}
-    if len(parents) == 1 and sorted(find_runs(str(parent := parents.pop()))) == sorted(map(str, folders)):
-        return typed("run", _typed_place(parent))
+    with suppress(UserError):
+        if {*map(Path, find_runs(str(folders[0].parent)))} == {*folders}:
+            return typed("run", _typed_place(folders[0].parent))
     return shlex.quote(f"run=[{','.join(option('', place)[1:] for place in places)}]")
 
 

@@ -45,6 +45,11 @@ def models(trained: TrainedRun) -> Iterator[str]:
         yield f"classes: {', '.join(trained.class_names)}"
 
 
+def models_of(trained: TrainedRun) -> list[tuple[Run, nn.Module]]:
+    """The runs as they are on disk, each with its model; none while they are trained."""
+    return list(zip(trained.runs, trained.modules, strict=True)) if trained.runs else []
+
+
 def network(module: nn.Module) -> str:
     """`RasterPrior (PixelSNAIL)`: the class, and that of its network where it has one."""
     network = getattr(module, "network", None)
@@ -60,7 +65,7 @@ def training(trained: TrainedRun) -> Iterator[str]:
     """A line for what it learned from, and one for how each model did."""
     counts = ", ".join(f"{number:,} {name}" for name, number in num_images(trained.data).items())
     yield f"data: `{source(trained.runs[0])}`" + (f", images: {counts}" if counts else "")
-    for run, module in zip(trained.runs, trained.modules, strict=True):
+    for run, module in models_of(trained):
         yield f"`{network(module)}`: {', '.join(of_training(run))}"
     if trained.priors and (mark := trained.runs[-1].tokenizer):
         yield f"the priors learned the codes of the tokenizer with fingerprint `{mark['fingerprint']}`; it is included"
@@ -96,7 +101,7 @@ def of_training(run: Run) -> Iterator[str]:
 
 def measured(trained: TrainedRun, named: str) -> Iterator[Measured]:
     """What was measured of these very weights; `named` is the word `run=RUN` of the commands."""
-    for one, module in zip(trained.runs, trained.modules, strict=True):
+    for one, module in models_of(trained):
         if figures := tested(one):
             yield Measured(f"At the end of the training of `{network(module)}`, on the test split", "", figures)
     if record := evaluated(trained):

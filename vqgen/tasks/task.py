@@ -79,7 +79,7 @@ def tasks() -> dict[str, type[Task]]:
 
 def lacks_autoencoder(trained: TrainedRun) -> str:
     """What is missing to encode and decode images; empty where nothing is."""
-    return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder or a prior"
+    return "" if isinstance(trained.tokenizer or trained.model, Autoencoder) else "an autoencoder or a prior"
 
 
 def lacks_latents(trained: TrainedRun) -> str:

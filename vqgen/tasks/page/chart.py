@@ -61,8 +61,8 @@ class Axis:
     def __init__(
         self,
         values: Sequence[float],
-        start: float,
-        end: float,
+        start: int,
+        end: int,
         log: bool = False,
         margin: float = 0.0,
         named: Sequence[float] | None = None,
@@ -133,20 +133,20 @@ class Chart:
         if self.categories:
             return Axis([-0.5, len(self.categories) - 0.5], LEFT, self.right)
         few = sorted(set(values)) if len(set(values)) <= _FEW and self._scattered else None
-        log, margin = self._scattered and not self.square and _wide(values, 10), _MARGIN if self._scattered else 0.0
+        log, margin = self._scattered and not self.square and _wide(values, 10.0), _MARGIN if self._scattered else 0.0
         return Axis(values, LEFT, self.right, log, margin, few)
 
     @cached_property
     def y(self) -> Axis:
         """The axis upwards."""
         values = self._values(1)
-        return Axis(values, self.bottom, TOP, not self.square and _wide(values, 50), _MARGIN)
+        return Axis(values, self.bottom, TOP, not self.square and _wide(values, 50.0), _MARGIN)
 
     @property
     def x_ticks(self) -> list[Tick]:
         """The names across."""
         if self.categories:
-            return [Tick(self.x.place(i), shortened(name)) for i, name in enumerate(self.categories)]
+            return [Tick(self.x.place(float(i)), shortened(name)) for i, name in enumerate(self.categories)]
         return self.x.ticks
 
     @property

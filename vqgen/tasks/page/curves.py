@@ -7,6 +7,9 @@ from vqgen.tasks.page.chart import Chart, Point, Series
 SPLITS = {"train": 1, "val": 0}
 """Of which there are curves, and their colours."""
 
+MOST_CURVES = 40
+"""Of a run on a page."""
+
 _ASIDE = ("grad_norm", "images_per_second")  # of the training itself; after the figures of the model
 _STEP = "step"
 
@@ -21,7 +24,7 @@ def curves(rows: Rows, monitor: str = "") -> list[Chart]:
     ordered = sorted(figures, key=lambda name: (name != first, name in _ASIDE, "loss" not in name))
     charts = [_of_splits(rows, name) for name in ordered]
     charts += [Chart(name, [Series("", points_of(rows, name), colour=0)]) for name in names if name.startswith("lr-")]
-    return [chart for chart in charts if any(len(one.points) > 1 for one in chart.series)]
+    return [chart for chart in charts if any(len(one.points) > 1 for one in chart.series)][:MOST_CURVES]
 
 
 def _of_splits(rows: Rows, name: str) -> Chart:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import yaml
@@ -20,9 +21,13 @@ from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks import facts
 from vqgen.tasks.page.curves import curves, duration, seconds
 from vqgen.tasks.page.page import Chain, Charts, Command, Folded, Part, Section, Step, Table
+from vqgen.tasks.task import lacks_autoencoder
 
 MOST_TEXT = 60_000
 """Letters of a config on a page."""
+
+MOST_FIGURES = 200
+"""In a table on a page."""
 
 _MOST_CLASSES = 40
 _OTHER_RUNS = {"weights": "started from", "perceptual": "images compared by"}  # options that name a run
@@ -52,7 +57,7 @@ def _data_name(run: Run) -> str:
 
 def tiles(trained: TrainedRun, measured: Sequence[facts.Measured]) -> Iterator[tuple[str, str]]:
     """The first things to know of a run; what was measured for the page, where nothing tells of its training."""
-    own = list(zip(trained.runs, trained.modules, strict=True))[bool(trained.priors) :] if trained.runs else []
+    own = facts.models_of(trained)[bool(trained.priors) :]
     for run, module in own:
         ending = f", {_role(trained, module)}" if len(own) > 1 else ""
         if found := best(run):
@@ -102,18 +107,18 @@ def _at_home(run: Run) -> bool:
     return run.file.name != TOKENIZER
 
 
-def origins(trained: TrainedRun) -> list[Run]:
-    """The runs; in place of a prior's copy of its tokenizer the run that was copied, where that is still there."""
+def origins(trained: TrainedRun) -> TrainedRun:
+    """The same; in place of a prior's copy of its tokenizer the run that was copied, where that is still there."""
     found = list(trained.runs)
     if trained.priors and found and not _at_home(found[0]):
         mark = found[-1].tokenizer or {}
         try:
             other = trained.open(str((found[-1].folder / mark.get("path", "")).resolve())).runs[0]
         except (UserError, OSError):
-            return found
+            return trained
         alike = other.config == found[0].config and other.contents["global_step"] == found[0].contents["global_step"]
         found[0] = other if alike else found[0]
-    return found
+    return trained._replace(runs=found)
 
 
 def _role(trained: TrainedRun, module: nn.Module) -> str:
@@ -129,8 +134,8 @@ def _role(trained: TrainedRun, module: nn.Module) -> str:
 def figures(trained: TrainedRun, named: str, more: Sequence[facts.Measured] = ()) -> Section:
     """Tables of what was measured, each with the command that measures it; `more` was measured for this page."""
     parts: list[Part] = []
-    for one in [*facts.measured(trained._replace(runs=origins(trained)), named), *more]:
-        rows = [[name, format_number(value)] for name, value in one.figures.items()]
+    for one in [*facts.measured(origins(trained), named), *more]:
+        rows = [[name, format_number(value)] for name, value in islice(one.figures.items(), MOST_FIGURES)]
         parts.append(Table(["figure", "value"], rows, one.said.replace("`", "")))
         parts += [Command("", one.command)] if one.command else []
     return Section("Figures", parts, "" if parts else "None are known of these weights.")
@@ -138,7 +143,7 @@ def figures(trained: TrainedRun, named: str, more: Sequence[facts.Measured] = ()
 
 def training(trained: TrainedRun) -> Iterator[Section]:
     """The curves of each run that has its metrics.csv."""
-    for run, module in zip(origins(trained), trained.modules, strict=True) if trained.runs else ():
+    for run, module in facts.models_of(origins(trained)):
         if not _at_home(run):
             continue
         rows = facts.logged(run.folder)
@@ -153,7 +158,7 @@ def lineage(trained: TrainedRun) -> Section | None:
     if not trained.runs:
         return None
     steps = [_of_data(trained)]
-    steps += [_of_model(trained, run, module) for run, module in zip(origins(trained), trained.modules, strict=True)]
+    steps += [_of_model(trained, run, module) for run, module in facts.models_of(origins(trained))]
     if record := facts.evaluated(trained):
         by = record.get("classifier")
         entries = [("images", f"{record['num_images']:,} of {record['split']}")]
@@ -165,7 +170,7 @@ def lineage(trained: TrainedRun) -> Section | None:
 def _of_data(trained: TrainedRun) -> Step:
     counts = ", ".join(f"{number:,} {name}" for name, number in _num_images(trained).items())
     entries = [("images", counts or "not known: they are not here, and the run has not kept their number")]
-    entries += [("size", facts.shape(trained))] if hasattr(trained.autoencoder, "shape") else []
+    entries += [("size", facts.shape(trained))] if not lacks_autoencoder(trained) else []
     if trained.class_names:
         entries.append((f"{len(trained.class_names)} classes", listed(trained.class_names, _MOST_CLASSES)))
     return Step("data", _data_name(trained.runs[0]), entries)
@@ -196,7 +201,7 @@ def _of_model(trained: TrainedRun, run: Run, module: nn.Module) -> Step:
 def again(trained: TrainedRun) -> Section | None:
     """The commands that train the runs again, and their configs."""
     parts: list[Part] = []
-    for run, module in zip(trained.runs, trained.modules, strict=True) if trained.runs else ():
+    for run, module in facts.models_of(trained):
         role = _role(trained, module)
         if words := run.words:
             parts.append(Command(f"The {role} was started by", command("train", *map(at_home, words))))

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from vqgen.errors import UserError
 from vqgen.tasks.page.picture import Picture, Pictures, fitted
 
 MOST = 5_000_000
@@ -16,6 +17,7 @@ _OF_BASE64 = 3 / 4  # bytes of a picture in a byte of the page
 _OF_A_URI = 40  # bytes before a picture
 
 
+@runtime_checkable
 class Part(Protocol):
     """Something on a page, with the template that draws it."""
 
@@ -128,9 +130,15 @@ class Page:
         return [picture for part in parts if isinstance(part, Pictures) for picture in part.rows]
 
     def html(self) -> bytes:
-        """The file, of at most `MOST` bytes: pictures are made smaller until it is."""
+        """The file, of at most `MOST` bytes: pictures are made smaller until it is.
+
+        Raises:
+            UserError: its text alone is larger.
+        """
         pictures = self.pictures
         room = MOST - len(self._with(dict.fromkeys(pictures, ""))) - _OF_A_URI * len(pictures)
+        if room < 0:
+            raise UserError(f"the page of '{self.title[:80]}' is not written: its text alone is above {MOST:,} bytes")
         found = fitted(pictures, int(room * _OF_BASE64))
         return self._with({picture: encoded.uri for picture, encoded in found.items()})
 
