@@ -30,7 +30,9 @@ def curves(rows: Rows, monitor: str = "") -> list[Chart]:
 def _of_splits(rows: Rows, name: str) -> Chart:
     """Training below validation, which has fewer points."""
     found = {split: points_of(rows, f"{split}/{name}") for split in SPLITS}
-    return Chart(name, [Series(split, points, colour=SPLITS[split]) for split, points in found.items() if points])
+    return Chart(
+        name, [Series(split, points, colour=SPLITS[split]) for split, points in found.items() if len(points) > 1]
+    )
 
 
 def points_of(rows: Rows, name: str) -> list[Point]:

@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from vqgen.batch import SPLITS
 from vqgen.errors import UserError, command, format_number, listed
 from vqgen.nn.sizes import num_parameters
-from vqgen.plain import PlainDict
+from vqgen.plain import Plain
 from vqgen.protocols import Classifier, Variational
 from vqgen.runs.folders import run_name
 from vqgen.runs.published import public
@@ -85,21 +85,24 @@ def best(run: Run) -> tuple[str, float] | None:
     values = [row[monitor] for row in facts.logged(run.folder) if monitor in row] if _at_home(run) else []
     if values:
         return monitor, max(values) if mode == "max" else min(values)
-    for state in (run.contents.get("callbacks") or {}).values():
-        if (
-            isinstance(state, Mapping)
-            and monitor
-            and state.get("monitor") == monitor
-            and state.get("best_model_score") is not None
-        ):
-            return monitor, float(state["best_model_score"])
+    for state in _named_nodes(run.contents.get("callbacks")):
+        score = state.get("best_model_score")
+        if monitor and state.get("monitor") == monitor and isinstance(score, Tensor) and score.numel() == 1:
+            return monitor, float(score)
     return None
 
 
 def _monitored(run: Run) -> tuple[str, str]:
     """The metric that chooses the best weights, and whether less (min) or more (max) is better."""
-    node: PlainDict = (run.config.get("callbacks") or {}).get("best") or {}
+    callbacks = run.config.get("callbacks")
+    node = callbacks.get("best") if isinstance(callbacks, Mapping) else None
+    node = node if isinstance(node, Mapping) else {}
     return str(node.get("monitor") or ""), str(node.get("mode") or "min")
+
+
+def _named_nodes(node: Plain) -> list[Mapping[str, Plain]]:
+    """The sections of a section, which may be anyone's."""
+    return [value for value in node.values() if isinstance(value, Mapping)] if isinstance(node, Mapping) else []
 
 
 def _at_home(run: Run) -> bool:
@@ -201,7 +204,7 @@ def _of_model(trained: TrainedRun, run: Run, module: nn.Module) -> Step:
 def again(trained: TrainedRun) -> Section | None:
     """The commands that train the runs again, and their configs."""
     parts: list[Part] = []
-    for run, module in facts.models_of(trained):
+    for run, module in facts.models_of(origins(trained)):
         role = _role(trained, module)
         if words := run.words:
             parts.append(Command(f"The {role} was started by", command("train", *map(at_home, words))))
