@@ -15,12 +15,12 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
-from vqgen.config.resolvers import sweep_name
+from vqgen.config.resolvers import sweep_name, typed_words
 from vqgen.data.loading.loader import DataModule
 from vqgen.devices import device_of
 from vqgen.environment.faults import told, within_memory
 from vqgen.environment.hydra_versions import allowing
-from vqgen.errors import FolderError
+from vqgen.errors import FolderError, UserError
 from vqgen.logging import of_run as logs
 from vqgen.logging.row_logger import RowLogger
 from vqgen.plain import PlainDict
@@ -31,8 +31,12 @@ from vqgen.runs.checkpoint_io import WholeCheckpointIO
 from vqgen.runs.claim import claimed
 from vqgen.runs.confine import confine
 from vqgen.runs.folders import COMPOSED, find_runs, located, output_base
-from vqgen.runs.opening import trained
+from vqgen.runs.job import Sweep
+from vqgen.runs.opening import open_trained, trained
+from vqgen.runs.sweep import sweep_at
+from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.results import results_folder
+from vqgen.tasks.task import Task
 from vqgen.training.messages import quiet, tell_no_best, tell_no_step, tell_results
 from vqgen.training.perceptual import network_of
 from vqgen.training.preparation import machine_of, make_callbacks, make_model, tuned
@@ -85,7 +89,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if not resumed:
         write()  # a resumed run writes when it trains: changes that cannot be made are not kept
     loggers = logs.make_loggers(config, resumed)
-    callbacks = make_callbacks(config, source, folder)
+    callbacks = make_callbacks(config, source, folder, resumed.words if resumed else typed_words())
     trainer = build(
         config["trainer"],
         "trainer",
@@ -145,34 +149,65 @@ def _test(trainer: pl.Trainer, model: pl.LightningModule, data: DataModule, fold
 def sample(cfg: DictConfig) -> None:
     """Carry out `cfg.task` on a run, write its pictures and arrays, and print where they are."""
     device = device_of(str(cfg.device))
+    if sweep := sweep_at(plain(cfg)["run"]):
+        return _sample_of_sweep(cfg, sweep, device)
     runs = [open_run(folder, cfg.checkpoint) for folder in find_runs(cfg.run)]
     folders = [run.folder for run in runs]
     confine(Path.cwd(), *folders, *([Path(cfg.out)] if cfg.out else []), foreign=folders)
-    options, settings = _options(cfg)
-    chosen = {"_target_": cfg.task, **options, **settings}
-    with allowing(named(chosen)):
-        task = build(chosen, "task")
+    task, options, settings = _task(cfg)
     name = cfg.task.rpartition(".")[2].lower()
     if not cfg.out or cfg.log:
         logs.refuse_linked(runs[0].folder)
     base = output_base(runs[0].folder)
-    asked = " or ".join(f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
 
     with claimed(runs[0].folder) if cfg.log else nullcontext():  # a training would write to the same logs
         loggers = logs.loggers_of(runs[0], images=True) if cfg.log else []
         results = results_folder(base, name, cfg.out) if task.writes else nullcontext(base)
-        with results as folder, within_memory(f"smaller {asked}"):
+        with results as folder, within_memory(_smaller(options)):
             outcome = task(trained(runs, cfg.tokenizer, cfg.data_root, cfg.data_changed, device))
             written = outcome.write(folder, cfg.arrays) if task.writes else []
-        shown = written if len(written) <= _MOST_LINES else written[:3]
-        more = f"... and {len(written) - len(shown):,} more in {folder}" if len(shown) < len(written) else ""
-        for line in filter(None, [*map(str, shown), more, outcome.text]):
-            print(line)
+        _tell(outcome, written, folder)
         drawn = {key: value for key, value in settings.get("sampling", {}).items() if key != "_target_"}
         logs.add_results(loggers, written, name, options | drawn, runs)
         if outcome.metrics and not cfg.out and base == runs[0].folder:
             _add_figures(loggers, outcome.metrics, runs[0])
         logs.end(loggers)
+
+
+def _sample_of_sweep(cfg: DictConfig, sweep: Sweep, device: torch.device) -> None:
+    """The same on a whole sweep; UserError where the task takes single runs."""
+    if cfg.log:
+        raise UserError(f"log=true: '{sweep.folder}' is a sweep, and has no logger of its own; leave it out")
+    confine(Path.cwd(), sweep.folder, *([Path(cfg.out)] if cfg.out else []), foreign=[sweep.folder])
+    task, options, _ = _task(cfg)
+    settings = {key: cfg[key] for key in ("checkpoint", "tokenizer", "data_root", "data_changed")}
+    opened = functools.partial(open_trained, device=device, **settings)
+    with results_folder(sweep.folder, cfg.task.rpartition(".")[2].lower(), cfg.out) as folder:
+        with within_memory(_smaller(options)):
+            outcome = task.of_sweep(sweep, opened)
+        _tell(outcome, outcome.write(folder, cfg.arrays), folder)
+
+
+def _task(cfg: DictConfig) -> tuple[Task, PlainDict, PlainDict]:
+    """The task with its options, and these: those of its own, and of drawing."""
+    options, settings = _options(cfg)
+    chosen = {"_target_": cfg.task, **options, **settings}
+    with allowing(named(chosen)):
+        return build(chosen, "task"), options, settings
+
+
+def _smaller(options: PlainDict) -> str:
+    """What to make smaller where there is too little memory."""
+    asked = (f"{key}={options[key]}" for key in options if re.match("num|batch|side|steps", key))
+    return f"smaller {' or '.join(asked)}"
+
+
+def _tell(outcome: Outcome, written: Sequence[Path], folder: Path) -> None:
+    """Print where the files are, and what the task says."""
+    shown = written if len(written) <= _MOST_LINES else written[:3]
+    more = f"... and {len(written) - len(shown):,} more in {folder}" if len(shown) < len(written) else ""
+    for line in filter(None, [*map(str, shown), more, outcome.text]):
+        print(line)
 
 
 def _options(cfg: DictConfig) -> tuple[PlainDict, PlainDict]:

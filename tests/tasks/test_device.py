@@ -21,6 +21,7 @@ from vqgen.tasks.levels import Levels
 from vqgen.tasks.morph import Morph
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
+from vqgen.tasks.report import Report
 from vqgen.tasks.sample import Sample
 from vqgen.tasks.task import tasks
 from vqgen.tasks.traverse import Traverse
@@ -65,9 +66,11 @@ TRIED: dict[str, tuple[Callable[[], TrainedRun], Callable[[TrainedRun], Any]]] =
     "morph": (prior, Morph()),
     "reconstruct": (prior, Reconstruct(3)),
     "reject": (lambda: evaluated.prior_run(num_test=100), Reject("classifier", num_samples=480)),
+    "report": (prior, Report(3, 6, 8)),
     "sample": (prior, Sample(4, label=1, sampling=Sampling(0.9, 4, 0.9, 2.0))),
     "traverse": (vae, Traverse()),
     "sample of a VAE": (vae, Sample(4)),
+    "report of a VAE": (vae, Report(3, 6, 8)),
     "evaluate of a VAE": (
         lambda: evaluated.trained(evaluated.vae()),
         Evaluate(num_samples=60, batch_size=25, classifier="classifier", cas_epochs=1),

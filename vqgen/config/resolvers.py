@@ -46,6 +46,13 @@ def sweep_name() -> str | None:
     return Path(HydraConfig.get().sweep.dir).name
 
 
+def typed_words() -> list[str]:
+    """The options that this run was started with, without where it goes."""
+    if not HydraConfig.initialized():
+        return []
+    return [word for word in HydraConfig.get().overrides.task if not word.startswith("run_dir=")]
+
+
 register("environment", _environment)
 register("run_folder", _run_folder)
 register("sweep_folder", _sweep_folder)

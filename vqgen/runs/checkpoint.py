@@ -175,7 +175,7 @@ def keep_tokenizer(run: Run, folder: Path) -> None:
 
 def save_essence(run: Run, file: Path) -> None:
     """Write what rebuilds the model of a run, without what only its training needs (a third of the size with Adam)."""
-    ours = {"config": run.config, "tokenizer": run.tokenizer, "data": run.data}
+    ours = {"config": run.config, "tokenizer": run.tokenizer, "data": run.data, "words": run.words}
     contents = {"state_dict": run.contents["state_dict"], "global_step": run.contents["global_step"], "vqgen": ours}
     with replacing(file) as part:
         torch.save(contents, part)

@@ -1,11 +1,12 @@
 """Where runs lie: folders and checkpoint files named by the user."""
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from vqgen.errors import ConfigError, FolderError, UserError, near_miss, typed
+from vqgen.errors import ConfigError, FolderError, UserError, near_miss, option, typed
 from vqgen.runs.hub import cached_name, is_address, snapshot
 from vqgen.runs.published import is_published, published_levels
 
@@ -55,6 +56,28 @@ def output_base(folder: Path) -> Path:
 def run_name(folder: Path) -> str:
     """What a run is called in figures: the name of its folder, or of its repository."""
     return (cached_name(folder) or folder).name
+
+
+def typed_runs(folders: Sequence[Path]) -> str:
+    """The word `run=RUN` that one types for some runs, in a shell: as short as it can be, and without one's home."""
+    places = [_typed_place(folder) for folder in folders]
+    if len(places) == 1:
+        return typed("run", places[0])
+    with suppress(UserError):
+        if {*map(Path, find_runs(str(folders[0].parent)))} == {*folders}:
+            return typed("run", _typed_place(folders[0].parent))
+    return shlex.quote(f"run=[{','.join(option('', place)[1:] for place in places)}]")
+
+
+def _typed_place(folder: Path) -> str:
+    """`hf://USER/NAME`, the name of a released run, or the path from here or from home."""
+    if name := cached_name(folder):
+        return f"hf://{name}"
+    place = folder.resolve()
+    for base, prefix in ((RELEASED, ""), (Path.cwd(), ""), (Path.home(), "~/")):
+        if place != base and place.is_relative_to(base):
+            return f"{prefix}{place.relative_to(base)}"
+    return str(place)
 
 
 def find_run(path: str | Path) -> Path:

@@ -14,34 +14,14 @@ from vqgen.environment.launcher import started_by_sweep
 from vqgen.errors import FolderError, command
 from vqgen.runs.atomic import replacing
 from vqgen.runs.claim import hold, in_use, let_go
+from vqgen.runs.job import RUNNING, Job
 
 JOB, TABLE = "job.json", "leaderboard.csv"
 UNFINISHED = "it did not end by itself: its process was killed"  # noted when a job begins
-RUNNING = "it still runs, in another process"
 PLUGINS = "hydra_plugins.vqgen"  # what Hydra knows our sweeper and launcher by; it takes no other names
 SEARCH = f"{PLUGINS}.OptunaSweeper"
 failed: list[str] = []  # folders of the jobs of this process's sweep that failed
 _running: list[Path] = []  # the folder of the sweep, from its start to its end
-
-
-class Job(NamedTuple):
-    """A job of a sweep: its folder, its overrides, and its objective or what went wrong.
-
-    `pruned` says when a search ended it; its objective is then the best value until then.
-    """
-
-    folder: str
-    overrides: dict[str, str]
-    objective: float | None
-    error: str | None
-    pruned: str | None = None
-
-    @property
-    def told(self) -> str:
-        """The objective, or what became of the job."""
-        if self.objective is None or self.error:
-            return f"failed: {self.error}" if self.error != RUNNING else "running"
-        return f"{self.objective:.5g}" + (f", pruned {self.pruned}" if self.pruned else "")
 
 
 class Leaderboard(Callback):

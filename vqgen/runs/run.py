@@ -33,6 +33,12 @@ class Run(NamedTuple):
         facts = self.config["facts"]
         return dict(known or {name: facts[name] for name in ("class_names", "variance") if facts.get(name) is not None})
 
+    @property
+    def words(self) -> list[str]:
+        """The options that the run was started with, as they were typed; none of a run of an older version."""
+        words = self.contents.get("vqgen", {}).get("words") or []
+        return [str(word) for word in words] if isinstance(words, list) else []
+
     def tokenizer_path(self) -> Path:
         """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""
         assert self.tokenizer is not None

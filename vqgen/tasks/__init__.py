@@ -16,6 +16,7 @@ from vqgen.tasks.nll import NLL
 from vqgen.tasks.publish import Publish
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.reject import Reject
+from vqgen.tasks.report import Report
 from vqgen.tasks.sample import Sample
 from vqgen.tasks.traverse import Traverse
 
@@ -36,6 +37,7 @@ __all__ = [
     "Publish",
     "Reconstruct",
     "Reject",
+    "Report",
     "Sample",
     "Traverse",
 ]

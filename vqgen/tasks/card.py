@@ -1,28 +1,18 @@
 """The model card of a run: what it is, how it learned and from what, figures with their commands, how to load it."""
 
-import csv
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from torch import nn
-
-from vqgen.errors import UserError, command, format_number, option
-from vqgen.nn.sizes import num_parameters
-from vqgen.plain import PlainDict
+from vqgen.errors import UserError, command, format_number
 from vqgen.protocols import Classifier, Variational, usual_prior
-from vqgen.runs.folders import output_base
 from vqgen.runs.hub import is_address, repository_of
-from vqgen.runs.published import CARD, public
-from vqgen.runs.run import Run
+from vqgen.runs.published import CARD
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks import facts
 
 _HERE = "FOLDER"  # in a card of files that are nowhere yet
 _SAMPLES = ("sample*/samples.png", "images/samples_*.png")  # pictures of nothing but what was drawn, best first
-_SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance")  # of samples that were measured
-_NEUTRAL = {"seed": 0, "temperature": 1.0, "guidance": 1.0}
 
 
 def card(
@@ -87,38 +77,13 @@ def _front_matter(trained: TrainedRun, license: str | None) -> str:
 def _sections(trained: TrainedRun, repo: str | None, license: str | None, shown: Mapping[str, bytes]) -> Iterator[str]:
     address = f"hf://{repo}" if repo else _HERE
     yield f"# {repo.partition('/')[2] if repo else trained.name}"
-    yield "\n".join(f"- {line}" for line in _models(trained))
+    yield "\n".join(f"- {line}" for line in facts.models(trained))
     for name in shown:
         yield f"![{Path(name).stem}]({name})"
     yield f"## Use\n\n{_use(trained, address)}"
-    yield "## Training\n\n" + "\n".join(f"- {line}" for line in _training(trained))
+    yield "## Training\n\n" + "\n".join(f"- {line}" for line in facts.training(trained))
     yield "## Figures\n\n" + ("\n\n".join(_figures(trained, address)) or "None are known of these weights.")
     yield f"## Licence\n\n{license or 'Not stated: ask the author.'}"
-
-
-def _models(trained: TrainedRun) -> Iterator[str]:
-    """A line for each model."""
-    for module in trained.modules:
-        yield f"`{_network(module)}`: {num_parameters(module):,} parameters"
-    if trained.levels:
-        maps = zip(trained.levels, trained.coder.grids, trained.coder.num_embeddings, strict=True)
-        sizes = [(name, "x".join(map(str, grid)), k) for name, grid, k in maps]
-        levels = ", ".join(f"{name if name.startswith(size) else f'{name} {size}'} of {k}" for name, size, k in sizes)
-        yield f"an image of {_shape(trained)} is maps of codes: {levels}"
-    elif trained.has_latents:
-        yield f"an image of {_shape(trained)} is a vector of {trained.latent.latent_dim} numbers"
-    if trained.class_names:
-        yield f"classes: {', '.join(trained.class_names)}"
-
-
-def _network(module: nn.Module) -> str:
-    """`RasterPrior (PixelSNAIL)`: the class, and that of its network where it has one."""
-    network = getattr(module, "network", None)
-    return type(module).__name__ + (f" ({type(network).__name__})" if isinstance(network, nn.Module) else "")
-
-
-def _shape(trained: TrainedRun) -> str:
-    return "x".join(map(str, trained.autoencoder.shape))
 
 
 def _use(trained: TrainedRun, address: str) -> str:
@@ -140,46 +105,11 @@ _ALONE = """`model.safetensors` holds every weight under its name in the module,
 built with (`config.model`): both are read without vqgen, too."""
 
 
-def _training(trained: TrainedRun) -> Iterator[str]:
-    """A line for what it learned from, and one for how each model did."""
-    source = public(trained.runs[0].config)["data"]
-    splits: Any = trained.data.get("splits") or {}
-    counts = ", ".join(f"{split['images']:,} {name}" for name, split in splits.items() if "images" in split)
-    yield f"data: `{source['_target_']}`" + (f", images: {counts}" if counts else "")
-    for run, module in zip(trained.runs, trained.modules, strict=True):
-        yield f"`{_network(module)}`: {', '.join(_of_training(run))}"
-    if trained.priors and (mark := trained.runs[-1].tokenizer):
-        yield f"the priors learned the codes of the tokenizer with fingerprint `{mark['fingerprint']}`; it is included"
-
-
-def _of_training(run: Run) -> Iterator[str]:
-    yield f"{run.contents['global_step']:,} steps"
-    optimizer: PlainDict = run.config.get("optim") or {}
-    if "_target_" in optimizer:
-        rate = f" at a rate of {optimizer['lr']:g}" if isinstance(optimizer.get("lr"), int | float) else ""
-        yield optimizer["_target_"].rpartition(".")[2] + rate
-    if size := run.config["data"].get("batch_size"):
-        yield f"batches of {size}"
-    averaged: PlainDict = (run.config.get("callbacks") or {}).get("averaged_weights") or {}
-    if "decay" in averaged:
-        yield f"moving averages of the weights ({averaged['decay']:g})"
-    yield f"seed {run.config['seed']}"
-    if version := run.contents["vqgen"].get("code_version"):
-        yield f"by vqgen {version}"
-
-
 def _figures(trained: TrainedRun, address: str) -> Iterator[str]:
     """Tables of what was measured of these very weights, each with where it comes from."""
-    for run, module in zip(trained.runs, trained.modules, strict=True):
-        if tested := _tested(run):
-            yield f"At the end of the training of `{_network(module)}`, on the test split:\n\n{_table(tested)}"
-    if record := _evaluated(trained):
-        words = ["task=evaluate", f"num_samples={record['num_images']}", f"split={record['split']}"]
-        if record.get("classifier"):
-            words.append("classifier=RUN")
-        changed = {name: record[name] for name in _SETTINGS if record.get(name) not in (None, _NEUTRAL.get(name))}
-        words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float)]
-        yield f"By `{command('sample', *words, f'run={address}')}`:\n\n{_table(record['metrics'])}"
+    for measured in facts.measured(trained, f"run={address}"):
+        where = f"By `{measured.command}`" if measured.command else measured.said
+        yield f"{where}:\n\n{_table(measured.figures)}"
 
 
 def _table(figures: Mapping[str, float]) -> str:
@@ -187,37 +117,9 @@ def _table(figures: Mapping[str, float]) -> str:
     return "\n".join(["| figure | value |", "|---|---|", *rows])
 
 
-def _tested(run: Run) -> dict[str, float]:
-    """The figures of the test after training, where these are the weights that were tested: the best, in the end."""
-    file = run.folder / "metrics.csv"
-    if run.file.stem != "best" or not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row.get("test/loss")]
-    if not rows or int(float(rows[-1]["step"])) < run.contents["global_step"]:
-        return {}
-    return {name: float(value) for name, value in rows[-1].items() if name.startswith("test/") and value}
-
-
-def _evaluated(trained: TrainedRun) -> PlainDict:
-    """The newest record of task=evaluate of these very weights; empty where there is none."""
-    for file in _newest(trained, "evaluate*/evaluation.json"):
-        record: PlainDict = json.loads(file.read_text(encoding="utf-8"))
-        if record["step"] == trained.step and record.get("steps") == trained.steps:
-            return record
-    return {}
-
-
 def _samples(trained: TrainedRun) -> Iterator[tuple[str, bytes]]:
     """The newest picture of samples. Pictures of the data (reconstructions) are not for others before one says so."""
     for pattern in _SAMPLES:
-        for file in _newest(trained, pattern):
+        for file in facts.newest(trained, pattern):
             yield "samples.png", file.read_bytes()
             return
-
-
-def _newest(trained: TrainedRun, pattern: str) -> list[Path]:
-    """Files in the folders of the runs, the newest first."""
-    own = trained.runs[1:] if trained.priors else trained.runs
-    found = [file for run in own for file in output_base(run.folder).glob(pattern)]
-    return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)

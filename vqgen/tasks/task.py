@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from jaxtyping import Float, Int
@@ -13,9 +13,10 @@ from torch import Tensor
 
 import vqgen.tasks
 from vqgen.batch import to_bytes
-from vqgen.errors import UserError
+from vqgen.errors import UserError, command
 from vqgen.pictures import figures, plots
 from vqgen.protocols import Autoencoder
+from vqgen.runs.job import Sweep
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.outcome import Outcome
 
@@ -37,6 +38,20 @@ class Task(ABC):
     @abstractmethod
     def make(self, trained: TrainedRun) -> Outcome:
         """The outcome, of a run that fits."""
+
+    def of_sweep(self, sweep: Sweep, opened: Callable[[str], TrainedRun]) -> Outcome:
+        """The outcome of a whole sweep, for the tasks that take one: most take one run, and tell which is the best.
+
+        Args:
+            sweep: its jobs.
+            opened: opens the run in the folder of one.
+        """
+        name, best = type(self).__name__.lower(), sweep.best
+        told = f"its best is {command('sample', f'task={name}', run=best.folder)}" if best else "none of them ended"
+        raise UserError(
+            f"run={sweep.folder}: a sweep of {len(sweep.jobs)} jobs, and task={name} takes one run, or the priors of "
+            f"the levels of one tokenizer; {told} (task=report takes sweeps)"
+        )
 
     def __call__(self, trained: TrainedRun) -> Outcome:
         """The outcome; UserError where the run does not fit (those tasks that do are named), or an option does not."""
@@ -68,7 +83,7 @@ def tasks() -> dict[str, type[Task]]:
 
 def lacks_autoencoder(trained: TrainedRun) -> str:
     """What is missing to encode and decode images; empty where nothing is."""
-    return "" if isinstance(trained.autoencoder, Autoencoder) else "an autoencoder or a prior"
+    return "" if isinstance(trained.tokenizer or trained.model, Autoencoder) else "an autoencoder or a prior"
 
 
 def lacks_latents(trained: TrainedRun) -> str:

@@ -1,6 +1,7 @@
 """What a training needs beside its data, built of its config: the device, the model, the callbacks."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -98,9 +99,12 @@ def _check_fits(model: pl.LightningModule, resumed: Run) -> None:
             )
 
 
-def make_callbacks(config: PlainDict, source: Source, folder: Path) -> list[pl.Callback]:
-    """The configured callbacks, the record that makes a checkpoint rebuild itself, and the choice of threads."""
-    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record), Threads()]
+def make_callbacks(config: PlainDict, source: Source, folder: Path, words: Sequence[str] = ()) -> list[pl.Callback]:
+    """The configured callbacks, the record that makes a checkpoint rebuild itself, and the choice of threads.
+
+    The record keeps `words`, the options that the run was started with.
+    """
+    callbacks: list[pl.Callback] = [Record(config, source.lineage, source.record, words), Threads()]
     if config.get("freeze"):
         callbacks.append(Frozen(config["freeze"]))
     if trained := trial():

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,13 @@ class Record(pl.Callback):
         config: the resolved config as plain containers.
         tokenizer: path and fingerprint of a prior's tokenizer.
         data: what the run has read (vqgen.runs.provenance).
+        words: the options that the run was started with.
     """
 
-    def __init__(self, config: PlainDict, tokenizer: dict[str, str] | None, data: PlainDict) -> None:
-        self.config, self.tokenizer, self.data = config, tokenizer, data
+    def __init__(
+        self, config: PlainDict, tokenizer: dict[str, str] | None, data: PlainDict, words: Sequence[str] = ()
+    ) -> None:
+        self.config, self.tokenizer, self.data, self.words = config, tokenizer, data, list(words)
         self._random_states: list[PlainDict] = []  # of a resumed run, by rank
         self._places: list[dict[str, int]] = []
         self._between_epochs = False
@@ -48,6 +52,7 @@ class Record(pl.Callback):
             "config": self.config,
             "tokenizer": self.tokenizer,
             "data": self.data,
+            "words": self.words,
             "random_states": of_all_ranks(_random_state(pl_module.device)),
             "logged_rows": rows,
             "code_version": code_version(),
