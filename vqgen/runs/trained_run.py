@@ -62,8 +62,9 @@ class TrainedRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the run is called."""
-        return run_name(self.folder)
+        """What the run is called; of priors side by side, what the folder of them is."""
+        places = {run.folder.parent for run in self.runs[1:]}
+        return run_name(places.pop() if len(self.runs) > 2 and len(places) == 1 else self.folder)
 
     @property
     def autoencoder(self) -> Autoencoder:

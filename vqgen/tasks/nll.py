@@ -51,7 +51,7 @@ class NLL(Task):
         total = torch.stack([level.nats.sum((1, 2)) for level in levels]).sum(0).tolist()
         columns = [f"{name_of(image)}: {nats:.0f}" for image, nats in zip(self.images, total, strict=True)]
         note = "negative log-likelihood of each code, black: 0 nats; above, the nats of all codes of the image"
-        arrays = {f"nll/{level.name}": level.nats.numpy() for level in levels}
+        arrays = {f"nats/{level.name}": level.nats.numpy() for level in levels}
         return sheet("nll", rows, trained.title(), columns, note) | Outcome(arrays=arrays)
 
 

@@ -17,6 +17,7 @@ from vqgen.tasks.complete import Complete
 from vqgen.tasks.interpolate import Interpolate
 from vqgen.tasks.latents import Latents
 from vqgen.tasks.levels import Levels
+from vqgen.tasks.nll import NLL
 from vqgen.tasks.outcome import Outcome
 from vqgen.tasks.page.page import Charts, Section
 from vqgen.tasks.page.picture import Picture, Pictures, row
@@ -107,10 +108,17 @@ def _reconstructions(trained: TrainedRun, wanted: Wanted) -> _Made:
 def _completions(trained: TrainedRun, wanted: Wanted) -> _Made:
     """A half kept, the other drawn."""
     images, number = list(range(min(_COMPLETED, trained.num_images()))), max(1, wanted.num_images - 2)
-    outcome = Complete("top", False, images, number, wanted.sampling, wanted.sampler)(trained)
+    outcome = Complete(images=images, num_samples=number, sampling=wanted.sampling, sampler=wanted.sampler)(trained)
     words = ["task=complete", f"images={_list(images)}", f"num_samples={number}", *_drawing(wanted)]
     note = "Left to right: a test image, the half that is kept, and completions by the priors of all levels."
     return _Made([Pictures(_rows(outcome, "completions"))], note, words)
+
+
+def _likelihood(trained: TrainedRun, wanted: Wanted) -> _Made:
+    """The nats of each code."""
+    images = list(range(min(wanted.num_images, trained.num_images())))
+    note = "Negative log-likelihood of each code: black 0 nats, the brighter the more the prior is surprised."
+    return _Made([Pictures(_rows(NLL(images)(trained), "nll"))], note, ["task=nll", f"images={_list(images)}"])
 
 
 def _levels(trained: TrainedRun, wanted: Wanted) -> _Made:
@@ -226,6 +234,7 @@ MAKERS: dict[str, tuple[type[Task], Callable[[TrainedRun, Wanted], _Made]]] = {
     "Samples": (Sample, _samples),
     "Reconstructions": (Reconstruct, _reconstructions),
     "Completions": (Complete, _completions),
+    "Likelihood": (NLL, _likelihood),
     "Levels": (Levels, _levels),
     "Codebooks": (Codebook, _codebook),
     "Latent space": (Latents, _latents),
