@@ -55,7 +55,11 @@ class Samples(Panel):
             with ui.column().classes("grow"):
                 self.picture = Picture(width=720)
                 self.picture.image.classes("samples")
-                refresh.spinner = ui.spinner(size="sm")
+                with ui.row().classes("items-center"):
+                    ui.button("keep for comparison", icon="push_pin", on_click=self._keep).props("flat dense no-caps")
+                    refresh.spinner = ui.spinner(size="sm")
+                self.kept = Picture(width=720)
+                self.kept.image.set_visibility(False)
         self.command = CommandLine()
         await refresh.ask()
 
@@ -67,6 +71,12 @@ class Samples(Panel):
         sampling, sampler, _ = wanted.drawing
         task = Sample(wanted.number, self._class(wanted.label), sampling=sampling, sampler=sampler)
         return wanted, task(self.trained).pictures["samples"], time.perf_counter() - start
+
+    def _keep(self) -> None:
+        """Put what is shown below what will be."""
+        self.kept.image.set_visibility(True)
+        self.kept.image.set_source(self.picture.image.source)
+        self.kept.caption.set_text(self.command.text.text)
 
     def _show(self, made: tuple[Wanted, Float[Tensor, "3 H W"], float]) -> None:
         wanted, picture, seconds = made
