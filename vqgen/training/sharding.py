@@ -37,7 +37,7 @@ class FullySharded(DDPStrategy):
 
     _weightless: nn.Module  # the model as it was before its weights were divided, with none
 
-    def connect(self, model: nn.Module) -> None:
+    def connect(self, model: pl.LightningModule) -> None:
         """Take the model; ConfigError where it cannot be trained in parts."""
         check(model, str(self.precision_plugin.precision))
         super().connect(model)
@@ -45,14 +45,14 @@ class FullySharded(DDPStrategy):
     def setup(self, trainer: pl.Trainer) -> None:
         """Divide the weights, which are those of one device until now, also from a checkpoint, and then train them."""
         assert self.accelerator is not None
-        assert self.model is not None
+        assert self.lightning_module is not None
         self.accelerator.setup(trainer)
         if fitting := trainer.state.fn == TrainerFn.FITTING:
-            self._weightless = without_weights(self.model)
-            averages = [average_model(one).module for one in trainer.callbacks if isinstance(one, AveragedWeights)]  # type: ignore[attr-defined]
-            for model in (self.model, *averages):
-                shard(model, init_device_mesh(self.root_device.type, (self.world_size,)), self._dtype)
-            _tell_share(self.model, self.world_size)
+            self._weightless = without_weights(self.lightning_module)
+            mesh = init_device_mesh(self.root_device.type, (self.world_size,))
+            for model in (self.lightning_module, *_averages(trainer)):
+                shard(model, mesh, self._dtype)
+            _tell_share(self.lightning_module, self.world_size)
         self.model_to_device()
         if fitting:
             self.setup_optimizers(trainer)
@@ -135,14 +135,25 @@ def shard(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None) -> None
     warnings.filterwarnings("ignore", ".*returned a view tensor.*")  # none of ours is written to
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for part in model.children():
-        for layer in part.layers() if isinstance(part, Layered) else []:
+        for layer in part.separate_layers() if isinstance(part, Layered) else []:
             fully_shard(layer, mesh=mesh, mp_policy=policy)
         if any(True for _ in part.parameters()):
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
 
 
+def _averages(trainer: pl.Trainer) -> list[nn.Module]:
+    """The models that callbacks keep beside the one in training."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [average_model(one).get_submodule("module") for one in callbacks if isinstance(one, AveragedWeights)]
+
+
+def num_own(model: nn.Module) -> int:
+    """How many of a divided model's weights this process keeps."""
+    return sum(parameter.to_local().numel() for parameter in model.parameters() if isinstance(parameter, DTensor))
+
+
 def _tell_share(model: nn.Module, world_size: int) -> None:
-    own, total = (sum(map(size, model.parameters())) for size in (lambda p: p.to_local().numel(), torch.numel))
+    own, total = num_own(model), sum(parameter.numel() for parameter in model.parameters())
     rank_zero_info(f"Each of {world_size} processes keeps {own:,} of {total:,} weights, and what training adds to them")
 
 

@@ -59,7 +59,7 @@ class MaskedNetwork(CodeNetwork):
 class Layered(Protocol):
     """A network that may be trained in parts on several devices (`hardware=fsdp`)."""
 
-    def layers(self) -> list[nn.Module]:
+    def separate_layers(self) -> list[nn.Module]:
         """What holds nearly all weights: modules that are called one after another, whose weights no other reads."""
 
 

@@ -129,7 +129,7 @@ class ScaleTransformer(nn.Module):
         assert isinstance(head, ScaleHead)
         return head
 
-    def layers(self) -> list[nn.Module]:
+    def separate_layers(self) -> list[nn.Module]:
         """The blocks, and the heads, which are called after the features are there."""
         return [*self.blocks, *self.heads]
 

@@ -198,7 +198,7 @@ class CodeTransformer(CodeNetwork):
         x = self.through(self.blocks, x, rotation(grid, self.head_channels, x))
         return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
 
-    def layers(self) -> list[nn.Module]:
+    def separate_layers(self) -> list[nn.Module]:
         """The blocks."""
         return [*self.blocks]
 
