@@ -17,10 +17,10 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
-from torch.utils._pytree import tree_map_only
 
 from vqgen.environment.compat import average_model, is_compiled
 from vqgen.errors import ConfigError
+from vqgen.nn.distributed import rank
 from vqgen.nn.priors import Layered
 from vqgen.training.averaged_weights import AveragedWeights
 
@@ -164,13 +164,15 @@ def without_weights(model: nn.Module) -> nn.Module:
 
 
 def gathered(state: Any) -> Any:
-    """The same with whole tensors on the CPU of rank 0, and nothing in their place on the others."""
-
-    def whole(part: DTensor) -> Tensor | None:
-        full = part.full_tensor()
-        return full.cpu() if torch.distributed.get_rank() == 0 else None
-
-    return tree_map_only(DTensor, whole, state)
+    """The same containers with whole tensors on the CPU of rank 0, and None in their place on the others."""
+    if isinstance(state, DTensor):
+        whole = state.full_tensor()
+        return whole.cpu() if rank() == 0 else None
+    if isinstance(state, dict):
+        same = copy.copy(state)  # an OrderedDict of weights has versions beside its items
+        same.update((key, gathered(value)) for key, value in state.items())
+        return same
+    return type(state)(map(gathered, state)) if isinstance(state, list | tuple) else state
 
 
 def divided(optimizer: Optimizer, saved: StateDict) -> StateDict:
