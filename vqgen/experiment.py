@@ -106,7 +106,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
                 tell_no_step(trainer, resumed.contents["global_step"])
             score = None if is_pruned(trainer) else _test(trainer, model, source.data, folder)
         if score is not None:
-            logs.upload(trainer, model, source.lineage)
+            logs.upload(trainer, source.lineage)
         raise_pruned(trainer)
         return score
     finally:

@@ -20,7 +20,7 @@ from vqgen.logging.wandb_mode import read_settings
 from vqgen.plain import PlainDict
 from vqgen.protocols import Classifier, Prior, Tokenizer
 from vqgen.runs.allow_list import refuse_foreign, refuse_links
-from vqgen.runs.checkpoint import Run, build, module_of
+from vqgen.runs.checkpoint import Run, build, module_of, open_run
 from vqgen.runs.fingerprint import fingerprint
 
 WANDB = "vqgen.logging.Wandb"
@@ -70,13 +70,13 @@ def make_loggers(config: PlainDict, resumed: Run | None) -> list[Logger]:
 
 
 @rank_zero_only
-def upload(trainer: pl.Trainer, model: nn.Module, lineage: Mapping[str, str] | None) -> None:
+def upload(trainer: pl.Trainer, lineage: Mapping[str, str] | None) -> None:
     """Give the best checkpoint to the loggers that keep artifacts, linked to the tokenizer of a prior."""
     used = [f"tokenizer-{lineage['fingerprint']}"] if lineage else []
     for logger in trainer.loggers:
         if isinstance(logger, ArtifactLogger) and logger.artifacts:
-            best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-            logger.log_files([Path(best)], _artifact_name(model), "model", {}, used)
+            best = Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+            logger.log_files([best], _artifact_name(module_of(open_run(best))), "model", {}, used)
 
 
 def _artifact_name(model: nn.Module) -> str:

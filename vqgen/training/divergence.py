@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.errors import UserError, command, listed
@@ -85,7 +86,7 @@ class Divergence(pl.Callback):
 
     def _check_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_losses(trainer)
-        state = {name: tensor for name, tensor in pl_module.state_dict().items() if tensor.is_floating_point()}
+        state = {name: _own(tensor) for name, tensor in pl_module.state_dict().items() if tensor.is_floating_point()}
         finite = torch.stack([tensor.isfinite().all() for tensor in state.values()]).tolist() if state else []
         bad = [name for name, good in zip(state, finite, strict=True) if not good]
         if on_any_rank(trainer, bool(bad)):
@@ -107,6 +108,11 @@ class Divergence(pl.Callback):
             again = command("train", resume=Path(self.dirpath).parent)
             advice = f"'{last}' is from before it: {again} optim.lr=VALUE."
         return DivergenceError(f"{what}; {advice} {_REMEDIES}")
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """This process's part of a weight."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def loss_of(outputs: object, trainer: pl.Trainer) -> Tensor:

@@ -10,6 +10,7 @@ from vqgen.devices import fork_rng
 from vqgen.environment.compat import logged_step
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
+from vqgen.training.sharding import on_rank_zero
 from vqgen.training.turns import is_due
 
 
@@ -36,13 +37,16 @@ class Evaluation(pl.Callback):
         """Raise UserError now for what could not be measured hours later."""
         self.task.check(self.trained(pl_module))
 
-    @rank_zero_only
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure, write and log, leaving the random numbers of the training as they are."""
         if trainer.sanity_checking or not is_due(trainer, self.every_n_epochs, at_first=False):
             return
-        with fork_rng(pl_module.device):
-            outcome = self.task(self.trained(pl_module))
+        if (model := on_rank_zero(trainer, pl_module)) is not None:
+            self._evaluate(trainer, model)
+
+    def _evaluate(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        with fork_rng(model.device):
+            outcome = self.task(self.trained(model))
         outcome.write(Path(trainer.default_root_dir, "evaluation", f"epoch_{trainer.current_epoch + 1:04d}"))
         for logger in trainer.loggers:
             logger.log_metrics(outcome.metrics, step=logged_step(trainer))

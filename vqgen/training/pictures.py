@@ -7,7 +7,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from vqgen.batch import CodeBatch, Condition, ImageBatch
@@ -15,6 +14,7 @@ from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import ImageLogger
 from vqgen.pictures import figures
 from vqgen.protocols import Autoencoder, Variational, priors_of
+from vqgen.training.sharding import on_rank_zero
 from vqgen.training.turns import is_due
 
 
@@ -34,14 +34,18 @@ class _Pictures(pl.Callback):
         """What to draw."""
         raise NotImplementedError
 
-    @rank_zero_only
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write `images/NAME_EPOCH.png` in the run folder and hand it to the loggers that show images."""
+        """Draw on rank 0, where it is time."""
         if trainer.sanity_checking or not is_due(trainer, self.every_n_epochs, at_first=True):
             return
+        if (model := on_rank_zero(trainer, pl_module)) is not None:
+            self._draw(trainer, model)
+
+    def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        """Write `images/NAME_EPOCH.png` in the run folder and hand it to the loggers that show images."""
         epoch, name = trainer.current_epoch + 1, type(self).__name__.lower()
         with torch.no_grad():
-            image = self.picture(trainer, pl_module)
+            image = self.picture(trainer, model)
         path = Path(trainer.default_root_dir, "images", f"{name}_{epoch:04d}.png")
         figures.save_png(image, path, figures.scale_for(image))
         for logger in trainer.loggers:

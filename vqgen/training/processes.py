@@ -45,15 +45,16 @@ def check(trainer: pl.Trainer, hardware: PlainDict) -> None:
 
 
 def _check_strategy(strategy: Strategy, name: str) -> None:
-    """Raise ConfigError unless each device has the whole model and a process that runs the program from its start.
+    """Raise ConfigError unless each device has a process that runs the program from its start, and the whole model.
 
-    A checkpoint holds whole weights, and codebooks follow the joined batch of all; forked and spawned processes would
-    begin in the middle of a run, when its folder is taken and its data are read.
+    Codebooks follow the joined batch of all, and a checkpoint holds whole weights, also that of our own way to divide
+    them (vqgen.training.sharding); forked and spawned processes would begin in the middle of a run, when its folder is
+    taken and its data are read.
     """
     forks = starts_processes(strategy) is not None
     if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         why = "begins its processes in the middle of a run" if forks else "does not keep the model whole on each device"
-        raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto")
+        raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto, or hardware=fsdp")
 
 
 @contextmanager

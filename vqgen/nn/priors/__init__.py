@@ -3,7 +3,7 @@
 from vqgen.nn.priors.causal import RasterConv2d
 from vqgen.nn.priors.conditioner import Conditioner, LabelEmbedding
 from vqgen.nn.priors.gated_pixelcnn import GatedPixelCNN
-from vqgen.nn.priors.network import AutoregressiveNetwork, MaskedNetwork, code_nats
+from vqgen.nn.priors.network import AutoregressiveNetwork, Layered, MaskedNetwork, code_nats
 from vqgen.nn.priors.pixelcnn import PixelCNN
 from vqgen.nn.priors.pixelsnail import PixelSNAIL
 from vqgen.nn.priors.rq_transformer import RQTransformer
@@ -15,6 +15,7 @@ __all__ = [
     "Conditioner",
     "GatedPixelCNN",
     "LabelEmbedding",
+    "Layered",
     "MaskedNetwork",
     "MaskedTransformer",
     "PixelCNN",

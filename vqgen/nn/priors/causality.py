@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 TOLERANCE = 1e-4
 """Of the largest logit: what rounding may change."""
@@ -20,7 +21,8 @@ def check_causal(
     name, middle = type(network).__name__, codes.numel() // 2
     other = codes.clone()
     other.view(-1)[middle] = (other.view(-1)[middle] + 1) % num_embeddings
-    logits, changed = (network.forward(one, condition) for one in (codes, other))
+    forward = network if isinstance(network, FSDPModule) else network.forward  # not compiled for one map
+    logits, changed = (forward(one, condition) for one in (codes, other))
     expected = (1, num_embeddings, *codes.shape[1:])
     if tuple(logits.shape) != expected:
         raise ValueError(f"model.network: {name} gives logits of {list(logits.shape)}, and b k h w is {list(expected)}")

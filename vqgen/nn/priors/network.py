@@ -1,6 +1,7 @@
 """What the networks of priors share, and the two kinds of them: causal, and of masked maps."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -52,6 +53,14 @@ class MaskedNetwork(CodeNetwork):
     def mask_code(self) -> int:
         """What stands for a code that is masked: the number after the last."""
         return self.num_embeddings
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A network that may be trained in parts on several devices (`hardware=fsdp`)."""
+
+    def separate_layers(self) -> list[nn.Module]:
+        """What holds nearly all weights: modules that are called one after another, whose weights no other reads."""
 
 
 def code_nats(logits: Float[Tensor, "b k h w"], codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:

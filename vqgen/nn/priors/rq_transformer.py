@@ -68,6 +68,10 @@ class RQTransformer(CodeTransformer, AutoregressiveNetwork):
         x = torch.cat([self.through(self.depth_blocks, part, by) for part in x.split(SEQUENCES)])
         return self.output(self.norm(x)).view(*codes.shape, -1).permute(0, 3, 1, 2)
 
+    def separate_layers(self) -> list[nn.Module]:
+        """The blocks over places, and those over the codes of a place."""
+        return [*self.blocks, *self.depth_blocks]
+
     def places(self, grid: Sequence[int]) -> tuple[int, int]:
         """Height and width of a map in places.
 

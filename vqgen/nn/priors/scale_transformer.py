@@ -129,6 +129,10 @@ class ScaleTransformer(nn.Module):
         assert isinstance(head, ScaleHead)
         return head
 
+    def separate_layers(self) -> list[nn.Module]:
+        """The blocks, and the heads, which are called after the features are there."""
+        return [*self.blocks, *self.heads]
+
     def forward(
         self, codes: Sequence[Int[Tensor, "b _ _"]], condition: Float[Tensor, "_ e 1 1"] | None, num_samples: int
     ) -> list[Float[Tensor, "b c _ _"]]:

@@ -198,6 +198,10 @@ class CodeTransformer(CodeNetwork):
         x = self.through(self.blocks, x, rotation(grid, self.head_channels, x))
         return self.output(self.norm(x)).transpose(1, 2).unflatten(2, grid)
 
+    def separate_layers(self) -> list[nn.Module]:
+        """The blocks."""
+        return [*self.blocks]
+
     def through(self, blocks: nn.ModuleList, x: Float[Tensor, "b t c"], by: Rotation) -> Float[Tensor, "b t c"]:
         """Features after some blocks."""
         for block in blocks:
