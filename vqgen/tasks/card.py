@@ -21,8 +21,8 @@ from vqgen.runs.trained_run import TrainedRun
 
 _HERE = "FOLDER"  # in a card of files that are nowhere yet
 _SAMPLES = ("sample*/samples.png", "images/samples_*.png")  # pictures of nothing but what was drawn, best first
-_SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance")  # of samples that were measured
-_NEUTRAL = {"seed": 0, "temperature": 1.0, "guidance": 1.0}
+_SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance", "precision")  # of samples that were measured
+_NEUTRAL = {"seed": 0, "temperature": 1.0, "guidance": 1.0, "precision": "float32"}
 
 
 def card(
@@ -178,7 +178,7 @@ def _figures(trained: TrainedRun, address: str) -> Iterator[str]:
         if record.get("classifier"):
             words.append("classifier=RUN")
         changed = {name: record[name] for name in _SETTINGS if record.get(name) not in (None, _NEUTRAL.get(name))}
-        words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float)]
+        words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float | str)]
         yield f"By `{command('sample', *words, f'run={address}')}`:\n\n{_table(record['metrics'])}"
 
 
