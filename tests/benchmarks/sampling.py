@@ -65,7 +65,7 @@ def transformer(channels: int, layers: int, heads: int, k: int) -> Transformer:
 
 
 CASES = {
-    "snail85m": Case(lambda: large(4, 0), (32, 32), 8, most_forwards=1.5, least_loops=200),
+    "snail85m": Case(lambda: large(4, 0), (32, 32), 8, most_forwards=1.5, least_loops=200, half=True),
     "bottom": Case(lambda: large(0, 128), (64, 64), 1, most_forwards=4, least_loops=500),
     "snail16": Case(lambda: small(2, 2), (16, 16), 16, least_loops=100),
     "snail8": Case(lambda: small(4, 4), (8, 8), 16, least_loops=40),
