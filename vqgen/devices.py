@@ -49,6 +49,11 @@ def has_bfloat16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
     return None if flags is None else bool({"amx_bf16", "avx512_bf16", "bf16"} & {*flags[1].split()})
 
 
+def is_slow_in_bfloat16(device: torch.device) -> bool:
+    """Whether this is a CPU that says it has no bfloat16 units."""
+    return device.type == "cpu" and has_bfloat16_units() is False
+
+
 def device_of(choice: str | torch.device) -> torch.device:
     """The device that `device=` names.
 

@@ -51,6 +51,12 @@ def test_every_sampler_serves_every_task_that_draws(task: str, name: str):
     check_sample(composed([f"task={task}", f"sampler={name}"], name="sample"))
 
 
+@pytest.mark.parametrize("task", sorted(p.stem for p in (CONF / "task").glob("*.yaml")))
+def test_the_precision_of_weights_is_an_option_of_the_tasks_that_draw_alone(task: str):
+    draws = task in ("sample", "complete", "evaluate", "reject")
+    assert ("precision" in composed([f"task={task}"], name="sample")) == draws
+
+
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())
 def test_every_yaml_says_what_it_is(path: Path):
     assert first_comment(path)

@@ -136,6 +136,7 @@ def test_the_bar_counts_rows(capsys):
         ({"top_k": 0}, "top_k=0"),
         ({"top_p": 1.5}, "top_p=1.5"),
         ({"min_p": -0.5}, "min_p=-0.5"),
+        ({"precision": "bf16"}, r"precision=bf16 .*\(did you mean bfloat16\?\)"),
         ({"seeds": [1]}, "seeds has 1 entries, num_samples=2"),
         ({"guidance": 2.0}, "guidance=2.0 needs a prior with labels"),
     ],

@@ -203,6 +203,17 @@ def test_figures_of_few_images_and_of_changed_samples_say_so():
     ]
 
 
+def test_likelihoods_are_those_of_float32_where_samples_are_drawn_in_bfloat16():
+    metrics = ["likelihood", "kid"]
+    half = Evaluate(metrics, classifier="classifier", sampling=Sampling(precision="bfloat16"))(runs.prior_run())
+    full = Evaluate(metrics, classifier="classifier")(runs.prior_run())
+    named, found = half.records["evaluation"], full.records["evaluation"]
+    for name in ("nats_per_code_top", "nats_per_code_bottom"):
+        assert named["metrics"][name] == found["metrics"][name]
+    assert (named["precision"], found["precision"]) == ("bfloat16", "float32")
+    assert "samples drawn with precision=bfloat16" in named["notes"]
+
+
 def test_enough_images_need_no_note():
     names = ["fid(classifier)", "rfid(classifier)", "kid(classifier)", "recall(classifier)"]
     assert quality.notes(names, 10_000) == []

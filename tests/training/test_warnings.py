@@ -112,10 +112,10 @@ def test_a_cpu_says_whether_it_has_bfloat16_units(text: str, has: bool | None, t
 
 def test_bfloat16_on_a_cpu_without_units_is_warned_of(monkeypatch: pytest.MonkeyPatch):
     config = OmegaConf.to_container(composed(["hardware=cpu_bf16", "run_dir=x"]), resolve=True)
-    monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: False)
+    monkeypatch.setattr("vqgen.devices.has_bfloat16_units", lambda: False)
     with pytest.warns(UserWarning, match=r"hardware\.precision=bf16-mixed: this CPU has no bfloat16 units"):
         machine_of(config)
-    monkeypatch.setattr("vqgen.training.preparation.has_bfloat16_units", lambda: True)
+    monkeypatch.setattr("vqgen.devices.has_bfloat16_units", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         machine_of(config)

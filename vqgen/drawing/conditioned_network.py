@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vqgen.drawing.incremental import Incremental, begin
 from vqgen.drawing.sampling import Guidance
 from vqgen.errors import UserError
+from vqgen.nn.precision import at_least_float32
 from vqgen.nn.priors.network import MaskedNetwork
 
 
@@ -74,10 +75,11 @@ class ConditionedNetwork:
         return self._guided(codes, torch.tensor(guidance, device=codes.device))
 
     def _guided(self, codes: Int[Tensor, "b h w"], weights: Float[Tensor, "*hw"]) -> Float[Tensor, "b k h w"]:
-        conditional = self.network(codes, self.condition)
+        conditional = at_least_float32(self.network(codes, self.condition))
         if self.unconditional is None:
             return conditional
-        return torch.lerp(self.network(codes, self.unconditional), conditional, weights.to(conditional.dtype))
+        unconditional = at_least_float32(self.network(codes, self.unconditional))
+        return torch.lerp(unconditional, conditional, weights.to(conditional.dtype))
 
     def _check_causal(self) -> None:
         if isinstance(self.network, MaskedNetwork):

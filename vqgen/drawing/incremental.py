@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.nn.precision import at_least_float32
+
 
 class Incremental(ABC):
     """A network in the course of a map of (height, width): ask for `logits`, `push` the codes drawn, and again."""
@@ -21,11 +23,11 @@ class Incremental(ABC):
         return self.row * self.width + self.column
 
     def logits(self) -> Float[Tensor, "b k"]:
-        """Logits of the next code, from the codes pushed so far."""
+        """Logits of the next code, from the codes pushed so far: in float32, of a network in bfloat16 too."""
         if self.column == self.width:
             self.row, self.column = self.row + 1, 0
             self.begin_row()
-        return self.step()
+        return at_least_float32(self.step())
 
     def push(self, codes: Int[Tensor, " b"]) -> None:
         """Fix the codes of the position whose logits were asked for."""

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqgen.errors import UserError
+from vqgen.errors import UserError, near_miss
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ GuidanceSchedule = Callable[[float], float]
 """The weight of guidance, from the share of a map that is drawn already, 0 to 1 (see `vqgen.drawing.guidance`)."""
 
 Guidance = float | GuidanceSchedule
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 def _each(value: T | list[T]) -> list[T]:
@@ -47,6 +49,8 @@ class Sampling:
             another code.
         min_p: draw among the codes of at least this share of the likeliest one's probability (arXiv 2407.01082), 0.05
             to 0.1; None among all.
+        precision: of the weights that are drawn from, `float32`, as they are trained, or `bfloat16`, of half the bytes.
+            It is a prior's `sample` that casts them; likelihoods are those of the weights as they are trained.
     """
 
     temperature: float | list[float] = 1.0
@@ -55,6 +59,7 @@ class Sampling:
     guidance: float | GuidanceSchedule | list[float] | list[GuidanceSchedule] = 1.0
     seed: int = 0
     min_p: float | list[float | None] | None = None
+    precision: str | list[str] = "float32"
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that nothing can be drawn with."""
@@ -70,6 +75,9 @@ class Sampling:
         for min_p in _each(self.min_p):
             if min_p is not None and not 0 <= min_p <= 1:
                 raise ValueError(f"min_p={min_p} is no share of the likeliest: give a number in [0, 1], or None.")
+        for precision in _each(self.precision):
+            if precision not in PRECISIONS:
+                raise ValueError(f"precision={precision} is no type of weights{near_miss(precision, PRECISIONS)}")
 
     def changed(self) -> dict[str, object]:
         """The settings that are not those of `Sampling()`, by name; the seed is none of them."""
@@ -89,7 +97,13 @@ class Sampling:
         guidance = self.guidance if isinstance(self.guidance, list) else [self.guidance] * len(levels)
         return [
             Sampling(
-                _of(self.temperature, i), _of(self.top_k, i), _of(self.top_p, i), each, self.seed, _of(self.min_p, i)
+                _of(self.temperature, i),
+                _of(self.top_k, i),
+                _of(self.top_p, i),
+                each,
+                self.seed,
+                _of(self.min_p, i),
+                _of(self.precision, i),
             )
             for i, each in enumerate(guidance)
         ]

@@ -5,11 +5,14 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from vqgen.batch import CodeBatch, Condition
+from vqgen.devices import is_slow_in_bfloat16
 from vqgen.drawing import Incremental, KnownCodes, Sampler, Sampling, begin, sample_codes, sample_seeds
 from vqgen.errors import UserError
+from vqgen.nn.precision import in_bfloat16
 from vqgen.nn.priors import code_nats
 
 ALONE = Condition()
@@ -84,14 +87,14 @@ class LevelPrior(nn.Module):
         training = self.training
         self.eval()
         with torch.no_grad():
-            condition = self._here(condition)
-            conditional = self.conditioner(condition, num_samples)
+            prior, condition = self._as_drawn(sampling), self._here(condition)
+            conditional = prior.conditioner(condition, num_samples)
             if grid != self.grid:
                 self._check_grid(grid, condition)
             guided = sampling.guidance != 1
-            unconditional = self.conditioner(Condition(condition.upper), num_samples) if guided else None
+            unconditional = prior.conditioner(Condition(condition.upper), num_samples) if guided else None
             codes = sample_codes(
-                self.network,
+                prior.network,
                 grid,
                 num_samples,
                 conditional,
@@ -104,6 +107,16 @@ class LevelPrior(nn.Module):
             )
         self.train(training)
         return codes
+
+    def _as_drawn(self, sampling: Sampling) -> "LevelPrior":
+        """This prior, or the copy that the precision asks for; a warning where a CPU takes longer with it."""
+        if sampling.precision == "float32":
+            return self
+        if is_slow_in_bfloat16(_device(self.network)):
+            rank_zero_warn(
+                "precision=bfloat16: this CPU has no bfloat16 units, and drawing will rather take longer; leave it out"
+            )
+        return in_bfloat16(self)
 
     def _check_grid(self, grid: Sequence[int], condition: Condition) -> None:
         """Raise UserError where the network takes no map of this size."""

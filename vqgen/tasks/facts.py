@@ -18,8 +18,8 @@ from vqgen.runs.run import Run
 from vqgen.runs.trained_run import TrainedRun
 
 METRICS = "metrics.csv"  # in a run folder
-_SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance")  # of samples that were measured
-_NEUTRAL = {"seed": 0, "temperature": 1.0, "guidance": 1.0}
+_SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance", "precision")  # of samples that were measured
+_NEUTRAL = {"seed": 0, "temperature": 1.0, "guidance": 1.0, "precision": "float32"}
 
 
 class Measured(NamedTuple):
@@ -114,7 +114,7 @@ def _evaluation(record: PlainDict, named: str) -> str:
     if record.get("classifier"):
         words.append("classifier=RUN")
     changed = {name: record[name] for name in _SETTINGS if record.get(name) not in (None, _NEUTRAL.get(name))}
-    words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float)]
+    words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float | str)]
     return command("sample", *words, named)
 
 

@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from vqgen.config.arguments import signature_at
 from vqgen.data.loading.loader import DataModule
-from vqgen.devices import has_bfloat16_units
+from vqgen.devices import is_slow_in_bfloat16
 from vqgen.environment.launcher import trial
 from vqgen.errors import ConfigError
 from vqgen.plain import PlainDict
@@ -65,7 +65,7 @@ def make_model(config: PlainDict, resumed: Run | None = None) -> pl.LightningMod
 
 def _tell_slow_precision(precision: str | int, device: torch.device) -> None:
     """Warn where a CPU that has no bfloat16 units is to compute in bfloat16."""
-    if "bf16" in str(precision) and device.type == "cpu" and has_bfloat16_units() is False:
+    if "bf16" in str(precision) and is_slow_in_bfloat16(device):
         rank_zero_warn(
             f"hardware.precision={precision}: this CPU has no bfloat16 units, and a step may take ten times as long; "
             "take hardware=cpu"

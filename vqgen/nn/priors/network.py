@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqgen.nn.precision import at_least_float32
+
 
 class CodeNetwork(nn.Module, ABC):
     """Logits of the codes of a map, under a condition.
@@ -68,7 +70,7 @@ def code_nats(logits: Float[Tensor, "b k h w"], codes: Int[Tensor, "b h w"]) -> 
 
     Of rows, not of maps: CUDA has no deterministic kernel for maps, and the logits of a transformer lie in rows.
     """
-    rows = logits.movedim(1, 3).flatten(0, 2)
+    rows = at_least_float32(logits.movedim(1, 3).flatten(0, 2))
     return F.cross_entropy(rows, codes.flatten(), reduction="none").view_as(codes)
 
 
