@@ -197,7 +197,8 @@ def test_every_command_of_the_readme_runs(fresh: Path, monkeypatch: pytest.Monke
     commands = [shlex.split(line, comments=True) for line in re.findall(r"^    python (.*)$", text, re.M)]
     assert len(commands) >= 16
     for words in commands:
-        run(fresh, *_smoke(words))
+        if "task=explore" not in words:  # a page until Ctrl-C, which tests/tasks/test_explore_browser.py visits
+            run(fresh, *_smoke(words))
     assert len(list((fresh / "runs" / "priors").glob("*/checkpoints/best.ckpt"))) == 2
 
 
