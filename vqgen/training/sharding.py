@@ -2,14 +2,14 @@
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -22,6 +22,7 @@ from vqgen.environment.compat import average_model, is_compiled
 from vqgen.errors import ConfigError
 from vqgen.nn.distributed import rank
 from vqgen.nn.priors import Layered
+from vqgen.optim.composite import Composite
 from vqgen.training.averaged_weights import AveragedWeights
 
 NAME = "fully_sharded"
@@ -56,6 +57,7 @@ class FullySharded(DDPStrategy):
         self.model_to_device()
         if fitting:
             self.setup_optimizers(trainer)
+            _tell_untried(self.optimizers)
         self.setup_precision_plugin()
 
     @property
@@ -155,6 +157,15 @@ def num_own(model: nn.Module) -> int:
 def _tell_share(model: nn.Module, world_size: int) -> None:
     own, total = num_own(model), sum(parameter.numel() for parameter in model.parameters())
     rank_zero_info(f"Each of {world_size} processes keeps {own:,} of {total:,} weights, and what training adds to them")
+
+
+def _tell_untried(optimizers: Sequence[Optimizer]) -> None:
+    """Warn of an optimiser that may look at more of a weight than one number after another."""
+    parts = [part for one in optimizers for part in (one.optimizers if isinstance(one, Composite) else [one])]
+    for name in {type(part).__name__ for part in parts} - {"Adam", "AdamW", "SGD"}:
+        rank_zero_warn(
+            f"hardware=fsdp: {name} has not been tried on weights in parts; AdamW has, and Adam and SGD are alike"
+        )
 
 
 def without_weights(model: nn.Module) -> nn.Module:
