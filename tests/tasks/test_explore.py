@@ -28,18 +28,32 @@ from vqgen.tasks.explore.server import OnlyLocal
 
 
 def test_a_command_line_says_what_the_controls_say():
-    sampling = Sampling([0.5, 1.0], [None, 3], 0.95, 2.0, seed=7)
+    sampling = Sampling([0.5, 1.0], [None, 3], 0.95, 2.0, seed=123456789)
     opened = Opened(["runs/a b", "runs/c"], {"data_root": "/where/it is"})
     line = opened.command("sample", label="t-shirt", num_samples=16, **of_sampling(sampling))
     cfg = composed([word for word in shlex.split(line)[2:] if not word.startswith("task=")], "sample")
     assert (list(cfg.temperature), list(cfg.top_k), cfg.top_p) == ([0.5, 1.0], [None, 3], 0.95)
-    assert (cfg.guidance, cfg.seed, cfg.label, cfg.num_samples) == (2.0, 7, "t-shirt", 16)
+    assert (cfg.guidance, cfg.seed, cfg.label, cfg.num_samples) == (2.0, 123456789, "t-shirt", 16)
     assert list(cfg.run) == ["runs/a b", "runs/c"]
     assert cfg.data_root == "/where/it is"
 
 
+@pytest.mark.parametrize("name", ["a b'c=d.png", "[1].png", "x${y}.png", 'q"t,{.png', "null"])
+def test_any_file_is_told(name: str):
+    cfg = composed(shlex.split(Opened("runs/x").command("reconstruct", images=[name]))[2:], "sample")
+    assert list(cfg.images) == [name]
+
+
+def test_latent_vectors_are_told_whole():
+    z = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    line = Opened("runs/x").command("latents", points=[z.tolist()])
+    cfg = composed(shlex.split(line)[2:], "sample")
+    assert torch.equal(torch.tensor(list(cfg.points[0])), z)
+
+
 def test_what_was_not_asked_for_is_not_in_the_command_line():
     assert of_sampling(Sampling(seed=3)) == {"seed": 3}
+    assert of_sampling(Sampling([1.0, 1.0], top_k=[None, 5])) == {"top_k": [None, 5], "seed": 0}
     assert (
         Opened("runs/x")
         .command("complete", label=None, keep="mask.png")
@@ -121,6 +135,8 @@ def test_a_page_has_the_panels_that_its_run_can_fill():
     [
         ({"host": "127.0.0.1:80"}, True),
         ({"host": "localhost:80", "origin": "http://localhost:80"}, True),
+        ({"host": "127.0.0.1:80", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),
+        ({"host": "127.0.0.1:80", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, False),
         ({"host": "evil.example:80"}, False),
         ({"host": "127.0.0.1:81"}, False),
         ({"host": "127.0.0.1:80", "origin": "http://evil.example"}, False),

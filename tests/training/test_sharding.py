@@ -58,7 +58,7 @@ def test_each_rank_keeps_its_part_of_two_billion_weights_and_of_their_moments(ei
         model = Prior(Transformer(num_embeddings=2047, channels=2048, num_layers=40, num_heads=32))
     total = sum(parameter.numel() for parameter in model.parameters())
     assert total > 2e9
-    shard(model, init_device_mesh("cpu", (RANKS,)), None)
+    shard(model, init_device_mesh("cpu", (RANKS,)))
     assert num_own(model) == pytest.approx(total / RANKS, rel=1e-3)  # 2047 logits are not 8 equal parts
     for parameter in model.parameters():
         parameter.grad = torch.empty_like(parameter)
@@ -70,7 +70,7 @@ def test_each_rank_keeps_its_part_of_two_billion_weights_and_of_their_moments(ei
 
 def test_all_but_a_layer_is_gathered_with_its_own_layer_alone(eight_ranks: None):
     model = Prior(Transformer(num_embeddings=7, channels=16, num_layers=3, num_heads=2))
-    shard(model, init_device_mesh("cpu", (RANKS,)), None)
+    shard(model, init_device_mesh("cpu", (RANKS,)))
     units = [name for name, module in model.named_modules() if type(module).__name__.startswith("FSDP")]
     assert units == ["network", "network.blocks.0", "network.blocks.1", "network.blocks.2"]
 
@@ -87,7 +87,7 @@ def test_a_model_without_weights_has_its_sizes_and_takes_others():
 @pytest.mark.parametrize(
     ("change", "precision", "message"),
     [
-        (lambda model: setattr(model, "network", GatedPixelCNN(7)), "32-true", "Prior is not trained in parts"),
+        (lambda model: setattr(model, "network", GatedPixelCNN(7)), "32-true", "GatedPixelCNN is not trained in parts"),
         (lambda model: delattr(model, "network"), "32-true", "take hardware=ddp"),
         (lambda model: None, "16-mixed", "take bf16-mixed, or 32-true"),
         (lambda model: model.network.compile(), "32-true", "hardware.compile=true"),

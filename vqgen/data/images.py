@@ -208,7 +208,8 @@ class Images(DataModule):
         height, width = self.native or self.held_shape[1:]
         channels, whole = channels or self.shape[0], (slice(0, self.shape[1]), slice(0, self.shape[2]))
         if not Path(path).is_file():
-            raise DataError(f"'{path}' cannot be read as an image: there is no such file")
+            what = "it is a folder" if Path(path).is_dir() else "there is no such file"
+            raise DataError(f"'{path}' cannot be read as an image: {what}")
         try:
             size = upright_size(path)
             if self.native and size == self.shape[1:]:

@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Unpack
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 
 from vqgen.batch import CodeBatch
 from vqgen.errors import UserError, near_miss
@@ -139,10 +137,8 @@ class RasterPrior(RasterLevel, CodePrior):
         self._checked = True
         self.eval()
         condition = self.conditioner(batch.condition.first(1), 1)
-        sharded = isinstance(self.network, FSDPModule)  # which has layers in the precision of training alone
         try:
-            with self.trainer.precision_plugin.forward_context() if sharded else nullcontext():
-                check_causal(self.network, batch.codes[-1][:1], self.num_embeddings, condition)
+            check_causal(self.network, batch.codes[-1][:1], self.num_embeddings, condition)
         except ValueError as error:
             raise UserError(str(error)) from None
         self.train()

@@ -24,7 +24,10 @@ def full_float32() -> Iterator[None]:
 
 def in_bfloat16(module: Module) -> Module:
     """A copy with its weights in bfloat16: half the bytes to read, and 8 bits of each number."""
-    return copy.deepcopy(module).to(torch.bfloat16)
+    cast: dict[int, Tensor]
+    cast = {id(p): nn.Parameter(p.detach().bfloat16(), requires_grad=False) for p in module.parameters()}
+    cast |= {id(b): b.bfloat16() if b.is_floating_point() else b for b in module.buffers()}
+    return copy.deepcopy(module, cast)  # which takes those, and copies no weight in float32
 
 
 def at_least_float32(x: Tensor) -> Tensor:

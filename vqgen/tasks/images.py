@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from vqgen.batch import ImageBatch
 from vqgen.errors import UserError, near_miss
@@ -32,9 +34,16 @@ def chosen(
     if len(files) < len(images):
         raise UserError(f"{key}={list(images)}: give test images by number, or image files, and not both")
     given = {} if label is None else {"label": torch.full((len(files),), label_index(label, trained))}
-    x = torch.stack([trained.from_file(file).x for file in files])
+    x = torch.stack([_opened(trained, file, key) for file in files])
     given = {name: values.to(x.device) for name, values in given.items()}
     return ImageBatch(x, given, torch.full((len(files),), -1, device=x.device))
+
+
+def _opened(trained: TrainedRun, file: str, key: str) -> Float[Tensor, "c h w"]:
+    try:
+        return trained.from_file(file).x
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 def name_of(image: int | str) -> str:

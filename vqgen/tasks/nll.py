@@ -49,8 +49,10 @@ class NLL(Task):
             name = f"{level.name}{bound}, brightest: {float(level.nats.max()):.1f} nats"
             rows[name] = figures.heat_map(level.nats, float(level.nats.max()), (batch.x.shape[2], batch.x.shape[3]))
         total = torch.stack([level.nats.sum((1, 2)) for level in levels]).sum(0).tolist()
-        columns = [f"{name_of(image)}: {nats:.0f}" for image, nats in zip(self.images, total, strict=True)]
-        note = "negative log-likelihood of each code, black: 0 nats; above, the nats of all codes of the image"
+        most = "" if all(level.exact for level in levels) else "at most "
+        columns = [f"{name_of(image)}: {most}{nats:.0f}" for image, nats in zip(self.images, total, strict=True)]
+        names = " and ".join(level.name for level in levels)
+        note = f"negative log-likelihood of each code, black: 0 nats; above, the nats of all codes of {names} together"
         arrays = {f"nats/{level.name}": level.nats.numpy() for level in levels}
         return sheet("nll", rows, trained.title(), columns, note) | Outcome(arrays=arrays)
 

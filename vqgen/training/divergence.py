@@ -8,7 +8,6 @@ from typing import NamedTuple
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from vqgen.batch import CodeBatch, ImageBatch
 from vqgen.errors import UserError, command, listed
@@ -112,7 +111,7 @@ class Divergence(pl.Callback):
 
 def _own(tensor: Tensor) -> Tensor:
     """This process's part of a weight."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return getattr(tensor, "to_local", lambda: tensor)()
 
 
 def loss_of(outputs: object, trainer: pl.Trainer) -> Tensor:

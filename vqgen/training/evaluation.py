@@ -10,7 +10,7 @@ from vqgen.devices import fork_rng
 from vqgen.environment.compat import logged_step
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
-from vqgen.training.sharding import on_rank_zero
+from vqgen.training.processes import on_rank_zero
 from vqgen.training.turns import is_due
 
 

@@ -14,7 +14,7 @@ from vqgen.environment.compat import logged_step
 from vqgen.logging.protocols import ImageLogger
 from vqgen.pictures import figures
 from vqgen.protocols import Autoencoder, Variational, priors_of
-from vqgen.training.sharding import on_rank_zero
+from vqgen.training.processes import on_rank_zero
 from vqgen.training.turns import is_due
 
 

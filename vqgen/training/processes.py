@@ -17,6 +17,9 @@ from vqgen.environment.signals import listening
 from vqgen.errors import ConfigError, Interruption
 from vqgen.plain import PlainDict
 
+if dist.is_available():
+    import vqgen.training.sharding  # noqa: F401  # which makes hardware.strategy=fully_sharded known
+
 _PATIENCE = 60.0  # seconds for other processes to end by themselves
 _FIRST = 3.0  # seconds for the first process to find the same mistake; Lightning looks for crashes every 5
 
@@ -55,6 +58,12 @@ def _check_strategy(strategy: Strategy, name: str) -> None:
     if forks or not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
         why = "begins its processes in the middle of a run" if forks else "does not keep the model whole on each device"
         raise ConfigError(f"hardware.strategy={name}: this {why}; take ddp, or auto, or hardware=fsdp")
+
+
+def on_rank_zero(trainer: pl.Trainer, model: pl.LightningModule) -> pl.LightningModule | None:
+    """What rank 0 may draw and measure with while the others wait, for whom it is None; every rank must ask."""
+    whole = getattr(trainer.strategy, "whole_model", None)  # where each process has a part of it
+    return whole() if whole else model if trainer.is_global_zero else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
@@ -52,18 +52,13 @@ class FullySharded(DDPStrategy):
             self._weightless = without_weights(self.lightning_module)
             mesh = init_device_mesh(self.root_device.type, (self.world_size,))
             for model in (self.lightning_module, *_averages(trainer)):
-                shard(model, mesh, self._dtype)
+                shard(model, mesh)
             _tell_share(self.lightning_module, self.world_size)
         self.model_to_device()
         if fitting:
             self.setup_optimizers(trainer)
             _tell_untried(self.optimizers)
         self.setup_precision_plugin()
-
-    @property
-    def _dtype(self) -> torch.dtype | None:
-        """What layers are gathered in: under autocast what it would make of them, in half the memory."""
-        return torch.bfloat16 if self.precision_plugin.precision == "bf16-mixed" else None
 
     def teardown(self) -> None:
         """Leave the parts where they are: Lightning would take them to the CPU, and a test follows."""
@@ -104,18 +99,11 @@ class FullySharded(DDPStrategy):
 StrategyRegistry.register(NAME, FullySharded)
 
 
-def on_rank_zero(trainer: pl.Trainer, model: pl.LightningModule) -> pl.LightningModule | None:
-    """What rank 0 may draw and measure with while the others wait, for whom it is None; every rank must ask."""
-    if isinstance(trainer.strategy, FullySharded):
-        return trainer.strategy.whole_model()
-    return model if trainer.is_global_zero else None
-
-
 def check(model: nn.Module, precision: str) -> None:
     """Raise ConfigError for a model, or what is asked of it, that cannot be trained in parts."""
-    if not isinstance(getattr(model, "network", None), Layered):
+    if not isinstance(network := getattr(model, "network", model), Layered):
         raise ConfigError(
-            f"hardware=fsdp: {type(model).__name__} is not trained in parts; priors that are transformers are "
+            f"hardware=fsdp: {type(network).__name__} is not trained in parts; priors that are transformers are "
             "(model=transformer, masked, next_scale, rq_transformer); take hardware=ddp"
         )
     if precision == "16-mixed":
@@ -126,19 +114,17 @@ def check(model: nn.Module, precision: str) -> None:
         raise ConfigError("hardware.channels_last=true: weights are divided by rows, which this mixes; take false")
 
 
-def shard(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None) -> None:
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     """Leave each process of the mesh its rows of every weight: of each layer, and of what else a part has, together.
 
     Args:
         model: whose children are called as modules, and have all weights.
         mesh: of the processes.
-        dtype: of layers while they are whole; None for their own. Gradients are summed in float32.
     """
     warnings.filterwarnings("ignore", ".*returned a view tensor.*")  # none of ours is written to
-    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for part in model.children():
         for layer in part.separate_layers() if isinstance(part, Layered) else []:
-            fully_shard(layer, mesh=mesh, mp_policy=policy)
+            fully_shard(layer, mesh=mesh)
         if any(True for _ in part.parameters()):
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
 

@@ -3,7 +3,8 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
+
+from vqgen.environment.compat import is_compiled
 
 TOLERANCE = 1e-4
 """Of the largest logit: what rounding may change."""
@@ -21,7 +22,7 @@ def check_causal(
     name, middle = type(network).__name__, codes.numel() // 2
     other = codes.clone()
     other.view(-1)[middle] = (other.view(-1)[middle] + 1) % num_embeddings
-    forward = network if isinstance(network, FSDPModule) else network.forward  # not compiled for one map
+    forward = network.forward if is_compiled(network) else network  # it is not compiled for one map
     logits, changed = (forward(one, condition) for one in (codes, other))
     expected = (1, num_embeddings, *codes.shape[1:])
     if tuple(logits.shape) != expected:

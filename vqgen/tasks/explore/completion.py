@@ -17,7 +17,7 @@ from vqgen.tasks.explore.cells import rectangle
 from vqgen.tasks.explore.choice import ImageChoice
 from vqgen.tasks.explore.controls import DrawControls, Drawing
 from vqgen.tasks.explore.panel import Panel
-from vqgen.tasks.explore.refresh import Refresh
+from vqgen.tasks.explore.refresh import Refresh, beside
 from vqgen.tasks.explore.widgets import CommandLine, Picture, heading, png, slider
 from vqgen.tasks.explore.words import of_sampling
 
@@ -61,7 +61,7 @@ class Completion(Panel):
                     ui.button("the rest", on_click=self._invert).props("flat dense").tooltip("exchange kept and hidden")
                     ui.button("mask.png", icon="download", on_click=self._download).props("flat dense")
                 heading("how it is drawn")
-                self.controls = DrawControls(self.trained, self.refresh.ask)
+                self.controls = DrawControls(self.trained, self.guides, self.refresh.ask)
             with ui.column().classes("grow min-w-0"):
                 with ui.row().classes("gap-4"):
                     self.variants = [Picture(f"drawn {i + 1}", 168) for i in range(VARIANTS)]
@@ -74,7 +74,7 @@ class Completion(Panel):
         await self._chosen()
 
     async def _chosen(self) -> None:
-        self.canvas.show(self.choice.batch().x[0])
+        self.canvas.show((await beside(self.choice.batch)).x[0])
         await self._changed()
 
     async def _changed(self) -> None:

@@ -36,7 +36,7 @@ class LevelControls:
     def value(self) -> tuple[float, int | None, float | None]:
         """Temperature, top-k and top-p as `Sampling` takes them."""
         top_p, top_k = float(self.top_p.value), self.top_k.value
-        return float(self.temperature.value), int(top_k) if top_k else None, None if top_p >= 1 else top_p
+        return float(self.temperature.value), None if top_k is None else int(top_k), None if top_p >= 1 else top_p
 
 
 class DrawControls:
@@ -44,15 +44,16 @@ class DrawControls:
 
     Args:
         trained: the run.
+        guides: whether its priors can be guided.
         on_change: is called where one moves.
     """
 
-    def __init__(self, trained: TrainedRun, on_change: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, trained: TrainedRun, guides: bool, on_change: Callable[[], Awaitable[None]]) -> None:
         self.guidance: Any = None
         self.steps: Any = None
         self.each: list[LevelControls] = []
         with ui.row().classes("items-center no-wrap w-full"):
-            self.seed = ui.number("seed", value=0, min=0, format="%d", on_change=on_change)
+            self.seed = ui.number("seed", value=0, min=0, max=2**32 - 1, format="%d", on_change=on_change)
             self.seed.props("dense outlined").classes("grow seed")
             again = ui.button(icon="casino", on_click=lambda: self.seed.set_value((self.seed.value or 0) + 1))
             again.props("flat dense round").tooltip("the next seed")
@@ -64,7 +65,7 @@ class DrawControls:
             with ui.column().classes("w-full gap-1").bind_visibility_from(self.apart, "value"):
                 self.each = [LevelControls(name, on_change) for name in trained.levels]
             self.all.column.bind_visibility_from(self.apart, "value", lambda apart: not apart)
-        if can_guide(trained):
+        if guides:
             self.guidance = slider("guidance", 1.0, 5.0, 0.25, 1.0, on_change)
         if not any(prior.exact for prior in trained.priors):
             most = min(prior.grid[0] * prior.grid[1] for prior in trained.priors)
@@ -72,8 +73,16 @@ class DrawControls:
 
     @property
     def value(self) -> Drawing:
-        """What the controls say."""
-        seed = int(self.seed.value or 0)
+        """What the controls say; UserError where nothing can be drawn so."""
+        try:
+            return self._drawing()
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+    def _drawing(self) -> Drawing:
+        if self.seed.value is None:
+            raise UserError("seed: a number from 0 on")
+        seed = int(self.seed.value)
         if not hasattr(self, "all"):
             return Drawing(Sampling(seed=seed), None, {})
         guidance = 1.0 if self.guidance is None else float(self.guidance.value)

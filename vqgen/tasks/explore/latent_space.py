@@ -70,7 +70,6 @@ class LatentSpace(Panel):
         self.vectors = await beside(self._vectors)
         self.refresh = Refresh(lambda: self.z, self._make, self._show)
         self.choice = ImageChoice(self.trained, self._from_image)
-        self.setting = False
         with ui.row().classes("gap-8"):
             caption = "z; click or pull" if len(mean) == 2 else "the plane of the principal axes; click or pull"
             with ui.column().style(f"max-width:{SIDE}px"):
@@ -83,7 +82,7 @@ class LatentSpace(Panel):
                 self.picture.image.classes("decoded")
                 with ui.row():
                     ui.button("the mean", on_click=lambda: self._put(self.start)).props("flat dense")
-                    ui.button("the image", on_click=self._from_image).props("flat dense")
+                    ui.button("the image", on_click=self.choice.on_change).props("flat dense")
             with ui.column().classes("w-80 gap-1"):
                 self._sliders(mean, std)
         self.command = CommandLine()
@@ -135,27 +134,25 @@ class LatentSpace(Panel):
         x, y = self.view.pixel(self.z).tolist()
         style = "fill:#fff; stroke:#111; stroke-width:2.5"
         self.plane.mark(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" style="{style}"/>')
-        self.command.show(self.opened.command("latents", points=[[round(v, 4) for v in self.z.tolist()]]))
+        self.command.show(self.opened.command("latents", points=[self.z.tolist()]))
 
     async def _put(self, z: Float[Tensor, " d"], added: bool = False) -> None:
         """Go to a vector; the sliders follow. Strengths begin at 0 again, unless one of them led here."""
-        self.z, self.setting = z.clone(), True
+        self.z = z.clone()
         for d, control in self.dimensions.items():
             control.set_value(float(z[d]))
         for name, control in () if added else self.strengths.items():
             control.set_value(0.0)
             self.added[name] = 0.0
-        self.setting = False
         await self.refresh.ask()
 
     async def _pulled(self, d: int) -> None:
-        if not self.setting:
-            self.z[d] = float(self.dimensions[d].value)
+        if (value := float(self.dimensions[d].value)) != float(self.z[d]):  # pulled by the visitor
+            self.z[d] = value
             await self.refresh.ask()
 
     async def _strengthened(self, name: str) -> None:
-        if not self.setting:
-            strength = float(self.strengths[name].value)
+        if (strength := float(self.strengths[name].value)) != self.added[name]:
             more, self.added[name] = strength - self.added[name], strength
             await self._put(self.z + more * self.vectors[name], added=True)
 
@@ -164,8 +161,7 @@ class LatentSpace(Panel):
             await self._put(self.view.moved(self.z, event.image_x, event.image_y))
 
     async def _from_image(self) -> None:
-        batch = self.choice.batch()
-        await self._put(await beside(lambda: self.trained.latent.encode(batch.x)[0].cpu()))
+        await self._put(await beside(lambda: self.trained.latent.encode(self.choice.batch().x)[0].cpu()))
 
 
 def scattered(

@@ -1,16 +1,20 @@
 """The page: a title, and a tab for each panel that fits the run."""
 
+from functools import partial
+
 from nicegui import ui
 
 from vqgen.errors import UserError
 from vqgen.nn.sizes import num_parameters
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.explore.completion import Completion
+from vqgen.tasks.explore.controls import can_guide
 from vqgen.tasks.explore.latent_space import LatentSpace
 from vqgen.tasks.explore.likelihood import Likelihood
 from vqgen.tasks.explore.mixtures import Mixtures
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.reconstruction import Reconstruction
+from vqgen.tasks.explore.refresh import beside
 from vqgen.tasks.explore.samples import Samples
 from vqgen.tasks.explore.words import Opened
 
@@ -35,9 +39,13 @@ class Page:
     def __init__(self, trained: TrainedRun, opened: Opened) -> None:
         self.trained, self.opened = trained, opened
         self.panels = [panel for panel in PANELS if panel.fits(trained)]
+        self.guides: bool | None = None  # not known yet
 
     async def build(self) -> None:
         """Make it for one visitor; a panel is built when its tab is first looked at."""
+        await ui.context.client.connected()  # a request alone, without a browser behind it, draws nothing
+        if self.guides is None:
+            self.guides = await beside(partial(can_guide, self.trained))
         ui.add_css(_STYLE)
         ui.colors(primary="#4f46e5")
         built: set[str] = set()
@@ -60,7 +68,9 @@ class Page:
             kind = next(panel for panel in self.panels if panel.title == title)
             with places[title]:
                 try:
-                    await kind(self.trained, self.opened).build()
+                    if kind.needs_images:
+                        await beside(lambda: self.trained.images().split("test"))
+                    await kind(self.trained, self.opened, bool(self.guides)).build()
                 except UserError as error:  # the run's images are elsewhere, say
                     ui.label(str(error)).classes("text-negative")
 

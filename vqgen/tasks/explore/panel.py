@@ -15,13 +15,16 @@ class Panel(ABC):
     Args:
         trained: the run.
         opened: how it was opened, for command lines.
+        guides: whether its priors can be guided.
     """
 
     title: ClassVar[str]
     icon: ClassVar[str]
+    needs_images: ClassVar[bool] = True
+    """Whether it shows images of the run's data."""
 
-    def __init__(self, trained: TrainedRun, opened: Opened) -> None:
-        self.trained, self.opened = trained, opened
+    def __init__(self, trained: TrainedRun, opened: Opened, guides: bool = False) -> None:
+        self.trained, self.opened, self.guides = trained, opened, guides
 
     @staticmethod
     @abstractmethod

@@ -110,7 +110,9 @@ class Reconstruction(Panel):
         size = (made.x.shape[1], made.x.shape[2])
         for picture, codes, k in zip(self.maps, made.codes, self._num_embeddings(), strict=True):
             picture.show(figures.code_map(codes[None], k, size)[0])
-        self.command.show(self.opened.command("reconstruct", images=[self.choice.shown]))
+        whole = all(level.value for level in self.levels)
+        command = self.opened.command("reconstruct", images=[self.choice.shown])
+        self.command.show(command if whole else "(task=levels shows levels alone)")
 
     def _num_embeddings(self) -> list[int]:
         return list(self.trained.coder.num_embeddings) if self.trained.levels else []

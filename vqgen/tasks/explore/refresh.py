@@ -1,12 +1,13 @@
 """What is made anew when a control of the page moves."""
 
+import asyncio
 import functools
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import torch
-from nicegui import run, ui
+from nicegui import ui
 
 from vqgen.errors import UserError
 
@@ -23,7 +24,7 @@ async def beside(make: Callable[[], R]) -> R:
         with _one_at_a_time, torch.no_grad():
             return make()
 
-    return cast(R, await run.io_bound(made))
+    return await asyncio.to_thread(made)
 
 
 class Refresh(Generic[V, R]):

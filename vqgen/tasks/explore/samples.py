@@ -12,7 +12,7 @@ from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.explore.controls import DrawControls, Drawing
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.refresh import Refresh
-from vqgen.tasks.explore.widgets import CommandLine, Picture, rows_of
+from vqgen.tasks.explore.widgets import CommandLine, Picture, classes_of
 from vqgen.tasks.explore.words import of_sampling
 from vqgen.tasks.sample import MAX_COLUMNS, Sample
 
@@ -30,6 +30,7 @@ class Samples(Panel):
 
     title = "Samples"
     icon = "auto_awesome"
+    needs_images = False
 
     @staticmethod
     def fits(trained: TrainedRun) -> bool:
@@ -47,11 +48,10 @@ class Samples(Panel):
                 self.number.props("dense outlined").classes("w-full")
                 self.label = None
                 if self.trained.num_classes:
-                    names = self.trained.class_names or [f"class {i}" for i in range(self.trained.num_classes)]
-                    turns = {-1: "every class in turn", **rows_of(names)}
+                    turns = {-1: "every class in turn", **classes_of(self.trained)}
                     self.label = ui.select(turns, value=-1, label="class", on_change=refresh.ask)
                     self.label.props("dense outlined").classes("w-full class-of-samples")
-                self.controls = DrawControls(self.trained, refresh.ask)
+                self.controls = DrawControls(self.trained, self.guides, refresh.ask)
             with ui.column().classes("grow"):
                 self.picture = Picture(width=720)
                 self.picture.image.classes("samples")

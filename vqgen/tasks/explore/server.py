@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from nicegui import app, ui
@@ -12,36 +12,46 @@ from vqgen.errors import UserError
 HOST = "127.0.0.1"
 ASGI = Callable[..., Any]
 
-POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws:; frame-ancestors 'none'"
-"""What the page may load: nothing from elsewhere."""
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{0}:{1} ws://localhost:{1}; "
+    "object-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What the page may load and talk to: this server alone."""
 
 
 class OnlyLocal:
     """Answers requests to the page's own address alone, that no other site may ask for it or talk to it.
 
-    A page of another site could otherwise reach it by a name that it points here (DNS rebinding: the host tells), or by
-    a socket of its own (the origin tells).
+    A page of another site could otherwise reach it by a name that it points here (DNS rebinding: the host tells), by a
+    socket of its own (the origin tells), or make it work by an image of this address (`Sec-Fetch-Site` tells).
     """
 
     def __init__(self, app: ASGI, port: int) -> None:
         self.app = app
         self.hosts = {f"{name}:{port}".encode() for name in (HOST, "localhost")}
+        self.policy = POLICY.format(HOST, port).encode()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: ASGI, send: ASGI) -> None:
         """Pass a request on, or answer 403."""
         headers = dict(scope.get("headers", []))
-        origin = headers.get(b"origin", b"").removeprefix(b"http://")
-        if scope["type"] == "lifespan" or (headers.get(b"host") in self.hosts and origin in {b"", *self.hosts}):
+        if scope["type"] == "lifespan" or self._from_here(headers):
             return await self.app(scope, receive, self._guarded(send))
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
         await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"this page is for its own machine"})
 
+    def _from_here(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether the page itself asks, or someone who opens it."""
+        origin = headers.get(b"origin", b"").removeprefix(b"http://")
+        elsewhere = headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+        opened = not elsewhere or headers.get(b"sec-fetch-mode") == b"navigate"
+        return headers.get(b"host") in self.hosts and origin in {b"", *self.hosts} and opened
+
     def _guarded(self, send: ASGI) -> ASGI:
         async def guarded(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+                message["headers"] = [*message["headers"], (b"content-security-policy", self.policy)]
             await send(message)
 
         return guarded

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqgen.batch import to_bytes
+from vqgen.runs.trained_run import TrainedRun
 
 POINTER = ("mousedown", "mousemove", "mouseup", "mouseleave")
 
@@ -102,6 +103,7 @@ def legend(names: Sequence[str], colours: Float[Tensor, "k 3"]) -> None:
                 ui.label(name).classes("text-xs")
 
 
-def rows_of(names: Sequence[str]) -> dict[int, str]:
-    """Names by number, as a select takes them."""
-    return dict(enumerate(names))
+def classes_of(trained: TrainedRun) -> dict[int, str]:
+    """The names of the classes by number, as a select takes them."""
+    number = max(trained.num_classes, len(trained.class_names))
+    return dict(enumerate(trained.class_names or [f"class {i}" for i in range(number)]))

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vqgen.drawing import Sampling
+from vqgen.drawing import NEUTRAL, Sampling
 from vqgen.errors import command, option, typed
 
 
@@ -38,9 +38,14 @@ def _plain(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return f"[{','.join(map(_plain, value))}]"
-    return option("", value)[1:] if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        return option("", value)[1:].replace("${", "\\${")  # a list's texts may have references
+    return f"{value:.9g}" if isinstance(value, float) else str(value)  # nine digits are a float32 whole
 
 
 def of_sampling(sampling: Sampling) -> dict[str, object]:
     """The options of a draw: its seed, and what is not as usual."""
-    return {**sampling.changed(), "seed": sampling.seed}
+    usual = NEUTRAL.settings()
+    each = {name: value if isinstance(value, list) else [value] for name, value in sampling.settings().items()}
+    told = {name: value for name, value in sampling.changed().items() if any(one != usual[name] for one in each[name])}
+    return {**told, "seed": sampling.seed}
