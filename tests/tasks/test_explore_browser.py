@@ -1,16 +1,21 @@
 """The page of task=explore in a real browser: what a visitor does, and what comes of it."""
 
+import base64
+import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -56,36 +61,47 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _started(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    """A server in a process of its own, which is not to know of pytest: NiceGUI then takes the test's own way."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *words], cwd=cwd, env=env, **streams)
+class Server:
+    """A server in a process of its own, whose output goes to a file.
 
+    It is not to know of pytest: NiceGUI then takes a way of its own for tests.
+    """
 
-def _address(process: subprocess.Popen[str]) -> str:
-    """The address that a server prints."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            return found[0]
-    raise AssertionError("no address was printed")
+    def __init__(self, folder: Path, *words: str, cwd: Path) -> None:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+        self.told = folder / "server.txt"
+        with self.told.open("w") as file:
+            command = [sys.executable, *words]
+            self.process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=subprocess.STDOUT)
+
+    def address(self) -> str:
+        """Where it is, as soon as it says so."""
+        for _ in range(600):
+            if found := re.search(r"http://127\.0\.0\.1:\d+", self.told.read_text()):
+                return found[0]
+            time.sleep(0.1)
+        raise AssertionError(self.told.read_text())
+
+    def end(self) -> None:
+        """By Ctrl-C, and without an error until then."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=30) == 0
+        assert "Traceback" not in self.told.read_text(), self.told.read_text()
 
 
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[[str], "Visit"]]:
+def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[[str], "Visit"]]:
     """Serves a tiny run, and opens its page at a panel."""
     servers = []
 
     def opened(kind: str, panel: type[Panel]) -> Visit:
-        servers.append(_started("-m", "tests.tasks.served", kind, str(_free_port()), cwd=ROOT))
-        return Visit(browser, _address(servers[-1]), panel)
+        servers.append(Server(tmp_path, "-m", "tests.tasks.served", kind, str(_free_port()), cwd=ROOT))
+        return Visit(browser, servers[-1].address(), panel)
 
     yield opened
     browser.get("about:blank")  # or it would ask for a server that is gone
     for server in servers:
-        server.kill()
-        server.wait()
+        server.end()
 
 
 class Visit:
@@ -207,14 +223,19 @@ def test_every_panel_comes_up_without_an_error(visit: Callable[..., Visit]):
     assert not page.errors()
 
 
-def test_the_command_prints_its_address_writes_nothing_and_ends_by_ctrl_c(command: Command, browser: Any):
+def test_the_command_shows_what_its_command_lines_make_writes_nothing_and_ends_by_ctrl_c_in_the_middle(
+    command: Command, browser: Any, tmp_path: Path
+):
     folder = command.folder  # type: ignore[attr-defined]
     before = sorted(folder.rglob("*"))
-    process = _started(str(ROOT / "sample.py"), "task=explore", "browser=false", cwd=folder)
-    address = _address(process)
-    browser.get(address)
-    WebDriverWait(browser, 60).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".samples img[src^='data:']"))
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    server = Server(tmp_path, str(ROOT / "sample.py"), "task=explore", "browser=false", cwd=folder)
+    page = Visit(browser, server.address(), Samples)
+    page.changed(".samples", lambda: page.all(".seed input")[0].send_keys("123456789"))
+    words = shlex.split(page.until(lambda: "123456789" in page.command() and page.command()))
+    shown = Image.open(io.BytesIO(base64.b64decode(page.picture(".samples").partition(",")[2])))
+    page.all(".seed input")[0].send_keys("1")  # it is being drawn when Ctrl-C comes
+    server.end()
     assert sorted(folder.rglob("*")) == before
+    done = command(*words[1:], f"out={tmp_path / 'made'}")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.asarray(shown), np.asarray(Image.open(tmp_path / "made" / "samples.png")))
