@@ -12,7 +12,7 @@ from vqgen.tasks.explore.mixtures import Mixtures
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.reconstruction import Reconstruction
 from vqgen.tasks.explore.samples import Samples
-from vqgen.tasks.explore.words import Opened
+from vqgen.tasks.words import Opened
 
 PANELS: list[type[Panel]] = [Samples, Completion, LatentSpace, Reconstruction, Mixtures, Likelihood]
 
