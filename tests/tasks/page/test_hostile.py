@@ -68,10 +68,20 @@ def test_a_config_of_other_types_has_a_page(vqvae_run: Path, tmp_path: Path, key
     assert "Lineage" in sections(page_of(run))
 
 
-@pytest.mark.parametrize("path", [5, None, "\udcff"])
-def test_a_tokenizer_whose_place_is_no_path_has_a_page(prior_run: Path, tmp_path: Path, path: object):
+@pytest.mark.parametrize("path", [5, None])
+def test_a_tokenizer_whose_place_is_no_path_is_told_in_a_line(prior_run: Path, tmp_path: Path, path: object):
     run = _changed(prior_run, tmp_path, lambda ours: ours["tokenizer"].update(path=path))
-    assert "Lineage" in sections(page_of(run))
+    with pytest.raises(UserError, match=r"its vqgen\.tokenizer is not as it should be"):
+        open_trained(run)
+
+
+def test_the_commands_of_a_run_that_was_gone_on_with_are_a_line_each(vqvae_run: Path, tmp_path: Path):
+    words = ["--config-dir=mine", "model=vqvae", "resume=runs/x", "optim.lr=0.1", "resume=runs/x", "seed=2"]
+    run = _changed(vqvae_run, tmp_path, lambda ours: ours.update(words=words))
+    text = page_of(run).text
+    assert "python train.py --config-dir=mine model=vqvaeThe model was gone on with by" in text
+    assert "python train.py resume=runs/x optim.lr=0.1The model was gone on with by" in text
+    assert "python train.py resume=runs/x seed=2\n" in text
 
 
 def test_half_of_a_pair_of_surrogates_is_shown_as_a_question_mark(vqvae_run: Path, tmp_path: Path):

@@ -217,10 +217,10 @@ def again(trained: TrainedRun) -> Section | None:
     parts: list[Part] = []
     for run, module in facts.models_of(origins(trained)):
         role = _role(trained, module)
-        if words := run.words:
-            parts.append(
-                Command(f"The {role} was started by", command("train", *map(shlex.quote, map(without_home, words))))
-            )
+        for number, words in enumerate(run.commands):
+            typed = [shlex.quote(without_home(word)) for word in words]
+            said = f"The {role} was " + ("gone on with by" if number else "started by")
+            parts.append(Command(said, command("train", *typed)))
         parts.append(Folded(f"Config of the {role}", _config(run)))
     if not parts:
         return None
