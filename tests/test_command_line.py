@@ -193,7 +193,10 @@ def test_a_change_beside_resume_reaches_everything_that_refers_to_it(command: Co
     words = ["optim.lr=7e-2", "seed=4", "data_changed=true"]  # other shapes: they are functions of the seed
     done = command("train.py", "resume=copy", "trainer.max_epochs=2", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    config = _last(tmp_path / "copy")["vqgen"]["config"]
+    ours = _last(tmp_path / "copy")["vqgen"]
+    config = ours["config"]
+    first = _last(half_run)["vqgen"]["words"]
+    assert ours["words"] == [*first, "resume=copy", "trainer.max_epochs=2", *words]  # for who would make it again
     assert config["model"]["optimizer"]["lr"] == 7e-2
     assert config["data"]["seed"] == 4
 

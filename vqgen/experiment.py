@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from vqgen.config.arguments import signature_at
 from vqgen.config.check import SAMPLING
-from vqgen.config.resolvers import sweep_name, typed_words
+from vqgen.config.resolvers import resumed_words, sweep_name, typed_words
 from vqgen.data.loading.loader import DataModule
 from vqgen.devices import device_of
 from vqgen.environment.faults import told, within_memory
@@ -89,7 +89,8 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if not resumed:
         write()  # a resumed run writes when it trains: changes that cannot be made are not kept
     loggers = logs.make_loggers(config, resumed)
-    callbacks = make_callbacks(config, source, folder, resumed.words if resumed else typed_words())
+    words = [*resumed.words, *resumed_words()] if resumed else typed_words()
+    callbacks = make_callbacks(config, source, folder, words)
     trainer = build(
         config["trainer"],
         "trainer",

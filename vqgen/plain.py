@@ -1,5 +1,6 @@
 """What configs and checkpoints hold: the values of a yaml file, and tensors, without objects of other classes."""
 
+from math import isfinite
 from typing import Any, TypeAlias
 
 Plain: TypeAlias = Any
@@ -7,3 +8,14 @@ Plain: TypeAlias = Any
 
 PlainDict: TypeAlias = dict[str, Plain]
 """A section of a config, or what a checkpoint holds, by name."""
+
+
+def finite(value: Plain) -> float | None:
+    """A number that is finite, as a float; None for anything else, which a file of anyone's may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return number if isfinite(number) else None

@@ -53,7 +53,7 @@ def test_every_sampler_serves_every_task_that_draws(task: str, name: str):
 
 @pytest.mark.parametrize("task", sorted(p.stem for p in (CONF / "task").glob("*.yaml")))
 def test_the_precision_of_weights_is_an_option_of_the_tasks_that_draw_alone(task: str):
-    draws = task in ("sample", "complete", "evaluate", "reject")
+    draws = task in ("sample", "complete", "evaluate", "reject", "report")
     assert ("precision" in composed([f"task={task}"], name="sample")) == draws
 
 

@@ -6,7 +6,7 @@ from tests.tasks import tiny
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.explore.page import Page
 from vqgen.tasks.explore.server import serve
-from vqgen.tasks.explore.words import Opened
+from vqgen.tasks.words import Opened
 
 STRANGE = "<script>document.title=7</script>"
 """The name of a class of a run that is not to be trusted."""

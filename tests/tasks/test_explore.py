@@ -14,7 +14,7 @@ from vqgen.errors import UserError
 from vqgen.tasks.complete import code_mask
 from vqgen.tasks.explore.cells import cell_at
 from vqgen.tasks.explore.explore import Explore
-from vqgen.tasks.explore.words import Opened, of_sampling
+from vqgen.tasks.words import Opened, of_sampling
 
 pytest.importorskip("nicegui")
 

@@ -1,6 +1,7 @@
 """A report is one file that loads and runs nothing, says what it lacks, and fits what the run can do."""
 
 import json
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,19 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Command
+from tests.conftest import Command, composed
 from tests.tasks import evaluated, tiny
 from vqgen import open_trained
-from vqgen.errors import DataError, UserError
+from vqgen.drawing import FixedPoint, LinearGuidance, Raster, Sampler, Sampling
+from vqgen.errors import DataError, UserError, typed
 from vqgen.models.ae import AE
-from vqgen.runs.folders import typed_runs
+from vqgen.runs.folders import shown_runs
 from vqgen.runs.leaderboard import write_job
 from vqgen.runs.sweep import sweep_at
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks import facts
 from vqgen.tasks.page.page import MOST, Page, Section
 from vqgen.tasks.page.picture import Pictures, row
 from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.report import FILE, Report
+from vqgen.tasks.words import Opened
 
 SMALL = {"num_images": 3, "num_samples": 6, "num_measured": 8}
 SCRIPT = "<script>alert('x')</script>"
@@ -182,7 +186,7 @@ def test_a_priors_report_tells_its_lineage_its_figures_and_how_to_make_it_again(
         "At the end of the training of VQVAE, on the test split",
         "Training of the tokenizer",
         "Training of the prior",
-        f"task=evaluate metrics=[likelihood] num_samples=8 {typed_runs([prior_run])}",
+        f"task=evaluate 'metrics=[likelihood]' num_samples=8 {typed('run', shown_runs([prior_run]))}",
         "best val/loss",
     ):
         assert told in page.text.replace("\n", ""), told
@@ -305,10 +309,90 @@ def test_the_command_line_reports_runs_and_sweeps(command: Command, sweep: Path,
 def test_a_run_is_named_as_one_would_type_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert typed_runs([tmp_path / "runs" / "x"]) == "run=runs/x"
-    assert typed_runs([tmp_path / "a", tmp_path / "b"]) == "'run=[a,b]'"
-    released = open_trained("fashion_vqvae2").folder
-    assert typed_runs([released]) == "run=fashion_vqvae2"
+    assert shown_runs([tmp_path / "runs" / "x"]) == "runs/x"
+    assert shown_runs([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
+    assert shown_runs([open_trained("fashion_vqvae2").folder]) == "fashion_vqvae2"
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert typed_runs([tmp_path / "x"]) in ("""'run="~/x"'""", f"run={str(tmp_path / 'x')[1:]}")
+    assert shown_runs([tmp_path / "x"]) in ("~/x", str(tmp_path / "x")[1:])
+
+
+def commands(page: Elements, task: str) -> list[list[str]]:
+    """The words of the command lines of a task on a page, as a shell would take them apart."""
+    lines = [line for line in page.text.split("\n") if f" task={task} " in line]
+    assert lines
+    return [shlex.split(line)[2:] for line in lines]
+
+
+def with_record(prior_run: Path, folder: Path, **values: object) -> Path:
+    """A copy of a prior with a record of task=evaluate."""
+    run = Path(shutil.copytree(prior_run, folder / "prior"))
+    step = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["global_step"]
+    record = {"step": step, "steps": {"prior": step}, "num_images": 7, "split": "val", "metrics": {"fid": 1.0}}
+    (run / "evaluate").mkdir()
+    (run / "evaluate" / "evaluation.json").write_text(json.dumps(record | values))
+    return run
+
+
+INJECTED = "$(touch pwned)`id`; '\"\nrm -rf x"
+
+
+@pytest.mark.parametrize("name", ["split", "seed", "temperature", "top_k", "top_p", "min_p", "guidance", "precision"])
+@pytest.mark.parametrize("value", [INJECTED, [INJECTED], {"a": INJECTED}])
+def test_no_text_of_a_record_gets_into_a_command(prior_run: Path, tmp_path: Path, name: str, value: object):
+    run = with_record(prior_run, tmp_path, **{name: value})
+    trained = open_trained(run)
+    for measured in facts.measured(trained, Opened("runs/x")):
+        assert "touch" not in measured.command
+        assert (f"the command lacks {name}" in measured.said) == bool(measured.command and name != "split") or (
+            name == "split"
+        )
+
+
+def test_the_command_of_a_record_has_the_settings_of_each_level(prior_run: Path, tmp_path: Path):
+    settings = {"temperature": [0.9, 1.0], "top_k": [None, 5], "seed": 12345678, "precision": "bfloat16"}
+    run = with_record(prior_run, tmp_path, **settings)
+    line = [measured.command for measured in facts.measured(open_trained(run), Opened("fashion_vqvae"))][-1]
+    cfg = composed(shlex.split(line)[2:], "sample")
+    assert (list(cfg.temperature), list(cfg.top_k)) == ([0.9, 1.0], [None, 5])
+    assert (cfg.seed, cfg.precision, cfg.split, cfg.num_samples) == (12345678, "bfloat16", "val", 7)
+
+
+def test_commands_name_the_run_and_what_it_was_opened_with_as_the_user_did(prior_run: Path):
+    settings = {"checkpoint": "last", "tokenizer": "a b", "data_root": "images", "data_changed": True}
+    given: Any = {"run": "runs/x/checkpoints/last.ckpt", **settings}
+    page = read(Report(**SMALL, **given)(open_trained(prior_run)).files[FILE])
+    for task in ("sample", "reconstruct", "complete", "nll", "codebook", "interpolate", "evaluate"):
+        for words in commands(page, task):
+            assert {"run=runs/x/checkpoints/last.ckpt", "checkpoint=last", "data_root=images"} <= {*words}
+            assert {'tokenizer="a b"', "data_changed=true"} <= {*words}
+
+
+def test_the_command_of_a_section_has_all_the_options_of_what_it_shows():
+    words = commands(report(tiny.trained(tiny.latent_model())), "traverse")[0]
+    assert {"num_dimensions=8", "steps=3", "num_images=8"} <= {*words}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words"),
+    [
+        (FixedPoint(), ["sampler=fixed_point"]),
+        (Raster(), ["sampler=raster"]),
+    ],
+)
+def test_commands_draw_by_the_same_sampler_and_schedule(sampler: Sampler, words: list[str]):
+    sampling = Sampling(guidance=LinearGuidance(1.0, 2.5))
+    page = read(Report(**SMALL, sampling=sampling, sampler=sampler)(of_priors()).files[FILE])
+    for task in ("sample", "complete"):
+        for line in commands(page, task):
+            assert {*words, "guidance={_target_:vqgen.drawing.LinearGuidance,start:1,end:2.5}"} <= {*line}
+
+
+def test_what_no_words_say_is_told_and_not_in_the_command():
+    class Own(Raster):
+        """A sampler of one's own."""
+
+    drawn = Sampling(guidance=lambda share: 1.5)
+    page = read(Report(**SMALL, sampling=drawn, sampler=Own())(of_priors()).files[FILE])
+    assert page.text.count("The command lacks guidance and sampler: no words say it.") == 2
+    assert not [word for word in commands(page, "sample")[0] if word.startswith(("guidance", "sampler"))]

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vqgen.config.help import help_text
 from vqgen.config.home import make_home
 from vqgen.config.overrides import at_home, preflight
+from vqgen.config.resolvers import note_typed
 from vqgen.config.resume import going_on, hydra_words, placed, resumed, shown
 from vqgen.config.search_path import CONF, SearchPath, with_own_folder
 from vqgen.config.words import completed, has, ordered, overrides_of
@@ -107,6 +108,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
                     print(shown(resuming, words))
                     return
                 sys.argv[1:] = words
+                note_typed(words, resuming is not None)
                 if resuming is not None:
                     check(resuming)
                     sys.argv[1:] = hydra_words(words)

@@ -1,6 +1,7 @@
 """What the files of conf/ have computed: the folder of a run, the name of a sweep."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vqgen.errors import ConfigError
 from vqgen.runs.folders import find_started
 
 _STARTED = datetime.now()
+_noted: dict[str, list[str]] = {"places": [], "changes": []}  # of the words of this program
 
 
 def _run_folder(resume: str | None) -> str:
@@ -46,11 +48,28 @@ def sweep_name() -> str | None:
     return Path(HydraConfig.get().sweep.dir).name
 
 
+def note_typed(words: Sequence[str], goes_on: bool) -> None:
+    """Keep of the words of this program what Hydra does not: where configs are, and what changes a run that goes on.
+
+    Args:
+        words: ordered.
+        goes_on: whether they go on with a run.
+    """
+    places = [word for word in words if word.startswith("--config-")]
+    changes = [word for word in words if not word.startswith(("--", "hydra", "trust=")) and goes_on]
+    _noted.update(places=places, changes=sorted(changes, key=lambda word: not word.startswith("resume=")))
+
+
 def typed_words() -> list[str]:
     """The options that this run was started with, without where it goes."""
     if not HydraConfig.initialized():
         return []
-    return [word for word in HydraConfig.get().overrides.task if not word.startswith("run_dir=")]
+    return _noted["places"] + [word for word in HydraConfig.get().overrides.task if not word.startswith("run_dir=")]
+
+
+def resumed_words() -> list[str]:
+    """The options that this run is gone on with, `resume=RUN` first; none where nothing is changed."""
+    return _noted["changes"] if len(_noted["changes"]) > 1 else []
 
 
 register("environment", _environment)

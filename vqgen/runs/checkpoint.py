@@ -206,6 +206,8 @@ def _read(file: Path) -> PlainDict:
             node = node.get(name, ...) if isinstance(node, Mapping) else ...
         if not isinstance(node, kind):
             raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: it holds no {path}, or not as it should")
+    if not all(isinstance(told, str) for told in (contents["vqgen"]["tokenizer"] or {}).values()):
+        raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: its vqgen.tokenizer is not as it should be")
     if not well_formed(contents["vqgen"].get("data") or {}):
         raise CheckpointError(f"'{file}' is not a checkpoint of vqgen: its vqgen.data are not as they should")
     return contents

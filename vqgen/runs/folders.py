@@ -1,12 +1,12 @@
 """Where runs lie: folders and checkpoint files named by the user."""
 
-import shlex
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from vqgen.errors import ConfigError, FolderError, UserError, near_miss, option, typed
+from vqgen.errors import ConfigError, FolderError, UserError, near_miss, typed
 from vqgen.runs.hub import cached_name, is_address, snapshot
 from vqgen.runs.published import is_published, published_levels
 
@@ -58,15 +58,15 @@ def run_name(folder: Path) -> str:
     return (cached_name(folder) or folder).name
 
 
-def typed_runs(folders: Sequence[Path]) -> str:
-    """The word `run=RUN` that one types for some runs, in a shell: as short as it can be, and without one's home."""
+def shown_runs(folders: Sequence[Path]) -> str | list[str]:
+    """How one would name some runs: as short as it can be, and without one's home."""
     places = [_typed_place(folder) for folder in folders]
     if len(places) == 1:
-        return typed("run", places[0])
+        return places[0]
     with suppress(UserError):
         if {*map(Path, find_runs(str(folders[0].parent)))} == {*folders}:
-            return typed("run", _typed_place(folders[0].parent))
-    return shlex.quote(f"run=[{','.join(option('', place)[1:] for place in places)}]")
+            return _typed_place(folders[0].parent)
+    return places
 
 
 def _typed_place(folder: Path) -> str:
@@ -78,6 +78,12 @@ def _typed_place(folder: Path) -> str:
         if place != base and place.is_relative_to(base):
             return f"{prefix}{place.relative_to(base)}"
     return str(place)
+
+
+def without_home(text: str) -> str:
+    """Text with ~ for one's home folder wherever that stands in it as a whole, or before a `/`."""
+    home = str(Path.home())
+    return text if home == "/" else re.sub(rf"(?<![\w.~-]){re.escape(home)}(?![\w-]|\.\w)", "~", text)
 
 
 def find_run(path: str | Path) -> Path:

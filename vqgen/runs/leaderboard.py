@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vqgen.environment.launcher import started_by_sweep
 from vqgen.errors import FolderError, command
+from vqgen.plain import finite
 from vqgen.runs.atomic import replacing
 from vqgen.runs.claim import hold, in_use, let_go
 from vqgen.runs.job import RUNNING, Job
@@ -151,11 +152,22 @@ def difference(was: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
 
 
 def job_at(folder: Path) -> Job | None:
-    """The job whose run is in a folder; None where none began."""
+    """The job whose run is in a folder; None where none began. One whose objective is not finite has failed."""
     if not (folder / JOB).is_file():
         return None
     record = json.loads((folder / JOB).read_text())
-    return Job(str(folder), record["overrides"], record["objective"], record["error"], record.get("pruned"))
+    overrides = {str(name): str(value) for name, value in record["overrides"].items()}
+    objective, error = record["objective"], record["error"]
+    if objective is not None and finite(objective) is None:
+        objective, error = None, error or f"its objective is {str(objective)[:40]}, no finite number"
+    pruned = record.get("pruned")
+    return Job(
+        str(folder),
+        overrides,
+        finite(objective),
+        None if error is None else str(error),
+        None if pruned is None else str(pruned),
+    )
 
 
 def read_jobs(folder: Path) -> list[Job]:

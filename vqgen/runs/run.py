@@ -35,9 +35,22 @@ class Run(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The options that the run was started with, as they were typed; none of a run of an older version."""
+        """The options that the run was started with, as they were typed; none of a run of an older version.
+
+        After them stand those that it was gone on with, each time from `resume=RUN` on.
+        """
         words = self.contents.get("vqgen", {}).get("words") or []
         return [str(word) for word in words] if isinstance(words, list) else []
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The words of the command that started the run, and of each that has gone on with it by other options."""
+        lines: list[list[str]] = []
+        for word in self.words:
+            if not lines or word.startswith("resume="):
+                lines.append([])
+            lines[-1].append(word)
+        return lines
 
     def tokenizer_path(self) -> Path:
         """Where the tokenizer of this prior lies: the copy in its folder, or else the run it was copied from."""

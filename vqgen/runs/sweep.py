@@ -7,12 +7,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vqgen.errors import UserError
+from vqgen.errors import UserError, first_line
 from vqgen.runs.folders import located
 from vqgen.runs.job import Sweep
 from vqgen.runs.leaderboard import JOB, read_jobs, swept
 
 LEVELS = ["level"]  # what a multirun varies whose jobs are the priors of one tokenizer
+_NO_YAML = (yaml.YAMLError, OmegaConfBaseException)
 
 
 def sweep_at(run: str | Sequence[str] | None) -> Sweep | None:
@@ -26,11 +27,13 @@ def sweep_at(run: str | Sequence[str] | None) -> Sweep | None:
     try:
         jobs = read_jobs(place)
         names = swept(jobs)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"run={run}: its jobs' {JOB} cannot be read: {type(error).__name__}: {error}") from None
+        judged = _objective(Path(jobs[0].folder)) if jobs else ("", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, *_NO_YAML) as error:
+        said = first_line(error)
+        raise UserError(f"run={run}: its jobs' {JOB} cannot be read: {type(error).__name__}: {said}") from None
     if len(jobs) < 2 or names == LEVELS:
         return None
-    return Sweep(place, jobs, names, *_objective(Path(jobs[0].folder)))
+    return Sweep(place, jobs, names, *judged)
 
 
 def _objective(job: Path) -> tuple[str, str]:

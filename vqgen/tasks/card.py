@@ -10,6 +10,7 @@ from vqgen.runs.hub import is_address, repository_of
 from vqgen.runs.published import CARD
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks import facts
+from vqgen.tasks.words import Opened
 
 _HERE = "FOLDER"  # in a card of files that are nowhere yet
 _SAMPLES = ("sample*/samples.png", "images/samples_*.png")  # pictures of nothing but what was drawn, best first
@@ -107,8 +108,8 @@ built with (`config.model`): both are read without vqgen, too."""
 
 def _figures(trained: TrainedRun, address: str) -> Iterator[str]:
     """Tables of what was measured of these very weights, each with where it comes from."""
-    for measured in facts.measured(trained, f"run={address}"):
-        where = f"By `{measured.command}`" if measured.command else measured.said
+    for measured in facts.measured(trained, Opened(address)):
+        where = measured.said + (f", by `{measured.command}`" if measured.command else "")
         yield f"{where}:\n\n{_table(measured.figures)}"
 
 

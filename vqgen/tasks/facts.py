@@ -3,19 +3,21 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
-from vqgen.errors import command, option
+from vqgen.batch import SPLITS
+from vqgen.drawing.sampling import PRECISIONS
+from vqgen.errors import listed
 from vqgen.nn.sizes import num_parameters
-from vqgen.plain import Plain, PlainDict
+from vqgen.plain import Plain, PlainDict, finite
 from vqgen.runs.folders import output_base
 from vqgen.runs.published import public
 from vqgen.runs.run import Run
 from vqgen.runs.trained_run import TrainedRun
+from vqgen.tasks.words import Opened
 
 METRICS = "metrics.csv"  # in a run folder
 _SETTINGS = ("seed", "temperature", "top_k", "top_p", "min_p", "guidance", "precision")  # of samples that were measured
@@ -78,44 +80,63 @@ def source(run: Run) -> str:
 
 def num_images(data: Mapping[str, object]) -> dict[str, int]:
     """Images of each split that a run has read, as far as it has kept that."""
-    splits: Any = data.get("splits") or {}
-    return {name: split["images"] for name, split in splits.items() if isinstance(split.get("images"), int)}
+    splits = section(dict(data), "splits")
+    counts = {name: section(splits, name).get("images") for name in splits}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def of_training(run: Run) -> Iterator[str]:
     """How long, by what, and with which code a run learned."""
     yield f"{run.contents['global_step']:,} steps"
-    optimizer: PlainDict = run.config.get("optim") or {}
+    optimizer = section(run.config, "optim")
     if "_target_" in optimizer:
-        rate = f" at a rate of {optimizer['lr']:g}" if isinstance(optimizer.get("lr"), int | float) else ""
-        yield optimizer["_target_"].rpartition(".")[2] + rate
-    if size := run.config["data"].get("batch_size"):
+        rate = finite(optimizer.get("lr"))
+        yield str(optimizer["_target_"]).rpartition(".")[2] + (f" at a rate of {rate:g}" if rate is not None else "")
+    if size := section(run.config, "data").get("batch_size"):
         yield f"batches of {size}"
-    averaged: PlainDict = (run.config.get("callbacks") or {}).get("averaged_weights") or {}
-    if "decay" in averaged:
-        yield f"moving averages of the weights ({averaged['decay']:g})"
+    if (decay := finite(section(run.config, "callbacks", "averaged_weights").get("decay"))) is not None:
+        yield f"moving averages of the weights ({decay:g})"
     yield f"seed {run.config['seed']}"
     if version := run.contents["vqgen"].get("code_version"):
         yield f"by vqgen {version}"
 
 
-def measured(trained: TrainedRun, named: str) -> Iterator[Measured]:
-    """What was measured of these very weights; `named` is the word `run=RUN` of the commands."""
+def section(config: PlainDict, *names: str) -> PlainDict:
+    """A section of a config, or one within another; empty where the file has something else there."""
+    node: Plain = config
+    for name in names:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def measured(trained: TrainedRun, opened: Opened) -> Iterator[Measured]:
+    """What was measured of these very weights; `opened` is how commands name the run."""
     for one, module in models_of(trained):
         if figures := tested(one):
             yield Measured(f"At the end of the training of `{network(module)}`, on the test split", "", figures)
     if record := evaluated(trained):
-        yield Measured(f"On {record['num_images']:,} images", _evaluation(record, named), record["metrics"])
+        yield _evaluation(record, opened)
 
 
-def _evaluation(record: PlainDict, named: str) -> str:
-    """The command that makes a record of task=evaluate."""
-    words = ["task=evaluate", f"num_samples={record['num_images']}", option("split", record["split"])]
-    if record.get("classifier"):
-        words.append("classifier=RUN")
+def _evaluation(record: PlainDict, opened: Opened) -> Measured:
+    """A record of task=evaluate, which may be anyone's: its command has plain numbers and known names of it alone."""
     changed = {name: record[name] for name in _SETTINGS if record.get(name) not in (None, _NEUTRAL.get(name))}
-    words += [option(name, value) for name, value in changed.items() if isinstance(value, int | float | str)]
-    return command("sample", *words, named)
+    unsaid = [name for name, value in changed.items() if not _is_setting(value)]
+    options = {name: value for name, value in changed.items() if name not in unsaid}
+    if record["split"] in SPLITS:
+        options = {"split": record["split"], **options}
+    else:
+        unsaid.append("split")
+    classifier = "RUN" if record.get("classifier") else None
+    line = opened.command("evaluate", num_samples=record["num_images"], classifier=classifier, **options)
+    lacks = f"; the command lacks {listed(unsaid)}, as no words say it" if unsaid else ""
+    return Measured(f"On {record['num_images']:,} images{lacks}", line, record["metrics"])
+
+
+def _is_setting(value: Plain) -> bool:
+    """Whether a value of a record is one of a setting: a number, a precision, or a list of one for each level."""
+    each = value if isinstance(value, list) else [value]
+    return all(one is None or finite(one) is not None or one in PRECISIONS for one in each)
 
 
 def tested(run: Run) -> dict[str, float]:
@@ -129,22 +150,24 @@ def tested(run: Run) -> dict[str, float]:
 
 
 def logged(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.csv, of each the numbers that it has; none where there is no such file."""
+    """The rows of a run's metrics.csv, of each the numbers that it has; none where no such file can be read."""
     file = folder / METRICS
     if not file.is_file():
         return []
-    with file.open(newline="", encoding="utf-8", errors="replace") as lines:
-        rows = [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(lines)]
+    try:
+        with file.open(newline="", encoding="utf-8", errors="replace") as lines:
+            rows = [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(lines)]
+    except (OSError, csv.Error):  # a cell of more than 131,072 letters
+        return []
     return [{str(name): value for name, value in row.items() if value is not None} for row in rows]
 
 
 def _number(cell: Plain) -> float | None:
     """What a cell of a file says, which may be anyone's; None where it is no number."""
     try:
-        value = float(cell)
-    except (TypeError, ValueError):
+        return finite(float(cell))
+    except (TypeError, ValueError, OverflowError):
         return None
-    return value if isfinite(value) else None
 
 
 def evaluated(trained: TrainedRun) -> PlainDict:
@@ -165,11 +188,22 @@ def _read(file: Path) -> PlainDict:
     kinds = {"step": int, "num_images": int, "split": str, "metrics": dict}
     if not isinstance(record, dict) or not all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
         return {}
-    return record | {"metrics": {k: v for k, v in record["metrics"].items() if isinstance(v, int | float)}}
+    if record["num_images"] is True or record["num_images"] < 1:
+        return {}
+    figures = {name: finite(value) for name, value in record["metrics"].items()}
+    return record | {"metrics": {name: value for name, value in figures.items() if value is not None}}
 
 
 def newest(trained: TrainedRun, pattern: str) -> list[Path]:
     """Files in the folders of the runs, the newest first."""
     own = trained.runs[1:] if trained.priors else trained.runs
     found = [file for run in own for file in output_base(run.folder).glob(pattern)]
-    return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
+    return sorted(found, key=_written, reverse=True)
+
+
+def _written(file: Path) -> float:
+    """When a file was written; first of all where it is a link that leads nowhere."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -25,7 +25,9 @@ def test_values_of_many_magnitudes_are_on_a_log_axis_with_round_names():
     assert places[0] - places[1] == pytest.approx(places[1] - places[2], abs=0.2)
 
 
-@pytest.mark.parametrize("values", [[5.0, 5.0], [0.0, 0.0], [-1e-12, 1e-12], [1e9, 2e9]])
+@pytest.mark.parametrize(
+    "values", [[5.0, 5.0], [0.0, 0.0], [-1e-12, 1e-12], [1e9, 2e9], [5e-324, 5e-324], [5e-324, 1e308], [5e-324, 1e-310]]
+)
 def test_every_range_has_ticks_within_the_drawing(values: list[float]):
     chart = Chart("x", [Series("a", list(enumerate(values)))])  # type: ignore[arg-type]
     assert chart.y.ticks

@@ -19,7 +19,7 @@ from vqgen.tasks.explore.controls import DrawControls, Drawing
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.refresh import Refresh, beside
 from vqgen.tasks.explore.widgets import CommandLine, Picture, heading, png, slider
-from vqgen.tasks.explore.words import of_sampling
+from vqgen.tasks.words import of_sampling
 
 VARIANTS = 6
 _FILL = "fill:#f97316; fill-opacity:.55"

@@ -16,7 +16,7 @@ from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.reconstruction import Reconstruction
 from vqgen.tasks.explore.refresh import beside
 from vqgen.tasks.explore.samples import Samples
-from vqgen.tasks.explore.words import Opened
+from vqgen.tasks.words import Opened
 
 PANELS: list[type[Panel]] = [Samples, Completion, LatentSpace, Reconstruction, Mixtures, Likelihood]
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.explore.words import Opened
+from vqgen.tasks.words import Opened
 
 
 class Panel(ABC):

@@ -13,8 +13,8 @@ from vqgen.tasks.explore.controls import DrawControls, Drawing
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.refresh import Refresh
 from vqgen.tasks.explore.widgets import CommandLine, Picture, classes_of
-from vqgen.tasks.explore.words import of_sampling
 from vqgen.tasks.sample import MAX_COLUMNS, Sample
+from vqgen.tasks.words import of_sampling
 
 
 class Wanted(NamedTuple):

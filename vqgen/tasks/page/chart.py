@@ -22,6 +22,7 @@ MOST_POINTS = 300
 _FEW = 6  # values of an axis that are all named
 _NUM_COLOURS = 10  # of the style
 _MARGIN = 0.06
+_LEAST = 1e-300  # nearer to 0 there is no range around a number
 _ROUNDED = 1e-9  # of the range of an axis
 
 
@@ -70,7 +71,7 @@ class Axis:
         self.log, self._start, self._end, self._named = log, start, end, named
         scaled = [self._scaled(value) for value in values] or [0.0, 1.0]
         low, high = min(scaled), max(scaled)
-        around = margin * (high - low) if high > low else 0.5 * (abs(high) or 1.0)
+        around = margin * (high - low) if high > low else 0.5 * (abs(high) if abs(high) > _LEAST else 1.0)
         self._low, self._high = low - around, high + around
 
     def place(self, value: float) -> float:
@@ -177,10 +178,10 @@ def _of_decades(low: float, high: float) -> list[float]:
     for leading in ((1,), (1, 3), (1, 2, 5)):
         decades = range(math.floor(low), math.ceil(high) + 1)
         found = [float(f"{first}e{n}") for n in decades for first in leading]
-        inside = [value for value in found if low <= math.log10(value) <= high]
+        inside = [value for value in found if value > 0 and low <= math.log10(value) <= high]
         if len(inside) >= 3:
             break
-    return inside[:: -(-len(inside) // _FEW)]
+    return inside[:: max(1, -(-len(inside) // _FEW))]
 
 
 def _padding(own: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -14,7 +14,7 @@ from vqgen.errors import UserError, command, format_number, listed
 from vqgen.nn.sizes import num_parameters
 from vqgen.plain import Plain
 from vqgen.protocols import Classifier, Variational
-from vqgen.runs.folders import run_name
+from vqgen.runs.folders import run_name, without_home
 from vqgen.runs.published import public
 from vqgen.runs.run import TOKENIZER, Run
 from vqgen.runs.trained_run import TrainedRun
@@ -22,6 +22,7 @@ from vqgen.tasks import facts
 from vqgen.tasks.page.curves import curves, duration, seconds
 from vqgen.tasks.page.page import Chain, Charts, Command, Folded, Part, Section, Step, Table
 from vqgen.tasks.task import lacks_autoencoder
+from vqgen.tasks.words import Opened
 
 MOST_TEXT = 60_000
 """Letters of a config on a page."""
@@ -63,8 +64,7 @@ def tiles(trained: TrainedRun, measured: Sequence[facts.Measured]) -> Iterator[t
         if found := best(run):
             yield f"best {found[0]}{ending}", format_number(found[1])
     if measured and not any(best(run) for run, _ in own):
-        name, value = next(iter(measured[0].figures.items()))
-        yield name, format_number(value)
+        yield from headline(measured[0].figures)
     modules = trained.modules[bool(trained.priors) :]
     yield "parameters", f"{sum(num_parameters(module) for module in modules):,}"
     yield "steps", " + ".join(f"{run.contents['global_step']:,}" for run, _ in own) or f"{trained.step:,}"
@@ -73,6 +73,12 @@ def tiles(trained: TrainedRun, measured: Sequence[facts.Measured]) -> Iterator[t
     yield "seed", f"{trained.seed}"
     if number := facts.num_images(trained.data).get("train"):
         yield "training images", f"{number:,}"
+
+
+def headline(figures: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """The first figure; of priors that of whole images, the bits of all their codes, where it was measured."""
+    names = sorted(figures, key=lambda name: not name.startswith("code_bits"))
+    yield from ((name, format_number(figures[name])) for name in names[:1])
 
 
 def _seconds(run: Run, trained: TrainedRun) -> float | None:
@@ -94,9 +100,7 @@ def best(run: Run) -> tuple[str, float] | None:
 
 def _monitored(run: Run) -> tuple[str, str]:
     """The metric that chooses the best weights, and whether less (min) or more (max) is better."""
-    callbacks = run.config.get("callbacks")
-    node = callbacks.get("best") if isinstance(callbacks, Mapping) else None
-    node = node if isinstance(node, Mapping) else {}
+    node = facts.section(run.config, "callbacks", "best")
     return str(node.get("monitor") or ""), str(node.get("mode") or "min")
 
 
@@ -116,7 +120,7 @@ def origins(trained: TrainedRun) -> TrainedRun:
     if trained.priors and found and not _at_home(found[0]):
         mark = found[-1].tokenizer or {}
         try:
-            other = trained.open(str((found[-1].folder / mark.get("path", "")).resolve())).runs[0]
+            other = trained.open(str((found[-1].folder / str(mark.get("path") or "")).resolve())).runs[0]
         except (UserError, OSError):
             return trained
         alike = other.config == found[0].config and other.contents["global_step"] == found[0].contents["global_step"]
@@ -134,10 +138,10 @@ def _role(trained: TrainedRun, module: nn.Module) -> str:
     return f"prior of {listed(levels)}" if len(trained.levels) > 1 else "prior"
 
 
-def figures(trained: TrainedRun, named: str, more: Sequence[facts.Measured] = ()) -> Section:
+def figures(trained: TrainedRun, opened: Opened, more: Sequence[facts.Measured] = ()) -> Section:
     """Tables of what was measured, each with the command that measures it; `more` was measured for this page."""
     parts: list[Part] = []
-    for one in [*facts.measured(origins(trained), named), *more]:
+    for one in [*facts.measured(origins(trained), opened), *more]:
         rows = [[name, format_number(value)] for name, value in islice(one.figures.items(), MOST_FIGURES)]
         parts.append(Table(["figure", "value"], rows, one.said.replace("`", "")))
         parts += [Command("", one.command)] if one.command else []
@@ -154,6 +158,13 @@ def training(trained: TrainedRun) -> Iterator[Section]:
             role = _role(trained, module)
             name = "Training" if role == "model" else f"Training of the {role}"
             yield Section(name, [Charts(charts)], f"By the optimiser step, of {run_name(run.folder)}.")
+
+
+def no_curves(trained: TrainedRun) -> str:
+    """Why a run has no curves."""
+    if any((run.folder / facts.METRICS).is_file() for run in origins(trained).runs if _at_home(run)):
+        return f"{facts.METRICS} has no figure of two steps or more that can be read"
+    return f"no {facts.METRICS} is beside the weights"
 
 
 def lineage(trained: TrainedRun) -> Section | None:
@@ -206,8 +217,10 @@ def again(trained: TrainedRun) -> Section | None:
     parts: list[Part] = []
     for run, module in facts.models_of(origins(trained)):
         role = _role(trained, module)
-        if words := run.words:
-            parts.append(Command(f"The {role} was started by", command("train", *map(at_home, words))))
+        for number, words in enumerate(run.commands):
+            typed = [shlex.quote(without_home(word)) for word in words]
+            said = f"The {role} was " + ("gone on with by" if number else "started by")
+            parts.append(Command(said, command("train", *typed)))
         parts.append(Folded(f"Config of the {role}", _config(run)))
     if not parts:
         return None
@@ -215,13 +228,8 @@ def again(trained: TrainedRun) -> Section | None:
     return Section("Make it again", parts, ". ".join(["Configs are without what tells of the machine", *lost]) + ".")
 
 
-def at_home(word: str) -> str:
-    """An option as it is typed in a shell, with ~ for one's home."""
-    home, (key, _, value) = str(Path.home()), word.partition("=")
-    return shlex.quote(f"{key}=~{value.removeprefix(home)}" if value.startswith(f"{home}/") else word)
-
-
 def _config(run: Run) -> str:
     plain = json.loads(json.dumps(public(run.config), default=str))
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    text = without_home(text)
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n... and {len(text) - MOST_TEXT:,} more letters"

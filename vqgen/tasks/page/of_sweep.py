@@ -5,6 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from vqgen.errors import format_number
+from vqgen.plain import finite
 from vqgen.runs.job import Job, Sweep
 from vqgen.tasks import facts
 from vqgen.tasks.page.chart import Chart, Series
@@ -75,13 +76,21 @@ def _by_option(sweep: Sweep) -> Iterator[Chart]:
         if not jobs:
             continue
         labels = sorted({job.overrides[name] for job in jobs})
-        try:
-            places = {label: float(label) for label in labels}
-            categories = []
-        except ValueError:
-            places, categories = {label: float(i) for i, label in enumerate(labels)}, labels
+        numbers = {label: _finite(label) for label in labels}
+        places = {label: number for label, number in numbers.items() if number is not None}
+        categories = [] if len(places) == len(labels) else labels
+        if categories:
+            places = {label: float(i) for i, label in enumerate(labels)}
         points = {job.folder: (places[job.overrides[name]], job.objective or 0.0) for job in jobs}
         yield Chart(f"{sweep.monitor} by {name}", _dots(sweep, points), name, categories)
+
+
+def _finite(label: str) -> float | None:
+    """The value of an option as a number; None where it is none."""
+    try:
+        return finite(float(label))
+    except ValueError:
+        return None
 
 
 def _history(sweep: Sweep) -> Iterator[Chart]:
@@ -104,10 +113,14 @@ def _history(sweep: Sweep) -> Iterator[Chart]:
 
 
 def _dots(sweep: Sweep, points: dict[str, tuple[float, float]]) -> list[Series]:
-    """A dot a job, and under that of the best one a ring."""
+    """A dot a job, grey where it did not end by itself, and under that of the best one a ring."""
     best = [points[sweep.best.folder]] if sweep.best and sweep.best.folder in points else []
     ring = [Series("", best, "ring", 1)] if best else []
-    return [*ring, Series("", list(points.values()), "dots", 0)]
+    cut = {job.folder for job in sweep.jobs if job.error or job.pruned}
+    others = [place for folder, place in points.items() if folder in cut]
+    ended = [place for folder, place in points.items() if folder not in cut]
+    dots = [Series("pruned or failed", others, "dots"), Series("ended", ended, "dots", 0)]
+    return [*ring, *(one for one in dots if one.points)]
 
 
 def _curves(sweep: Sweep) -> Chart | None:

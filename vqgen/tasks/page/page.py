@@ -36,14 +36,6 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
-    """Names and what they are."""
-
-    entries: Sequence[tuple[str, str]]
-    template: ClassVar[str] = "facts.html"
-
-
-@dataclass(frozen=True, eq=False)
 class Step:
     """One of a chain, each made from the one before: what it is, and its facts."""
 
@@ -143,7 +135,8 @@ class Page:
         return self._with({picture: encoded.uri for picture, encoded in found.items()})
 
     def _with(self, uris: Mapping[Picture, str]) -> bytes:
-        return _templates().get_template("page.html").render(page=self, uris=uris).encode()
+        text = _templates().get_template("page.html").render(page=self, uris=uris)
+        return text.encode(errors="replace")  # a name may have half of a pair of surrogates, which UTF-8 has not
 
 
 @cache

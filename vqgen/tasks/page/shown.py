@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from vqgen.batch import to_bytes
 from vqgen.drawing import Sampler, Sampling
-from vqgen.errors import UserError, command, option
+from vqgen.errors import UserError
 from vqgen.pictures import figures, plots
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.codebook import Codebook, code_images
@@ -26,9 +26,11 @@ from vqgen.tasks.reconstruct import Reconstruct
 from vqgen.tasks.sample import MAX_COLUMNS, Sample
 from vqgen.tasks.task import Task
 from vqgen.tasks.traverse import Traverse
+from vqgen.tasks.words import Drawing, Opened, of_drawing
 
 SHOWN_CODES = 64
 _COMPLETED = 4  # images that are completed
+_DIMENSIONS = 8  # of latents that are traversed
 _LINES = 5  # of samples without classes
 
 
@@ -41,6 +43,11 @@ class Wanted(NamedTuple):
     sampling: Sampling
     sampler: Sampler | None
 
+    @property
+    def drawing(self) -> Drawing:
+        """How it is drawn, as options."""
+        return of_drawing(self.sampling, self.sampler)
+
 
 class Shown(NamedTuple):
     """The sections that could be made, and why others could not, by their titles."""
@@ -49,8 +56,8 @@ class Shown(NamedTuple):
     left_out: dict[str, str]
 
 
-def shown(trained: TrainedRun, wanted: Wanted, named: str) -> Shown:
-    """A section for each task that fits the run; `named` is the word `run=RUN` of their commands."""
+def shown(trained: TrainedRun, wanted: Wanted, opened: Opened) -> Shown:
+    """A section for each task that fits the run; `opened` is how their commands name it."""
     sections, left_out = [], {}
     for title, (task, make) in MAKERS.items():
         if task.lacks(trained):
@@ -60,16 +67,17 @@ def shown(trained: TrainedRun, wanted: Wanted, named: str) -> Shown:
         except (UserError, OSError) as error:  # images that are not here; options that do not go together
             left_out[title] = str(error)
             continue
-        sections.append(Section(title, found.parts, found.note, command("sample", *found.words, named)))
+        line = opened.command(task.__name__.lower(), **found.options)
+        sections.append(Section(title, found.parts, found.note, line))
     return Shown(sections, left_out)
 
 
 class _Made(NamedTuple):
-    """The parts of a section, the note above them, and the words of the command that makes the same."""
+    """The parts of a section, the note above them, and the options of the task that makes the same."""
 
     parts: Sequence[Charts | Pictures]
     note: str
-    words: Sequence[str]
+    options: Mapping[str, object]
 
 
 def _samples(trained: TrainedRun, wanted: Wanted) -> _Made:
@@ -81,7 +89,8 @@ def _samples(trained: TrainedRun, wanted: Wanted) -> _Made:
     names = trained.class_names or [f"class {i}" for i in range(classes)]
     rows = [row(names[i], images[i::classes]) for i in range(classes)] or [row("", images, wanted.num_images)]
     drawn = "Drawn, not chosen" + (", every class in turn" if trained.num_classes else "")
-    return _Made([Pictures(rows)], f"{drawn}; {_by(wanted)}.", [f"num_samples={number}", *_drawing(wanted)])
+    note = f"{drawn}; {_by(wanted)}.{wanted.drawing.note}"
+    return _Made([Pictures(rows)], note, {"num_samples": number, **wanted.drawing.options})
 
 
 def _by(wanted: Wanted) -> str:
@@ -91,34 +100,28 @@ def _by(wanted: Wanted) -> str:
     )
 
 
-def _drawing(wanted: Wanted) -> list[str]:
-    """The settings of drawing, as options."""
-    changed = {"seed": wanted.sampling.seed or None, **wanted.sampling.changed()}
-    return [option(name, value) for name, value in changed.items() if value is not None]
-
-
 def _reconstructions(trained: TrainedRun, wanted: Wanted) -> _Made:
     """Test images, what comes back, and the error."""
     rows = figures.reconstruction_rows(trained.autoencoder, trained.first(wanted.num_images).x)
     drawn = [row(name, to_bytes(images).cpu().numpy()) for name, images in rows.items()]
     note = f"The first test images. {figures.ERROR_SCALE.capitalize()}."
-    return _Made([Pictures(drawn)], note, ["task=reconstruct", f"num_samples={wanted.num_images}"])
+    return _Made([Pictures(drawn)], note, {"num_samples": wanted.num_images})
 
 
 def _completions(trained: TrainedRun, wanted: Wanted) -> _Made:
     """A half kept, the other drawn."""
     images, number = list(range(min(_COMPLETED, trained.num_images()))), max(1, wanted.num_images - 2)
     outcome = Complete(images=images, num_samples=number, sampling=wanted.sampling, sampler=wanted.sampler)(trained)
-    words = ["task=complete", f"images={_list(images)}", f"num_samples={number}", *_drawing(wanted)]
+    options = {"images": images, "num_samples": number, **wanted.drawing.options}
     note = "Left to right: a test image, the half that is kept, and completions by the priors of all levels."
-    return _Made([Pictures(_rows(outcome, "completions"))], note, words)
+    return _Made([Pictures(_rows(outcome, "completions"))], note + wanted.drawing.note, options)
 
 
 def _likelihood(trained: TrainedRun, wanted: Wanted) -> _Made:
     """The nats of each code."""
     images = list(range(min(wanted.num_images, trained.num_images())))
     note = "Negative log-likelihood of each code: black 0 nats, the brighter the more the prior is surprised."
-    return _Made([Pictures(_rows(NLL(images)(trained), "nll"))], note, ["task=nll", f"images={_list(images)}"])
+    return _Made([Pictures(_rows(NLL(images)(trained), "nll"))], note, {"images": images})
 
 
 def _levels(trained: TrainedRun, wanted: Wanted) -> _Made:
@@ -137,34 +140,30 @@ def _levels(trained: TrainedRun, wanted: Wanted) -> _Made:
             rows, f"Each row has all but the {bottom} codes of the image on the left, with those of the image above."
         ),
     ]
-    words = ["task=levels", f"num_samples={wanted.num_images}", f"images={_list(images)}"]
-    return _Made(parts, "What each level of codes holds.", words)
+    options = {"num_samples": wanted.num_images, "images": images}
+    return _Made(parts, "What each level of codes holds.", options)
 
 
 def _interpolations(trained: TrainedRun, wanted: Wanted) -> _Made:
-    """Paths between test images."""
-    steps = max(2, wanted.num_images - 2)
-    outcome = Interpolate([0, 2], [1, 3], steps)(trained)
+    """Paths between test images, two where there are four images."""
+    last, steps = trained.num_images() - 1, max(2, wanted.num_images - 2)
+    pairs = [(i, i + 1) for i in (0, 2) if i < last] or [(0, last)]
+    first, second = map(list, zip(*pairs, strict=True))
+    outcome = Interpolate(first, second, steps)(trained)
     note = "From one test image (left) to another (right) through the latents."
-    return _Made(
-        [Pictures(_rows(outcome, "interpolations"))],
-        note,
-        ["task=interpolate", "first=[0,2]", "second=[1,3]", f"steps={steps}"],
-    )
+    options = {"first": first, "second": second, "steps": steps}
+    return _Made([Pictures(_rows(outcome, "interpolations"))], note, options)
 
 
 def _traversals(trained: TrainedRun, wanted: Wanted) -> _Made:
     """One latent dimension at a time."""
-    steps = wanted.num_images + 1 - wanted.num_images % 2
-    outcome = Traverse(num_dimensions=8, steps=max(3, steps), num_images=max(2, wanted.num_measured))(trained)
+    steps = max(3, wanted.num_images + 1 - wanted.num_images % 2)
+    outcome = Traverse(num_dimensions=_DIMENSIONS, steps=steps, num_images=wanted.num_measured)(trained)
     note = (
         "One dimension moves from three standard deviations below its mean to three above; the others stay at theirs."
     )
-    return _Made(
-        [Pictures(_rows(outcome, "traversals"))],
-        note,
-        ["task=traverse", f"num_dimensions={8}", f"steps={max(3, steps)}"],
-    )
+    options = {"num_dimensions": _DIMENSIONS, "steps": steps, "num_images": wanted.num_measured}
+    return _Made([Pictures(_rows(outcome, "traversals"))], note, options)
 
 
 def _codebook(trained: TrainedRun, wanted: Wanted) -> _Made:
@@ -174,12 +173,12 @@ def _codebook(trained: TrainedRun, wanted: Wanted) -> _Made:
     charts = [usage(level, counts[f"codebook/{level}_counts"]) for level in trained.levels]
     rows = [_decoded(trained, i, counts[f"codebook/{level}_counts"]) for i, level in enumerate(trained.levels)]
     used = [f"{level}: {_used(outcome.records['codebook'][level])}" for level in trained.levels]
-    words = ["task=codebook", f"num_images={wanted.num_measured}", f"num_codes={SHOWN_CODES}"]
+    options = {"num_images": wanted.num_measured, "num_codes": SHOWN_CODES}
     note = f"What the {SHOWN_CODES} most used codes of each level decode to, the most used first."
     return _Made(
         [Charts(charts), Pictures(rows, note)],
         f"Codes of {wanted.num_measured:,} test images. {'; '.join(used)}.",
-        words,
+        options,
     )
 
 
@@ -198,8 +197,7 @@ def _used(record: object) -> str:
 
 def _latents(trained: TrainedRun, wanted: Wanted) -> _Made:
     """Where images lie among the latents, by label; of two dimensions, what the plane decodes to."""
-    number = max(2, wanted.num_measured)
-    outcome = Latents(number, side=16)(trained)
+    outcome = Latents(wanted.num_measured, side=16)(trained)
     z, label = torch.from_numpy(outcome.arrays["latents/z"]), outcome.arrays.get("latents/label")
     plane = plots.principal_plane(z).points if z.shape[1] != 2 else z
     axes = "z[0] across, z[1] upwards" if z.shape[1] == 2 else "the two axes of greatest variance"
@@ -209,7 +207,7 @@ def _latents(trained: TrainedRun, wanted: Wanted) -> _Made:
             Pictures([Picture("decoded plane", _pixels(outcome, "plane"), 5)], "What a grid over the plane decodes to.")
         )
     note = f"Latent vectors of {len(z):,} test images" + (", by label." if label is not None else ".")
-    return _Made(parts, note, ["task=latents", f"num_images={number}", "side=16"])
+    return _Made(parts, note, {"num_images": wanted.num_measured, "side": 16})
 
 
 def _rows(outcome: Outcome, name: str) -> list[Picture]:
@@ -224,10 +222,6 @@ def _arrays(outcome: Outcome, name: str) -> Iterator[tuple[str, UInt8[ndarray, "
 def _pixels(outcome: Outcome, name: str) -> UInt8[ndarray, "h w 3"]:
     """A picture as bytes."""
     return to_bytes(outcome.pictures[name]).cpu().numpy().transpose(1, 2, 0)
-
-
-def _list(numbers: Sequence[int]) -> str:
-    return f"[{','.join(map(str, numbers))}]"
 
 
 MAKERS: dict[str, tuple[type[Task], Callable[[TrainedRun, Wanted], _Made]]] = {
