@@ -96,7 +96,7 @@ class FullySharded(DDPStrategy):
         return whole.to(self.root_device).eval()
 
 
-StrategyRegistry.register(NAME, FullySharded)
+StrategyRegistry.register(NAME, FullySharded, override=True)  # this module may be loaded again
 
 
 def check(model: nn.Module, precision: str) -> None:
