@@ -12,9 +12,7 @@ SHOW = "VQGEN_TRACEBACK"  # variable of the environment: with it, errors told in
 TYPED = "VQGEN_COMMAND"  # variable of the environment, for the processes that one starts: how its program was called
 INSTALLED, CHECKOUT = "vqgen-{}", "python {}.py"
 _DEFAULT = INSTALLED if Path(__file__).with_name("conf").is_dir() else CHECKOUT  # where no program was called
-_PLAIN = re.compile(
-    r"(?:hf://|\.{0,2})[A-Za-z_/][\w./+@%-]*", re.ASCII
-)  # what Hydra takes as text as it stands, but for these:
+_PLAIN = re.compile(r"(hf://|\.{0,2})[A-Za-z_/][\w./+@%-]*", re.ASCII)  # what Hydra takes as text, but for these:
 _NO_TEXT = ("null", "true", "false", "nan", "inf")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -15,11 +15,10 @@ from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.complete import code_mask, completions
 from vqgen.tasks.explore.cells import rectangle
 from vqgen.tasks.explore.choice import ImageChoice
-from vqgen.tasks.explore.controls import DrawControls, Drawing
+from vqgen.tasks.explore.controls import Draw, DrawControls
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.refresh import Refresh, beside
 from vqgen.tasks.explore.widgets import CommandLine, Picture, heading, png, slider
-from vqgen.tasks.words import of_sampling
 
 VARIANTS = 6
 _FILL = "fill:#f97316; fill-opacity:.55"
@@ -30,7 +29,7 @@ class Wanted(NamedTuple):
 
     choice: ImageChoice
     kept: Bool[Tensor, "h w"]
-    drawing: Drawing
+    draw: Draw
 
 
 class Completion(Panel):
@@ -78,8 +77,11 @@ class Completion(Panel):
         await self._changed()
 
     async def _changed(self) -> None:
-        self.canvas.mark(overlay(self.hidden, self.trained.coder.grids[-1], self.trained.coder.codes_per_place))
+        self._mark()
         await self.refresh.ask()
+
+    def _mark(self) -> None:
+        self.canvas.mark(overlay(self.hidden, self.trained.coder.grids[-1], self.trained.coder.codes_per_place))
 
     async def _paint(self, event: MouseEventArguments) -> None:
         """A stroke lasts from the button down to the button up, and is drawn then."""
@@ -90,7 +92,7 @@ class Completion(Panel):
             return await self._changed()
         if self.painting and (event.type == "mousedown" or event.buttons):
             self.hidden |= disc(self.hidden.shape, event.image_x, event.image_y, float(self.brush.value))
-            self.canvas.mark(overlay(self.hidden, self.trained.coder.grids[-1], self.trained.coder.codes_per_place))
+            self._mark()
 
     async def _clear(self) -> None:
         self.hidden = torch.zeros_like(self.hidden)
@@ -107,21 +109,17 @@ class Completion(Panel):
         return Wanted(self.choice, ~self.hidden, self.controls.value)
 
     def _make(self, wanted: Wanted) -> tuple[Wanted, Float[Tensor, "b c h w"]]:
-        batch, drawing = wanted.choice.batch(), wanted.drawing
+        batch = wanted.choice.batch()
         kept = wanted.kept.to(batch.x.device)
-        return wanted, completions(
-            self.trained, batch, kept, VARIANTS, drawing.sampling, drawing.sampler, progress=False
-        ).images
+        return wanted, completions(self.trained, batch, kept, VARIANTS, *wanted.draw, progress=False).images
 
     def _show(self, made: tuple[Wanted, Float[Tensor, "b c h w"]]) -> None:
         wanted, images = made
         for picture, image in zip(self.variants, images, strict=True):
             picture.show(image)
-        options = {"label": self.choice.file_label, **of_sampling(wanted.drawing.sampling), **wanted.drawing.words}
-        images_of = [self.choice.shown]
-        self.command.show(
-            self.opened.command("complete", keep="mask.png", images=images_of, num_samples=VARIANTS, **options)
-        )
+        image = {"images": [self.choice.shown], "label": self.choice.file_label}
+        asked = {"keep": "mask.png", **image, "num_samples": VARIANTS}
+        self.command.show(self.opened.command("complete", **asked, **wanted.draw.options))
 
 
 def note(trained: TrainedRun) -> str:

@@ -1,24 +1,27 @@
 """Seed, temperature and what else decides a draw."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-import torch
 from nicegui import ui
 
-from vqgen.batch import Condition
 from vqgen.drawing import Confidence, Sampler, Sampling
 from vqgen.errors import UserError
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.explore.widgets import heading, slider
+from vqgen.tasks.words import of_drawing
 
 
-class Drawing(NamedTuple):
-    """How it is drawn, and the words of the command line for the sampler."""
+class Draw(NamedTuple):
+    """How it is drawn; None for the usual way of such a prior."""
 
     sampling: Sampling
-    sampler: Sampler | None
-    words: Mapping[str, object]
+    sampler: Sampler | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The same as options of a command line."""
+        return of_drawing(*self).options
 
 
 class LevelControls:
@@ -49,8 +52,9 @@ class DrawControls:
     """
 
     def __init__(self, trained: TrainedRun, guides: bool, on_change: Callable[[], Awaitable[None]]) -> None:
-        self.guidance: Any = None
-        self.steps: Any = None
+        self.all: LevelControls | None = None
+        self.guidance: ui.slider | None = None
+        self.steps: ui.slider | None = None
         self.each: list[LevelControls] = []
         with ui.row().classes("items-center no-wrap w-full"):
             self.seed = ui.number("seed", value=0, min=0, max=2**32 - 1, format="%d", on_change=on_change)
@@ -72,39 +76,34 @@ class DrawControls:
             self.steps = slider("steps", 1, min(64, most), 1, min(12, most), on_change)
 
     @property
-    def value(self) -> Drawing:
+    def value(self) -> Draw:
         """What the controls say; UserError where nothing can be drawn so."""
         try:
-            return self._drawing()
+            return self._draw()
         except ValueError as error:
             raise UserError(str(error)) from None
 
-    def _drawing(self) -> Drawing:
+    def _draw(self) -> Draw:
         if self.seed.value is None:
             raise UserError("seed: a number from 0 on")
         seed = int(self.seed.value)
-        if not hasattr(self, "all"):
-            return Drawing(Sampling(seed=seed), None, {})
+        if self.all is None:
+            return Draw(Sampling(seed=seed))
         guidance = 1.0 if self.guidance is None else float(self.guidance.value)
         temperature, top_k, top_p = self.all.value
         sampling = Sampling(temperature, top_k, top_p, guidance, seed)
         if self.each and self.apart.value:
             temperatures, tops, shares = (list(values) for values in zip(*(c.value for c in self.each), strict=True))
             sampling = Sampling(temperatures, tops, shares, guidance, seed)
-        if self.steps is None:
-            return Drawing(sampling, None, {})
-        steps = int(self.steps.value)
-        return Drawing(sampling, Confidence(steps=steps), {"sampler": "masked", "steps": steps})
+        return Draw(sampling, None if self.steps is None else Confidence(steps=int(self.steps.value)))
 
 
 def can_guide(trained: TrainedRun) -> bool:
     """Whether the priors know images without their class, too, as guidance needs."""
     if not trained.num_classes:
         return False
-    first = trained.priors[0]
     try:
-        with torch.no_grad():
-            first.sample(1, Condition(), Sampling(temperature=1.0))
+        trained.priors[0].sample(1)
     except UserError:
         return False
     return True

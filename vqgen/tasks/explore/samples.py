@@ -9,12 +9,11 @@ from torch import Tensor
 
 from vqgen.measure.sources import lacks_samples
 from vqgen.runs.trained_run import TrainedRun
-from vqgen.tasks.explore.controls import DrawControls, Drawing
+from vqgen.tasks.explore.controls import Draw, DrawControls
 from vqgen.tasks.explore.panel import Panel
 from vqgen.tasks.explore.refresh import Refresh
 from vqgen.tasks.explore.widgets import CommandLine, Picture, classes_of
 from vqgen.tasks.sample import MAX_COLUMNS, Sample
-from vqgen.tasks.words import of_sampling
 
 
 class Wanted(NamedTuple):
@@ -22,7 +21,7 @@ class Wanted(NamedTuple):
 
     number: int
     label: int
-    drawing: Drawing
+    draw: Draw
 
 
 class Samples(Panel):
@@ -68,7 +67,7 @@ class Samples(Panel):
 
     def _make(self, wanted: Wanted) -> tuple[Wanted, Float[Tensor, "3 H W"], float]:
         start = time.perf_counter()
-        sampling, sampler, _ = wanted.drawing
+        sampling, sampler = wanted.draw
         task = Sample(wanted.number, self._class(wanted.label), sampling=sampling, sampler=sampler)
         return wanted, task(self.trained).pictures["samples"], time.perf_counter() - start
 
@@ -81,8 +80,8 @@ class Samples(Panel):
     def _show(self, made: tuple[Wanted, Float[Tensor, "3 H W"], float]) -> None:
         wanted, picture, seconds = made
         self.picture.show(picture, f"{wanted.number} images in {seconds:.2f} s")
-        options = {"label": self._class(wanted.label), **of_sampling(wanted.drawing.sampling), **wanted.drawing.words}
-        self.command.show(self.opened.command("sample", num_samples=wanted.number, **options))
+        asked = {"num_samples": wanted.number, "label": self._class(wanted.label)}
+        self.command.show(self.opened.command("sample", **asked, **wanted.draw.options))
 
     def _class(self, label: int) -> int | str | None:
         """As the task takes it."""
