@@ -159,6 +159,12 @@ def test_only_the_page_itself_may_ask(kind: str, headers: dict[str, str], let_in
     assert sent == ([] if let_in else ["websocket.close"] if kind == "websocket" else [403, "http.response.body"])
 
 
+def test_of_a_single_dimension_the_plane_is_a_line():
+    view = view_of(torch.randn(50, 1, generator=torch.Generator().manual_seed(0)))
+    moved = view.moved(torch.zeros(1), 100.0, 300.0)
+    assert torch.allclose(view.pixel(moved), torch.tensor([100.0, SIDE / 2]), atol=1e-3)
+
+
 def test_a_port_is_one():
     with pytest.raises(UserError, match="port=70000"):
         Explore(port=70000)

@@ -46,6 +46,7 @@ def view_of(z: Float[Tensor, "n d"]) -> View:
     """The plane itself of two dimensions, of more that of the principal axes; it reaches over 99 % of the points."""
     middle = torch.zeros(2) if z.shape[1] == 2 else z.mean(0)
     axes = torch.eye(2) if z.shape[1] == 2 else plots.principal_axes(z)
+    axes = torch.cat([axes, axes.new_zeros(2 - len(axes), z.shape[1])])  # of a line, one direction is none
     reach = (z - middle) @ axes.T
     return View(middle, axes, float(reach.abs().quantile(0.99)) * 1.15)
 
