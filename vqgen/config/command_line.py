@@ -25,6 +25,7 @@ from vqgen.config.search_path import CONF, SearchPath, with_own_folder
 from vqgen.config.words import completed, has, ordered, overrides_of
 from vqgen.environment.hydra_versions import VERSION_BASE, allowing
 from vqgen.environment.launcher import is_first, of_trial
+from vqgen.environment.memory import keep_memory
 from vqgen.environment.threads import wait_briefly
 from vqgen.errors import (
     CHECKOUT,
@@ -88,6 +89,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
             made: Path | None = None  # for this start
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             wait_briefly()
+            keep_memory()
             try:
                 os.environ[TYPED] = INSTALLED if Path(sys.argv[0]).stem == f"vqgen-{name}" else CHECKOUT
                 find_own_packages()
