@@ -13,6 +13,8 @@ demo: $(VENV)/ready
 	$(PY) train.py experiment=demo_prior tokenizer=$(RUNS)/vqvae run_dir=$(RUNS)/prior
 	$(PY) sample.py task=reconstruct run=$(RUNS)/vqvae
 	$(PY) sample.py run=$(RUNS)/prior num_samples=36 temperature=0.9 guidance=2
+	$(PY) sample.py task=evaluate run=$(RUNS)/prior num_samples=600 temperature=0.9 guidance=2 \
+		classifier=shapes_classifier metrics=[label_accuracy,precision_recall,density_coverage]
 
 test: check
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -rf --durations=20 -m "not long"

@@ -22,6 +22,7 @@ from vqgen.measure import networks, quality
 from vqgen.measure.likelihood import over_labels
 from vqgen.measure.metrics.codebook import CodebookUsage
 from vqgen.measure.plan import FEW_CLASSES, defaults
+from vqgen.measure.sources import generated
 from vqgen.runs.trained_run import TrainedRun
 from vqgen.tasks.evaluate import Evaluate
 
@@ -286,6 +287,18 @@ def test_cas_is_the_accuracy_on_real_images_of_three_classifiers():
     assert all(0 <= value <= 1 for value in found.values())
     with pytest.raises(UserError, match="trained without labels"):
         Evaluate(metrics=["cas"], classifier="classifier")(runs.prior_run(num_classes=0))
+
+
+def test_samples_are_told_as_their_labels_or_not():
+    run = runs.prior_run()
+    found = _figures(Evaluate(metrics=["label_accuracy"], classifier="classifier", batch_size=25), run)
+    given = {"label": run.images().batch("test", torch.arange(60).numpy()).label}
+    samples = torch.cat([*generated(run, 60, given, Sampling(), 25)])
+    right = run.open("classifier").model.log_prob(samples).argmax(1) == given["label"]
+    assert found["label_accuracy(classifier)"] == pytest.approx(float(right.double().mean()))
+    assert {f"label_accuracy_{name}(classifier)" for name in runs.CLASSES} < set(found)
+    with pytest.raises(UserError, match=r"label_accuracy needs .* trained without labels"):
+        Evaluate(metrics=["label_accuracy"], classifier="classifier")(runs.prior_run(num_classes=0))
 
 
 def test_figures_are_added_to_those_of_the_run(tmp_path: Path):

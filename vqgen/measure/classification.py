@@ -1,5 +1,8 @@
-"""Classification accuracy score (Ravuri & Vinyals 2019, arXiv 1905.10887): a classifier trained on samples alone."""
+"""What a classifier says of samples with labels, and the classification accuracy score (Ravuri & Vinyals 2019, arXiv
+1905.10887): what one says of real images that was trained on samples alone."""
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,6 +29,22 @@ class Accuracy(NamedTuple):
 
     top1: float
     top5: float
+
+
+def label_accuracy(
+    log_prob: Float[Tensor, "n k"], labels: Int[Tensor, " n"], class_names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Share of samples whose likeliest class is the label that they were drawn with: of all, and of each class named.
+
+    A class without samples has no figure. Signs that are no letters or digits become hyphens, so that `T-shirt/top` of
+    `label_accuracy_T-shirt-top` is no folder to a logger.
+    """
+    right = (log_prob.argmax(dim=1) == labels).double()
+    figures = {"label_accuracy": float(right.mean())}
+    for number, name in enumerate(class_names):
+        if len(of_class := right[labels == number]):
+            figures["label_accuracy_" + re.sub(r"\W+", "-", name)] = float(of_class.mean())
+    return figures
 
 
 def train(classifier: Classifier, data: LabelledImages, num_steps: int, batch_size: int, title: str) -> Classifier:

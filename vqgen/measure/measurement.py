@@ -82,7 +82,7 @@ class Measurement:
             self._reconstructions(chosen)
         if {*plan.LIKELIHOOD} & set(chosen):
             self._likelihood("likelihood_over_labels" in chosen)
-        if {*plan.SAMPLES, "cas"} & set(chosen):
+        if {*plan.SAMPLES, *plan.OF_LABELS} & set(chosen):
             self._samples(chosen)
 
     def _real(self, split: str, index: Int[ndarray, " n"], title: str) -> Iterator[ImageBatch]:
@@ -151,10 +151,18 @@ class Measurement:
             real = self._features(self._measured("features of real images"))
             with self.watch.part("metrics"):
                 self.figures |= quality.compare(real, generated, measures, self.network.name)
+        if "label_accuracy" in chosen:
+            self._label_accuracy(generated.log_prob.cpu(), given["label"])
         if "neighbours" in chosen:
             self._neighbours(real.vectors, generated.vectors, shown[:NUM_SHOWN])
         if "cas" in chosen:
             self._cas(samples, given["label"])
+
+    def _label_accuracy(self, log_prob: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> None:
+        """Of all samples and, where there are few classes, of those of each class."""
+        names = [*self.trained.class_names] if self.trained.num_classes <= plan.FEW_CLASSES else []
+        found = classification.label_accuracy(log_prob, labels, names)
+        self.figures |= {f"{name}({self.network.name})": value for name, value in found.items()}
 
     def _neighbours(
         self, real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], samples: Float[Tensor, "_ c h w"]

@@ -11,8 +11,9 @@ from vqgen.runs.trained_run import TrainedRun
 RECONSTRUCTION = ["reconstruction", "lpips", *quality.OF_RECONSTRUCTIONS]
 SAMPLES = [*quality.MEASURES, "neighbours"]
 LIKELIHOOD = ["likelihood", "likelihood_over_labels"]
-ALL = [*RECONSTRUCTION, *LIKELIHOOD, *SAMPLES, "cas"]
-BY_FEATURES = [*quality.OF_RECONSTRUCTIONS, *SAMPLES, "cas"]
+OF_LABELS = ["label_accuracy", "cas"]  # of samples, by the classes of the project's own classifier
+ALL = [*RECONSTRUCTION, *LIKELIHOOD, *SAMPLES, *OF_LABELS]
+BY_FEATURES = [*quality.OF_RECONSTRUCTIONS, *SAMPLES, *OF_LABELS]
 AGAINST_TRAINING = ["neighbours", "cas"]
 
 
@@ -57,7 +58,8 @@ def defaults(trained: TrainedRun) -> list[str]:
     """All but `cas` that a model of this kind can have."""
     if trained.priors:
         marginal = not lacks_labels(trained) and trained.num_classes <= FEW_CLASSES
-        return [*(LIKELIHOOD if marginal else ["likelihood"]), *SAMPLES]
+        labelled = ["label_accuracy"] if trained.num_classes else []
+        return [*(LIKELIHOOD if marginal else ["likelihood"]), *SAMPLES, *labelled]
     return [*RECONSTRUCTION, "likelihood", *SAMPLES] if isinstance(trained.model, Variational) else RECONSTRUCTION
 
 
@@ -75,16 +77,16 @@ def obstacle(case: Case, name: str) -> str:
             return f"'{trained.folder}' was trained with {loss}, which is a loss and no likelihood"
     if name == "likelihood_over_labels" and (lack := lacks_labels(trained)):
         return f"it needs {lack}; {run}"
-    if name in (*SAMPLES, "cas") and (lack := sources.lacks_samples(trained)):
+    if name in (*SAMPLES, *OF_LABELS) and (lack := sources.lacks_samples(trained)):
         return f"it needs {lack}; {run}"
     if name in BY_FEATURES and isinstance(network, str):
         return network
     if name in AGAINST_TRAINING and case.split == "train":
         return f"{name} compares with the training images themselves: take split=val or split=test"
-    if name == "cas" and (isinstance(network, str) or network.name != "classifier"):
-        return "cas trains the classifier of classifier=RUN: take features=classifier"
-    if name == "cas" and not trained.num_classes:
-        return f"cas needs samples of each class, and '{trained.folder}' was trained without labels"
+    if name in OF_LABELS and (isinstance(network, str) or network.name != "classifier"):
+        return f"{name} is of the classes of classifier=RUN: take features=classifier"
+    if name in OF_LABELS and not trained.num_classes:
+        return f"{name} needs samples of each class, and '{trained.folder}' was trained without labels"
     measure = {"neighbours": "precision_recall"}.get(name, name)
     if measure in quality.ALL and not isinstance(network, str):
         few = quality.too_few(measure, case.num_images, network.module.num_features)

@@ -27,8 +27,8 @@ class Evaluate(Task):
 
     Args:
         metrics: among reconstruction, lpips, rfid, rkid, likelihood, likelihood_over_labels, fid, kid, inception_score,
-            precision_recall, density_coverage, neighbours and cas; None is all but cas (and, with more than 16 classes,
-            but likelihood_over_labels).
+            precision_recall, density_coverage, neighbours, label_accuracy and cas; None is all but cas (and, with more
+            than 16 classes, but likelihood_over_labels).
         num_samples: how many real images, and as many samples, are measured; all of the split, if it has fewer.
         split: train, val or test.
         features: which network's features images are compared by: classifier or inception.
