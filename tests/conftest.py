@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from tests.processes import python
 from vqgen.config.search_path import CONF
 from vqgen.environment.hydra_versions import VERSION_BASE
+from vqgen.environment.memory import keep_memory
 from vqgen.runs.confine import confine
 
 # A job in the background ignores Ctrl-C, and hands that on to all that it starts: the runs of these tests must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+keep_memory()  # as the programs do
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [

@@ -1,0 +1,3 @@
+from vqgen.environment.memory import keep_memory
+
+keep_memory()  # as the programs do
