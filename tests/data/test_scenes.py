@@ -1,3 +1,4 @@
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ def test_every_number_of_shapes_is_drawn_and_no_two_of_a_scene_have_one_colour(f
     for colour, present in zip(factors.colour.T, there.T, strict=True):
         assert len(set(colour[present])) == present.sum()
     assert set(factors.shape[there]) == set(range(len(DISTANCES)))
+
+
+@pytest.mark.parametrize("most", [2, 3, 6])
+def test_centres_are_half_as_far_apart_as_those_of_shapes_that_touch(most: int):
+    factors = draw_scenes(np.arange(5000), 0, most, most)
+    for one, other in combinations(map(factors.layer, range(most)), 2):
+        distance = np.hypot(one.x - other.x, one.y - other.y)
+        assert (distance >= 0.4999 * (one.size + other.size)).all()
 
 
 @pytest.mark.parametrize("most", [3, 6])

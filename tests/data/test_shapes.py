@@ -6,7 +6,9 @@ import torch
 
 from vqgen.batch import from_bytes
 from vqgen.data.loading.order import ShuffledOrder
-from vqgen.data.sources.shapes import COLOURS, DISTANCES, SYMMETRY, Factors, Shapes, draw_factors, render
+from vqgen.data.sources.drawn import COLOURS, Factors
+from vqgen.data.sources.outlines import DISTANCES, SYMMETRY
+from vqgen.data.sources.shapes import Shapes, draw_factors, render
 from vqgen.errors import DataError
 
 

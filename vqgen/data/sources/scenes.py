@@ -27,7 +27,9 @@ from vqgen.data.sources.outlines import DISTANCES
 
 RELATIONS = ("left", "right", "above", "below")
 _APART = 0.5  # of two sizes together is the least distance of two centres: none is hidden by another
-_TRIES = 32  # places tried for a shape, of which the first that is far enough from the others is taken, or the farthest
+_TRIES = (
+    512  # places tried for a shape, of which the first that is far enough from the others is taken, or the farthest
+)
 _SEEN = 48  # pixels a side, at which overlaps are measured
 
 
@@ -57,6 +59,8 @@ def _place(
     places, best = np.zeros((2, len(index)), np.float32), np.full(len(index), -1.0)
     for attempt in range(_TRIES):
         crowded = np.flatnonzero(best < _APART**2)
+        if not crowded.size:
+            break
         drawn = [uniform(index[crowded], f"scene {axis}", seed, len(below), attempt) for axis in "xy"]
         tried = ((EDGE - size[crowded]) * (2 * np.stack(drawn) - 1)).astype(np.float32)
         apart = _apart(tried, size[crowded], [other.of(crowded) for other in below])
