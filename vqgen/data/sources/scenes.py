@@ -27,9 +27,7 @@ from vqgen.data.sources.outlines import DISTANCES
 
 RELATIONS = ("left", "right", "above", "below")
 _APART = 0.5  # of two sizes together is the least distance of two centres: none is hidden by another
-_TRIES = (
-    512  # places tried for a shape, of which the first that is far enough from the others is taken, or the farthest
-)
+_TRIES = 512  # places for a shape: the first that is so far from the others is taken, or of all the farthest
 _SEEN = 48  # pixels a side, at which overlaps are measured
 
 
