@@ -183,7 +183,8 @@ def _smoke(words: list[str]) -> list[str]:
         kept += ["hardware.accelerator=cpu", "hardware.precision=32-true", "hardware.channels_last=false"]
     small = ["data.size=64"] if "data=ffhq" in words else []
     images = ["data.num_train=64", "data.num_val=16", "data.num_test=16"]
-    shapes = [] if any(word.startswith(("data=", "tokenizer=")) for word in words) else images
+    others = any(word.startswith(("data=", "tokenizer=")) for word in words) and "data=scenes" not in words
+    shapes = [] if others else images
     logger = [] if any(word.startswith("logger=") for word in words) else ["logger=csv"]
     short = [word for word in TINY if not word.startswith(("logger", "hardware"))]
     return [*kept, machine, *small, *shapes, *logger, *short]
@@ -210,3 +211,20 @@ def test_the_python_of_the_readme_runs(fresh: Path):
     code = textwrap.dedent(block[1]).replace("runs/vqvae", "fashion_vqvae")
     made = "import torch\nx = torch.zeros(2, 1, 32, 32)\n"
     run(fresh, "-c", f"{made}{code}\nassert x_hat.shape == x.shape\nassert outcome.arrays['samples'].shape[0] == 16")
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_shapes_runs(fresh: Path):
+    commands = re.findall(r"^    python (.*)$", (ROOT / "docs" / "shapes.md").read_text(), re.M)
+    assert len(commands) == 4
+    for command in commands:
+        run(fresh, *_smoke(shlex.split(command)))
+
+
+def test_the_picture_of_scenes_is_the_one_that_the_page_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "shapes.md").read_text(), re.DOTALL)
+    assert block is not None
+    monkeypatch.chdir(tmp_path)
+    exec(block[1], {})
+    made, shown = (np.asarray(Image.open(path), int) for path in ("scenes.png", ROOT / "docs/pictures/scenes.png"))
+    assert np.abs(made - shown).max() <= 1

@@ -1,10 +1,14 @@
+from zlib import crc32
+
 import numpy as np
 import pytest
 import torch
 
 from vqgen.batch import from_bytes
 from vqgen.data.loading.order import ShuffledOrder
-from vqgen.data.sources.shapes import COLOURS, DISTANCES, SYMMETRY, Factors, Shapes, draw_factors, render
+from vqgen.data.sources.drawn import COLOURS, Factors
+from vqgen.data.sources.outlines import DISTANCES, SYMMETRY
+from vqgen.data.sources.shapes import Shapes, draw_factors, render
 from vqgen.errors import DataError
 
 
@@ -68,6 +72,17 @@ def test_an_image_is_a_function_of_seed_and_index():
 def test_pictures_are_the_same_on_every_machine():
     x = render(draw_factors(np.arange(64), 0), 16, 16)
     assert int(x.astype(np.int64).sum()) == 6970022
+
+
+def test_images_labels_attributes_and_records_are_those_that_runs_were_trained_on():
+    images = shapes(size=64, seed=7)
+    split, attributes = images.split("val"), images.attributes("val")
+    sums = [crc32(values.tobytes()) for values in (split.images, split.labels, attributes.values)]
+    assert sums == [2697717290, 1522556070, 2538655438]
+    assert images.key == "shapes-64x64-9983894b1150"
+    assert images.source() == {"numbers": {"train": 300, "val": 60, "test": 40}, "seed": 7, "drawn": 3733918358}
+    assert images.record("train") == {"images": 300, "digest": "a80ad605bc1e55ea"}
+    assert images.record("test") == {"images": 40, "digest": "af6600d3fab8b075"}
 
 
 def test_pictures_at_another_size_are_the_same_but_finer():

@@ -7,6 +7,7 @@ from vqgen.data.sources.folder import Folder
 from vqgen.data.sources.huggingface import HuggingFace
 from vqgen.data.sources.idx import FashionMnist, Mnist
 from vqgen.data.sources.imagenet import ImageNet
+from vqgen.data.sources.scenes import Scenes
 from vqgen.data.sources.shapes import Shapes
 from vqgen.data.sources.shards import Shards
 
@@ -19,6 +20,7 @@ __all__ = [
     "HuggingFace",
     "ImageNet",
     "Mnist",
+    "Scenes",
     "Shapes",
     "Shards",
 ]
