@@ -181,9 +181,11 @@ def write(all_sprites: Iterable[Sprite], size: int, ground: tuple[int, int, int]
 
 def colour(text: str) -> tuple[int, int, int]:
     """The colour that is called dark, light or R,G,B."""
-    numbers = GROUNDS.get(text) or tuple(int(number) for number in text.split(",") if number.strip().isdecimal())
-    match numbers:
-        case (red, green, blue) if max(numbers) <= 255:
+    if text in GROUNDS:
+        return GROUNDS[text]
+    if numbers := re.fullmatch(r"(\d+),(\d+),(\d+)", text):
+        red, green, blue = (int(number) for number in numbers.groups())
+        if max(red, green, blue) <= 255:
             return red, green, blue
     raise argparse.ArgumentTypeError(f"{text!r} is neither {' nor '.join(GROUNDS)} nor R,G,B from 0 to 255")
 
