@@ -28,6 +28,7 @@ CODES = {
     "fashion_next_scale": ([(1, 1), (2, 2), (4, 4), (8, 8)], 128, 10),
     "photographs_pixelsnail": ([(8, 8), (16, 16)], 256, 0),
     "shapes64_pixelsnail": ([(8, 8), (16, 16)], 128, 6),
+    "sprites_transformer": ([(16, 16)], 256, 18),
     "vqvae2_imagenet256_top": ([(32, 32)], 512, 1000),
     "vqvae2_imagenet256_bottom": ([(32, 32), (64, 64)], 512, 1000),
     "vqvae2_ffhq256_top": ([(32, 32)], 512, 0),
@@ -38,6 +39,7 @@ CODES = {
 }
 CODES["fashion_transformer"] = CODES["fashion_masked"] = CODES["fashion_pixelsnail"]
 CODES |= {f"{name}_transformer": codes for name, codes in CODES.items() if name.startswith("vqvae2_")}
+CLASSES = {"classifier_fashion": 10, "sprites_classifier": 18}
 AUTOENCODERS = [name for name in RECIPES if name not in CODES]
 GRIDS = {
     "vqvae_keras": [(7, 7)],
@@ -48,6 +50,7 @@ GRIDS = {
     "fashion_multiscale": [(1, 1), (2, 2), (4, 4), (8, 8)],
     "photographs_vqvae2": [(8, 8), (16, 16)],
     "shapes64_vqvae2": [(8, 8), (16, 16)],
+    "sprites_vqvae": [(16, 16)],
     "vqvae2_128": [(16, 16), (32, 32)],
     "vqvae2_ffhq256": [(32, 32), (64, 64)],
     "vqvae2_imagenet256": [(32, 32), (64, 64)],
@@ -62,6 +65,8 @@ SMALLER = {
     "fashion_multiscale": [*NETWORK, "model.scales=[1,2,4]"],
     "photographs_vqvae2": [*HIERARCHY, "~data.flip", "~data.root"],
     "shapes64_vqvae2": HIERARCHY,
+    "sprites_vqvae": [*NETWORK, "~data.root"],
+    "sprites_classifier": ["model.network.hidden_channels=[8,8]", "~data.flip", "~data.margin", "~data.root"],
     "shapes64_vae": FLAT,
     "vae_celeba64": ["data.size=64", "model.encoder.hidden_channels=[4,4,4,4,4]"],
     "vae_iaf_cifar10": ["model.latent_dim=8", "model.encoder.hidden_channels=[16]"],
@@ -97,7 +102,7 @@ def full_size(name: str, device: str = "meta") -> Any:
     cfg = composed([f"experiment={name}"])
     if OmegaConf.is_missing(cfg.data, "root"):
         cfg.data.root = "."
-    cfg.facts = {**cfg.facts, "variance": 1.0, "num_classes": 10 if name.startswith("classifier") else 0}
+    cfg.facts = {**cfg.facts, "variance": 1.0, "num_classes": CLASSES.get(name, 0)}
     if name in CODES:
         grids, num_embeddings, num_classes = CODES[name]
         *upper, grid = grids
