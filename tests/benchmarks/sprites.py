@@ -69,7 +69,7 @@ def sprites(share: Path) -> Iterator[Sprite]:
 
 def unit_of(name: str) -> str:
     """The unit of a drawing's name: troll-hero of troll-hero-attack-2, mage of mage+female."""
-    first, *words = [word for word in re.split(r"[-+_\d]+", name) if word]
+    first, *words = [word for word in re.split(r"[-+_\d]+", name) if word] or [name]
     following = next((n for n, word in enumerate(words) if word not in GOES_ON.split()), len(words))
     return "-".join([first, *words[:following]])
 
@@ -179,6 +179,13 @@ def write(all_sprites: Iterable[Sprite], size: int, ground: tuple[int, int, int]
     print(f"{'all':20}       ", *(f"{total[split]:6}" for split in SPLITS))
 
 
+def side(text: str) -> int:
+    """A number of pixels."""
+    if not text.isdecimal() or int(text) < 8:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels from 8 on")
+    return int(text)
+
+
 def colour(text: str) -> tuple[int, int, int]:
     """The colour that is called dark, light or R,G,B."""
     if text in GROUNDS:
@@ -193,7 +200,7 @@ def colour(text: str) -> tuple[int, int, int]:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=64, help="side of a picture in pixels")
+    parser.add_argument("--size", type=side, default=64, help="side of a picture in pixels")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--share", type=Path, default=Path("/usr/share"), help="where the package is")
     parser.add_argument("--ground", type=colour, default="light", help="dark, light or R,G,B: what is behind a sprite")

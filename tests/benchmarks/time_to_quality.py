@@ -62,7 +62,14 @@ def reached(goal: Goal, folder: Path) -> tuple[float, float]:
 def main() -> None:
     """Train for each goal and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", type=int, default=range(len(GOALS)), help="numbers of goals, from 0")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        type=int,
+        choices=range(len(GOALS)),
+        default=range(len(GOALS)),
+        help="numbers of goals, from 0",
+    )
     options = parser.parse_args()
     print(f"load {getloadavg()[0]:.1f} at the start", flush=True)
     lines = []

@@ -12,3 +12,8 @@ def test_label_accuracy_is_the_share_of_samples_told_as_their_label_and_that_of_
         "label_accuracy_T-shirt-top": 0.5,
         "label_accuracy_bag": 2 / 3,
     }
+
+
+def test_classes_that_are_called_alike_have_figures_of_their_own():
+    found = label_accuracy(torch.eye(2)[torch.tensor([1, 1])].log(), torch.tensor([0, 1]), ["a b", "a-b"])
+    assert found == {"label_accuracy": 0.5, "label_accuracy_a-b_0": 0.0, "label_accuracy_a-b_1": 1.0}

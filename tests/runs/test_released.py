@@ -41,6 +41,12 @@ def test_a_label_by_name_is_the_same_as_by_number():
     assert named.shape == (2, 1, 32, 32)
 
 
+def test_the_classifier_of_shapes_tells_true_ones():
+    trained = open_trained("shapes_classifier")
+    batch = trained.images().batch("test", torch.arange(200).numpy())
+    assert (trained.model.log_prob(batch.x).argmax(1) == batch.label).all()
+
+
 def test_both_levels_are_found_by_one_name():
     assert len(find_runs("fashion_vqvae2_transformer")) == 2
     assert Sample(num_samples=1)(open_trained("fashion_vqvae2_transformer")).arrays["samples"].shape == (1, 1, 32, 32)

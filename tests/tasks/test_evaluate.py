@@ -15,6 +15,8 @@ from tests.models.test_prior import prior
 from tests.tasks import evaluated as runs
 from tests.test_experiment import IMAGES, NETWORK, SMALL, train_in
 from vqgen.batch import Condition
+from vqgen.data.images import Split
+from vqgen.data.sources import Shapes
 from vqgen.drawing import Sampling
 from vqgen.errors import UserError
 from vqgen.experiment import sample
@@ -299,6 +301,22 @@ def test_samples_are_told_as_their_labels_or_not():
     assert {f"label_accuracy_{name}(classifier)" for name in runs.CLASSES} < set(found)
     with pytest.raises(UserError, match=r"label_accuracy needs .* trained without labels"):
         Evaluate(metrics=["label_accuracy"], classifier="classifier")(runs.prior_run(num_classes=0))
+
+
+class Unlabelled(Shapes):
+    class_names = ()
+
+    def load(self, split: str) -> Split:
+        return super().load(split)._replace(labels=None)
+
+
+def test_images_without_labels_leave_out_what_is_of_labels():
+    data = Unlabelled(16, (3, 16, 16), 120, 20, 60, batch_size=30, seed=0, num_workers=0)
+    run = runs.prior_run()._replace(images=lambda: data)
+    outcome = Evaluate(classifier="classifier", num_samples=30)(run)
+    assert "these have none" in outcome.records["evaluation"]["left_out"]["label_accuracy"]
+    with pytest.raises(UserError, match="cas draws samples with the labels of images, and these have none"):
+        Evaluate(metrics=["cas"], classifier="classifier")(run)
 
 
 def test_figures_are_added_to_those_of_the_run(tmp_path: Path):

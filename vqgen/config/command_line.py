@@ -60,6 +60,7 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
         @functools.wraps(task)
         def told(cfg: DictConfig) -> object:
             find_own_packages()  # a launcher may have begun this process
+            keep_memory()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 return _job(task, check, cfg, words)
             sys.argv[1:] = words  # other processes of this run are started with them
@@ -89,7 +90,6 @@ def command(name: str, check: Callable[[DictConfig], None]) -> Callable[[Callabl
             made: Path | None = None  # for this start
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra hands its errors on to us
             wait_briefly()
-            keep_memory()
             try:
                 os.environ[TYPED] = INSTALLED if Path(sys.argv[0]).stem == f"vqgen-{name}" else CHECKOUT
                 find_own_packages()

@@ -37,13 +37,15 @@ def label_accuracy(
     """Share of samples whose likeliest class is the label that they were drawn with: of all, and of each class named.
 
     A class without samples has no figure. Signs that are no letters or digits become hyphens, so that `T-shirt/top` of
-    `label_accuracy_T-shirt-top` is no folder to a logger.
+    `label_accuracy_T-shirt-top` is no folder to a logger; classes that are then called alike have their numbers added.
     """
     right = (log_prob.argmax(dim=1) == labels).double()
     figures = {"label_accuracy": float(right.mean())}
-    for number, name in enumerate(class_names):
+    names = [re.sub(r"\W+", "-", name) for name in class_names]
+    for number, name in enumerate(names):
         if len(of_class := right[labels == number]):
-            figures["label_accuracy_" + re.sub(r"\W+", "-", name)] = float(of_class.mean())
+            alone = name if names.count(name) == 1 else f"{name}_{number}"
+            figures[f"label_accuracy_{alone}"] = float(of_class.mean())
     return figures
 
 

@@ -22,11 +22,13 @@ FEW_CLASSES = 16
 
 
 class Case(NamedTuple):
-    """A run, the split and number of images that it is measured on, and the feature network, or why there is none."""
+    """A run, the split and number of images that it is measured on, whether these have labels, and the feature network,
+    or why there is none."""
 
     trained: TrainedRun
     split: str
     num_images: int
+    labelled: bool
     network: networks.Network | str
 
 
@@ -87,6 +89,8 @@ def obstacle(case: Case, name: str) -> str:
         return f"{name} is of the classes of classifier=RUN: take features=classifier"
     if name in OF_LABELS and not trained.num_classes:
         return f"{name} needs samples of each class, and '{trained.folder}' was trained without labels"
+    if name in OF_LABELS and not case.labelled:
+        return f"{name} draws samples with the labels of images, and these have none"
     measure = {"neighbours": "precision_recall"}.get(name, name)
     if measure in quality.ALL and not isinstance(network, str):
         few = quality.too_few(measure, case.num_images, network.module.num_features)
