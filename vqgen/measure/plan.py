@@ -22,13 +22,11 @@ FEW_CLASSES = 16
 
 
 class Case(NamedTuple):
-    """A run, the split and number of images that it is measured on, whether these have labels, and the feature network,
-    or why there is none."""
+    """A run, the split and number of images that it is measured on, and the feature network, or why there is none."""
 
     trained: TrainedRun
     split: str
     num_images: int
-    labelled: bool
     network: networks.Network | str
 
 
@@ -89,7 +87,7 @@ def obstacle(case: Case, name: str) -> str:
         return f"{name} is of the classes of classifier=RUN: take features=classifier"
     if name in OF_LABELS and not trained.num_classes:
         return f"{name} needs samples of each class, and '{trained.folder}' was trained without labels"
-    if name in OF_LABELS and not case.labelled:
+    if name in OF_LABELS and "label" not in trained.images().split(case.split).given:
         return f"{name} draws samples with the labels of images, and these have none"
     measure = {"neighbours": "precision_recall"}.get(name, name)
     if measure in quality.ALL and not isinstance(network, str):

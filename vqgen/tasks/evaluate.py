@@ -98,8 +98,7 @@ class Evaluate(Task):
         self._plan(trained, self._network(trained))
 
     def _plan(self, trained: TrainedRun, network: Network | str) -> plan.Plan:
-        labelled = "label" in trained.images().split(self.split).given
-        return plan.plan(plan.Case(trained, self.split, len(self._index(trained)), labelled, network), self.metrics)
+        return plan.plan(plan.Case(trained, self.split, len(self._index(trained)), network), self.metrics)
 
     def _index(self, trained: TrainedRun) -> Int[ndarray, " n"]:
         """Numbers of the images to measure."""
